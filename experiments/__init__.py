@@ -1,0 +1,1 @@
+"""The studies: each file is one command, `python -m experiments.NAME`."""

@@ -1,0 +1,80 @@
+"""What every command shares: one clear line for a bad input, and progress that reads well in a log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from unet_segnet.errors import InputError
+
+
+def run_command(command: Callable[[], int | None]) -> None:
+    """Run `command` and leave the process with its exit status.
+
+    `InputError` becomes one line on standard error and exit status 2; Ctrl-C becomes status 130. Anything else
+    is a fault of ours and keeps its traceback.
+    """
+    try:
+        status = command()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("interrupted; what is finished is kept, start the same command again to go on", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        sys.stderr.close()
+        status = 0
+    sys.exit(status or 0)
+
+
+class Progress:
+    """A bar with time left on a terminal; in a log, a plain line at most every `every` seconds.
+
+    Arguments:
+        total: number of steps.
+        label: what is being done, shown before the bar.
+        every: seconds between two lines when the output is not a terminal.
+        done: steps that were finished before (a resumed run), left out of the estimate.
+    """
+
+    def __init__(self, total: int, label: str, every: float = 30.0, done: int = 0, stream=None):
+        self.total, self.label, self.every = total, label, every
+        self.stream = stream or sys.stderr
+        self.terminal = self.stream.isatty()
+        self.first = self.done = done
+        self.start = self.shown = time.monotonic()
+
+    def update(self, done: int, note: str = "") -> None:
+        """Show that `done` steps of the total are finished; `note` stands behind the time."""
+        self.done = done
+        now = time.monotonic()
+        last = done >= self.total
+        if not last and now - self.shown < (0.2 if self.terminal else self.every):
+            return
+        self.shown = now
+        elapsed = now - self.start
+        steps = max(done - self.first, 1)
+        left = elapsed / steps * (self.total - done)
+        time_text = f"{_duration(elapsed)}" if last else f"{_duration(elapsed)}, {_duration(left)} left"
+        if self.terminal:
+            filled = round(24 * done / max(self.total, 1))
+            text = f"{self.label} [{'#' * filled}{'.' * (24 - filled)}] {done}/{self.total}  {time_text}  {note}"
+            self.stream.write("\r\x1b[K" + text[:118] + ("\n" if last else ""))
+        else:
+            self.stream.write(f"{self.label} {done}/{self.total}  {time_text}  {note}".rstrip() + "\n")
+        self.stream.flush()
+
+
+def progress(items: Iterable, label: str, total: int | None = None) -> Iterator:
+    """Yield the items, showing progress."""
+    items = list(items) if total is None else items
+    bar = Progress(len(items) if total is None else total, label)
+    for number, item in enumerate(items, 1):
+        yield item
+        bar.update(number)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
