@@ -1,0 +1,38 @@
+"""Fixtures shared by all tests: where the real data is, or a clear reason to skip."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+REFERENCE = Path(__file__).parent.parent / "experiments" / "reference"
+
+
+def _data_set(name: str) -> Path:
+    root = os.environ.get("UNET_SEGNET_DATA")
+    if not root:
+        pytest.skip("needs real slices: set UNET_SEGNET_DATA to the folder that holds the data sets")
+    folder = Path(root) / name
+    if not folder.is_dir():
+        pytest.skip(f"needs real slices: {folder} does not exist")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the 100 released slices (COVID19-DL), or skip."""
+    return _data_set("COVID19-DL")
+
+
+@pytest.fixture(scope="session")
+def ct20_data() -> Path:
+    """The folder of the ct20 data set, or skip."""
+    return _data_set("ct20")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The published and released figures, committed with the project."""
+    return REFERENCE
