@@ -1,9 +1,9 @@
 """Scores of a segmentation: counts first, scores second.
 
-`confusion_matrices` counts pixels once per slice; every score but the boundary score is a pure function of such
-counts. A matrix C has the truth in its rows and the prediction in its columns. One slice is `C[i]`, a data set
-is `C.sum(axis=0)` (pixels pooled, as in Tables 4, 6 and 7 of the paper); each function takes either, or any
-stack of matrices (..., K, K).
+`confusion_matrices` counts pixels once per slice; every score but the boundary score is a pure function of
+such counts. A matrix C has the truth in its rows and the prediction in its columns. One slice is `C[i]`, a
+data set is `C.sum(axis=0)` (pixels pooled, as in Tables 4, 6 and 7 of the paper); each function takes either,
+or any stack of matrices (..., K, K).
 
 Class k against the rest: TP = C[k, k], FN = rest of row k, FP = rest of column k, TN = everything else.
 A score whose denominator is zero is NaN; each docstring says when that is.
@@ -26,8 +26,8 @@ def confusion_matrices(labels: ArrayLike, predictions: ArrayLike, num_classes: i
         num_classes: 1..255.
 
     Returns:
-        (num_slices, num_classes, num_classes) int64; rows are the truth, columns the prediction; pixels without
-        a label are left out.
+        (num_slices, num_classes, num_classes) int64; rows are the truth, columns the prediction; pixels
+        without a label are left out.
 
     Raises:
         ValueError: the shapes differ, the values are not integers, or a value is not a class.
@@ -223,8 +223,8 @@ def bf_scores(label: ArrayLike, prediction: ArrayLike, num_classes: int) -> np.n
         prediction: (H, W) integers 0..num_classes-1.
 
     Returns:
-        (num_classes,) float64 in 0..1. NaN for a class absent from either map; 0 where both have it and nothing
-        matches.
+        (num_classes,) float64 in 0..1. NaN for a class absent from either map; 0 where both have it and
+        nothing matches.
 
     Raises:
         ValueError: the shapes differ, the values are not integers, or a value is not a class.
