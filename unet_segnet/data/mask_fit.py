@@ -31,6 +31,8 @@ def find_exchanges(slices: Slices) -> list[tuple[int, int]]:
     other's image well (less than 6 %), and no third slice offers another such partner.
     """
     bad = np.flatnonzero(np.nan_to_num(outside_fraction(slices)) > BAD_FIT)
+    if len(bad) < 2:
+        return []
     outside_lung = ~lung_area(slices)[bad].reshape(len(bad), -1)
     lesion = slices.labels[bad].reshape(len(bad), -1) > 0
     misfit = (outside_lung.astype(np.float32) @ lesion.T.astype(np.float32)) / lesion.sum(axis=1)

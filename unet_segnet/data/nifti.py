@@ -1,0 +1,269 @@
+"""The MedSeg NIfTI layout: 100 slices in three files, and volumes in three folders.
+
+    tr_im.nii.gz  tr_mask.nii.gz  tr_lungmasks_updated.nii.gz          100 slices: (height, width, slice)
+    rp_im/N.nii.gz  rp_msk/N.nii.gz  rp_lung_msk/N.nii.gz              volumes, any size
+
+Images hold Hounsfield units, or grey levels 0..255 that were scaled before (recognised). Arrays are taken
+as they lie in the file, the last axis first: array[:, :, k] is slice k. Whether a slice lies upright, on
+its side or upside down there differs between data sets.
+"""
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unet_segnet.data.mask_fit import mend_exchanges
+from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES, Slices
+from unet_segnet.errors import InputError
+
+SLICES = ("tr_im", "tr_mask", "tr_lungmasks_updated")
+VOLUMES = ("rp_im", "rp_msk", "rp_lung_msk")
+SUFFIXES = (".nii.gz", ".nii")
+MAX_VOXELS = 2**30
+MAX_DEFLATE_RATIO = 1032  # no deflate stream grows by more
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One scan.
+
+    Attributes:
+        name: the file's name without its suffix, such as "3".
+        images: (num_slices, height, width), float32 Hounsfield units or uint8 grey levels.
+        labels: (num_slices, height, width) uint8 class index, or None.
+        lungs: (num_slices, height, width) bool, or None.
+        affine: (4, 4) float64, from (row, column, slice) to millimetres, as the image file has it.
+        units: "HU" or "8-bit".
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray | None
+    lungs: np.ndarray | None
+    affine: np.ndarray
+    units: str
+
+
+def has_slices(folder: Path) -> bool:
+    """Is there a file tr_im in the folder?"""
+    return _find(folder, SLICES[0]) is not None
+
+
+def read_medseg_slices(folder: str | Path, mend: bool = True) -> Slices:
+    """Read tr_im with tr_mask and tr_lungmasks_updated.
+
+    Arguments:
+        folder: the folder that holds the files, as .nii.gz or .nii.
+        mend: put masks that stand in each other's place back (said in `notes`).
+
+    Returns:
+        Slices named "001", "002", ...; labels of four classes, or of two where no label exceeds 1. Labels and
+        lungs are None where their file is missing.
+
+    Raises:
+        InputError: missing or damaged files, values that are neither HU nor 8 bit, sizes that differ.
+    """
+    folder = Path(folder)
+    paths = [_find(folder, name) for name in SLICES]
+    if paths[0] is None:
+        raise InputError(f"no slices in {folder}: expected {SLICES[0]}.nii.gz")
+    volume = read_volume(*paths)
+    labels = volume.labels
+    is_binary = labels is not None and labels.max() <= 1
+    slices = Slices(
+        images=volume.images,
+        labels=labels,
+        lungs=volume.lungs,
+        names=tuple(f"{number:03}" for number in range(1, len(volume.images) + 1)),
+        units=volume.units,
+        class_names=BINARY_NAMES if is_binary else MULTICLASS_NAMES,
+    )
+    knows_lungs = volume.lungs is not None and labels is not None
+    return mend_exchanges(slices) if mend and knows_lungs else slices
+
+
+def volume_names(folder: str | Path) -> list[str]:
+    """Names of the volumes in rp_im, numbers in rising order; empty where there are none."""
+    names = {
+        path.name[: -len(suffix)]
+        for suffix in SUFFIXES
+        for path in (Path(folder) / VOLUMES[0]).glob(f"*{suffix}")
+    }
+    return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+
+
+def read_volumes(folder: str | Path) -> Iterator[Volume]:
+    """Yield the volumes of rp_im with their masks, one at a time, so that one lies in memory.
+
+    Raises:
+        InputError: no volumes, or one of `read_volume`'s reasons.
+    """
+    folder = Path(folder)
+    names = volume_names(folder)
+    if not names:
+        raise InputError(f"no volumes in {folder}: expected {VOLUMES[0]}/N.nii.gz")
+    for name in names:
+        yield read_volume(*(_find(folder / kind, name) for kind in VOLUMES))
+
+
+def read_volume(image: str | Path, mask: str | Path | None = None, lungs: str | Path | None = None) -> Volume:
+    """Read one scan from its files.
+
+    Arguments:
+        image: NIfTI file with Hounsfield units, or grey levels 0..255.
+        mask: NIfTI file with the class index 0..3, or None.
+        lungs: NIfTI file, above 0 inside the lungs, or None.
+
+    Raises:
+        InputError: a file that is missing, damaged, of another format or size than expected, or too
+        large; values
+            that are not finite, neither HU nor 8 bit; labels that are not 0, 1, 2 or 3.
+    """
+    image = Path(image)
+    images, affine = _read(image, np.float32)
+    images, units = _recognise_units(images, image)
+    labels, lung_masks = (None if path is None else _read(Path(path), np.uint8)[0] for path in (mask, lungs))
+    for path, array in ((mask, labels), (lungs, lung_masks)):
+        if array is not None and array.shape != images.shape:
+            raise InputError(
+                f"{path} is {_size(array)}, {image.name} is {_size(images)}: expected equal sizes"
+            )
+    if labels is not None and labels.max() >= len(MULTICLASS_NAMES):
+        raise InputError(f"{mask} has the label {labels.max()}: expected 0, 1, 2 or 3")
+    return Volume(
+        name=image.name.removesuffix(".gz").removesuffix(".nii"),
+        images=images,
+        labels=labels,
+        lungs=None if lung_masks is None else lung_masks > 0,
+        affine=affine,
+        units=units,
+    )
+
+
+def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray | None = None) -> None:
+    """Write (num_slices, height, width) as a gzipped NIfTI file in this module's orientation, atomically.
+
+    Arguments:
+        path: file to write, ending in .nii.gz; its folder must exist.
+        array: uint8, int16 or float32.
+        affine: (4, 4); None is the identity, which stands for an unknown geometry.
+    """
+    import nibabel
+
+    path = Path(path)
+    image = nibabel.Nifti1Image(np.moveaxis(array, 0, 2), np.eye(4) if affine is None else affine)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+    os.replace(temporary, path)
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    return next((path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()), None)
+
+
+def _size(array: np.ndarray) -> str:
+    num_slices, height, width = array.shape
+    return f"{height}x{width}x{num_slices}"
+
+
+def _recognise_units(images: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
+    low, high = images.min(), images.max()
+    if low < -200:  # air in or around the lungs
+        return images, "HU"
+    if low >= 0 and high <= 255 and all(np.array_equal(image, np.floor(image)) for image in images):
+        return images.astype(np.uint8), "8-bit"
+    raise InputError(
+        f"{path} has values from {low:g} to {high:g}: expected Hounsfield units (air below -200), "
+        f"or whole grey levels 0 to 255"
+    )
+
+
+def _read(path: Path, dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    """(num_slices, height, width) array of `dtype` and the affine; masks (uint8) must hold whole numbers."""
+    import nibabel
+
+    content = _read_bytes(path)
+    try:
+        image = nibabel.Nifti1Image.from_bytes(content)
+        del content
+        shape = image.shape[:3] + (1,) * (3 - len(image.shape[:3]))
+        result = np.empty((shape[2], shape[0], shape[1]), dtype)
+        for index in range(shape[2]):  # slice by slice: files of float64 are never held twice
+            values = np.asarray(image.dataobj[:, :, index] if image.ndim > 2 else image.dataobj)
+            values = values.reshape(shape[:2])
+            if not np.isfinite(values).all():
+                raise InputError(
+                    f"{path} has values that are not finite in slice {index + 1}: repair the file"
+                )
+            if dtype == np.uint8 and ((values < 0) | (values > 255) | (values != np.floor(values))).any():
+                raise InputError(f"{path} has values other than whole numbers 0 to 255: expected a mask")
+            result[index] = values
+        return result, np.asarray(image.affine, np.float64)
+    except InputError:
+        raise
+    except Exception as error:  # nibabel raises many types on a damaged header
+        raise InputError(f"{path} cannot be read as NIfTI ({_one_line(error)}): restore the file") from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    """The whole file, decompressed; its header is checked before anything is allocated for it."""
+    import nibabel
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: expected a NIfTI file (.nii.gz or .nii)")
+    limit = path.stat().st_size * (MAX_DEFLATE_RATIO if path.name.endswith(".gz") else 1)
+    opener = gzip.open if path.name.endswith(".gz") else open
+    try:
+        with opener(path, "rb") as file:
+            head = file.read(348)
+            if len(head) < 348:
+                raise InputError(f"{path} is empty or cut off: expected a NIfTI file; restore it")
+            header = nibabel.Nifti1Header(head)
+            expected = _expected_bytes(header, path)
+            if expected > limit:
+                raise InputError(
+                    f"{path} is cut off: its header claims {expected} bytes, it can hold at most {limit}"
+                )
+            rest = file.read(expected - 348)
+            if len(rest) < expected - 348:
+                raise InputError(
+                    f"{path} is cut off: {348 + len(rest)} of {expected} bytes are there; restore the file"
+                )
+            file.read(1)  # the end of the stream, where gzip compares its checksum
+            return head + rest
+    except InputError:
+        raise
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{path} is damaged ({_one_line(error)}): restore the file") from error
+    except nibabel.spatialimages.HeaderDataError as error:
+        raise InputError(f"{path} is not a NIfTI-1 file ({_one_line(error)})") from error
+
+
+def _expected_bytes(header, path: Path) -> int:
+    """Size of the file that the header describes."""
+    if header["sizeof_hdr"] != 348 or header["magic"].item() != b"n+1":
+        raise InputError(f"{path} is not a NIfTI-1 file in one part (.nii): expected one, gzipped or not")
+    shape = tuple(int(length) for length in header.get_data_shape())
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise InputError(f"{path} has shape {shape}: expected (height, width, slices)")
+    dtype = header.get_data_dtype()
+    if dtype.kind not in "iuf":
+        raise InputError(f"{path} holds values of type {dtype}: expected whole or real numbers")
+    voxels = int(np.prod(shape, dtype=object))
+    if voxels > MAX_VOXELS:
+        raise InputError(f"{path} claims {voxels} voxels in its header: expected at most {MAX_VOXELS}")
+    offset = header.get_data_offset()
+    if not 348 <= offset <= 2**20:
+        raise InputError(f"{path} claims that its values begin at byte {offset}: expected a NIfTI file")
+    return offset + voxels * dtype.itemsize
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
