@@ -68,23 +68,36 @@ def read_medseg_slices(folder: str | Path, mend: bool = True) -> Slices:
     Raises:
         InputError: missing or damaged files, values that are neither HU nor 8 bit, sizes that differ.
     """
+    slices, problems = inspect_medseg_slices(folder)
+    if problems:
+        raise InputError(problems[0])
+    can_mend = slices.lungs is not None and slices.labels is not None
+    return mend_exchanges(slices) if mend and can_mend else slices
+
+
+def inspect_medseg_slices(folder: str | Path) -> tuple[Slices | None, list[str]]:
+    """Like `read_medseg_slices`, without mending: what is sound (None: no images) and all problems.
+
+    Raises:
+        InputError: there is no tr_im in the folder.
+    """
     folder = Path(folder)
     paths = [_find(folder, name) for name in SLICES]
     if paths[0] is None:
         raise InputError(f"no slices in {folder}: expected {SLICES[0]}.nii.gz")
-    volume = read_volume(*paths)
-    labels = volume.labels
-    is_binary = labels is not None and labels.max() <= 1
+    volume, problems = inspect_volume(*paths)
+    if volume is None:
+        return None, problems
+    is_binary = volume.labels is not None and volume.labels.max() <= 1
     slices = Slices(
         images=volume.images,
-        labels=labels,
+        labels=volume.labels,
         lungs=volume.lungs,
         names=tuple(f"{number:03}" for number in range(1, len(volume.images) + 1)),
         units=volume.units,
         class_names=BINARY_NAMES if is_binary else MULTICLASS_NAMES,
     )
-    knows_lungs = volume.lungs is not None and labels is not None
-    return mend_exchanges(slices) if mend and knows_lungs else slices
+    return slices, problems
 
 
 def volume_names(folder: str | Path) -> list[str]:
@@ -97,18 +110,22 @@ def volume_names(folder: str | Path) -> list[str]:
     return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
 
 
+def volume_paths(folder: str | Path, name: str) -> tuple[Path | None, Path | None, Path | None]:
+    """Image, mask and lung mask file of one volume, None where a file is missing."""
+    return tuple(_find(Path(folder) / kind, name) for kind in VOLUMES)
+
+
 def read_volumes(folder: str | Path) -> Iterator[Volume]:
-    """Yield the volumes of rp_im with their masks, one at a time, so that one lies in memory.
+    """Yield the volumes of rp_im with their masks, one at a time, so that only one lies in memory.
 
     Raises:
         InputError: no volumes, or one of `read_volume`'s reasons.
     """
-    folder = Path(folder)
     names = volume_names(folder)
     if not names:
         raise InputError(f"no volumes in {folder}: expected {VOLUMES[0]}/N.nii.gz")
     for name in names:
-        yield read_volume(*(_find(folder / kind, name) for kind in VOLUMES))
+        yield read_volume(*volume_paths(folder, name))
 
 
 def read_volume(image: str | Path, mask: str | Path | None = None, lungs: str | Path | None = None) -> Volume:
@@ -120,29 +137,45 @@ def read_volume(image: str | Path, mask: str | Path | None = None, lungs: str | 
         lungs: NIfTI file, above 0 inside the lungs, or None.
 
     Raises:
-        InputError: a file that is missing, damaged, of another format or size than expected, or too
-        large; values
-            that are not finite, neither HU nor 8 bit; labels that are not 0, 1, 2 or 3.
+        InputError: a file that is missing, damaged, of another format or size than expected, or too large;
+            values that are not finite, neither HU nor 8 bit; labels that are not 0, 1, 2 or 3.
     """
+    volume, problems = inspect_volume(image, mask, lungs)
+    if problems:
+        raise InputError(problems[0])
+    return volume
+
+
+def inspect_volume(
+    image: str | Path, mask: str | Path | None = None, lungs: str | Path | None = None
+) -> tuple[Volume | None, list[str]]:
+    """Like `read_volume`: what is sound (None: the image is not) and the problem of each file that is not."""
     image = Path(image)
-    images, affine = _read(image, np.float32)
-    images, units = _recognise_units(images, image)
-    labels, lung_masks = (None if path is None else _read(Path(path), np.uint8)[0] for path in (mask, lungs))
-    for path, array in ((mask, labels), (lungs, lung_masks)):
-        if array is not None and array.shape != images.shape:
-            raise InputError(
-                f"{path} is {_size(array)}, {image.name} is {_size(images)}: expected equal sizes"
-            )
-    if labels is not None and labels.max() >= len(MULTICLASS_NAMES):
-        raise InputError(f"{mask} has the label {labels.max()}: expected 0, 1, 2 or 3")
-    return Volume(
+    try:
+        images, affine = _read(image, np.float32)
+        images, units = _recognise_units(images, image)
+    except InputError as error:
+        return None, [str(error)]
+    problems, arrays = [], []
+    for path in (mask, lungs):
+        array = None
+        try:
+            if path is not None:
+                array, _ = _read(Path(path), np.uint8)
+                _check_mask(array, Path(path), images, image, is_label=path is mask)
+        except InputError as error:
+            problems.append(str(error))
+            array = None
+        arrays.append(array)
+    volume = Volume(
         name=image.name.removesuffix(".gz").removesuffix(".nii"),
         images=images,
-        labels=labels,
-        lungs=None if lung_masks is None else lung_masks > 0,
+        labels=arrays[0],
+        lungs=None if arrays[1] is None else arrays[1] > 0,
         affine=affine,
         units=units,
     )
+    return volume, problems
 
 
 def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray | None = None) -> None:
@@ -169,6 +202,13 @@ def _find(folder: Path, name: str) -> Path | None:
 def _size(array: np.ndarray) -> str:
     num_slices, height, width = array.shape
     return f"{height}x{width}x{num_slices}"
+
+
+def _check_mask(mask: np.ndarray, path: Path, images: np.ndarray, image: Path, is_label: bool) -> None:
+    if mask.shape != images.shape:
+        raise InputError(f"{path} is {_size(mask)}, {image.name} is {_size(images)}: expected equal sizes")
+    if is_label and mask.max() >= len(MULTICLASS_NAMES):
+        raise InputError(f"{path} has the label {mask.max()}: expected 0, 1, 2 or 3")
 
 
 def _recognise_units(images: np.ndarray, path: Path) -> tuple[np.ndarray, str]:

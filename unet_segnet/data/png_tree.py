@@ -15,6 +15,7 @@ from unet_segnet.errors import InputError
 
 IMAGES, MULTICLASS, BINARY = "im/256", "mask/multi/256", "mask/binary/256"
 RAW_MASKS = "raw/tr_mask.nii.gz"
+UNKNOWN = 255
 CLASS_LEVELS = {MULTICLASS: (0, 85, 170, 255), BINARY: (0, 255)}
 
 
@@ -37,81 +38,93 @@ def read_png_tree(folder: str | Path, mend: bool = True) -> Slices:
         InputError: a missing, unreadable or additional file, images of different sizes, unknown grey values,
             binary masks that contradict the multi masks.
     """
-    root = tree_root(Path(folder))
-    if root is None:
-        raise InputError(f"no slices in {folder}: expected the folder dataset/{IMAGES} with PNG files")
-    names, images = _read_folder(root / IMAGES)
-    present = [kind for kind in (MULTICLASS, BINARY) if (root / kind).is_dir()]
-    if not present:
-        raise InputError(f"no masks in {root}: expected {MULTICLASS} or {BINARY}")
-    labels = {kind: _read_labels(root / kind, kind, names, images.shape) for kind in present}
-    if len(present) == 2:
-        differ = ((labels[MULTICLASS] > 0) != (labels[BINARY] > 0)).any(axis=(1, 2))
-        if differ.any():
-            name = names[int(np.argmax(differ))]
-            raise InputError(
-                f"the binary and the multi mask of slice {name} in {root / 'mask'} disagree about "
-                f"where lesion is ({differ.sum()} slice(s) in all): restore both files from one release"
-            )
-    slices = Slices(
-        images=images,
-        labels=labels[present[0]],
-        lungs=None,
-        names=names,
-        units="8-bit",
-        class_names=MULTICLASS_NAMES if present[0] == MULTICLASS else BINARY_NAMES,
-    )
+    slices, problems = inspect_png_tree(folder)
+    if problems:
+        raise InputError(problems[0] + (f" ({len(problems) - 1} more like this)" if problems[1:] else ""))
     return mend_exchanges(slices) if mend else slices
 
 
-def _read_labels(folder: Path, kind: str, names: tuple[str, ...], shape: tuple[int, ...]) -> np.ndarray:
-    mask_names, masks = _read_folder(folder)
-    if mask_names != names:
-        missing = sorted(set(names) - set(mask_names))
-        extra = sorted(set(mask_names) - set(names))
-        what = f"no mask for slice {missing[0]}" if missing else f"a mask without image, slice {extra[0]}"
-        raise InputError(f"{what} in {folder}: expected one mask for each of the {len(names)} images")
-    if masks.shape != shape:
-        raise InputError(
-            f"masks in {folder} are {_size(masks)}, the images {_size_of(shape)}: expected one size"
-        )
-    levels = CLASS_LEVELS[kind]
-    table = np.full(256, 255, np.uint8)
-    table[list(levels)] = np.arange(len(levels))
-    labels = table[masks]
-    unknown = (labels == 255).any(axis=(1, 2))
-    if unknown.any():
-        index = int(np.argmax(unknown))
-        value = int(masks[index][labels[index] == 255][0])
-        raise InputError(
-            f"unknown grey value {value} in the mask of slice {names[index]} in {folder}: "
-            f"expected {', '.join(map(str, levels))}"
-        )
-    return labels
+def inspect_png_tree(folder: str | Path) -> tuple[Slices | None, list[str]]:
+    """Like `read_png_tree`, without mending: the slices that are sound (None: not one) and all problems.
+
+    Raises:
+        InputError: there is no such tree, or it has no masks at all.
+    """
+    root = tree_root(Path(folder))
+    if root is None:
+        raise InputError(f"no slices in {folder}: expected the folder dataset/{IMAGES} with PNG files")
+    kinds = [kind for kind in (MULTICLASS, BINARY) if (root / kind).is_dir()]
+    if not kinds:
+        raise InputError(f"no masks in {root}: expected {MULTICLASS} or {BINARY}")
+    problems = []
+    files = {kind: _list_png(root / kind, problems) for kind in (IMAGES, *kinds)}
+    names, images, labels = [], [], []
+    for name in sorted(set().union(*files.values())):
+        try:
+            for kind in files:
+                if name not in files[kind]:
+                    raise InputError(f"no file for slice {name} in {root / kind}: expected one, restore it")
+            image = _read_png(files[IMAGES][name])
+            if images and image.shape != images[0].shape:
+                raise InputError(
+                    f"{files[IMAGES][name]} is {_size(image)}, the slices before are {_size(images[0])}: "
+                    f"expected one size"
+                )
+            label = _read_label([files[kind][name] for kind in kinds], kinds, image)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        names.append(name)
+        images.append(image)
+        labels.append(label)
+    if not names:
+        return None, problems or [f"no PNG files in {root / IMAGES}"]
+    slices = Slices(
+        images=np.stack(images),
+        labels=np.stack(labels),
+        lungs=None,
+        names=tuple(names),
+        units="8-bit",
+        class_names=MULTICLASS_NAMES if MULTICLASS in kinds else BINARY_NAMES,
+    )
+    return slices, problems
 
 
-def _read_folder(folder: Path) -> tuple[tuple[str, ...], np.ndarray]:
-    """Names (the digits that end each file's name) and (num_slices, height, width) uint8 of all PNG files."""
+def _read_label(paths: list[Path], kinds: list[str], image: np.ndarray) -> np.ndarray:
+    """(height, width) class index of one slice, from its multi mask, its binary mask or both in agreement."""
+    labels = []
+    for path, kind in zip(paths, kinds, strict=True):
+        mask = _read_png(path)
+        if mask.shape != image.shape:
+            raise InputError(f"{path} is {_size(mask)}, its image is {_size(image)}: expected equal sizes")
+        levels = CLASS_LEVELS[kind]
+        table = np.full(256, UNKNOWN, np.uint8)
+        table[list(levels)] = np.arange(len(levels))
+        label = table[mask]
+        if (label == UNKNOWN).any():
+            unknown = ", ".join(map(str, np.unique(mask[label == UNKNOWN])[:5]))
+            raise InputError(f"{path} has unknown values ({unknown}): expected {', '.join(map(str, levels))}")
+        labels.append(label)
+    if len(labels) == 2 and ((labels[0] > 0) != (labels[1] > 0)).any():
+        raise InputError(
+            f"{paths[1]} and the multi mask of the same slice disagree about where lesion is: "
+            f"restore both from one release"
+        )
+    return labels[0]
+
+
+def _list_png(folder: Path, problems: list[str]) -> dict[str, Path]:
+    """PNG files by the digits that end their names."""
     files = {}
     for path in sorted(folder.glob("*.png")):
         number = re.search(r"(\d+)$", path.stem)
         if number is None:
-            raise InputError(f"{path}: expected a file name that ends in the number of the slice")
-        if number[1] in files:
-            raise InputError(f"{path} and {files[number[1]].name} have the same slice number: remove one")
-        files[number[1]] = path
-    if not files:
-        raise InputError(f"no PNG files in {folder}")
-    first, arrays = None, []
-    for _, path in sorted(files.items()):
-        array = _read_png(path)
-        first = array if first is None else first
-        if array.shape != first.shape:
-            raise InputError(
-                f"{path} is {_size(array)}, the other slices are {_size(first)}: expected one size"
-            )
-        arrays.append(array)
-    return tuple(sorted(files)), np.stack(arrays)
+            problems.append(f"{path}: expected a file name that ends in the number of the slice")
+        elif number[1] in files:
+            problems.append(f"{path} and {files[number[1]].name} have one slice number: remove one")
+        else:
+            files[number[1]] = path
+    return files
 
 
 def _read_png(path: Path) -> np.ndarray:
@@ -129,8 +142,4 @@ def _read_png(path: Path) -> np.ndarray:
 
 
 def _size(array: np.ndarray) -> str:
-    return _size_of(array.shape)
-
-
-def _size_of(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape[-2:]))
+    return "x".join(map(str, array.shape))
