@@ -1,0 +1,17 @@
+"""The two ends that the networks of the first study share."""
+
+import keras
+
+
+def grey_input(input_shape, mean, channels=1):
+    """Input of grey levels 0..255, the mean subtracted (in float32: bfloat16 would round it), repeated to `channels`."""
+    inputs = keras.Input(input_shape, name="ImageInputLayer")
+    x = keras.layers.Rescaling(1.0, offset=-float(mean), dtype="float32", name="zerocenter")(inputs)
+    if channels > 1:
+        x = keras.layers.Concatenate(dtype="float32", name="grey_to_rgb")([x] * channels)
+    return inputs, x
+
+
+def classifier(x, name="softmax"):
+    """Softmax over the classes, in float32 whatever the data type of the network."""
+    return keras.layers.Softmax(dtype="float32", name=name)(x)
