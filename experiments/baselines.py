@@ -58,12 +58,14 @@ def evaluate_baselines(train: Slices, test: Slices) -> tuple[Baseline, Baseline]
     background = confusion_matrices(test.labels, np.zeros_like(test.labels), num_classes)
     by_grey = confusion_matrices(test.labels, classify(test.images, thresholds), num_classes)
     levels = ", ".join(
-        f"{name} from {'no level' if threshold == GREY_LEVELS else f'grey level {threshold}'}"
-        for name, threshold in zip(test.class_names[1:], thresholds, strict=True)
+        f"{name} {f'at grey levels {first}-{end - 1}' if first < end else 'nowhere'}"
+        for name, first, end in zip(
+            test.class_names[1:], thresholds, (*thresholds[1:], GREY_LEVELS), strict=True
+        )
     )
     return (
         Baseline("all background", f"every pixel is {test.class_names[0]}", background),
-        Baseline("intensity threshold", f"{levels} up, fitted on the {len(train)} training slices", by_grey),
+        Baseline("intensity threshold", f"{levels}; fitted on {len(train)} training slices", by_grey),
     )
 
 
@@ -92,9 +94,9 @@ def fit_thresholds(histograms: np.ndarray) -> tuple[int, ...]:
         histograms: (K, 256) pixels of each class at each grey level.
 
     Returns:
-        K - 1 levels in 0..256. 256 means that no grey level reaches the class, equal neighbours that the lower
-        class is never predicted. A class without any pixel scores 0; of equally good answers the higher grey
-        levels are taken.
+        K - 1 levels in 0..256. 256 means that no grey level reaches the class, equal neighbours that the
+        lower class is never predicted. A class without any pixel scores 0; of equally good answers the higher
+        grey levels are taken.
     """
     histograms = np.asarray(histograms, np.float64)
     num_classes, levels = len(histograms), np.arange(GREY_LEVELS + 1)
