@@ -60,8 +60,8 @@ class RandomStream:
     def _normals(self, num_pairs: int) -> np.ndarray:
         """The normals that the next pairs of 32-bit words give; draws on if the last of them needs more.
 
-        Every step of the ziggurat, uniforms included, uses up whole pairs. So all pairs are read as candidates
-        at once, and only the few outside their strip's inner rectangle (about 1 %) are followed one by one.
+        Every step of the ziggurat, uniforms included, uses up whole pairs. So all pairs are read as
+        candidates at once, and only the few outside their strip's inner rectangle (1 %) are followed singly.
         """
         words = self._words.randint(0, 2**32, (num_pairs, 2), dtype=np.uint32).astype(np.int64)
         first, second = words.T
