@@ -178,6 +178,17 @@ def inspect_volume(
     return volume, problems
 
 
+def read_labels(path: str | Path) -> np.ndarray:
+    """(num_slices, height, width) uint8 class index 0..3 of a mask file.
+
+    Raises:
+        InputError: a damaged file, or other values.
+    """
+    labels, _ = _read(Path(path), np.uint8)
+    _check_labels(labels, Path(path))
+    return labels
+
+
 def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray | None = None) -> None:
     """Write (num_slices, height, width) as a gzipped NIfTI file in this module's orientation, atomically.
 
@@ -207,8 +218,13 @@ def _size(array: np.ndarray) -> str:
 def _check_mask(mask: np.ndarray, path: Path, images: np.ndarray, image: Path, is_label: bool) -> None:
     if mask.shape != images.shape:
         raise InputError(f"{path} is {_size(mask)}, {image.name} is {_size(images)}: expected equal sizes")
-    if is_label and mask.max() >= len(MULTICLASS_NAMES):
-        raise InputError(f"{path} has the label {mask.max()}: expected 0, 1, 2 or 3")
+    if is_label:
+        _check_labels(mask, path)
+
+
+def _check_labels(labels: np.ndarray, path: Path) -> None:
+    if labels.max() >= len(MULTICLASS_NAMES):
+        raise InputError(f"{path} has the label {labels.max()}: expected 0, 1, 2 or 3")
 
 
 def _recognise_units(images: np.ndarray, path: Path) -> tuple[np.ndarray, str]:

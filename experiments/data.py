@@ -1,0 +1,239 @@
+"""Get, examine and make data: `python -m experiments.data fetch | check PATH | phantom --to DIR`."""
+
+import argparse
+import csv
+import os
+from pathlib import Path
+
+from experiments.console import Progress, run_command
+from unet_segnet.errors import InputError
+
+COMMIT = "77f0e029eda602a014d914a3fa4c7a59036325ba"
+BASE_URL = f"https://raw.githubusercontent.com/adnan-saood/COVID19-DL/{COMMIT}/"
+ATTEMPTS = 3
+TABLE_1 = Path(__file__).parent / "reference" / "saood2021" / "table1_class_sizes.csv"
+
+
+def fetch(to: Path, base_url: str = BASE_URL) -> int:
+    """Download the released slices, masks and network into `to`; files whose hash fits are kept.
+
+    Raises:
+        InputError: the network fails, a file's SHA-256 is not the manifest's, or a file cannot be written.
+    """
+    import logging
+
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel(logging.ERROR)  # the progress bar says it all
+    manifest = read_manifest()
+    source = pooch.create(
+        path=to, base_url=base_url.rstrip("/") + "/", registry=manifest, retry_if_failed=ATTEMPTS - 1
+    )
+    downloader = pooch.HTTPDownloader(timeout=30)
+    kept = 0
+    bar = Progress(len(manifest), f"fetching to {to}")
+    for number, name in enumerate(manifest, 1):
+        kept += pooch.core.download_action(to / name, manifest[name])[0] == "fetch"
+        try:
+            source.fetch(name, downloader=downloader)
+        except requests.exceptions.RequestException as error:
+            raise InputError(
+                f"cannot download {source.get_url(name)} ({_reason(error)}): check the network and start "
+                f"the same command again, what was downloaded is kept"
+            ) from error
+        except ValueError as error:  # pooch: the hash
+            raise InputError(
+                f"{source.get_url(name)} is not the released file (its SHA-256 differs) and was not "
+                f"kept: start the same command again, or check what stands between you and the source"
+            ) from error
+        except OSError as error:
+            raise InputError(f"cannot write {to / name} ({error.strerror}): choose another folder") from error
+        bar.update(number, name)
+    print(
+        f"{len(manifest)} files in {to} ({len(manifest) - kept} downloaded, {kept} kept), every SHA-256 fits"
+    )
+    return 0
+
+
+def read_manifest() -> dict[str, str]:
+    """SHA-256 of each released file, by its path in the release."""
+    from importlib.resources import files
+
+    text = files("unet_segnet.data").joinpath("covid19_dl_sha256.csv").read_text()
+    return {row["path"]: row["sha256"] for row in csv.DictReader(text.splitlines())}
+
+
+def check(path: str, table: Path | None = None, force: bool = False) -> int:
+    """Print what a data set holds and what is wrong with it; 0 where it can be used, else 1.
+
+    Arguments:
+        path: a name in the data root, or a path.
+        table: CSV file to write with one row for each slice.
+        force: replace that file if it exists.
+
+    Raises:
+        InputError: there is no data set, or the CSV file exists or cannot be written.
+    """
+    from unet_segnet.data.catalogue import find_data
+    from unet_segnet.data.examine import examine
+
+    folder = find_data(path)
+    if table is not None and table.exists() and not force:
+        raise InputError(f"{table} exists: give another name, or --force to replace it")
+    found = examine(folder)
+    print(folder)
+    for line in found.facts:
+        print(f"  {line}")
+    for title, class_names, pixels, image_pixels in found.sizes:
+        print(f"\nclass sizes ({title})\n  {'class':14}{'pixel count':>14}{'image pixel count':>20}")
+        for name, count, image_count in zip(class_names, pixels, image_pixels, strict=True):
+            print(f"  {name:14}{count:14}{image_count:20}")
+        if title.startswith("raw masks"):
+            _print_table_1()
+    for heading, lines in (("mended on loading", found.mended), ("problems", found.problems)):
+        if lines:
+            print(f"\n{heading}")
+            for line in lines:
+                print(f"  {line}")
+    if table is not None:
+        _write_csv(table, found.rows)
+    verdict = f"{len(found.problems)} problem(s): mend them first" if found.problems else "usable"
+    print(f"\n{verdict}")
+    return 1 if found.problems else 0
+
+
+def phantom(to: Path, num_slices: int, seed: int, size: int, force: bool = False) -> int:
+    """Write the phantom in the MedSeg NIfTI layout.
+
+    Raises:
+        InputError: the folder holds slices already, or cannot be written.
+    """
+    from unet_segnet.data.nifti import has_slices
+    from unet_segnet.data.phantom import write_phantom
+
+    if has_slices(to) and not force:
+        raise InputError(f"{to} holds slices already: choose another folder, or --force to replace them")
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        write_phantom(to, num_slices=num_slices, seed=seed, size=size)
+    except OSError as error:
+        raise InputError(f"cannot write to {to} ({error.strerror}): choose another folder") from error
+    print(f"{num_slices} phantom slices of {size}x{size} in {to}; use them with --data {to}")
+    return 0
+
+
+def _print_table_1() -> None:
+    with TABLE_1.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    print("  the article's Table 1 (its last pixel count, 33.4265e04, is a slip for 3.4265e04)")
+    for row in rows:
+        print(f"  {row['class']:14}{row['pixel_count']:>14}{row['image_pixel_count']:>20}")
+
+
+def _write_csv(path: Path, rows: list[dict]) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["set", "slice"])
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}): choose another place") from error
+    print(f"\none row for each slice written to {path}")
+
+
+def _reason(error: Exception) -> str:
+    """The innermost reason of a failed download, short."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP status {response.status_code}"
+    return type(error).__name__
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `python -m experiments.data`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.data",
+        description="Get the released slices, examine any data set, or write the phantom.",
+        epilog="Exit status: 0 done or usable, 1 a checked data set has problems, 2 bad input or no network.",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="fetch|check|phantom")
+
+    verb = verbs.add_parser(
+        "fetch",
+        help="download the 100 released slices (CC0, 5 MB)",
+        description="Download the CC0 release of github.com/adnan-saood/COVID19-DL, file by file from one "
+        "pinned commit: 100 slices with their masks, the raw masks and one trained network. Each file's SHA-256 "
+        "is checked; what fits is kept, so an interrupted fetch goes on where it stopped.",
+        epilog="The MedSeg files (tr_im.nii.gz, rp_im/ and their masks, in Hounsfield units) are to be "
+        "downloaded by hand from medicalsegmentation.com/covid19 into a folder `medseg` beside COVID19-DL.",
+    )
+    verb.add_argument(
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="folder to fill (default: COVID19-DL in $UNET_SEGNET_DATA, else in the user's cache folder, "
+        "where every command finds it)",
+    )
+    verb.add_argument(
+        "--base-url", default=BASE_URL, metavar="URL", help="a mirror of the release (default: %(default)s)"
+    )
+
+    verb = verbs.add_parser(
+        "check",
+        help="examine a data set",
+        description="Examine a data set in one of the two layouts (PNG tree of the release, MedSeg NIfTI): "
+        "sizes, values and units, unknown labels, empty masks, class sizes as in the article's Table 1, and "
+        "slices whose mask does not fit their image. Masks that stand in each other's place are found by that and are put "
+        "back by every command on loading.",
+        epilog="Exit status: 0 usable, 1 problems that loading does not mend, 2 no such data set.",
+    )
+    verb.add_argument("path", help="a name in $UNET_SEGNET_DATA (COVID19-DL, medseg, ct20) or a path")
+    verb.add_argument("--csv", type=Path, metavar="FILE", help="write one row for each slice to FILE")
+    verb.add_argument("--force", action="store_true", help="replace FILE if it exists")
+
+    verb = verbs.add_parser(
+        "phantom",
+        help="write the built-in phantom as NIfTI files",
+        description="Write the procedural chest CT (Hounsfield units, labels C0..C3, lung masks) in the MedSeg "
+        "NIfTI layout, so that --data DIR reads it through the same readers as real data.",
+    )
+    verb.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write, made if needed")
+    verb.add_argument(
+        "--slices", type=_positive, default=100, metavar="N", help="number of slices (default: %(default)s)"
+    )
+    verb.add_argument("--seed", type=int, default=0, help="seed of the phantom (default: %(default)s)")
+    verb.add_argument(
+        "--size",
+        type=_positive,
+        default=512,
+        metavar="PIXELS",
+        help="height and width (default: %(default)s)",
+    )
+    verb.add_argument("--force", action="store_true", help="replace slices that are in DIR")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit status."""
+    options = build_parser().parse_args(argv)
+    if options.verb == "fetch":
+        from unet_segnet.data.catalogue import DEFAULT_NAMES, data_root
+
+        return fetch(options.to or data_root() / DEFAULT_NAMES[0], options.base_url)
+    if options.verb == "check":
+        return check(options.path, options.csv, options.force)
+    return phantom(options.to, options.slices, options.seed, options.size, options.force)
+
+
+if __name__ == "__main__":
+    run_command(main)
