@@ -1,7 +1,7 @@
 """Two answers that need no network, for the same slices: what a score is worth shows beside them.
 
 - All background: every pixel is class 0.
-- Intensity threshold: a pixel's grey level alone decides. For two classes it is infected from one grey level
+- Grey threshold: a pixel's grey level alone decides. For two classes it is infected from one grey level
   up; for K classes, K - 1 ordered levels t1 <= t2 <= ... cut the grey scale, class k taking [tk, tk+1). The
   levels maximise the pooled Dice of the lesion classes (for several, its mean) over the training slices. The
   Dice of a class depends only on its own grey interval, so the best cuts follow exactly from one grey
@@ -45,7 +45,7 @@ def evaluate_baselines(train: Slices, test: Slices) -> tuple[Baseline, Baseline]
     """Both baselines on the labelled 8-bit slices of `test`; the threshold is fitted on those of `train`.
 
     Returns:
-        (all background, intensity threshold).
+        (all background, grey threshold).
 
     Raises:
         InputError: slices without labels, or not 8-bit.
@@ -59,13 +59,11 @@ def evaluate_baselines(train: Slices, test: Slices) -> tuple[Baseline, Baseline]
     by_grey = confusion_matrices(test.labels, classify(test.images, thresholds), num_classes)
     levels = ", ".join(
         f"{name} {f'at grey levels {first}-{end - 1}' if first < end else 'nowhere'}"
-        for name, first, end in zip(
-            test.class_names[1:], thresholds, (*thresholds[1:], GREY_LEVELS), strict=True
-        )
+        for name, first, end in zip(test.class_names[1:], thresholds, (*thresholds[1:], GREY_LEVELS), strict=True)
     )
     return (
         Baseline("all background", f"every pixel is {test.class_names[0]}", background),
-        Baseline("intensity threshold", f"{levels}; fitted on {len(train)} training slices", by_grey),
+        Baseline("grey threshold", f"{levels}; fitted on {len(train)} training slices", by_grey),
     )
 
 

@@ -1,0 +1,104 @@
+"""A table that prints as aligned text, as Markdown and as CSV."""
+
+import csv
+import math
+import os
+import textwrap
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from pathlib import Path
+
+TEXT_WIDTH = 100
+
+
+class Signed(float):
+    """A difference: printed with its sign."""
+
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its title and notes.
+
+    Attributes:
+        title: one sentence.
+        columns: a name per column; "group: name" puts neighbouring columns of one group under one heading.
+        rows: cells of text, whole numbers, fractions (printed with three digits; NaN as "-"), or None where
+            there is nothing to say.
+        notes: a sentence or two each, printed below.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def to_text(self) -> str:
+        """Plain text: columns of text to the left, of numbers to the right; title and notes wrapped to 100."""
+        groups, names = zip(*(column.rpartition(": ")[::2] for column in self.columns), strict=True)
+        body = [list(names)] + [[_text(cell) for cell in row] for row in self.rows]
+        widths = [max(map(len, column)) for column in zip(*body, strict=True)]
+        is_text = [any(isinstance(row[i], str) for row in self.rows) for i in range(len(names))]
+        gaps = [" " if group and group == after else "  " for group, after in pairwise((*groups, None))]
+        heading = ""
+        for group, members in groupby(range(len(groups)), key=lambda i: groups[i]):
+            *others, last = members
+            span = sum(widths[i] + len(gaps[i]) for i in others)
+            widths[last] = max(widths[last], len(group) - span)
+            label = f" {group} " if len(group) + 2 <= span + widths[last] else group
+            heading += label.center(span + widths[last], "-" if group else " ") + gaps[last]
+        lines = [
+            "".join(
+                (cell.ljust(width) if left else cell.rjust(width)) + gap
+                for cell, width, left, gap in zip(row, widths, is_text, gaps, strict=True)
+            ).rstrip()
+            for row in body
+        ]
+        if any(groups):
+            lines.insert(0, heading.rstrip())
+        rule = "-" * max(map(len, lines))
+        lines.insert(2 if any(groups) else 1, rule)
+        parts = [*textwrap.wrap(self.title, TEXT_WIDTH), rule, *lines, rule]
+        for note in self.notes:
+            parts += textwrap.wrap(note, TEXT_WIDTH, subsequent_indent="  ")
+        return "\n".join(parts) + "\n"
+
+    def to_markdown(self) -> str:
+        """A Markdown table with the title above and the notes below."""
+        lines = [f"**{self.title}**", "", "| " + " | ".join(self._names()) + " |"]
+        lines.append("|" + "---|" * len(self.columns))
+        lines += ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in self.rows]
+        lines += ["", *(f"- {note}" for note in self.notes)]
+        return "\n".join(lines).rstrip() + "\n"
+
+    def to_csv(self, path: str | os.PathLike) -> None:
+        """Write the rows in full precision; None is an empty field, NaN is `nan`.
+
+        The file appears whole or not at all; its folder is made when missing.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("w", newline="", encoding="utf-8") as stream:
+                writer = csv.writer(stream, lineterminator="\n")
+                writer.writerow(self._names())
+                writer.writerows(self.rows)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _names(self) -> list[str]:
+        return [column.replace(": ", " ") for column in self.columns]
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and math.isnan(cell):
+        return "-"
+    if isinstance(cell, Signed):
+        return f"{cell:+.3f}"
+    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
