@@ -172,8 +172,8 @@ def build_parser() -> argparse.ArgumentParser:
         "fetch",
         help="download the 100 released slices (CC0, 5 MB)",
         description="Download the CC0 release of github.com/adnan-saood/COVID19-DL, file by file from one "
-        "pinned commit: 100 slices with their masks, the raw masks and one trained network. Each file's SHA-256 "
-        "is checked; what fits is kept, so an interrupted fetch goes on where it stopped.",
+        "pinned commit: 100 slices with their masks, the raw masks and one trained network. Each file's "
+        "SHA-256 is checked; what fits is kept, so an interrupted fetch goes on where it stopped.",
         epilog="The MedSeg files (tr_im.nii.gz, rp_im/ and their masks, in Hounsfield units) are to be "
         "downloaded by hand from medicalsegmentation.com/covid19 into a folder `medseg` beside COVID19-DL.",
     )
@@ -193,8 +193,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="examine a data set",
         description="Examine a data set in one of the two layouts (PNG tree of the release, MedSeg NIfTI): "
         "sizes, values and units, unknown labels, empty masks, class sizes as in the article's Table 1, and "
-        "slices whose mask does not fit their image. Masks that stand in each other's place are found by that and are put "
-        "back by every command on loading.",
+        "slices whose mask does not fit their image. Masks that stand in each other's place are "
+        "found by that and are put back by every command on loading.",
         epilog="Exit status: 0 usable, 1 problems that loading does not mend, 2 no such data set.",
     )
     verb.add_argument("path", help="a name in $UNET_SEGNET_DATA (COVID19-DL, medseg, ct20) or a path")
@@ -204,8 +204,8 @@ def build_parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser(
         "phantom",
         help="write the built-in phantom as NIfTI files",
-        description="Write the procedural chest CT (Hounsfield units, labels C0..C3, lung masks) in the MedSeg "
-        "NIfTI layout, so that --data DIR reads it through the same readers as real data.",
+        description="Write the procedural chest CT (Hounsfield units, labels C0..C3, lung masks) in the "
+        "MedSeg NIfTI layout, so that --data DIR reads it through the same readers as real data.",
     )
     verb.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write, made if needed")
     verb.add_argument(
