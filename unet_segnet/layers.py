@@ -1,4 +1,4 @@
-"""Layers that Keras lacks: max pooling that hands on its indices, the unpooling that uses them, fused batch normalisation.
+"""Layers that Keras lacks: max pooling that hands on its indices, unpooling that uses them, fused normalisation.
 
 The plain versions use `keras.ops` alone and run on each backend. Under TensorFlow, where slices with a stride,
 their gradients and Keras' batch normalisation are slow, faster forms of the same functions are used; tests hold
@@ -21,7 +21,7 @@ def _window_parts(x, pool_size):
 def _interleave(parts, pool_size, pad):
     """The inverse of `_window_parts`: put the parts back in their places, zeros in `pad` rows and columns behind."""
     rows, columns = pool_size
-    batch, height, width, channels = parts[0].shape
+    height, width, channels = parts[0].shape[1:]
     lines = [ops.stack(parts[r * columns : (r + 1) * columns], axis=3) for r in range(rows)]
     x = ops.reshape(ops.stack(lines, axis=2), (-1, height * rows, width * columns, channels))
     return ops.pad(x, ((0, 0), (0, pad[0]), (0, pad[1]), (0, 0))) if any(pad) else x
@@ -49,8 +49,7 @@ def _take(x, indices, pool_size):
     """The element of each window that `indices` points at; the gradient of `_unpool`."""
     zero = ops.zeros_like(x[:, :1, :1, :1])
     chosen = [
-        ops.where(ops.equal(indices, place), part, zero)
-        for place, part in enumerate(_window_parts(x, pool_size))
+        ops.where(ops.equal(indices, place), part, zero) for place, part in enumerate(_window_parts(x, pool_size))
     ]
     return sum(chosen[1:], chosen[0])
 
@@ -160,9 +159,7 @@ class MaxUnpooling2D(keras.layers.Layer):
 
     def build(self, input_shape):
         if input_shape[0] != input_shape[1]:
-            raise ValueError(
-                f"{self.name} needs values and indices of one shape. Received: input_shape={input_shape}"
-            )
+            raise ValueError(f"{self.name} needs values and indices of one shape. Received: input_shape={input_shape}")
         self.built = True
 
     def call(self, inputs):

@@ -4,7 +4,7 @@ import keras
 
 
 def grey_input(input_shape, mean, channels=1):
-    """Input of grey levels 0..255, the mean subtracted (in float32: bfloat16 would round it), repeated to `channels`."""
+    """Input of grey levels 0..255, less the mean (in float32: bfloat16 would round it), repeated to `channels`."""
     inputs = keras.Input(input_shape, name="ImageInputLayer")
     x = keras.layers.Rescaling(1.0, offset=-float(mean), dtype="float32", name="zerocenter")(inputs)
     if channels > 1:

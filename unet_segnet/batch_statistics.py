@@ -1,0 +1,54 @@
+"""Batch normalisation as MATLAB R2020a treats it: no moving averages, one pass over the data at the end."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def with_batch_statistics(model):
+    """The same layers, batch normalisation always by its own batch's statistics, dropout never active.
+
+    Returns the model and the symbolic input of each batch normalisation by the layer's name.
+    """
+    layer_inputs = {}
+
+    def call(layer, *args, **kwargs):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer_inputs[layer.name] = args[0]
+            kwargs["training"] = True
+        return layer(*args, **kwargs)
+
+    uncompiled = keras.Model(model.inputs, model.outputs)  # cloning a compiled model would compile the copy too
+    twin = keras.models.clone_model(uncompiled, clone_function=lambda layer: layer, call_function=call)
+    return twin, layer_inputs
+
+
+def pool_batch_statistics(model: keras.Model, images: np.ndarray, batch_size: int) -> None:
+    """Replace the moving averages of batch normalisation by mean and biased variance pooled over all pixels.
+
+    Each mini-batch goes through the network normalised by its own statistics, as in training. MATLAB R2020a does
+    this once after the last iteration, over one more augmented pass of the training slices.
+
+    Arguments:
+        model: a functional network, changed in place; left alone if it has no batch normalisation.
+        images: (num_slices, height, width) grey levels.
+        batch_size: slices in a mini-batch.
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not layers:
+        return
+    twin, layer_inputs = with_batch_statistics(model)
+    moments = [ops.moments(ops.cast(layer_inputs[layer.name], "float32"), (0, 1, 2), keepdims=True) for layer in layers]
+    statistics = keras.Model(twin.inputs, moments)
+    sizes, means, squares = [], [], []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size, ..., None]
+        found = [[np.asarray(m, np.float64).ravel() for m in pair] for pair in statistics.predict_on_batch(batch)]
+        sizes.append(len(batch))
+        means.append([mean for mean, _ in found])
+        squares.append([variance + mean**2 for mean, variance in found])
+    for index, layer in enumerate(layers):
+        mean = np.average([row[index] for row in means], axis=0, weights=sizes)
+        square = np.average([row[index] for row in squares], axis=0, weights=sizes)
+        layer.moving_mean.assign(mean)
+        layer.moving_variance.assign(square - mean**2)

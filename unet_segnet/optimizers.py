@@ -1,0 +1,35 @@
+"""The study's optimiser: Adam with coupled L2."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="unet_segnet")
+class CoupledAdam(keras.optimizers.Adam):
+    """Adam with L2 added to the gradient, and a learning-rate factor for some parameters.
+
+    MATLAB R2020a: `trainNetwork` with 'adam' and 'L2Regularization'. Not the decoupled decay of AdamW.
+
+    Arguments:
+        l2: factor of the parameter added to its gradient; parameters named "bias" are left out.
+        rate_factors: learning-rate factor by the path of the variable, 1 where absent.
+    """
+
+    def __init__(self, learning_rate=1e-3, l2=1e-4, rate_factors=None, name="coupled_adam", **kwargs):
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.l2 = l2
+        self.rate_factors = dict(rate_factors or {})
+
+    def build(self, variables):
+        super().build(variables)
+        self._decays = [0.0 if variable.name == "bias" else self.l2 for variable in variables]
+        self._factors = [self.rate_factors.get(variable.path, 1.0) for variable in variables]
+
+    def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        if self._decays[index]:
+            gradient = gradient + self._decays[index] * ops.cast(variable, gradient.dtype)
+        super().update_step(gradient, variable, learning_rate * self._factors[index])
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2, "rate_factors": self.rate_factors}

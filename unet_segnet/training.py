@@ -1,0 +1,424 @@
+"""Train one network by one recipe: MATLAB R2020a's `trainNetwork` as the study used it, on `keras.Model.fit`."""
+
+import contextlib
+import ctypes
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from unet_segnet.batch_statistics import pool_batch_statistics, with_batch_statistics
+from unet_segnet.data.augmentation import augment
+from unet_segnet.errors import InputError
+from unet_segnet.losses import EPSILON, WeightedCrossEntropy
+from unet_segnet.optimizers import CoupledAdam
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; the defaults are those of the study.
+
+    Sources: article, 'Network training' and Table 2; the authors' training scripts; MATLAB R2020a's
+    `trainingOptions` defaults, confirmed by reproducing the released losses. One run takes about 25 minutes on
+    the authors' GTX 1050 Ti. `python -m experiments.grid --net segnet --variant released --only 4` reproduces global
+    accuracy 0.954 and Dice 0.750 of Tables 3 and 4; see experiments/results for what came out.
+
+    Arguments:
+        learning_rate: of Adam in the first epochs (Table 2: 1e-4 to 3e-3).
+        batch_size: slices in a mini-batch (Table 2: 2 to 12); a last batch that is not full is left out.
+        epochs: passes over the training slices; the network of the last iteration is kept.
+        drop_factor, drop_period: the learning rate is multiplied by drop_factor after every drop_period epochs.
+        beta_1, beta_2, epsilon: Adam's.
+        l2: added to the gradient as l2 * w before Adam (coupled, a penalty of l2 / 2 * w^2), on all trainable
+            parameters but convolution biases.
+        up_bias_factor: of the learning rate of the biases of transposed convolutions (`unetLayers`).
+        loss_normalisation: "weights" (MATLAB) or "pixels" (the article's equation 1).
+        validation: "epoch", after every epoch, or "matlab", at iterations 1, 10, 20, ...; it has no effect on
+            the trained network.
+        dtype: "float32" or "mixed_bfloat16"; softmax, loss and statistics are in float32 either way.
+    """
+
+    learning_rate: float = 1e-3
+    batch_size: int = 4
+    epochs: int = 160
+    drop_factor: float = 0.95
+    drop_period: int = 12
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    l2: float = 1e-4
+    up_bias_factor: float = 2.0
+    loss_normalisation: str = "weights"
+    validation: str = "epoch"
+    dtype: str = "float32"
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """The learning rate of epoch 0, 1, ...: MATLAB's 'piecewise', first drop at epoch 13 counted from 1."""
+        return self.learning_rate * self.drop_factor ** (epoch // self.drop_period)
+
+
+HISTORY_KEYS = (
+    "loss",
+    "accuracy",
+    "learning_rate",
+    "validation_iteration",
+    "validation_loss",
+    "validation_accuracy",
+    "epoch_seconds",
+)
+
+
+class IterationLog(keras.metrics.Metric):
+    """Loss and pixel accuracy of every iteration of an epoch, kept on the device until the epoch ends.
+
+    Arguments:
+        num_iterations: iterations of an epoch.
+        loss: a `WeightedCrossEntropy`.
+    """
+
+    def __init__(self, num_iterations, loss, name="log"):
+        super().__init__(name=name, dtype="float32")
+        self.loss, self.num_iterations = loss, num_iterations
+        self.values = self.add_variable((num_iterations, 2), "zeros", name="values")
+        self.iteration = self.add_variable((), "zeros", dtype="int32", name="iteration")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        row = ops.stack([self.loss(y_true, y_pred), _accuracy(y_true, y_pred)])
+        place = ops.one_hot(self.iteration, self.num_iterations, dtype="float32")
+        self.values.assign(self.values + place[:, None] * row[None, :])
+        self.iteration.assign(self.iteration + 1)
+
+    def result(self):
+        means = ops.sum(self.values, axis=0) / ops.maximum(ops.cast(self.iteration, "float32"), 1.0)
+        return {"cross_entropy": means[0], "accuracy": means[1]}
+
+
+def _accuracy(labels, probabilities):
+    """Share of the labelled pixels whose most probable class is their label."""
+    labels = ops.cast(labels, "int32")
+    labelled = labels < probabilities.shape[-1]
+    right = ops.logical_and(ops.equal(ops.cast(ops.argmax(probabilities, axis=-1), "int32"), labels), labelled)
+    return ops.sum(ops.cast(right, "float32")) / ops.maximum(ops.sum(ops.cast(labelled, "float32")), 1.0)
+
+
+class AugmentedBatches(keras.utils.PyDataset):
+    """The mini-batches of one epoch: shuffled, augmented, the last batch left out if it is not full.
+
+    Arguments:
+        images: (num_slices, height, width) uint8.
+        labels: (num_slices, height, width) uint8 class indices.
+        batch_size: slices in a batch, at most num_slices.
+        stream: see `unet_segnet.streams`.
+    """
+
+    def __init__(self, images, labels, batch_size, stream):
+        super().__init__()
+        self.images, self.labels, self.batch_size, self.stream = images, labels, batch_size, stream
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch):
+        """Take the order and the augmentations of epoch 0, 1, ..."""
+        self.order, self.uniforms = self.stream.epoch(epoch, len(self.images), self.batch_size)
+
+    def __len__(self):
+        return len(self.images) // self.batch_size
+
+    def __getitem__(self, index):
+        batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        chosen = self.order[batch]
+        images, labels = augment(self.images[chosen], self.labels[chosen], self.uniforms[batch])
+        return images[..., None], labels
+
+
+@dataclass
+class TrainingResult:
+    """A trained network and how it came about.
+
+    Attributes:
+        model: uncompiled `keras.Model`, its batch-normalisation statistics recomputed over the training slices.
+        history: arrays by the names in `HISTORY_KEYS`; loss, accuracy and learning rate per iteration.
+        mean: grey level subtracted from the input.
+    """
+
+    model: keras.Model
+    history: dict[str, np.ndarray]
+    mean: float
+
+
+def train(
+    build: Callable[..., keras.Model],
+    images: np.ndarray,
+    labels: np.ndarray,
+    validation_images: np.ndarray,
+    validation_labels: np.ndarray,
+    class_weights: np.ndarray,
+    recipe: Recipe,
+    stream,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    report: Callable[[int, str], None] | None = None,
+) -> TrainingResult:
+    """Train one network.
+
+    Arguments:
+        build: called as `build(mean=..., draw=..., seed=...)`, returns the uncompiled model.
+        images, labels: the training slices, (num_slices, height, width) uint8; labels are class indices.
+        validation_images, validation_labels: likewise; they are watched, never trained on.
+        class_weights: (num_classes,) for the loss.
+        recipe: how to train.
+        stream: `NumpyStream` or `MatlabStream`, where all random numbers come from.
+        seed: of the dropout masks.
+        checkpoint: file stem beside which the state is kept after each epoch; a later call with the same
+            arguments goes on from there and ends with the same weights.
+        report: called after each epoch with the number of finished epochs and a line about it.
+
+    Returns:
+        A `TrainingResult`.
+
+    Raises:
+        InputError: fewer slices than a mini-batch, or a checkpoint that does not fit.
+    """
+    if len(images) < recipe.batch_size:
+        raise InputError(
+            f"{len(images)} training slices do not fill one mini-batch of {recipe.batch_size}; "
+            "use more slices or a smaller batch"
+        )
+    _keep_freed_memory()
+    with _dtype_policy(recipe.dtype):
+        # The mean of the input needs the kernels' draws behind it in the stream, and the model needs the mean: the
+        # kernels are drawn by a model that is thrown away, and handed to the real one in the same order.
+        kernels = []
+        build(mean=0.0, seed=seed, draw=lambda shape: kernels.append(stream.draw_kernel(shape)) or kernels[-1])
+        uniforms = stream.normalisation_pass(len(images))
+        mean = float(augment(images, labels, uniforms)[0].mean(dtype="float64"))
+        drawn = iter(kernels)
+        model = build(mean=mean, seed=seed, draw=lambda shape: next(drawn))
+
+    batches = AugmentedBatches(images, labels, recipe.batch_size, stream)
+    loss = WeightedCrossEntropy(class_weights, recipe.loss_normalisation)
+    log = IterationLog(len(batches), loss)
+    on_tensorflow = keras.config.backend() == "tensorflow"
+    model.compile(
+        optimizer=_optimizer(recipe, model),
+        loss=loss,
+        metrics=[log],
+        jit_compile=False if on_tensorflow else "auto",
+        steps_per_execution=1 if recipe.validation == "matlab" else len(batches),
+    )
+    keeper = _Keeper(
+        recipe, batches, log, seed, checkpoint, report,
+        _Validation(model, validation_images, validation_labels, class_weights, recipe),
+    )  # fmt: skip
+    first_epoch = keeper.restore(model)
+    if first_epoch < recipe.epochs:
+        model.fit(
+            batches,
+            initial_epoch=first_epoch,
+            epochs=recipe.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[keeper],
+        )
+    stream.epoch(recipe.epochs - 1, len(images), recipe.batch_size)
+    augmented = augment(images, labels, stream.final_pass(len(images)))[0]
+    pool_batch_statistics(model, augmented, recipe.batch_size)
+    trained = keras.Model(model.inputs, model.outputs, name=model.name)
+    return TrainingResult(trained, {key: np.asarray(keeper.history[key]) for key in HISTORY_KEYS}, mean)
+
+
+def predict(model: keras.Model, images: np.ndarray, batch_size: int = 4) -> np.ndarray:
+    """The most probable class of each pixel.
+
+    Arguments:
+        model: a network that gives class probabilities.
+        images: (num_slices, height, width) grey levels 0..255.
+        batch_size: slices at a time.
+
+    Returns:
+        (num_slices, height, width) uint8 class indices; the first of equal probabilities.
+    """
+    parts = []
+    for start in range(0, len(images), batch_size):
+        probabilities = model.predict_on_batch(images[start : start + batch_size, ..., None])
+        parts.append(np.argmax(np.asarray(probabilities), axis=-1).astype(np.uint8))
+    return np.concatenate(parts)
+
+
+def _optimizer(recipe, model):
+    up_biases = [
+        layer.bias.path for layer in model.layers if isinstance(layer, keras.layers.Conv2DTranspose) and layer.use_bias
+    ]
+    return CoupledAdam(
+        learning_rate=recipe.learning_rate,
+        beta_1=recipe.beta_1,
+        beta_2=recipe.beta_2,
+        epsilon=recipe.epsilon,
+        l2=recipe.l2,
+        rate_factors=dict.fromkeys(up_biases, recipe.up_bias_factor),
+    )
+
+
+@contextlib.contextmanager
+def _dtype_policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _keep_freed_memory():
+    """Let glibc keep the memory of large tensors for the next ones instead of returning it to the system.
+
+    Fresh pages must be faulted in and zeroed by the kernel, which costs several times what a memory-bound layer itself
+    does (`experiments.bench` measures it). Without glibc this does nothing.
+    """
+    trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8  # malloc.h
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    for parameter, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28), (arena_max, 1)):
+        mallopt(parameter, value)
+
+
+class _Validation:
+    """Loss and accuracy on the validation slices as MATLAB R2020a reports them during training.
+
+    Batch normalisation uses the statistics of the validation batch itself; the loss is normalised once over all
+    validation slices.
+    """
+
+    def __init__(self, model, images, labels, class_weights, recipe):
+        self.model = with_batch_statistics(model)[0]
+        self.images, self.labels, self.class_weights = images, labels, class_weights
+        self.batch_size, self.normalisation = recipe.batch_size, recipe.loss_normalisation
+
+    def __call__(self):
+        total, weight, right, pixels = 0.0, 0.0, 0, 0
+        for start in range(0, len(self.images), self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            labels = self.labels[batch]
+            probabilities = np.asarray(self.model.predict_on_batch(self.images[batch][..., None]), np.float32)
+            chosen = np.take_along_axis(probabilities, labels[..., None].astype(np.int64), axis=-1)[..., 0]
+            weights = np.asarray(self.class_weights)[labels]
+            total -= float(np.sum(weights * np.log(np.maximum(chosen, EPSILON))))
+            weight += float(weights.sum()) if self.normalisation == "weights" else labels.size
+            right += int(np.sum(probabilities.argmax(axis=-1) == labels))
+            pixels += labels.size
+        return total / weight, right / pixels
+
+
+class _Keeper(keras.callbacks.Callback):
+    """Learning rate, dropout seeds, history, validation and the saved state, all by epoch.
+
+    What happens in an epoch depends on its number alone, so that a run that was interrupted at any moment
+    ends with the same weights as one that was not.
+    """
+
+    def __init__(self, recipe, batches, log, seed, checkpoint, report, validation):
+        super().__init__()
+        self.recipe, self.batches, self.log, self.seed = recipe, batches, log, seed
+        self.checkpoint, self.report, self.validation = checkpoint, report, validation
+        self.history = {key: [] for key in HISTORY_KEYS}
+        self.saved_at, self.saving_took = time.monotonic(), 0.0
+
+    @property
+    def num_iterations(self):
+        return len(self.batches)
+
+    def restore(self, model):
+        """Load the saved state, if there is one; returns the number of finished epochs."""
+        if self.checkpoint is None or not self._state_file.exists():
+            return 0
+        try:
+            model.optimizer.build(model.trainable_variables)
+            model.load_weights(self._state_file)
+            with np.load(self._history_file, allow_pickle=False) as saved:
+                history = {key: saved[key] for key in HISTORY_KEYS}
+        except Exception as error:
+            raise InputError(
+                f"{self._state_file}: the saved state cannot be read ({type(error).__name__}); "
+                "remove it and its history to train this run from the beginning"
+            ) from error
+        # The history is written first, so that it is never behind the weights; what it is ahead is dropped.
+        iterations = int(ops.convert_to_numpy(model.optimizer.iterations))
+        finished = iterations // self.num_iterations
+        validated = history["validation_iteration"] <= iterations
+        for key, values in history.items():
+            if key.startswith("validation"):
+                values = values[validated]
+            else:
+                values = values[: finished if key == "epoch_seconds" else iterations]
+            self.history[key] = values.tolist()
+        return finished
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.monotonic()
+        self.batches.set_epoch(epoch)
+        self.model.optimizer.learning_rate = self.recipe.learning_rate_at(epoch)
+        for number, layer in enumerate(self.model.layers):
+            if isinstance(layer, keras.layers.Dropout):
+                layer.seed_generator.state.assign(np.array([self.seed + number, epoch << 16], dtype="uint32"))
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.recipe.validation == "matlab":
+            iteration = len(self.history["epoch_seconds"]) * self.num_iterations + batch + 1
+            if iteration == 1 or iteration % 10 == 0:
+                self._validate(iteration)
+
+    def on_epoch_end(self, epoch, logs=None):
+        losses, accuracies = np.asarray(ops.convert_to_numpy(self._values()), np.float64).T
+        self.history["loss"].extend(losses.tolist())
+        self.history["accuracy"].extend(accuracies.tolist())
+        self.history["learning_rate"].extend([self.recipe.learning_rate_at(epoch)] * self.num_iterations)
+        if self.recipe.validation == "epoch":
+            self._validate((epoch + 1) * self.num_iterations)
+        self.history["epoch_seconds"].append(time.monotonic() - self.started)
+        self._save(last=epoch + 1 == self.recipe.epochs)
+        if self.report:
+            validated = (
+                f", validation {self.history['validation_loss'][-1]:.4f}" if self.history["validation_loss"] else ""
+            )
+            self.report(epoch + 1, f"loss {losses.mean():.4f}{validated}")
+
+    def _values(self):
+        self.model  # noqa: B018  brings the state back from the JAX trainer
+        return self.log.values
+
+    def _validate(self, iteration):
+        if len(self.validation.images) == 0:
+            return
+        self.model  # noqa: B018
+        loss, accuracy = self.validation()
+        self.history["validation_iteration"].append(iteration)
+        self.history["validation_loss"].append(loss)
+        self.history["validation_accuracy"].append(accuracy)
+
+    def _save(self, last):
+        # Each epoch, unless writing takes a noticeable part of the time (large networks on a fast device).
+        if self.checkpoint is None or (not last and time.monotonic() - self.saved_at < 20 * self.saving_took):
+            return
+        started = time.monotonic()
+        temporary = self.checkpoint.with_suffix(f".{os.getpid()}.tmp.npz")
+        np.savez(temporary, **{key: np.asarray(values) for key, values in self.history.items()})
+        os.replace(temporary, self._history_file)
+        temporary = self.checkpoint.with_suffix(f".{os.getpid()}.tmp.weights.h5")
+        self.model.save_weights(temporary)
+        os.replace(temporary, self._state_file)
+        self.saved_at = time.monotonic()
+        self.saving_took = self.saved_at - started
+
+    @property
+    def _state_file(self):
+        return self.checkpoint.with_suffix(".weights.h5")
+
+    @property
+    def _history_file(self):
+        return self.checkpoint.with_suffix(".history.npz")
