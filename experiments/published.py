@@ -72,9 +72,7 @@ def hyperparameters(net: str) -> dict[int, Hyperparameters]:
 def global_accuracy(net: str, problem: str) -> dict[int, Accuracy]:
     """Table 3 (binary) or 5 (multiclass): experiment 1..9 -> global accuracy over the test slices."""
     return {
-        int(row["experiment"]): Accuracy(
-            float(row["mean"]), float(row["standard_deviation"]), float(row["variance"])
-        )
+        int(row["experiment"]): Accuracy(float(row["mean"]), float(row["standard_deviation"]), float(row["variance"]))
         for row in _rows(f"{_ACCURACY_TABLE[problem]}_global_accuracy.csv")
         if row["network"] == net
     }
@@ -91,9 +89,7 @@ def class_scores(net: str, problem: str) -> dict[str, dict[str, float]]:
     else:
         rows = _rows("table6_multiclass_scores.csv")
     return {
-        row["class"]: {score: float(row[score]) for score in SCORES}
-        for row in rows
-        if row["network"].lower() == net
+        row["class"]: {score: float(row[score]) for score in SCORES} for row in rows if row["network"].lower() == net
     }
 
 
