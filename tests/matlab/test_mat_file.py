@@ -1,0 +1,194 @@
+"""Reading networks from `.mat` files: written ones in both versions, and files that are none."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matio import save_to_mat
+from matio.subsystem.subsys import MatSubsystem
+from matio.utils.matclass import MatlabOpaque, MatlabOpaqueArray
+from scipy.io import savemat
+
+from unet_segnet.errors import InputError
+from unet_segnet.matlab import load_network
+from unet_segnet.matlab.mat_file import read_layer_graph
+
+RELEASED = "results/networks/segnet2_result/segnet2_256_0.001_4_160.mat"
+
+
+@pytest.fixture(autouse=True)
+def writer_of_nested_object_arrays(monkeypatch):
+    """mat-io reads object arrays inside objects but cannot write them; MATLAB's networks hold their layers so."""
+    serialize = MatSubsystem.serialize_nested_props
+
+    def with_arrays(self, value):
+        return self.set_object_metadata(value) if isinstance(value, MatlabOpaqueArray) else serialize(self, value)
+
+    monkeypatch.setattr(MatSubsystem, "serialize_nested_props", with_arrays)
+
+
+def structure(**fields):
+    out = np.empty((1, 1), dtype=[(name, object) for name in fields])
+    for name, value in fields.items():
+        out[0, 0][name] = value
+    return out
+
+
+def saved(kind, **fields):
+    """An object of a MATLAB class as its saveobj stores it."""
+    return MatlabOpaque({"any": structure(**fields)}, kind)
+
+
+def write_network(path, version="v7", kind="DAGNetwork", variable="trained", unknown=False):
+    """A small four-class network as MATLAB saves one: layers of several classes in one array, and a table."""
+    package = "nnet.cnn.layer."
+    learnable = {"LearnRateFactor": 1.0, "L2Factor": 1.0}
+    kernel = np.random.default_rng(0).normal(size=(1, 1, 1, 4)).astype("float32")
+    layers = [
+        saved(
+            package + "ImageInputLayer",
+            Name="in",
+            InputSize=[[4.0, 6.0, 1.0]],
+            Normalization=structure(Type="zerocenter", AverageImage=np.array([[3.5]], "float32")),
+        ),
+        saved(package + ("StrangeLayer" if unknown else "ReLULayer"), Version=1.0, Name="positive"),
+        saved(
+            package + "Convolution2DLayer",
+            Name="scores",
+            FilterSize=[[1.0, 1.0]],
+            NumChannels=1.0,
+            NumFilters=4.0,
+            Stride=[[1.0, 1.0]],
+            DilationFactor=[[1.0, 1.0]],
+            PaddingMode="manual",
+            PaddingSize=[[0.0, 0.0, 0.0, 0.0]],
+            Weights=structure(Value=kernel, **learnable),
+            Bias=structure(Value=np.ones((1, 1, 4), "float32"), **learnable),
+        ),
+        saved(package + "SoftmaxLayer", Version=1.0, Name="softmax"),
+        saved(
+            package + "PixelClassificationLayer",
+            Name="labels",
+            Categories=pd.Categorical(["C0", "C1", "C2", "C3"]),
+            ClassWeights=np.array([[0.5], [1.0], [2.0], [4.0]]),
+        ),
+    ]
+    array = np.empty((len(layers), 1), dtype=object)
+    array[:, 0] = layers
+    fields = {"Version": 1.0, "Layers": MatlabOpaqueArray(array, package + "Layer")}
+    if kind == "DAGNetwork":
+        names = ["in", "positive", "scores", "softmax", "labels"]
+        fields["Connections"] = pd.DataFrame({"Source": names[:-1], "Destination": names[1:]})
+    classes = [kind, package + "Layer", *{layer.classname for layer in layers}]
+    save_to_mat(
+        str(path),
+        {"other": np.eye(2), variable: saved(kind, **fields)},
+        version=version,
+        saveobj_classes=classes,
+    )
+    return kernel
+
+
+@pytest.mark.parametrize("version", ["v7", "v7.3"])
+@pytest.mark.parametrize("kind", ["DAGNetwork", "SeriesNetwork"])
+def test_a_network_is_read_whatever_its_variable_is_called(tmp_path, version, kind):
+    kernel = write_network(tmp_path / "some.mat", version, kind)
+    graph = read_layer_graph(tmp_path / "some.mat")
+    assert [layer.type for layer in graph.layers] == [
+        "ImageInputLayer",
+        "ReLULayer",
+        "Convolution2DLayer",
+        "SoftmaxLayer",
+        "PixelClassificationLayer",
+    ]
+    assert graph.connections == (
+        ("in", "positive"),
+        ("positive", "scores"),
+        ("scores", "softmax"),
+        ("softmax", "labels"),
+    )
+    network = load_network(tmp_path / "some.mat")
+    assert network.class_names == ("C0", "C1", "C2", "C3")
+    np.testing.assert_array_equal(network.class_weights, [0.5, 1, 2, 4])
+    assert network.mean == 3.5
+    images = np.random.default_rng(1).integers(0, 9, (2, 4, 6, 1), dtype=np.uint8)
+    scores = np.exp(np.maximum(images - 3.5, 0) * kernel.ravel() + 1)
+    np.testing.assert_allclose(
+        network.model.predict(images, verbose=0), scores / scores.sum(-1, keepdims=True), rtol=1e-5
+    )
+
+
+def test_an_unknown_layer_is_named_with_its_type_and_file(tmp_path):
+    write_network(tmp_path / "strange.mat", unknown=True)
+    with pytest.raises(InputError, match=r"strange\.mat: layer 'positive' is of type StrangeLayer"):
+        load_network(tmp_path / "strange.mat")
+
+
+def test_the_released_network_keeps_its_layers_and_connections(real_data):
+    graph = read_layer_graph(real_data / RELEASED)
+    assert len(graph.layers) == 45 and len(graph.connections) == 50
+    assert ("encoder1_maxpool/indices", "decoder1_unpool/indices") in graph.connections
+    (first,) = [layer for layer in graph.layers if layer.name == "encoder1_conv1"]
+    assert first.settings["Weights"]["Value"].shape == (3, 3, 1, 64)
+    assert first.settings["PaddingMode"] == "manual"
+
+
+# Files that hold no network
+
+
+def refused(path):
+    with pytest.raises(InputError) as caught:
+        load_network(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message and "DAGNetwork" in message
+    return message
+
+
+def test_no_file_and_a_folder(tmp_path):
+    assert "no such file" in refused(tmp_path / "absent.mat")
+    assert "no such file" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"MATLAB", b"not a network\n" * 50, b"\x89PNG\r\n\x1a\n" + bytes(500), bytes(1000), b"PK\x03\x04" * 100],
+    ids=["empty", "short", "text", "png", "zeros", "zip"],
+)
+def test_other_files(tmp_path, content):
+    (tmp_path / "other.mat").write_bytes(content)
+    refused(tmp_path / "other.mat")
+
+
+@pytest.mark.parametrize("version", ["v7", "v7.3"])
+def test_truncated_and_overwritten_files(tmp_path, version):
+    write_network(tmp_path / "whole.mat", version)
+    whole = (tmp_path / "whole.mat").read_bytes()
+    broken = tmp_path / "broken.mat"
+    for share in (0.02, 0.3, 0.6, 0.9, 0.99):
+        broken.write_bytes(whole[: int(share * len(whole))])
+        refused(broken)
+    broken.write_bytes(whole[:200] + bytes(len(whole) - 200))
+    refused(broken)
+
+
+def test_a_truncated_released_network(real_data, tmp_path):
+    whole = (real_data / RELEASED).read_bytes()
+    for share in (0.1, 0.5, 0.999):
+        (tmp_path / "broken.mat").write_bytes(whole[: int(share * len(whole))])
+        refused(tmp_path / "broken.mat")
+
+
+def test_files_with_other_variables(tmp_path):
+    savemat(tmp_path / "numbers.mat", {"net": np.eye(3), "text": "DAGNetwork"})
+    assert "net (double), text (char)" in refused(tmp_path / "numbers.mat")
+    savemat(tmp_path / "old.mat", {"net": np.eye(3)}, format="4")
+    assert "net" in refused(tmp_path / "old.mat")
+    savemat(tmp_path / "none.mat", {})
+    assert "holds nothing" in refused(tmp_path / "none.mat")
+    write_network(tmp_path / "other.mat", kind="dlnetwork")
+    assert "trained (dlnetwork)" in refused(tmp_path / "other.mat")
+
+
+def test_a_structure_that_only_looks_like_a_network(tmp_path):
+    net = saved("DAGNetwork", Version=1.0, Layers=np.eye(2))
+    save_to_mat(str(tmp_path / "odd.mat"), {"net": net}, version="v7", saveobj_classes=["DAGNetwork"])
+    assert "cannot be read" in refused(tmp_path / "odd.mat")
