@@ -34,19 +34,21 @@ class Progress:
         total: number of steps.
         label: what is being done, shown before the bar.
         every: seconds between two lines when the output is not a terminal.
-        done: steps that were finished before (a resumed run), left out of the estimate.
+
+    Work that was resumed begins with a later step; what was done before is left out of the estimate.
     """
 
-    def __init__(self, total: int, label: str, every: float = 30.0, done: int = 0, stream=None):
+    def __init__(self, total: int, label: str, every: float = 30.0, stream=None):
         self.total, self.label, self.every = total, label, every
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty()
-        self.first = self.done = done
+        self.first = None
         self.start = self.shown = time.monotonic()
 
     def update(self, done: int, note: str = "") -> None:
         """Show that `done` steps of the total are finished; `note` stands behind the time."""
-        self.done = done
+        if self.first is None:
+            self.first = done - 1
         now = time.monotonic()
         last = done >= self.total
         if not last and now - self.shown < (0.2 if self.terminal else self.every):

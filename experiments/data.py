@@ -27,9 +27,7 @@ def fetch(to: Path, base_url: str = BASE_URL) -> int:
 
     pooch.get_logger().setLevel(logging.ERROR)  # the progress bar says it all
     manifest = read_manifest()
-    source = pooch.create(
-        path=to, base_url=base_url.rstrip("/") + "/", registry=manifest, retry_if_failed=ATTEMPTS - 1
-    )
+    source = pooch.create(path=to, base_url=base_url.rstrip("/") + "/", registry=manifest, retry_if_failed=ATTEMPTS - 1)
     downloader = pooch.HTTPDownloader(timeout=30)
     kept = 0
     bar = Progress(len(manifest), f"fetching to {to}")
@@ -50,9 +48,7 @@ def fetch(to: Path, base_url: str = BASE_URL) -> int:
         except OSError as error:
             raise InputError(f"cannot write {to / name} ({error.strerror}): choose another folder") from error
         bar.update(number, name)
-    print(
-        f"{len(manifest)} files in {to} ({len(manifest) - kept} downloaded, {kept} kept), every SHA-256 fits"
-    )
+    print(f"{len(manifest)} files in {to} ({len(manifest) - kept} downloaded, {kept} kept), every SHA-256 fits")
     return 0
 
 

@@ -5,21 +5,42 @@ import numpy as np
 from keras import ops
 
 
-def with_batch_statistics(model):
-    """The same layers, batch normalisation always by its own batch's statistics, dropout never active.
+class _OwnStatistics(keras.layers.Layer):
+    """A batch normalisation that uses its batch's statistics even in inference (no `training` to be overruled)."""
 
-    Returns the model and the symbolic input of each batch normalisation by the layer's name.
+    def __init__(self, layer):
+        super().__init__(name=layer.name, dtype=layer.dtype_policy)
+        self.layer = layer
+
+    def call(self, x):
+        return self.layer(x, training=True)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def with_batch_statistics(model):
+    """A twin that shares all layers, with batch normalisation by its batch's statistics and dropout inactive.
+
+    Arguments:
+        model: a functional `keras.Model`.
+
+    Returns:
+        The twin, and the symbolic input of each batch normalisation by the layer's name.
     """
     layer_inputs = {}
 
+    def share(layer):
+        return _OwnStatistics(layer) if isinstance(layer, keras.layers.BatchNormalization) else layer
+
     def call(layer, *args, **kwargs):
-        if isinstance(layer, keras.layers.BatchNormalization):
+        if isinstance(layer, _OwnStatistics):
             layer_inputs[layer.name] = args[0]
-            kwargs["training"] = True
+            return layer(args[0])
         return layer(*args, **kwargs)
 
     uncompiled = keras.Model(model.inputs, model.outputs)  # cloning a compiled model would compile the copy too
-    twin = keras.models.clone_model(uncompiled, clone_function=lambda layer: layer, call_function=call)
+    twin = keras.models.clone_model(uncompiled, clone_function=share, call_function=call)
     return twin, layer_inputs
 
 

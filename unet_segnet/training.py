@@ -135,6 +135,19 @@ class AugmentedBatches(keras.utils.PyDataset):
         return images[..., None], labels
 
 
+class DivergedError(RuntimeError):
+    """The loss became NaN or infinite.
+
+    Attributes:
+        epoch: the epoch, counted from 1.
+        history: as in `TrainingResult`, up to that epoch.
+    """
+
+    def __init__(self, epoch, history):
+        super().__init__(f"the loss became NaN or infinite in epoch {epoch}")
+        self.epoch, self.history = epoch, history
+
+
 @dataclass
 class TrainingResult:
     """A trained network and how it came about.
@@ -182,6 +195,7 @@ def train(
 
     Raises:
         InputError: fewer slices than a mini-batch, or a checkpoint that does not fit.
+        DivergedError: the loss became NaN or infinite.
     """
     if len(images) < recipe.batch_size:
         raise InputError(
@@ -202,13 +216,15 @@ def train(
     batches = AugmentedBatches(images, labels, recipe.batch_size, stream)
     loss = WeightedCrossEntropy(class_weights, recipe.loss_normalisation)
     log = IterationLog(len(batches), loss)
-    on_tensorflow = keras.config.backend() == "tensorflow"
+    # An accelerator is kept busy by whole epochs at a time; on a processor that would only hold up Ctrl-C.
+    accelerated = any(not str(device).lower().startswith("cpu") for device in keras.distribution.list_devices())
     model.compile(
         optimizer=_optimizer(recipe, model),
         loss=loss,
         metrics=[log],
-        jit_compile=False if on_tensorflow else "auto",
-        steps_per_execution=1 if recipe.validation == "matlab" else len(batches),
+        # On a processor, TensorFlow's own convolutions are a little faster than XLA's.
+        jit_compile="auto" if accelerated or keras.config.backend() != "tensorflow" else False,
+        steps_per_execution=len(batches) if accelerated and recipe.validation == "epoch" else 1,
     )
     keeper = _Keeper(
         recipe, batches, log, seed, checkpoint, report,
@@ -228,7 +244,7 @@ def train(
     augmented = augment(images, labels, stream.final_pass(len(images)))[0]
     pool_batch_statistics(model, augmented, recipe.batch_size)
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
-    return TrainingResult(trained, {key: np.asarray(keeper.history[key]) for key in HISTORY_KEYS}, mean)
+    return TrainingResult(trained, keeper.arrays(), mean)
 
 
 def predict(model: keras.Model, images: np.ndarray, batch_size: int = 4) -> np.ndarray:
@@ -378,6 +394,8 @@ class _Keeper(keras.callbacks.Callback):
         self.history["loss"].extend(losses.tolist())
         self.history["accuracy"].extend(accuracies.tolist())
         self.history["learning_rate"].extend([self.recipe.learning_rate_at(epoch)] * self.num_iterations)
+        if not np.isfinite(losses).all():
+            raise DivergedError(epoch + 1, self.arrays())
         if self.recipe.validation == "epoch":
             self._validate((epoch + 1) * self.num_iterations)
         self.history["epoch_seconds"].append(time.monotonic() - self.started)
@@ -387,6 +405,10 @@ class _Keeper(keras.callbacks.Callback):
                 f", validation {self.history['validation_loss'][-1]:.4f}" if self.history["validation_loss"] else ""
             )
             self.report(epoch + 1, f"loss {losses.mean():.4f}{validated}")
+
+    def arrays(self):
+        """The history so far, as arrays."""
+        return {key: np.asarray(values) for key, values in self.history.items()}
 
     def _values(self):
         self.model  # noqa: B018  brings the state back from the JAX trainer
@@ -407,7 +429,7 @@ class _Keeper(keras.callbacks.Callback):
             return
         started = time.monotonic()
         temporary = self.checkpoint.with_suffix(f".{os.getpid()}.tmp.npz")
-        np.savez(temporary, **{key: np.asarray(values) for key, values in self.history.items()})
+        np.savez(temporary, **self.arrays())
         os.replace(temporary, self._history_file)
         temporary = self.checkpoint.with_suffix(f".{os.getpid()}.tmp.weights.h5")
         self.model.save_weights(temporary)

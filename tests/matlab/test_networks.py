@@ -417,7 +417,7 @@ def shaken(model):
     return model
 
 
-@pytest.mark.parametrize(("architecture", "num_classes"), [("unet", 4), ("segnet", 2), ("segnet", 4)])
+@pytest.mark.parametrize(("architecture", "num_classes"), [("unet", 2), ("segnet", 4)])
 def test_whole_networks_in_any_order_predict_as_ours(architecture, num_classes, tmp_path):
     ours = shaken(build_model(architecture, "released", num_classes, (16, 24, 1), mean=21.5))
     graph = described(ours, num_classes)
@@ -521,7 +521,7 @@ def test_an_unknown_normalisation():
 RELEASED = "results/networks/segnet2_result/segnet2_256_0.001_4_160.mat"
 
 
-def test_released_network_reproduces_published_accuracies(real_data, reference, tmp_path):
+def test_released_network_reproduces_published_accuracies(real_data, reference):
     network = load_network(real_data / RELEASED)
     assert network.mean == pytest.approx(21.986183, abs=1e-6)
     assert network.class_names == ("regular", "irregular")
@@ -532,14 +532,12 @@ def test_released_network_reproduces_published_accuracies(real_data, reference, 
     predictions = network.model.predict(images[..., None], verbose=0)
     accuracy = (predictions.argmax(-1) == labels).mean(axis=(1, 2))
     np.testing.assert_allclose(accuracy, expected, atol=5e-5)
-    network.model.save(tmp_path / "network.keras")
-    loaded = keras.models.load_model(tmp_path / "network.keras")
-    np.testing.assert_array_equal(loaded.predict(images[..., None], verbose=0), predictions)
 
 
 @pytest.mark.slow
-def test_released_network_reproduces_the_published_confusion_matrix(real_data, reference):
-    model = load_network(real_data / RELEASED).model
+def test_released_network_saved_and_loaded_gives_the_published_confusion_matrix(real_data, reference, tmp_path):
+    load_network(real_data / RELEASED).model.save(tmp_path / "network.keras")
+    model = keras.models.load_model(tmp_path / "network.keras")
     images, labels, expected = published_slices(real_data, reference)
     predictions = model.predict(images[..., None], batch_size=2, verbose=0).argmax(-1)
     confusion = np.array([[np.sum((labels == a) & (predictions == b)) for b in (0, 1)] for a in (0, 1)])

@@ -1,0 +1,82 @@
+"""Table 7 of 'U-Net versus SegNet': five-fold cross-validation of the best configurations.
+
+    python -m experiments.kfold
+    python -m experiments.kfold --net segnet --problem multiclass --variant released
+
+The slices are scrambled once; each fold trains on 70 of them, watches 10 and tests on 20, so that every slice is
+tested exactly once. The same command started again skips what is finished and goes on with what is not.
+"""
+
+from experiments.console import run_command
+from experiments.options import (
+    NETS,
+    check_options,
+    experiments_option,
+    load_data,
+    make_recipe,
+    problem_option,
+    training_parser,
+)
+
+
+def main() -> None:
+    """The command."""
+    parser = training_parser("python -m experiments.kfold", __doc__.splitlines()[0])
+    parser.add_argument("--net", choices=NETS, help="one network; both where it is left out")
+    problem_option(parser)
+    parser.add_argument(
+        "--only",
+        type=experiments_option,
+        metavar="4,7",
+        help="configurations of Table 2 instead of the article's best (4; SegNet with four classes: 7)",
+    )
+    parser.add_argument("--split-seed", type=int, default=0, help="of the one scrambling of the slices")
+    options = parser.parse_args()
+    run_command(lambda: kfold(options))
+
+
+def kfold(options) -> None:
+    """Train what is not trained, print Table 7, write it as CSV and pictures of a fold."""
+    nets = (options.net,) if options.net else NETS
+    check_options(options, nets)
+    data = load_data(options, options.problem)
+    from experiments.baselines import evaluate_baselines
+    from experiments.published import BEST_EXPERIMENT
+    from experiments.runs import RunSpec
+    from experiments.schedule import Job, carry_out
+    from experiments.summary import finished_runs, report_tables
+    from experiments.tables import five_fold_table
+    from unet_segnet.data import five_folds
+
+    folds = five_folds(len(data.slices), options.split_seed)
+    jobs = [
+        Job(
+            RunSpec(
+                "kfold",
+                net,
+                options.variant,
+                options.problem,
+                experiment,
+                seed,
+                fold,
+                options.stream,
+                options.encoder_weights if net == "segnet" else None,
+            ),
+            make_recipe(options, net, experiment),
+            split,
+        )
+        for seed in options.seeds
+        for net in nets
+        for experiment in options.only or (BEST_EXPERIMENT[net, options.problem],)
+        for fold, split in enumerate(folds)
+    ]
+    folders = carry_out(jobs, data, options)
+
+    runs, notes = finished_runs(folders, options)
+    baselines = [evaluate_baselines(data.slices.subset(f.train), data.slices.subset(f.test)) for f in folds]
+    table = five_fold_table(runs, baselines=baselines, data=data.name, notes=notes)
+    report_tables({"table7": table}, runs, folders, data, folds[0], options, jobs[0].spec.group)
+
+
+if __name__ == "__main__":
+    main()

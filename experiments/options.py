@@ -1,0 +1,176 @@
+"""The options that all training commands share, and what follows from them."""
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from unet_segnet.errors import InputError
+
+NETS = ("segnet", "unet")
+PROBLEMS = ("binary", "multiclass")
+EXPERIMENTS = range(1, 10)
+
+
+def training_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the options of `grid` and `kfold`."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    study = parser.add_argument_group("study")
+    study.add_argument(
+        "--variant",
+        choices=("paper", "released"),
+        default="paper",
+        help="the networks that the article describes (SegNet on VGG16, U-Net of four levels), or those that "
+        "its authors trained (both much smaller)",
+    )
+    study.add_argument("--seeds", type=_integers(0, 2**31), default=(0,), metavar="0,1,2", help="one run for each")
+    study.add_argument(
+        "--stream",
+        choices=("numpy", "matlab"),
+        default="numpy",
+        help="where random numbers come from; matlab replays the authors' kernels, shuffles and augmentations",
+    )
+    study.add_argument("--epochs", type=_positive, default=160, help="passes over the training slices")
+    study.add_argument(
+        "--validation",
+        choices=("epoch", "matlab"),
+        default="epoch",
+        help="when the validation slices are looked at: once an epoch, or at iterations 1, 10, 20, ... as the "
+        "authors did; it does not change the network",
+    )
+    study.add_argument(
+        "--loss",
+        choices=("weights", "pixels"),
+        default="weights",
+        help="what the cross-entropy is divided by: the sum of class weights (MATLAB) or the pixels (article, eq. 1)",
+    )
+    study.add_argument(
+        "--encoder-weights",
+        metavar="imagenet|FILE",
+        help="start VGG16's encoder from these weights (SegNet, variant paper); random otherwise",
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", metavar="NAME|PATH|phantom", help="data set; by default the 100 slices, see README")
+    data.add_argument(
+        "--window",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        default=(-1100.0, 400.0),
+        help="Hounsfield units that become grey levels 0 and 255; no effect on 8-bit slices",
+    )
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
+    machine.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
+    machine.add_argument("--workers", type=_positive, default=1, help="trainings side by side")
+    machine.add_argument(
+        "--dtype",
+        choices=("float32", "mixed_bfloat16"),
+        default="float32",
+        help="of the layers; mixed_bfloat16 needs hardware for it to be faster",
+    )
+    return parser
+
+
+def problem_option(parser: argparse.ArgumentParser) -> None:
+    """Add --problem."""
+    parser.add_argument(
+        "--problem", choices=PROBLEMS, default="binary", help="infected or not, or the four classes C0..C3"
+    )
+
+
+def experiments_option(text: str) -> tuple[int, ...]:
+    """Parse "4,7" into configurations of Table 2."""
+    return _integers(EXPERIMENTS.start, EXPERIMENTS.stop)(text)
+
+
+def _integers(low, high):
+    def parse(text):
+        try:
+            values = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected whole numbers with commas between, got {text!r}") from None
+        if any(not low <= value < high for value in values):
+            raise argparse.ArgumentTypeError(f"expected numbers from {low} to {high - 1}, got {text!r}")
+        return values
+
+    return parse
+
+
+def _positive(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return value
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """The slices of a study and how they are called.
+
+    Attributes:
+        slices: ready for the networks.
+        name: of the data set, for titles.
+        description: for a run's configuration.
+    """
+
+    slices: object
+    name: str
+    description: dict
+
+
+def load_data(options, problem: str) -> LoadedData:
+    """Load the slices that the options name, and say once what was mended in them.
+
+    Raises:
+        InputError: there are none, or they are damaged.
+    """
+    from unet_segnet.data import load_slices
+    from unet_segnet.data.catalogue import PHANTOM, find_data
+
+    name = PHANTOM if options.data == PHANTOM else find_data(options.data).resolve().name
+    slices = load_slices(options.data, problem, tuple(options.window))
+    for note in slices.notes:
+        print(f"note: {note}", flush=True)
+    return LoadedData(slices, name, {"name": name, "window": list(options.window)})
+
+
+def make_recipe(options, net: str, experiment: int):
+    """The `Recipe` of a configuration of Table 2, with what the options change."""
+    from experiments import published
+    from unet_segnet.training import Recipe
+
+    setting = published.hyperparameters(net)[experiment]
+    return Recipe(
+        learning_rate=setting.initial_learning_rate,
+        batch_size=setting.mini_batch,
+        epochs=options.epochs,
+        loss_normalisation=options.loss,
+        validation=options.validation,
+        dtype=options.dtype,
+    )
+
+
+def check_options(options, nets: tuple[str, ...]) -> None:
+    """Refuse what cannot work before anything heavy begins.
+
+    Raises:
+        InputError: the encoder weights do not belong to these networks or are not there, or the output folder
+            cannot be written.
+    """
+    weights = options.encoder_weights
+    if weights is not None:
+        if options.variant != "paper" or "segnet" not in nets:
+            raise InputError(
+                "--encoder-weights belongs to SegNet's VGG16 encoder: use it with --net segnet, variant paper"
+            )
+        if weights != "imagenet" and not Path(weights).is_file():
+            raise InputError(f"{weights}: no such file; expected Keras weights of VGG16 without its top, or imagenet")
+    existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{options.out}: cannot be written; give another folder with --out")

@@ -1,0 +1,57 @@
+"""Where a result comes from."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "jax", "torch")
+
+
+def provenance(started: float) -> dict:
+    """Where and with what something was computed: command, commit, versions, device, seconds."""
+    import keras
+
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "command": " ".join(["python -m", f"experiments.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "commit": git.stdout.strip() or None,
+        "backend": keras.config.backend(),
+        "versions": {"python": platform.python_version(), **versions},
+        "device": _device(),
+        "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "seconds": round(time.time() - started, 1),
+        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _device() -> str:
+    """The accelerator's name, or the processor's."""
+    import keras
+
+    devices = [str(name) for name in keras.distribution.list_devices()]
+    accelerators = [name for name in devices if not name.lower().startswith("cpu")]
+    if accelerators:
+        return ", ".join(accelerators)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = platform.processor() or platform.machine()
+    return f"{model}, {os.cpu_count()} cores"

@@ -1,0 +1,338 @@
+"""One training = one folder: configuration, history, per-slice counts, weights, finished or not.
+
+OUT/grid/released-binary-segnet/exp4-seed0/        a run of the grid
+OUT/kfold/released-binary-segnet/fold2-exp4-seed0/ a run of the five folds
+    config.json    everything that determines the run
+    history.npz    loss, accuracy and learning rate per iteration, validation
+    counts.npz     a confusion matrix and a mean BF score per test and validation slice
+    model.keras    the trained network
+    result.json    how it came about (versions, device, time); its presence means: finished
+    state.*        the state of an unfinished run, removed at the end
+"""
+
+import json
+import os
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from experiments.provenance import provenance
+from unet_segnet.errors import InputError
+
+FORMAT = 1
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What distinguishes one training from another.
+
+    Attributes:
+        study: "grid" or "kfold".
+        net: "segnet" or "unet".
+        variant: "paper" or "released".
+        problem: "binary" or "multiclass".
+        experiment: configuration of Table 2, 1..9.
+        seed: of kernels, shuffling, augmentation and dropout.
+        fold: 0..4, or None for the grid.
+        stream: "numpy" or "matlab", where the random numbers come from.
+        encoder_weights: None, "imagenet" or a file, for the VGG16 encoder.
+    """
+
+    study: str
+    net: str
+    variant: str
+    problem: str
+    experiment: int
+    seed: int = 0
+    fold: int | None = None
+    stream: str = "numpy"
+    encoder_weights: str | None = None
+
+    @property
+    def group(self) -> Path:
+        """The folder of all runs of this study, network, variant and problem, below the output folder."""
+        return Path(self.study) / f"{self.variant}-{self.problem}-{self.net}"
+
+    @property
+    def name(self) -> str:
+        """The run's own folder name."""
+        fold = "" if self.fold is None else f"fold{self.fold + 1}-"
+        stream = "" if self.stream == "numpy" else f"-{self.stream}"
+        weights = "" if self.encoder_weights is None else "-pretrained"
+        return f"{fold}exp{self.experiment}-seed{self.seed}{stream}{weights}"
+
+
+class RunFolder:
+    """The files of one run. Everything is written to a temporary file first and moved into place."""
+
+    def __init__(self, out: Path, spec: RunSpec):
+        self.path = Path(out) / spec.group / spec.name
+        self.config, self.result = self.path / "config.json", self.path / "result.json"
+        self.history, self.counts = self.path / "history.npz", self.path / "counts.npz"
+        self.model, self.state = self.path / "model.keras", self.path / "state"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run ended; it may have diverged."""
+        return self.result.exists()
+
+    def check(self, config: dict, force: bool) -> None:
+        """Hold the folder's configuration against the one asked for.
+
+        Raises:
+            InputError: the folder belongs to a run with other settings, and `force` is not given.
+        """
+        if not self.config.exists() or force:
+            return
+        found = read_json(self.config)
+        different = sorted(_differences(found, json.loads(json.dumps(config))))
+        if different:
+            raise InputError(
+                f"{self.config}: this folder holds a run with other settings ({', '.join(different)}); "
+                "give another folder with --out, or --force to throw that run away"
+            )
+
+    def clear(self) -> None:
+        """Remove what an earlier run left; the result first, so that half a removal is an unfinished run."""
+        for path in (self.result, self.config, self.history, self.counts, self.model, *self.path.glob("state.*")):
+            path.unlink(missing_ok=True)
+
+
+def _differences(found, wanted, prefix=""):
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in found.keys() | wanted.keys():
+            yield from _differences(found.get(key), wanted.get(key), f"{prefix}{key}.")
+    elif found != wanted:
+        yield f"{prefix.rstrip('.')}: {_short(found)} there, {_short(wanted)} asked for"
+
+
+def _short(value):
+    text = json.dumps(value)
+    return text if len(text) <= 24 else text[:21] + "..."
+
+
+def read_json(path: Path) -> dict:
+    """Read one of a run folder's JSON files.
+
+    Raises:
+        InputError: it is missing, damaged, or not an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); remove the run's folder to train it again") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no settings; remove the run's folder to train it again")
+    return content
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a JSON file whole or not at all."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write_arrays(path: Path, arrays: dict) -> None:
+    """Write arrays as .npz, whole or not at all."""
+    import numpy as np
+
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp.npz")
+    np.savez_compressed(temporary, **arrays)
+    os.replace(temporary, path)
+
+
+def read_arrays(path: Path, names: tuple[str, ...]) -> dict:
+    """Read named arrays of an .npz file.
+
+    Raises:
+        InputError: it is missing, damaged, or lacks one of them.
+    """
+    import zipfile
+    import zlib
+
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            return {name: saved[name] for name in names}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: cannot be read ({reason}); remove the run's folder to train it again") from error
+
+
+def make_config(spec: RunSpec, recipe, slices, split, data: dict) -> dict:
+    """Everything that determines a run, ready for JSON."""
+    import keras
+
+    return {
+        "format": FORMAT,
+        **asdict(spec),
+        "recipe": asdict(recipe),
+        "data": {**data, "sha256": slices.sha256(), "classes": list(slices.class_names)},
+        "split": {part: [slices.names[index] for index in getattr(split, part)] for part in PARTS},
+        "backend": keras.config.backend(),
+    }
+
+
+def run(spec: RunSpec, recipe, slices, split, data: dict, out: Path, force: bool = False, report=None) -> Path:
+    """Train and evaluate one run, or go on with it, or leave it alone if it is finished.
+
+    Arguments:
+        spec: which run.
+        recipe: `unet_segnet.training.Recipe`.
+        slices: all slices, ready for the network.
+        split: `unet_segnet.data.Split` of them.
+        data: description of the data for the configuration (name, window).
+        out: folder of all runs.
+        force: throw a finished or different run away.
+        report: called after each epoch with the number of finished epochs and a line about it.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        InputError: the folder holds a run with other settings, or another process works on it.
+    """
+    folder = RunFolder(out, spec)
+    config = make_config(spec, recipe, slices, split, data)
+    folder.check(config, force)
+    if folder.finished and not force:
+        return folder.path
+    with _locked(folder.path):
+        if force:
+            folder.clear()
+        write_json(folder.config, config)
+        _train_and_evaluate(spec, recipe, slices, split, folder, report)
+    return folder.path
+
+
+def _train_and_evaluate(spec, recipe, slices, split, folder, report):
+    import keras
+    import numpy as np
+
+    from unet_segnet import metrics
+    from unet_segnet.data import median_frequency_weights
+    from unet_segnet.models import build_model
+    from unet_segnet.streams import MatlabStream, NumpyStream
+    from unet_segnet.training import DivergedError, predict, train
+
+    def build(**random):
+        return build_model(
+            spec.net,
+            variant=spec.variant,
+            num_classes=slices.num_classes,
+            input_shape=(*slices.images.shape[1:], 1),
+            encoder_weights=spec.encoder_weights,
+            **random,
+        )
+
+    started = time.time()
+    stream = NumpyStream(spec.seed) if spec.stream == "numpy" else MatlabStream(spec.net, spec.seed, len(slices))
+    parts = {part: slices.subset(getattr(split, part)) for part in PARTS}
+    # The weights come from all slices, as the authors' do: three of the 72 numbers that determine the loss
+    # have seen the test labels. It is their study that is reproduced.
+    class_weights = median_frequency_weights(slices.labels, slices.num_classes)
+    try:
+        result = train(
+            build,
+            parts["train"].images,
+            parts["train"].labels,
+            parts["validation"].images,
+            parts["validation"].labels,
+            class_weights,
+            recipe,
+            stream,
+            seed=spec.seed,
+            checkpoint=folder.state,
+            report=report,
+        )
+    except DivergedError as error:
+        write_arrays(folder.history, error.history)
+        write_json(folder.result, {"status": "diverged", "epoch": error.epoch, **provenance(started)})
+        _remove_state(folder)
+        return
+    counts = {}
+    for part in ("test", "validation"):
+        predictions = predict(result.model, parts[part].images)
+        labels, num_classes = parts[part].labels, slices.num_classes
+        counts[f"{part}_names"] = np.asarray(parts[part].names)
+        counts[f"{part}_confusion"] = metrics.confusion_matrices(labels, predictions, num_classes)
+        counts[f"{part}_bf"] = np.array(
+            [metrics.mean_bf_score(*pair, num_classes) for pair in zip(labels, predictions, strict=True)]
+        )
+    temporary = folder.model.with_name(f"model.{os.getpid()}.tmp.keras")
+    result.model.save(temporary)
+    os.replace(temporary, folder.model)
+    write_arrays(folder.history, result.history)
+    write_arrays(folder.counts, counts)
+    summary = {
+        "status": "finished",
+        "input_mean": result.mean,
+        "class_weights": class_weights.tolist(),
+        "parameters": result.model.count_params(),
+        "training_seconds": float(result.history["epoch_seconds"].sum()),
+        "one_class_only": bool((counts["test_confusion"].sum(axis=(0, 1)) > 0).sum() == 1),
+    }
+    write_json(folder.result, {**summary, **provenance(started)})
+    _remove_state(folder)
+    keras.utils.clear_session(free_memory=True)
+
+
+def _remove_state(folder):
+    for path in folder.path.glob("state.*"):
+        path.unlink(missing_ok=True)
+
+
+def _locked(path: Path):
+    """Hold the run's folder for this process alone; a killed process leaves no lock behind."""
+    import contextlib
+
+    from filelock import FileLock, Timeout
+
+    @contextlib.contextmanager
+    def hold():
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            holder = path / "lock.json"
+            with FileLock(path / "lock", timeout=0):
+                write_json(holder, {"process": os.getpid(), "machine": platform.node(), "since": time.ctime()})
+                yield
+                holder.unlink(missing_ok=True)
+        except Timeout:
+            who = read_json(holder) if holder.exists() else {}
+            raise InputError(
+                f"{path}: process {who.get('process', '?')} on {who.get('machine', '?')} works on this run since "
+                f"{who.get('since', '?')}; wait for it, or stop it"
+            ) from None
+        except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror}); give another folder with --out") from error
+
+    return hold()
+
+
+def load_counts(path: Path):
+    """The `RunCounts` of a finished run's folder, or None where the run diverged or is not finished.
+
+    Raises:
+        InputError: one of its files is missing, damaged, or of another version.
+    """
+    from experiments.tables import RunCounts
+
+    path = Path(path)
+    if not (path / "result.json").exists():
+        return None
+    if read_json(path / "result.json").get("status") != "finished":
+        return None
+    config = read_json(path / "config.json")
+    if config.get("format") != FORMAT:
+        raise InputError(f"{path}: written by another version (format {config.get('format')}, expected {FORMAT})")
+    names = ("test_names", "test_confusion", "validation_confusion")
+    counts = read_arrays(path / "counts.npz", names)
+    try:
+        fields = {key: config[key] for key in ("net", "problem", "variant", "experiment", "seed", "fold")}
+        return RunCounts(**fields, **{**counts, "test_names": tuple(map(str, counts["test_names"]))})
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: config.json and counts.npz do not belong together ({error})") from error

@@ -1,0 +1,94 @@
+"""What a study shows at its end: tables on the screen and as CSV, pictures of one run."""
+
+from pathlib import Path
+
+from experiments.runs import load_counts, read_json
+from unet_segnet.errors import InputError
+
+
+def finished_runs(folders: list[Path], options) -> tuple[list, list[str]]:
+    """The counts of the runs that ended well, and notes for the tables on how they came about.
+
+    Raises:
+        InputError: every run diverged.
+    """
+    runs, notes = [], []
+    if options.epochs != 160:
+        notes.append(f"Trained for {options.epochs} epochs; the published runs for 160.")
+    if options.stream == "matlab":
+        notes.append("Random numbers: the authors' MATLAB stream, replayed.")
+    if options.encoder_weights:
+        notes.append(f"VGG16 encoder started from {options.encoder_weights}.")
+    for folder in folders:
+        result = read_json(folder / "result.json")
+        if result.get("status") == "diverged":
+            notes.append(f"{folder.name} diverged in epoch {result['epoch']} and is left out.")
+            continue
+        if result.get("one_class_only"):
+            notes.append(f"{folder.name} predicts one class only.")
+        runs.append(load_counts(folder))
+    if not runs:
+        raise InputError(f"no run to show: {' '.join(notes)}")
+    return runs, notes
+
+
+def report_tables(tables: dict, runs, folders, data, split, options, group: Path) -> None:
+    """Print the tables, write them as CSV beside the runs, and draw one run.
+
+    Arguments:
+        tables: `Table` by file name.
+        runs: the `RunCounts` that the tables show.
+        folders: the run folders.
+        data: `LoadedData`.
+        split: the split of the run that is drawn.
+        options: the command's.
+        group: folder of the study below the output folder.
+    """
+    folder = Path(options.out) / group
+    for name, table in tables.items():
+        print(f"\n{table.to_text()}")
+        table.to_csv(folder / f"{name}.csv")
+    drawn = _best_folder(runs, folders)
+    figures = draw_run(drawn, data.slices.subset(split.test), folder)
+    print(f"tables and figures: {', '.join(str(path) for path in (folder / 'table*.csv', *figures))}")
+
+
+def _best_folder(runs, folders):
+    """The finished run with the highest mean global accuracy on its test slices; of the folds, the first."""
+    from unet_segnet.metrics import global_accuracy
+
+    finished = [folder for folder in folders if read_json(folder / "result.json")["status"] == "finished"]
+    first = [pair for pair in zip(runs, finished, strict=True) if pair[0].fold in (None, 0)] or [(runs[0], finished[0])]
+    return max(first, key=lambda pair: global_accuracy(pair[0].test_confusion).mean())[1]
+
+
+def draw_run(run_folder: Path, test, folder: Path) -> list[Path]:
+    """Draw the training curves of a run and its segmentation of up to six test slices.
+
+    Arguments:
+        run_folder: of a finished run.
+        test: its test slices.
+        folder: where the two PNG files go.
+
+    Returns:
+        The files.
+    """
+    import keras
+    import numpy as np
+
+    import unet_segnet.layers  # noqa: F401  the loaded model's layers
+    from experiments.runs import read_arrays
+    from unet_segnet.plots import save_figure, segmentations, training_curves
+    from unet_segnet.training import HISTORY_KEYS, predict
+
+    title = f"{run_folder.parent.name}, {run_folder.name}"
+    curves = training_curves(read_arrays(run_folder / "history.npz", HISTORY_KEYS), title)
+    model = keras.saving.load_model(run_folder / "model.keras", compile=False)
+    lesion = (test.labels > 0).sum(axis=(1, 2))
+    shown = np.sort(np.argsort(-lesion, kind="stable")[:6])
+    few = test.subset(shown)
+    overlays = segmentations(few.images, few.labels, predict(model, few.images), few.names, few.class_names, title)
+    files = [folder / "training.png", folder / "segmentations.png"]
+    for figure, file in zip((curves, overlays), files, strict=True):
+        save_figure(figure, file)
+    return files

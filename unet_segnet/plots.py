@@ -1,0 +1,110 @@
+"""Every figure, each a function of arrays; colours that the colour-blind can tell apart."""
+
+import os
+from pathlib import Path
+
+import matplotlib.colors
+import matplotlib.figure
+import matplotlib.patches
+import numpy as np
+
+from unet_segnet import metrics
+
+# Okabe and Ito's palette; class 0 stays the grey slice itself.
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+CLASS_COLOURS = (None, ORANGE, BLUE, GREEN)
+MOVING_AVERAGE = 18  # iterations, an epoch at batch 4
+
+
+def save_figure(figure: matplotlib.figure.Figure, path: Path, dpi: int = 150) -> None:
+    """Write a figure (format by the file's ending), whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    figure.savefig(temporary, dpi=dpi)
+    os.replace(temporary, path)
+
+
+def training_curves(history: dict[str, np.ndarray], title: str) -> matplotlib.figure.Figure:
+    """Training accuracy and loss over the iterations, raw and smoothed, with the validation slices' (Figure 4).
+
+    Arguments:
+        history: as `unet_segnet.training.TrainingResult` has it.
+        title: what was trained.
+    """
+    figure = matplotlib.figure.Figure(figsize=(7.2, 5.0), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    for axes, key in zip(figure.subplots(2, 1, sharex=True), ("accuracy", "loss"), strict=True):
+        values = np.asarray(history[key])
+        iterations = np.arange(1, len(values) + 1)
+        axes.plot(iterations, values, color=BLUE, alpha=0.3, linewidth=0.6, label="training, each iteration")
+        window = min(MOVING_AVERAGE, len(values))
+        smooth = np.convolve(values, np.full(window, 1 / window), mode="valid")
+        axes.plot(iterations[window - 1 :], smooth, color=BLUE, linewidth=1.4, label=f"mean of {window} iterations")
+        axes.plot(
+            history["validation_iteration"],
+            history[f"validation_{key}"],
+            color=VERMILION,
+            marker="o",
+            markersize=2,
+            linewidth=1.0,
+            label="validation",
+        )
+        axes.set_ylabel(key)
+        axes.grid(alpha=0.3, linewidth=0.5)
+    axes.set_xlabel("iteration")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def segmentations(images, labels, predictions, names, class_names, title) -> matplotlib.figure.Figure:
+    """Slices, their labels and what a network makes of them, one column a slice.
+
+    Arguments:
+        images: (num_slices, height, width) uint8 grey levels.
+        labels, predictions: likewise, class indices.
+        names: of the slices.
+        class_names: of the classes, background first.
+        title: which network.
+
+    Returns:
+        A figure; each column's heading gives the slice and the Dice of its lesions, all classes taken together.
+    """
+    count = len(images)
+    figure = matplotlib.figure.Figure(figsize=(1.9 * max(count, 2), 6.4), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    grid = figure.subplots(3, count, squeeze=False)
+    lesions = metrics.confusion_matrices((labels > 0).astype(np.uint8), (predictions > 0).astype(np.uint8), 2)
+    dices = metrics.dice(lesions)[:, 1]
+    for column, (image, label, prediction, name, dice) in enumerate(
+        zip(images, labels, predictions, names, dices, strict=True)
+    ):
+        for row, classes in enumerate((None, label, prediction)):
+            axes = grid[row, column]
+            axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            if classes is not None:
+                axes.imshow(_colours(classes), interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+        grid[0, column].set_title(
+            f"slice {name}, " + ("no lesion" if np.isnan(dice) else f"Dice {dice:.2f}"), fontsize=8
+        )
+    for row, text in enumerate(("slice", "labels", "network")):
+        grid[row, 0].set_ylabel(text, fontsize=9)
+    patches = [
+        matplotlib.patches.Patch(color=colour, label=name)
+        for colour, name in zip(CLASS_COLOURS, class_names, strict=False)
+        if colour
+    ]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=8, frameon=False)
+    return figure
+
+
+def _colours(classes):
+    """(height, width, 4): each class in its colour, class 0 transparent."""
+    table = np.zeros((256, 4))
+    for index, colour in enumerate(CLASS_COLOURS):
+        if colour:
+            table[index] = matplotlib.colors.to_rgba(colour, 0.6)
+    return table[classes]
