@@ -1,6 +1,10 @@
 """What every command shares: one clear line for a bad input, and progress that reads well in a log."""
 
+import contextlib
+import logging
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -25,6 +29,33 @@ def run_command(command: Callable[[], int | None]) -> None:
         sys.stderr.close()
         status = 0
     sys.exit(status or 0)
+
+
+def import_keras() -> None:
+    """Import Keras and its backend without the start-up messages that TensorFlow writes past Python's own logging."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    with _stderr_kept() as messages:
+        try:
+            import keras  # noqa: F401
+        except BaseException:
+            messages.seek(0)
+            sys.stderr.write(messages.read().decode(errors="replace"))
+            raise
+
+
+@contextlib.contextmanager
+def _stderr_kept():
+    """Send what is written to file descriptor 2, also by C++ code, to a temporary file."""
+    with tempfile.TemporaryFile() as messages:
+        sys.stderr.flush()
+        terminal = os.dup(2)
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield messages
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 class Progress:

@@ -61,6 +61,9 @@ def training_parser(prog: str, description: str) -> argparse.ArgumentParser:
         default=(-1100.0, 400.0),
         help="Hounsfield units that become grey levels 0 and 255; no effect on 8-bit slices",
     )
+    data.add_argument(
+        "--size", type=_positive, default=256, help="height and width to which slices are resized, pixels"
+    )
     machine = parser.add_argument_group("machine")
     machine.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
     machine.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
@@ -134,10 +137,10 @@ def load_data(options, problem: str) -> LoadedData:
     from unet_segnet.data.catalogue import PHANTOM, find_data
 
     name = PHANTOM if options.data == PHANTOM else find_data(options.data).resolve().name
-    slices = load_slices(options.data, problem, tuple(options.window))
+    slices = load_slices(options.data, problem, tuple(options.window), options.size)
     for note in slices.notes:
         print(f"note: {note}", flush=True)
-    return LoadedData(slices, name, {"name": name, "window": list(options.window)})
+    return LoadedData(slices, name, {"name": name, "window": list(options.window), "size": options.size})
 
 
 def make_recipe(options, net: str, experiment: int):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from experiments.console import Progress
+from experiments.console import Progress, import_keras
 from experiments.runs import RunFolder, RunSpec, run
 
 
@@ -57,6 +57,7 @@ def _side_by_side(jobs, data, options):
 
 
 def _train(job, data, options):
+    import_keras()
     progress = Progress(job.recipe.epochs, f"{job.spec.net} {job.spec.name}")
     return run(
         job.spec, job.recipe, data.slices, job.split, data.description, options.out, options.force, progress.update

@@ -202,7 +202,6 @@ def train(
             f"{len(images)} training slices do not fill one mini-batch of {recipe.batch_size}; "
             "use more slices or a smaller batch"
         )
-    _keep_freed_memory()
     with _dtype_policy(recipe.dtype):
         # The mean of the input needs the kernels' draws behind it in the stream, and the model needs the mean: the
         # kernels are drawn by a model that is thrown away, and handed to the real one in the same order.
@@ -384,6 +383,8 @@ class _Keeper(keras.callbacks.Callback):
                 layer.seed_generator.state.assign(np.array([self.seed + number, epoch << 16], dtype="uint32"))
 
     def on_train_batch_end(self, batch, logs=None):
+        if batch == 0:  # not earlier: TensorFlow's generator datasets set a threshold of their own
+            _keep_freed_memory()
         if self.recipe.validation == "matlab":
             iteration = len(self.history["epoch_seconds"]) * self.num_iterations + batch + 1
             if iteration == 1 or iteration % 10 == 0:
