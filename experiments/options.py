@@ -146,6 +146,9 @@ def load_data(options, problem: str) -> LoadedData:
 def make_recipe(options, net: str, experiment: int):
     """The `Recipe` of a configuration of Table 2, with what the options change."""
     from experiments import published
+    from experiments.console import import_keras
+
+    import_keras()
     from unet_segnet.training import Recipe
 
     setting = published.hyperparameters(net)[experiment]

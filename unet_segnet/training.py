@@ -202,6 +202,7 @@ def train(
             f"{len(images)} training slices do not fill one mini-batch of {recipe.batch_size}; "
             "use more slices or a smaller batch"
         )
+    _keep_freed_memory()  # before threads have memory arenas of their own
     with _dtype_policy(recipe.dtype):
         # The mean of the input needs the kernels' draws behind it in the stream, and the model needs the mean: the
         # kernels are drawn by a model that is thrown away, and handed to the real one in the same order.
@@ -383,7 +384,7 @@ class _Keeper(keras.callbacks.Callback):
                 layer.seed_generator.state.assign(np.array([self.seed + number, epoch << 16], dtype="uint32"))
 
     def on_train_batch_end(self, batch, logs=None):
-        if batch == 0:  # not earlier: TensorFlow's generator datasets set a threshold of their own
+        if batch == 0:  # again: TensorFlow's generator datasets set a threshold of their own
             _keep_freed_memory()
         if self.recipe.validation == "matlab":
             iteration = len(self.history["epoch_seconds"]) * self.num_iterations + batch + 1
