@@ -1,0 +1,167 @@
+"""Pooling with indices, unpooling and batch normalisation, against NumPy written for reading."""
+
+import keras
+import numpy as np
+import pytest
+
+from unet_segnet import layers
+from unet_segnet.layers import BatchNormalization, MaxPooling2D, MaxUnpooling2D
+
+SHAPES = [(2, 4, 6, 3), (1, 5, 7, 2), (3, 8, 3, 1)]
+
+
+def pool_by_hand(x, rows=2, columns=2):
+    batch, height, width, channels = x.shape
+    values = np.zeros((batch, height // rows, width // columns, channels), x.dtype)
+    indices = np.zeros(values.shape, np.uint8)
+    for b, i, j, c in np.ndindex(values.shape):
+        window = x[b, i * rows : (i + 1) * rows, j * columns : (j + 1) * columns, c].ravel()
+        indices[b, i, j, c] = np.argmax(window)  # the first of equal maxima
+        values[b, i, j, c] = window.max()
+    return values, indices
+
+
+def unpool_by_hand(values, indices, shape, rows=2, columns=2):
+    x = np.zeros(shape, values.dtype)
+    for b, i, j, c in np.ndindex(values.shape):
+        row, column = divmod(int(indices[b, i, j, c]), columns)
+        x[b, i * rows + row, j * columns + column, c] = values[b, i, j, c]
+    return x
+
+
+def random_input(shape, seed=0):
+    """Few different values, so that ties, also among zeros, are common."""
+    return np.maximum(np.random.default_rng(seed).integers(-3, 4, shape), 0).astype("float32")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("window", [(2, 2), (3, 2)])
+def test_pooling_takes_the_first_maximum_of_each_window(shape, window):
+    x = random_input(shape)
+    values, indices = MaxPooling2D(window)(x)
+    expected_values, expected_indices = pool_by_hand(x, *window)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(values), expected_values)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(indices), expected_indices)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_unpooling_puts_each_maximum_back_where_it_stood(shape):
+    x = random_input(shape, seed=1)
+    values, indices = MaxPooling2D()(x)
+    y = MaxUnpooling2D(pad=(shape[1] % 2, shape[2] % 2))([values, indices])
+    expected = unpool_by_hand(*pool_by_hand(x), shape)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(y), expected)
+
+
+def test_the_plain_and_the_fast_form_are_equal():
+    x = keras.ops.convert_to_tensor(random_input((2, 6, 5, 4), seed=2))
+    plain = [keras.ops.convert_to_numpy(part) for part in layers._pool(x, (2, 2))]
+    layer = [keras.ops.convert_to_numpy(part) for part in MaxPooling2D()(x)]
+    for one, other in zip(plain, layer, strict=True):
+        np.testing.assert_array_equal(one, other)
+    upsampled = keras.ops.convert_to_numpy(layers._unpool(*layers._pool(x, (2, 2)), (2, 2), (0, 1)))
+    np.testing.assert_array_equal(upsampled, MaxUnpooling2D(pad=(0, 1))([*MaxPooling2D()(x)]))
+
+
+class Shift(keras.layers.Layer):
+    """Adds a trainable array, so that one step of plain gradient descent shows the gradient of the input."""
+
+    def build(self, input_shape):
+        self.shift = self.add_weight(shape=input_shape[1:], initializer="zeros", name="shift")
+
+    def call(self, x):
+        return x + self.shift
+
+
+def input_gradient(x, weights, network):
+    """The gradient of sum(weights * network(x)) for x of batch size one, by one step of gradient descent."""
+    inputs = keras.Input(x.shape[1:])
+    shift = Shift()
+    model = keras.Model(inputs, network(shift(inputs)))
+    model.compile(optimizer=keras.optimizers.SGD(1.0), loss=lambda t, y: keras.ops.sum(t * y), jit_compile=False)
+    model.train_on_batch(x, weights)
+    return -keras.ops.convert_to_numpy(shift.shift)[None]
+
+
+def down_and_up(x):
+    pad = (x.shape[1] % 2, x.shape[2] % 2)
+    values, indices = MaxPooling2D()(x)
+    return MaxUnpooling2D(pad=pad)([values * values, indices])
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 7)])
+def test_gradients_agree_with_finite_differences(size):
+    generator = np.random.default_rng(3)
+    x = generator.permutation(np.prod(size) * 2).reshape(1, *size, 2).astype("float32") / 10  # no ties
+    weights = generator.normal(size=x.shape).astype("float32")
+
+    def value(x):
+        values, indices = pool_by_hand(x)
+        return np.sum(weights * unpool_by_hand(values**2, indices, x.shape))
+
+    expected = np.zeros_like(x, dtype=np.float64)
+    for place in np.ndindex(x.shape):
+        step = np.zeros(x.shape)
+        step[place] = 1e-3
+        expected[place] = (value(x + step) - value(x - step)) / 2e-3
+    np.testing.assert_allclose(input_gradient(x, weights, down_and_up), expected, atol=1e-3)
+
+
+def test_the_gradient_of_a_tie_goes_to_the_first_maximum():
+    x = np.zeros((1, 2, 2, 1), "float32")
+    gradient = input_gradient(x, np.ones((1, 1, 1, 1), "float32"), lambda y: MaxPooling2D()(y)[0])
+    np.testing.assert_array_equal(gradient[0, :, :, 0], [[1, 0], [0, 0]])
+
+
+def test_saved_models_pool_alike(tmp_path):
+    inputs = keras.Input((6, 5, 3))
+    model = keras.Model(inputs, down_and_up(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    x = random_input((2, 6, 5, 3), seed=4)
+    np.testing.assert_array_equal(model.predict(x, verbose=0), loaded.predict(x, verbose=0))
+
+
+def test_mixed_precision_keeps_the_data_type_and_the_places():
+    x = random_input((1, 4, 4, 2), seed=5)
+    pooling = MaxPooling2D(dtype="mixed_bfloat16")
+    values, indices = pooling(x)
+    y = MaxUnpooling2D(dtype="mixed_bfloat16")([values, indices])
+    assert (keras.backend.standardize_dtype(values.dtype), keras.backend.standardize_dtype(indices.dtype)) == (
+        "bfloat16",
+        "uint8",
+    )
+    assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
+    expected = unpool_by_hand(*pool_by_hand(x), x.shape)  # small integers are exact in bfloat16
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(keras.ops.cast(y, "float32")), expected)
+
+
+def test_pooling_refuses_unknown_and_too_small_sizes():
+    with pytest.raises(ValueError, match=r"Received: input_shape=\(None, None, 4, 1\)"):
+        MaxPooling2D()(keras.Input((None, 4, 1)))
+    with pytest.raises(ValueError, match="at least"):
+        MaxPooling2D()(np.zeros((1, 1, 4, 1), "float32"))
+
+
+def test_unpooling_refuses_indices_of_another_shape():
+    with pytest.raises(ValueError, match="one shape"):
+        MaxUnpooling2D()([np.zeros((1, 2, 2, 1), "float32"), np.zeros((1, 2, 3, 1), "uint8")])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_fused_normalisation_equals_keras_own(training):
+    x = np.random.default_rng(6).normal(3.0, 2.0, (4, 6, 5, 3)).astype("float32")
+    ours, theirs = (
+        BatchNormalization(epsilon=1e-5, momentum=0.9),
+        keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9),
+    )
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+        layer.gamma.assign([0.5, 1.0, 2.0])
+        layer.beta.assign([-1.0, 0.0, 1.0])
+        layer.moving_mean.assign([1.0, 2.0, 3.0])
+        layer.moving_variance.assign([4.0, 5.0, 6.0])
+    outputs = [keras.ops.convert_to_numpy(layer(x, training=training)) for layer in (ours, theirs)]
+    np.testing.assert_allclose(*outputs, atol=2e-5)
+    for one, other in zip(ours.non_trainable_weights, theirs.non_trainable_weights, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other), rtol=1e-5)

@@ -1,0 +1,137 @@
+"""The networks: parameters, names and shapes as MATLAB R2020a builds them."""
+
+import keras
+import numpy as np
+import pytest
+
+from unet_segnet.models import build_model
+
+
+@pytest.mark.parametrize(
+    ("architecture", "variant", "num_classes", "parameters"),
+    [
+        ("segnet", "released", 2, 373_192),  # the authors' file
+        ("unet", "released", 2, 1_861_762),  # likewise
+        ("unet", "paper", 2, 31_030_658),  # unetLayers of depth 4: 31,030,593 for one class, 65 more for a second
+    ],
+)
+def test_parameters_are_those_of_matlab(architecture, variant, num_classes, parameters):
+    model = build_model(architecture, variant=variant, num_classes=num_classes, input_shape=(32, 32, 1))
+    assert model.count_params() == parameters
+
+
+def test_paper_segnet_has_the_encoder_of_vgg16():
+    model = build_model("segnet", input_shape=(32, 32, 1))
+    convolutions = [layer for layer in model.layers if layer.name.startswith("conv")]
+    assert [layer.filters for layer in convolutions] == [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
+    # The article's 1.47e7 counts VGG16's biases, which MATLAB freezes at zero.
+    assert sum(layer.count_params() + layer.filters for layer in convolutions) == 14_714_688
+    assert not any(layer.use_bias for layer in convolutions)
+    vgg16 = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    assert vgg16.count_params() == 14_714_688
+    decoder = [layer.filters for layer in model.layers if layer.name.startswith("decoder") and "conv" in layer.name]
+    assert decoder == [512, 512, 512, 512, 512, 256, 256, 256, 128, 128, 64, 64, 2]
+
+
+def test_encoder_weights_come_from_a_local_file(tmp_path):
+    vgg16 = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    vgg16.save_weights(tmp_path / "vgg16.weights.h5")
+    model = build_model("segnet", input_shape=(32, 32, 1), encoder_weights=tmp_path / "vgg16.weights.h5")
+    for ours, theirs in (("conv1_1", "block1_conv1"), ("conv5_3", "block5_conv3")):
+        kernels = [keras.ops.convert_to_numpy(m.get_layer(n).kernel) for m, n in ((model, ours), (vgg16, theirs))]
+        np.testing.assert_array_equal(*kernels)
+
+
+def test_released_segnet_is_layer_for_layer_the_authors():
+    names = [layer.name for layer in build_model("segnet", variant="released", input_shape=(32, 32, 1)).layers]
+    assert names[2:9] == [
+        "encoder1_conv1", "encoder1_bn_1", "encoder1_relu_1", "encoder1_conv2", "encoder1_bn_2", "encoder1_relu_2",
+        "encoder1_maxpool",
+    ]  # fmt: skip
+    assert names[-8:] == [
+        "decoder1_unpool", "decoder1_conv2", "decoder1_bn_2", "decoder1_relu_2", "decoder1_conv1", "decoder1_bn_1",
+        "decoder1_relu_1", "softmax",
+    ]  # fmt: skip
+
+
+def test_released_unet_has_dropout_in_the_last_stage_and_the_bridge_alone():
+    model = build_model("unet", variant="released", input_shape=(32, 32, 1))
+    dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert [(layer.name, layer.rate) for layer in dropouts] == [
+        ("Encoder-Stage-2-DropOut", 0.5),
+        ("Bridge-DropOut", 0.5),
+    ]
+    concatenation = model.get_layer("Decoder-Stage-1-DepthConcatenation")
+    upsampled, skipped = (tensor._keras_history.operation.name for tensor in concatenation.input)
+    assert (upsampled, skipped) == ("Decoder-Stage-1-UpReLU", "Encoder-Stage-2-ReLU-2")
+
+
+@pytest.mark.parametrize("architecture", ["segnet", "unet"])
+def test_kernels_are_he_normal_with_the_fan_in_of_matlab(architecture):
+    model = build_model(architecture, variant="released", input_shape=(32, 32, 1), seed=3)
+    for layer in model.layers:
+        if not hasattr(layer, "kernel"):
+            continue
+        kernel = keras.ops.convert_to_numpy(layer.kernel)
+        height, width, *channels = kernel.shape
+        inputs = channels[1] if isinstance(layer, keras.layers.Conv2DTranspose) else channels[0]
+        expected = np.sqrt(2 / (height * width * inputs))
+        assert kernel.std() == pytest.approx(expected, rel=5 / np.sqrt(kernel.size)), layer.name
+
+
+def test_the_seed_determines_the_kernels():
+    def first_kernels(seed):
+        model = build_model("segnet", variant="released", input_shape=(16, 16, 1), seed=seed)
+        return keras.ops.convert_to_numpy(model.get_layer("encoder2_conv1").kernel)
+
+    np.testing.assert_array_equal(first_kernels(1), first_kernels(1))
+    assert np.abs(first_kernels(1) - first_kernels(2)).max() > 0.1
+
+
+@pytest.mark.parametrize("num_classes", [2, 4])
+@pytest.mark.parametrize(("architecture", "size"), [("segnet", (32, 32)), ("segnet", (27, 18)), ("unet", (32, 20))])
+def test_probabilities_of_the_input_size(architecture, size, num_classes):
+    model = build_model(architecture, variant="released", num_classes=num_classes, input_shape=(*size, 1), mean=22.0)
+    images = np.random.default_rng(0).integers(0, 256, (2, *size, 1), dtype=np.uint8)
+    probabilities = np.asarray(model.predict_on_batch(images))
+    assert probabilities.shape == (2, *size, num_classes)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(-1), 1.0, atol=1e-5)
+    assert probabilities.std() > 0
+
+
+@pytest.mark.parametrize("architecture", ["segnet", "unet"])
+def test_save_and_load_give_the_same_predictions(architecture, tmp_path):
+    model = build_model(architecture, variant="released", input_shape=(16, 16, 1), mean=22.0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), dtype=np.uint8)
+    np.testing.assert_array_equal(model.predict_on_batch(images), loaded.predict_on_batch(images))
+
+
+def test_softmax_and_input_stay_in_float32_under_mixed_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build_model("segnet", variant="released", input_shape=(16, 16, 1))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.get_layer("encoder1_conv1").compute_dtype == "bfloat16"
+    assert model.get_layer("zerocenter").compute_dtype == "float32"
+    assert np.asarray(model.predict_on_batch(np.zeros((1, 16, 16, 1)))).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"architecture": "vnet"}, "Received: architecture='vnet'"),
+        ({"architecture": "segnet", "variant": "mine"}, "Received: variant='mine'"),
+        ({"architecture": "unet", "num_classes": 1}, "Received: num_classes=1"),
+        ({"architecture": "unet", "input_shape": (250, 256, 1)}, "multiples of 16"),
+        ({"architecture": "unet", "input_shape": (256, 256, 3)}, r"must be \(height, width, 1\)"),
+        ({"architecture": "unet", "encoder_weights": "imagenet"}, "encoder_weights belongs to"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(**arguments)
