@@ -5,6 +5,8 @@ their gradients and Keras' batch normalisation are slow, faster forms of the sam
 both to the same NumPy reference. `python -m experiments.bench` measures what they are worth.
 """
 
+import functools
+
 import keras
 from keras import ops
 
@@ -54,32 +56,36 @@ def _take(x, indices, pool_size):
     return sum(chosen[1:], chosen[0])
 
 
+@functools.cache
+def _compiled(function):
+    """The function compiled by TensorFlow's XLA; one object for all layers, so that equal shapes compile once."""
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True)
+
+
 def _tensorflow_pool(x, pool_size):
-    """`_pool` compiled by XLA, with one unpooling as its gradient instead of four padded slices."""
+    """`_pool` compiled, with one unpooling as its gradient instead of four padded slices."""
     import tensorflow as tf
 
     pad = (x.shape[1] % pool_size[0], x.shape[2] % pool_size[1])
-    forward = tf.function(_pool, jit_compile=True)
-    backward = tf.function(_unpool, jit_compile=True)
 
     @tf.custom_gradient
     def pool(x):
-        values, indices = forward(x, pool_size)
-        return (values, indices), lambda upstream, _: backward(upstream, indices, pool_size, pad)
+        values, indices = _compiled(_pool)(x, pool_size)
+        return (values, indices), lambda upstream, _: _compiled(_unpool)(upstream, indices, pool_size, pad)
 
     return pool(x)
 
 
 def _tensorflow_unpool(values, indices, pool_size, pad):
-    """`_unpool` compiled by XLA, with `_take` as its gradient."""
+    """`_unpool` compiled, with `_take` as its gradient."""
     import tensorflow as tf
-
-    forward = tf.function(_unpool, jit_compile=True)
-    backward = tf.function(_take, jit_compile=True)
 
     @tf.custom_gradient
     def unpool(values):
-        return forward(values, indices, pool_size, pad), lambda upstream: backward(upstream, indices, pool_size)
+        y = _compiled(_unpool)(values, indices, pool_size, pad)
+        return y, lambda upstream: _compiled(_take)(upstream, indices, pool_size)
 
     return unpool(values)
 

@@ -1,0 +1,285 @@
+"""The recipe: optimiser, schedule, batches, statistics and resumption, on networks small enough to check by hand."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from unet_segnet.batch_statistics import pool_batch_statistics
+from unet_segnet.data.augmentation import augment
+from unet_segnet.errors import InputError
+from unet_segnet.layers import BatchNormalization, MaxPooling2D, MaxUnpooling2D
+from unet_segnet.losses import WeightedCrossEntropy
+from unet_segnet.models import build_model
+from unet_segnet.models.initialisation import he_normal
+from unet_segnet.models.parts import classifier, grey_input
+from unet_segnet.optimizers import CoupledAdam
+from unet_segnet.streams import MatlabStream, NumpyStream
+from unet_segnet.training import AugmentedBatches, DivergedError, IterationLog, Recipe, predict, train
+
+WEIGHTS = np.array([0.54, 7.13])
+
+
+def toy_slices(num_slices=10, size=16, seed=0):
+    """A bright disc to be found on a dark, noisy slice."""
+    generator = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:size, :size]
+    centres = generator.uniform(4, size - 4, (num_slices, 2))
+    labels = np.stack([(rows - r) ** 2 + (columns - c) ** 2 < 9 for r, c in centres]).astype(np.uint8)
+    images = np.clip(generator.normal(50, 15, labels.shape) + 100 * labels, 0, 255).astype(np.uint8)
+    return images, labels
+
+
+def build(net="small"):
+    """A builder for `train`: one of the study's networks, or one with a layer of each kind that compiles fast."""
+    if net != "small":
+        return lambda **random: build_model(net, variant="released", input_shape=(16, 16, 1), **random)
+
+    def small(mean, draw, seed=0):
+        inputs, x = grey_input((16, 16, 1), mean)
+        x = keras.layers.Conv2D(8, 3, padding="same", kernel_initializer=he_normal(9, draw))(x)
+        x = keras.layers.ReLU()(BatchNormalization(epsilon=1e-5)(x))
+        x, indices = MaxPooling2D()(x)
+        x = keras.layers.Dropout(0.5, seed=seed)(x)
+        x = keras.layers.Conv2D(8, 3, padding="same", kernel_initializer=he_normal(72, draw))(x)
+        x = keras.layers.ReLU()(BatchNormalization(epsilon=1e-5)(x))
+        x = MaxUnpooling2D()([x, indices])
+        x = keras.layers.Conv2D(2, 3, padding="same", kernel_initializer=he_normal(72, draw))(x)
+        return keras.Model(inputs, classifier(x))
+
+    return small
+
+
+def run(net="small", recipe=None, **options):
+    images, labels = toy_slices()
+    recipe = recipe or Recipe(batch_size=4, epochs=3)
+    options = {"stream": NumpyStream(0), **options}
+    return train(build(net), images[:8], labels[:8], images[8:], labels[8:], WEIGHTS, recipe, **options)
+
+
+def weights_of(model):
+    return [keras.ops.convert_to_numpy(weight) for weight in model.weights]
+
+
+def test_adam_adds_l2_to_the_gradient_before_the_moments():
+    """Three steps by hand, with MATLAB R2020a's update."""
+    start, gradient = np.array([1.0, -2.0, 3.0]), np.array([0.3, -0.1, 0.0])
+    kernel = keras.Variable(start.astype("float32"), name="kernel")
+    bias = keras.Variable(start.astype("float32"), name="bias")
+    optimizer = CoupledAdam(0.01, l2=0.1, epsilon=1e-8, rate_factors={bias.path: 2.0})
+    for _ in range(3):
+        optimizer.apply([keras.ops.convert_to_tensor(gradient.astype("float32"))] * 2, [kernel, bias])
+    for variable, l2, factor in ((kernel, 0.1, 1.0), (bias, 0.0, 2.0)):
+        w, m, v = start.copy(), 0.0, 0.0
+        for t in range(1, 4):
+            g = gradient + l2 * w
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            w = w - factor * 0.01 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-8)
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), w, rtol=1e-5)
+
+
+def test_learning_rate_drops_first_at_epoch_13():
+    recipe = Recipe(learning_rate=1e-3)
+    rates = [recipe.learning_rate_at(epoch) for epoch in (0, 11, 12, 23, 24, 159)]
+    assert rates == pytest.approx([1e-3, 1e-3, 0.95e-3, 0.95e-3, 0.95**2 * 1e-3, 0.95**13 * 1e-3])
+
+
+def test_recipe_defaults_are_those_of_the_study():
+    assert dataclasses.asdict(Recipe()) == {
+        "learning_rate": 1e-3, "batch_size": 4, "epochs": 160, "drop_factor": 0.95, "drop_period": 12, "beta_1": 0.9,
+        "beta_2": 0.999, "epsilon": 1e-8, "l2": 1e-4, "up_bias_factor": 2.0, "loss_normalisation": "weights",
+        "validation": "epoch", "dtype": "float32",
+    }  # fmt: skip
+
+
+def test_batches_are_the_streams_order_augmented_without_the_last_part():
+    images, labels = toy_slices()
+    batches = AugmentedBatches(images, labels, 4, NumpyStream(1))
+    batches.set_epoch(5)
+    order, uniforms = NumpyStream(1).epoch(5, 10, 4)
+    expected = augment(images[order], labels[order], uniforms)
+    assert len(batches) == 2
+    for index in range(2):
+        part = slice(4 * index, 4 * index + 4)
+        np.testing.assert_array_equal(batches[index][0][..., 0], expected[0][part])
+        np.testing.assert_array_equal(batches[index][1], expected[1][part])
+
+
+def test_history_holds_each_iteration_of_a_loop_written_out():
+    """`fit` with all its machinery against batches trained one by one."""
+    recipe = Recipe(batch_size=4, epochs=2, learning_rate=1e-3)
+    result = run("segnet", recipe)
+    stream = NumpyStream(0)
+    images, labels = toy_slices()
+    kernels = NumpyStream(0)
+    mean = augment(images[:8], labels[:8], stream.normalisation_pass(8))[0].mean()
+    model = build("segnet")(mean=mean, draw=kernels.draw_kernel)
+    loss = WeightedCrossEntropy(WEIGHTS)
+    model.compile(optimizer=CoupledAdam(1e-3, l2=1e-4, epsilon=1e-8), loss=loss, jit_compile=False)
+    losses = []
+    for epoch in range(2):
+        batches = AugmentedBatches(images[:8], labels[:8], 4, stream)
+        batches.set_epoch(epoch)
+        losses += [float(model.train_on_batch(*batches[index])) for index in range(2)]
+    assert result.mean == pytest.approx(mean)
+    np.testing.assert_allclose(result.history["loss"], losses, rtol=2e-4)
+    assert result.history["learning_rate"].tolist() == [1e-3] * 4
+    assert result.history["validation_iteration"].tolist() == [2, 4]
+
+
+def test_iteration_log_counts_labelled_pixels():
+    log = IterationLog(2, WeightedCrossEntropy((1.0, 1.0)))
+    probabilities = np.array([[[[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]]], "float32")
+    log.update_state(np.array([[[0, 1, 255]]], "uint8"), probabilities)
+    log.update_state(np.array([[[1, 1, 0]]], "uint8"), probabilities)
+    values = keras.ops.convert_to_numpy(log.values)
+    np.testing.assert_allclose(values[:, 1], [1.0, 2 / 3], rtol=1e-6)
+    np.testing.assert_allclose(values[:, 0], [-np.log([0.9, 0.8]).mean(), -np.log([0.1, 0.8, 0.6]).mean()], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "net", ["small", pytest.param("segnet", marks=pytest.mark.slow), pytest.param("unet", marks=pytest.mark.slow)]
+)
+def test_resumed_training_ends_with_the_same_weights(net, tmp_path):
+    class Stopped(Exception):  # noqa: N818
+        pass
+
+    def stop_after_two(epoch, _):
+        if epoch == 2:
+            raise Stopped
+
+    whole = run(net, Recipe(batch_size=4, epochs=4))
+    with pytest.raises(Stopped):
+        run(net, Recipe(batch_size=4, epochs=4), checkpoint=tmp_path / "state", report=stop_after_two)
+    epochs = []
+    resumed = run(
+        net, Recipe(batch_size=4, epochs=4), checkpoint=tmp_path / "state", report=lambda epoch, _: epochs.append(epoch)
+    )
+    assert epochs in ([3, 4], [2, 3, 4])  # a state is left out where writing takes longer than training
+    for one, other in zip(weights_of(whole.model), weights_of(resumed.model), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for key in ("loss", "accuracy", "learning_rate", "validation_iteration", "validation_loss"):
+        np.testing.assert_array_equal(whole.history[key], resumed.history[key], err_msg=key)
+
+
+def test_a_history_ahead_of_the_weights_is_cut(tmp_path):
+    """Killed between the two files: the history knows an epoch that the weights do not."""
+    recipe = Recipe(batch_size=4, epochs=2)
+    run(recipe=recipe, checkpoint=tmp_path / "state")
+    later = (tmp_path / "state.history.npz").read_bytes()
+    (tmp_path / "state.weights.h5").unlink()
+    (tmp_path / "state.history.npz").unlink()
+    run(recipe=dataclasses.replace(recipe, epochs=1), checkpoint=tmp_path / "state")
+    (tmp_path / "state.history.npz").write_bytes(later)
+    resumed = run(recipe=recipe, checkpoint=tmp_path / "state")
+    np.testing.assert_array_equal(resumed.history["loss"], run(recipe=recipe).history["loss"])
+    assert len(resumed.history["epoch_seconds"]) == 2
+
+
+def test_a_damaged_state_is_one_clear_error(tmp_path):
+    run(recipe=Recipe(batch_size=4, epochs=1), checkpoint=tmp_path / "state")
+    state = tmp_path / "state.weights.h5"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"state\.weights\.h5: the saved state cannot be read"):
+        run(recipe=Recipe(batch_size=4, epochs=2), checkpoint=tmp_path / "state")
+
+
+def test_final_statistics_are_those_of_all_pixels():
+    """Two normalisations in a row; the second sees what the first made of each batch by its own statistics."""
+    generator = np.random.default_rng(2)
+    images = generator.integers(0, 256, (6, 8, 8)).astype(np.uint8)
+    inputs = keras.Input((8, 8, 1))
+    x = BatchNormalization(epsilon=1e-3, name="first")(inputs)
+    x = keras.layers.ReLU()(x)
+    model = keras.Model(inputs, BatchNormalization(name="second")(x))
+    pool_batch_statistics(model, images, batch_size=2)
+    pixels = images.astype(np.float64)
+    batches = pixels.reshape(3, 2, 8, 8)
+    mean, variance = (batches.mean((1, 2, 3), keepdims=True), batches.var((1, 2, 3), keepdims=True))
+    hidden = np.maximum((batches - mean) / np.sqrt(variance + 1e-3), 0)
+    for name, values in (("first", pixels), ("second", hidden)):
+        layer = model.get_layer(name)
+        found = [keras.ops.convert_to_numpy(w)[0] for w in (layer.moving_mean, layer.moving_variance)]
+        np.testing.assert_allclose(found, [values.mean(), values.var()], rtol=1e-5)
+
+
+def test_validation_follows_matlabs_iterations_on_request():
+    result = run(recipe=Recipe(batch_size=4, epochs=6, validation="matlab"))
+    assert result.history["validation_iteration"].tolist() == [1, 10]
+    assert np.isfinite(result.history["validation_loss"]).all()
+    plain = run(recipe=Recipe(batch_size=4, epochs=6))
+    np.testing.assert_array_equal(plain.history["loss"], result.history["loss"])
+
+
+def test_validation_uses_the_statistics_of_its_own_batch():
+    """The moving averages of the first epochs are far off; the reported loss must not depend on them."""
+    result = run("segnet", Recipe(batch_size=8, epochs=1, learning_rate=1e-9, l2=0.0))
+    images, labels = toy_slices()
+    model = build("segnet")(mean=result.mean, draw=NumpyStream(0).draw_kernel)
+    probabilities = model(images[8:, ..., None], training=True)
+    expected = float(WeightedCrossEntropy(WEIGHTS)(labels[8:], probabilities))
+    assert result.history["validation_loss"][0] == pytest.approx(expected, rel=1e-3)
+
+
+def test_no_validation_slices_are_allowed():
+    images, labels = toy_slices()
+    recipe = Recipe(batch_size=4, epochs=1)
+    result = train(build(), images, labels, images[:0], labels[:0], WEIGHTS, recipe, NumpyStream(0))
+    assert result.history["validation_loss"].size == 0
+
+
+def test_a_loss_that_is_no_number_ends_the_run():
+    with pytest.raises(DivergedError, match="epoch 1") as error:
+        images, labels = toy_slices()
+        bad = np.array([np.inf, 1.0])
+        train(build(), images, labels, images[:0], labels[:0], bad, Recipe(epochs=2), NumpyStream(0))
+    assert len(error.value.history["loss"]) == 2
+
+
+def test_too_few_slices_for_a_batch():
+    with pytest.raises(InputError, match="8 training slices do not fill one mini-batch of 12"):
+        run(recipe=Recipe(batch_size=12))
+
+
+def test_training_learns_the_toy_problem():
+    images, labels = toy_slices(seed=3)
+    result = run(recipe=Recipe(batch_size=4, epochs=40, learning_rate=1e-2))
+    found = predict(result.model, images)
+    dice = 2 * np.sum((found == 1) & (labels == 1)) / (np.sum(found == 1) + np.sum(labels == 1))
+    assert dice > 0.7
+
+
+def test_mixed_precision_trains_and_leaves_the_policy_as_it_was():
+    result = run(recipe=Recipe(batch_size=4, epochs=2, dtype="mixed_bfloat16"))
+    assert keras.config.dtype_policy().name == "float32"
+    assert np.isfinite(result.history["loss"]).all()
+    reference = run(recipe=Recipe(batch_size=4, epochs=2))
+    np.testing.assert_allclose(result.history["loss"], reference.history["loss"], rtol=0.1)
+
+
+@pytest.mark.parametrize("make", [lambda: NumpyStream(2), lambda: MatlabStream("segnet"), lambda: MatlabStream("unet")])
+def test_an_epochs_numbers_depend_on_its_number_alone(make):
+    one, other = make(), make()
+    for stream in (one, other):
+        stream.draw_kernel((3, 3, 1, 4))
+        stream.normalisation_pass(10)
+    in_turn = [one.epoch(epoch, 10, 4) for epoch in range(4)]
+    order, uniforms = other.epoch(3, 10, 4)
+    np.testing.assert_array_equal(order, in_turn[3][0])
+    np.testing.assert_array_equal(uniforms, in_turn[3][1])
+    assert sorted(order) == list(range(10))
+    assert not np.array_equal(in_turn[0][0], in_turn[1][0])
+
+
+def test_matlab_stream_leaves_out_what_matlab_leaves_out():
+    """Ten slices in batches of four: eight are read and draw eight numbers each; ten numbers at iteration 1."""
+    stream = MatlabStream("unet", seed=0)
+    stream.draw_kernel((1,))
+    stream.normalisation_pass(10)
+    _, uniforms = stream.epoch(0, 10, 4)
+    words = np.random.RandomState(5489)
+    words.randint(0, 2**32, 2, dtype=np.uint32)  # one normal number takes two words, here at the first try
+    drawn = words.random_sample(32 + 80 + 10 + 32 + 10 + 32)
+    np.testing.assert_array_equal(uniforms[:4].ravel(), drawn[122:154])
+    np.testing.assert_array_equal(uniforms[4:8].ravel(), drawn[164:196])
