@@ -11,7 +11,6 @@ import keras
 from keras import ops
 
 PACKAGE = "unet_segnet"
-MANY_CHANNELS = 16  # with fewer, TensorFlow's own gradients of a convolution are as fast
 
 
 def _window_parts(x, pool_size):
@@ -91,67 +90,8 @@ def _tensorflow_unpool(values, indices, pool_size, pad):
     return unpool(values)
 
 
-def _kernel_gradient(x, upstream, kernel_size):
-    """The gradient of a 'same' convolution of stride 1 for its kernel."""
-    import tensorflow as tf
-
-    shape = (*kernel_size, x.shape[-1], upstream.shape[-1])
-    return tf.raw_ops.Conv2DBackpropFilter(
-        input=x, filter_sizes=shape, out_backprop=upstream, strides=[1, 1, 1, 1], padding="SAME"
-    )
-
-
-def _tensorflow_convolution(x, kernel):
-    """'same' convolution of stride 1 with the gradients that are fastest on a processor.
-
-    TensorFlow's own gradients reach half the speed of its forward convolution there. The input's is a convolution
-    itself, with the kernel turned round; for the kernel's, XLA is faster.
-    """
-    import tensorflow as tf
-
-    @tf.custom_gradient
-    def convolve(x, kernel):
-        def gradient(upstream):
-            turned = tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2))
-            return (
-                tf.nn.conv2d(upstream, turned, 1, "SAME"),
-                _compiled(_kernel_gradient)(x, upstream, tuple(kernel.shape[:2])),
-            )
-
-        return tf.nn.conv2d(x, kernel, 1, "SAME"), gradient
-
-    return convolve(tf.convert_to_tensor(x), tf.convert_to_tensor(kernel))
-
-
 def _on_tensorflow() -> bool:
     return keras.config.backend() == "tensorflow"
-
-
-@functools.cache
-def _on_tensorflow_processor() -> bool:
-    """Whether the backend is TensorFlow without an accelerator."""
-    if not _on_tensorflow():
-        return False
-    import tensorflow as tf
-
-    return len(tf.config.list_physical_devices()) == len(tf.config.list_physical_devices("CPU"))
-
-
-@keras.saving.register_keras_serializable(package=PACKAGE)
-class Conv2D(keras.layers.Conv2D):
-    """Keras' convolution, with faster gradients where TensorFlow runs on a processor in float32.
-
-    Same arguments, weights and results as `keras.layers.Conv2D` (tested equal).
-    """
-
-    def convolution_op(self, inputs, kernel):
-        simple = (self.strides, self.dilation_rate, self.groups, self.padding) == ((1, 1), (1, 1), 1, "same")
-        odd = all(size % 2 for size in self.kernel_size)
-        many = min(inputs.shape[-1], self.filters) >= MANY_CHANNELS
-        float32 = keras.backend.standardize_dtype(inputs.dtype) == "float32"
-        if simple and odd and many and float32 and _on_tensorflow_processor():
-            return _tensorflow_convolution(inputs, kernel)
-        return super().convolution_op(inputs, kernel)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

@@ -8,7 +8,6 @@ for two classes).
 
 import keras
 
-from unet_segnet.layers import Conv2D
 from unet_segnet.models.initialisation import he_normal
 from unet_segnet.models.parts import classifier, grey_input
 
@@ -65,13 +64,15 @@ def unet(input_shape, num_classes, variant, mean, draw, seed=0):
         x = keras.layers.Concatenate(name=f"Decoder-Stage-{stage}-DepthConcatenation")([x, skips[-stage]])
         x = _two_convolutions(x, filters, draw, f"Decoder-Stage-{stage}")
 
-    x = Conv2D(num_classes, 1, kernel_initializer=he_normal(x.shape[-1], draw), name="Final-ConvolutionLayer")(x)
+    x = keras.layers.Conv2D(
+        num_classes, 1, kernel_initializer=he_normal(x.shape[-1], draw), name="Final-ConvolutionLayer"
+    )(x)
     return keras.Model(inputs, classifier(x, "Softmax-Layer"), name=f"unet_{variant}")
 
 
 def _two_convolutions(x, filters, draw, prefix):
     for number in (1, 2):
-        x = Conv2D(
+        x = keras.layers.Conv2D(
             filters,
             3,
             padding="same",
