@@ -1,0 +1,43 @@
+# make demo: set-up and the main job on the built-in phantom; make test: set-up and all fast tests.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-slow test-jax lint clean
+
+demo: .venv/installed
+	$(BIN)/python -m experiments.grid --net segnet --variant released --only 4 --epochs 6 --size 128 \
+	    --data phantom --out demo
+	@echo "pictures: demo/grid/released-binary-segnet/segmentations.png and training.png"
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+test-jax: .venv/installed-jax
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/test_layers.py tests/test_losses.py tests/test_models.py \
+	    tests/test_training.py
+
+lint: .venv/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+.venv/installed-jax: requirements-jax.txt .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-jax.txt
+	touch $@
+
+clean:
+	rm -rf .venv demo

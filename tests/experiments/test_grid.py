@@ -1,0 +1,230 @@
+"""The training commands from end to end on very small slices, and what they say when something is wrong."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RELEASED = ["--variant", "released", "--size", "16"]
+
+
+def command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "UNET_SEGNET_DATA": "/nonexistent", **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def grid(data, out, *more):
+    return command("experiments.grid", "--net", "segnet", *RELEASED, "--data", data, "--out", out, *more)
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory):
+    """Twenty phantom slices of 64 x 64 in the MedSeg file layout."""
+    from unet_segnet.data.phantom import write_phantom
+
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    write_phantom(folder, num_slices=20, seed=1, size=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_data, tmp_path_factory):
+    """Two configurations trained for two epochs."""
+    out = tmp_path_factory.mktemp("runs")
+    return grid(tiny_data, out, "--only", "4,5", "--epochs", "2"), out / "grid" / "released-binary-segnet"
+
+
+def test_grid_prints_both_tables_and_leaves_the_run_folders(finished):
+    result, folder = finished
+    assert result.returncode == 0, result.stderr
+    assert "Table 3." in result.stdout
+    assert "Table 4." in result.stdout
+    assert "all background" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 160
+    tables = [line for line in result.stdout.splitlines() if line.startswith("SegNet")]
+    assert all(len(line) <= 100 for line in tables)
+    for experiment in (4, 5):
+        files = {path.name for path in (folder / f"exp{experiment}-seed0").iterdir()} - {"lock"}
+        assert files == {"config.json", "history.npz", "counts.npz", "model.keras", "result.json"}
+    assert {path.name for path in folder.glob("*.*")} == {
+        "table3.csv",
+        "table4.csv",
+        "training.png",
+        "segmentations.png",
+    }
+
+
+def test_counts_are_those_of_the_saved_network(finished, tiny_data):
+    import keras
+
+    from unet_segnet import metrics
+    from unet_segnet.data import load_slices, paper_split
+    from unet_segnet.training import predict
+
+    folder = finished[1] / "exp4-seed0"
+    slices = load_slices(str(tiny_data), "binary", size=16)
+    test = slices.subset(paper_split(20).test)
+    model = keras.saving.load_model(folder / "model.keras")
+    with np.load(folder / "counts.npz", allow_pickle=False) as counts:
+        assert tuple(counts["test_names"]) == test.names
+        expected = metrics.confusion_matrices(test.labels, predict(model, test.images), 2)
+        np.testing.assert_array_equal(counts["test_confusion"], expected)
+        assert counts["test_confusion"].sum() == len(test) * 16 * 16
+        with (finished[1] / "table3.csv").open(newline="") as stream:
+            row = next(r for r in csv.DictReader(stream) if r["network"] == "SegNet" and r["exp."] == "4")
+        mean = metrics.global_accuracy(counts["test_confusion"]).mean()
+        assert float(row["reproduced: mean"]) == pytest.approx(mean)
+
+
+def test_configuration_and_provenance_are_written_beside_the_result(finished):
+    folder = finished[1] / "exp4-seed0"
+    config = json.loads((folder / "config.json").read_text())
+    assert config["recipe"]["learning_rate"] == 1e-3
+    assert config["recipe"]["epochs"] == 2
+    assert len(config["data"]["sha256"]) == 64
+    assert len(config["split"]["train"]) == 14
+    result = json.loads((folder / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert result["parameters"] == 373_192
+    assert {"versions", "device", "threads", "seconds", "command"} <= result.keys()
+
+
+def test_finished_runs_are_left_alone_and_more_are_added(finished, tiny_data):
+    _, folder = finished
+    before = (folder / "exp4-seed0" / "model.keras").stat().st_mtime_ns
+    result = grid(tiny_data, folder.parents[1], "--only", "4", "--epochs", "2")
+    assert result.returncode == 0
+    assert "1 finished, 0 to do" in result.stdout
+    assert (folder / "exp4-seed0" / "model.keras").stat().st_mtime_ns == before
+
+
+def test_other_settings_in_the_same_folder_are_refused(finished, tiny_data):
+    result = grid(tiny_data, finished[1].parents[1], "--only", "4", "--epochs", "3")
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "recipe.epochs: 2 there, 3 asked for" in result.stderr
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(finished, tiny_data, tmp_path):
+    arguments = ["--only", "4", "--epochs", "2"]
+    options = ["--net", "segnet", *RELEASED, *arguments, "--data", str(tiny_data), "--out", str(tmp_path)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.grid", *options],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    run = tmp_path / "grid" / "released-binary-segnet" / "exp4-seed0"
+    deadline = time.monotonic() + 300
+    while not (run / "state.weights.h5").exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (run / "result.json").exists()
+    assert grid(tiny_data, tmp_path, *arguments).returncode == 0
+    assert same_weights(run / "model.keras", finished[1] / "exp4-seed0" / "model.keras")
+
+
+def same_weights(one, other):
+    import keras
+
+    weights = [keras.saving.load_model(path).get_weights() for path in (one, other)]
+    return all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
+
+
+@pytest.mark.slow
+def test_workers_give_the_same_runs(finished, tiny_data, tmp_path):
+    result = grid(tiny_data, tmp_path, "--only", "4,5", "--epochs", "2", "--workers", "2", "--seeds", "0,1")
+    assert result.returncode == 0, result.stderr
+    assert "seeds 0, 1" in result.stdout
+    folder = tmp_path / "grid" / "released-binary-segnet"
+    with (
+        np.load(folder / "exp4-seed0" / "history.npz") as one,
+        np.load(finished[1] / "exp4-seed0" / "history.npz") as two,
+    ):
+        np.testing.assert_allclose(one["loss"], two["loss"], rtol=1e-4)  # threads differ, rounding too
+
+
+@pytest.mark.slow
+def test_kfold_tests_each_slice_once(tiny_data, tmp_path):
+    arguments = ["--net", "segnet", *RELEASED, "--epochs", "1", "--data", tiny_data, "--out", tmp_path]
+    result = command("experiments.kfold", *arguments, "--problem", "multiclass")
+    assert result.returncode == 0, result.stderr
+    assert "Table 7." in result.stdout
+    names = []
+    for folder in sorted((tmp_path / "kfold" / "released-multiclass-segnet").glob("fold*")):
+        with np.load(folder / "counts.npz", allow_pickle=False) as counts:
+            names += counts["test_names"].tolist()
+            assert counts["test_confusion"].shape == (4, 4, 4)
+    assert sorted(names) == sorted(set(names))
+    assert len(names) == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no data found in /nonexistent"),
+        (["--data", "nowhere"], "no data set 'nowhere'"),
+        (["--encoder-weights", "imagenet", "--variant", "released"], "--encoder-weights belongs to"),
+        (["--encoder-weights", "missing.h5"], "missing.h5: no such file"),
+        (["--out", "/proc/runs"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message):
+    result = command("experiments.grid", "--net", "segnet", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--only", "10"], ["--only", "x"], ["--seeds", "-1"], ["--epochs", "0"]])
+def test_bad_options_are_refused_by_name(arguments):
+    result = command("experiments.grid", "--net", "segnet", *arguments)
+    assert result.returncode == 2
+    assert arguments[0] in result.stderr
+
+
+def test_a_second_process_on_the_same_run_says_who_holds_it(tmp_path):
+    from experiments.runs import _locked
+    from unet_segnet.errors import InputError
+
+    expected = pytest.raises(InputError, match=rf"process {os.getpid()} .* works on this run")
+    with _locked(tmp_path / "run"), expected, _locked(tmp_path / "run"):
+        pass
+    with _locked(tmp_path / "run"):
+        pass
+
+
+@pytest.mark.parametrize("file", ["config.json", "counts.npz"])
+def test_a_damaged_run_folder_is_one_clear_error(finished, file, tmp_path):
+    import shutil
+
+    from experiments.runs import load_counts
+    from unet_segnet.errors import InputError
+
+    copy = tmp_path / "copy"
+    shutil.copytree(finished[1] / "exp4-seed0", copy)
+    content = (copy / file).read_bytes()
+    for damaged in (b"", content[: len(content) // 2]):
+        (copy / file).write_bytes(damaged)
+        with pytest.raises(InputError, match=f"{file}: cannot be read"):
+            load_counts(copy)
+    (copy / file).unlink()
+    with pytest.raises(InputError, match=file):
+        load_counts(copy)
