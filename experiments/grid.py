@@ -70,7 +70,7 @@ def grid(options) -> None:
         f"table{numbers[0]}": accuracy_table(runs, **arguments),
         f"table{numbers[1]}": class_table(runs, **arguments),
     }
-    report_tables(tables, runs, folders, data, split, options, specs[0].group)
+    report_tables(tables, runs, folders, data, split, options.out / specs[0].group)
 
 
 if __name__ == "__main__":

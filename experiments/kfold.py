@@ -75,7 +75,8 @@ def kfold(options) -> None:
     runs, notes = finished_runs(folders, options)
     baselines = [evaluate_baselines(data.slices.subset(f.train), data.slices.subset(f.test)) for f in folds]
     table = five_fold_table(runs, baselines=baselines, data=data.name, notes=notes)
-    report_tables({"table7": table}, runs, folders, data, folds[0], options, jobs[0].spec.group)
+    folder = options.out / "kfold" / f"{options.variant}-{options.problem}{f'-{options.net}' if options.net else ''}"
+    report_tables({"table7": table}, runs, folders, data, folds[0], folder)
 
 
 if __name__ == "__main__":

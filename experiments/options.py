@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,7 +140,7 @@ def load_data(options, problem: str) -> LoadedData:
     name = PHANTOM if options.data == PHANTOM else find_data(options.data).resolve().name
     slices = load_slices(options.data, problem, tuple(options.window), options.size)
     for note in slices.notes:
-        print(f"note: {note}", flush=True)
+        print(textwrap.fill(f"note: {note}", 100, subsequent_indent="  "), flush=True)
     return LoadedData(slices, name, {"name": name, "window": list(options.window), "size": options.size})
 
 
@@ -169,6 +170,9 @@ def check_options(options, nets: tuple[str, ...]) -> None:
         InputError: the encoder weights do not belong to these networks or are not there, or the output folder
             cannot be written.
     """
+    existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{options.out}: cannot be written; give another folder with --out")
     weights = options.encoder_weights
     if weights is not None:
         if options.variant != "paper" or "segnet" not in nets:
@@ -177,6 +181,9 @@ def check_options(options, nets: tuple[str, ...]) -> None:
             )
         if weights != "imagenet" and not Path(weights).is_file():
             raise InputError(f"{weights}: no such file; expected Keras weights of VGG16 without its top, or imagenet")
-    existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{options.out}: cannot be written; give another folder with --out")
+        from experiments.console import import_keras
+
+        import_keras()
+        from unet_segnet.models.segnet import vgg16_kernels
+
+        vgg16_kernels(weights)

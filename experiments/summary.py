@@ -1,5 +1,6 @@
 """What a study shows at its end: tables on the screen and as CSV, pictures of one run."""
 
+import textwrap
 from pathlib import Path
 
 from experiments.runs import load_counts, read_json
@@ -32,8 +33,8 @@ def finished_runs(folders: list[Path], options) -> tuple[list, list[str]]:
     return runs, notes
 
 
-def report_tables(tables: dict, runs, folders, data, split, options, group: Path) -> None:
-    """Print the tables, write them as CSV beside the runs, and draw one run.
+def report_tables(tables: dict, runs, folders, data, split, folder: Path) -> None:
+    """Print the tables, write them as CSV, and draw one run.
 
     Arguments:
         tables: `Table` by file name.
@@ -41,16 +42,15 @@ def report_tables(tables: dict, runs, folders, data, split, options, group: Path
         folders: the run folders.
         data: `LoadedData`.
         split: the split of the run that is drawn.
-        options: the command's.
-        group: folder of the study below the output folder.
+        folder: where the files go.
     """
-    folder = Path(options.out) / group
     for name, table in tables.items():
         print(f"\n{table.to_text()}")
         table.to_csv(folder / f"{name}.csv")
     drawn = _best_folder(runs, folders)
     figures = draw_run(drawn, data.slices.subset(split.test), folder)
-    print(f"tables and figures: {', '.join(str(path) for path in (folder / 'table*.csv', *figures))}")
+    files = [f"{name}.csv" for name in tables] + [figure.name for figure in figures]
+    print(textwrap.fill(f"written to {folder}: {', '.join(files)}", 100, subsequent_indent="  "))
 
 
 def _best_folder(runs, folders):

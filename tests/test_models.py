@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from unet_segnet.errors import InputError
 from unet_segnet.models import build_model
 
 
@@ -135,3 +136,11 @@ def test_softmax_and_input_stay_in_float32_under_mixed_precision():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         build_model(**arguments)
+
+
+def test_unusable_encoder_weights_are_one_clear_error(tmp_path):
+    file = tmp_path / "vgg16.weights.h5"
+    file.write_bytes(b"no HDF5")
+    with pytest.raises(InputError, match=r"vgg16\.weights\.h5: no weights of VGG16") as error:
+        build_model("segnet", input_shape=(32, 32, 1), encoder_weights=file)
+    assert "\n" not in str(error.value)

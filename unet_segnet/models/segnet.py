@@ -9,6 +9,7 @@ that the authors released are neither: depth 3 with 64 filters everywhere, 373,1
 
 import keras
 
+from unet_segnet.errors import InputError
 from unet_segnet.layers import BatchNormalization, MaxPooling2D, MaxUnpooling2D
 from unet_segnet.models.initialisation import he_normal
 from unet_segnet.models.parts import classifier, grey_input
@@ -63,7 +64,8 @@ def segnet(input_shape, num_classes, variant, mean, draw, encoder_weights=None):
             )
     model = keras.Model(inputs, classifier(x), name=f"segnet_{variant}")
     if encoder_weights is not None:
-        _load_vgg16(model, encoder_weights)
+        for name, kernel in vgg16_kernels(encoder_weights).items():
+            model.get_layer(name).kernel.assign(kernel)
     return model
 
 
@@ -89,13 +91,31 @@ def _depth_names(stage, number):
     return f"encoder{stage}_conv{number}", f"encoder{stage}_bn_{number}", f"encoder{stage}_relu_{number}"
 
 
-def _load_vgg16(model, weights):
-    """Copy VGG16's thirteen kernels; its biases are left out, as MATLAB sets them to zero and freezes them."""
+def vgg16_kernels(weights):
+    """The thirteen kernels of VGG16's convolutions, by the name of their layer here.
+
+    Arguments:
+        weights: "imagenet" (fetched by keras.applications) or the path of VGG16's Keras weights without its top.
+
+    Returns:
+        A dict of (3, 3, channels in, channels out) arrays. VGG16's biases are left out: MATLAB R2020a sets them
+        to zero and freezes them.
+
+    Raises:
+        InputError: the weights cannot be fetched or read, or are not VGG16's.
+    """
     from keras.applications import VGG16
 
-    path = None if weights == "imagenet" else str(weights)
-    vgg16 = VGG16(include_top=False, weights=path or "imagenet", input_shape=(None, None, 3))
-    for stage, (_, convolutions) in enumerate(VGG16_STAGES, 1):
-        for number in range(1, convolutions + 1):
-            kernel = vgg16.get_layer(f"block{stage}_conv{number}").kernel
-            model.get_layer(f"conv{stage}_{number}").kernel.assign(kernel)
+    try:
+        vgg16 = VGG16(include_top=False, weights=str(weights), input_shape=(32, 32, 3))
+    except Exception as error:  # whatever a download, HDF5 or another network's shapes may raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{weights}: no weights of VGG16 without its top ({reason[:160]}); give the path of a local file, or leave "
+            "the encoder random"
+        ) from error
+    return {
+        f"conv{stage}_{number}": keras.ops.convert_to_numpy(vgg16.get_layer(f"block{stage}_conv{number}").kernel)
+        for stage, (_, convolutions) in enumerate(VGG16_STAGES, 1)
+        for number in range(1, convolutions + 1)
+    }

@@ -1,0 +1,92 @@
+"""Exit codes, the one line on bad input, and progress in a log."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+
+from experiments.console import Progress, progress, run_command
+from unet_segnet.errors import InputError
+
+
+def fail(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "message"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 1, 1, ""),
+        (lambda: fail(InputError("slices.nii: empty, expected a NIfTI file")), 2, "error: slices.nii: empty"),
+        (lambda: fail(KeyboardInterrupt()), 130, "interrupted"),
+    ],
+)
+def test_exit_status_and_message(command, status, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        run_command(command)
+    assert end.value.code == status
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == (1 if message else 0)
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_command(lambda: 1 / 0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_log_gets_plain_lines_now_and_then_and_always_the_last():
+    log = io.StringIO()
+    bar = Progress(100, "epochs", every=3600, stream=log)
+    for step in range(1, 101):
+        bar.update(step)
+    assert log.getvalue().splitlines() == ["epochs 100/100  0:00"]
+
+
+def test_a_terminal_gets_a_bar_with_time_left():
+    terminal = Terminal()
+    bar = Progress(4, "epochs", stream=terminal)
+    bar.shown = bar.start = bar.start - 10
+    bar.update(2, "loss 0.5")
+    text = terminal.getvalue()
+    assert text.startswith("\r")
+    assert "epochs [############............] 2/4  0:10, 0:20 left  loss 0.5" in text
+
+
+def test_a_resumed_run_estimates_from_its_own_steps():
+    log = io.StringIO()
+    bar = Progress(10, "epochs", every=0, stream=log)
+    bar.start -= 60
+    bar.update(8)
+    assert "8/10  1:00, 2:00 left" in log.getvalue()
+
+
+def test_items_pass_through():
+    assert list(progress("abc", "letters")) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("module", ["grid", "kfold", "data"])
+def test_help_imports_nothing_heavy(module):
+    code = (
+        f"import sys, runpy; sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_module('experiments.{module}', run_name='__main__')\n"
+        f"except SystemExit: pass\n"
+        f"heavy = {{'keras', 'tensorflow', 'matplotlib', 'skimage', 'sklearn', 'nibabel'}} & set(sys.modules)\n"
+        f"sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_importing_the_package_has_no_side_effects():
+    code = "import sys; before = set(sys.modules); import unet_segnet; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['unet_segnet']"
