@@ -12,7 +12,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.layers import BatchNormalization, MaxPooling2D, MaxUnpooling2D
 from unet_segnet.losses import WeightedCrossEntropy
 from unet_segnet.models import build_model
-from unet_segnet.models.initialisation import he_normal
+from unet_segnet.models.initialisation import draw_kernels, he_normal
 from unet_segnet.models.parts import classifier, grey_input
 from unet_segnet.optimizers import CoupledAdam
 from unet_segnet.streams import MatlabStream, NumpyStream
@@ -36,17 +36,20 @@ def build(net="small"):
     if net != "small":
         return lambda **random: build_model(net, variant="released", input_shape=(16, 16, 1), **random)
 
-    def small(mean, draw, seed=0):
+    def small(mean, draw=None, seed=0):
         inputs, x = grey_input((16, 16, 1), mean)
-        x = keras.layers.Conv2D(8, 3, padding="same", kernel_initializer=he_normal(9, draw))(x)
+        x = keras.layers.Conv2D(8, 3, padding="same", kernel_initializer=he_normal(9))(x)
         x = keras.layers.ReLU()(BatchNormalization(epsilon=1e-5)(x))
         x, indices = MaxPooling2D()(x)
         x = keras.layers.Dropout(0.5, seed=seed)(x)
-        x = keras.layers.Conv2D(8, 3, padding="same", kernel_initializer=he_normal(72, draw))(x)
+        x = keras.layers.Conv2D(8, 3, padding="same", kernel_initializer=he_normal(72))(x)
         x = keras.layers.ReLU()(BatchNormalization(epsilon=1e-5)(x))
         x = MaxUnpooling2D()([x, indices])
-        x = keras.layers.Conv2D(2, 3, padding="same", kernel_initializer=he_normal(72, draw))(x)
-        return keras.Model(inputs, classifier(x))
+        x = keras.layers.Conv2D(2, 3, padding="same", kernel_initializer=he_normal(72))(x)
+        model = keras.Model(inputs, classifier(x))
+        if draw:
+            draw_kernels(model, draw)
+        return model
 
     return small
 

@@ -204,14 +204,12 @@ def train(
         )
     _keep_freed_memory()  # before threads have memory arenas of their own
     with _dtype_policy(recipe.dtype):
-        # The mean of the input needs the kernels' draws behind it in the stream, and the model needs the mean: the
-        # kernels are drawn by a model that is thrown away, and handed to the real one in the same order.
-        kernels = []
-        build(mean=0.0, seed=seed, draw=lambda shape: kernels.append(stream.draw_kernel(shape)) or kernels[-1])
+        # In the stream the kernels come before the pass that gives the input mean, which the model is built with.
+        first = build(mean=0.0, seed=seed, draw=stream.draw_kernel)
         uniforms = stream.normalisation_pass(len(images))
         mean = float(augment(images, labels, uniforms)[0].mean(dtype="float64"))
-        drawn = iter(kernels)
-        model = build(mean=mean, seed=seed, draw=lambda shape: next(drawn))
+        model = build(mean=mean, seed=seed)
+        model.set_weights(first.get_weights())
 
     batches = AugmentedBatches(images, labels, recipe.batch_size, stream)
     loss = WeightedCrossEntropy(class_weights, recipe.loss_normalisation)

@@ -88,9 +88,7 @@ def load_slices(
     if slices.labels is None:
         raise InputError(f"the data set {data} has no masks: training and scoring need them")
     if problem == "multiclass" and slices.class_names == BINARY_NAMES:
-        raise InputError(
-            f"the data set {data} tells infected from not infected only: use --problem binary with it"
-        )
+        raise InputError(f"the data set {data} tells infected from not infected only: use --problem binary with it")
     slices = prepare(slices, window, size)
     return slices.binary() if problem == "binary" else slices
 
@@ -106,9 +104,5 @@ def read_slices(folder: Path, mend: bool = True) -> Slices:
     if has_slices(folder):
         return read_medseg_slices(folder, mend)
     if volume_names(folder):
-        raise InputError(
-            f"{folder} holds volumes (rp_im) only: this needs slices (tr_im.nii.gz, tr_mask.nii.gz)"
-        )
-    raise InputError(
-        f"no data set in {folder}: expected dataset/im/256 with PNG files, or tr_im.nii.gz; {WAYS_OUT}"
-    )
+        raise InputError(f"{folder} holds volumes (rp_im) only: this needs slices (tr_im.nii.gz, tr_mask.nii.gz)")
+    raise InputError(f"no data set in {folder}: expected dataset/im/256 with PNG files, or tr_im.nii.gz; {WAYS_OUT}")

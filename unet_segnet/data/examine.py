@@ -133,9 +133,7 @@ def _add_class_facts(slices: Slices, found: Examination) -> None:
         for index, name in enumerate(slices.class_names)
         if (area & (slices.labels == index)).any()
     ]
-    found.facts.append(
-        f"median value inside the lungs: {', '.join(medians)}; lungs cover {area.mean():.1%} of a slice"
-    )
+    found.facts.append(f"median value inside the lungs: {', '.join(medians)}; lungs cover {area.mean():.1%} of a slice")
 
 
 def _examine_raw_masks(path: Path, slices: Slices | None, found: Examination) -> None:
@@ -204,12 +202,8 @@ def _volume_fact(volume: Volume) -> str:
     num_slices, height, width = volume.images.shape
     spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
     known = not np.array_equal(volume.affine, np.eye(4))
-    geometry = (
-        f"{' x '.join(f'{step:.3g}' for step in spacing)} mm" if known else "spacing unknown: no millilitres"
-    )
-    lesion = (
-        "" if volume.labels is None else f", lesion on {(volume.labels > 0).any(axis=(1, 2)).sum()} slices"
-    )
+    geometry = f"{' x '.join(f'{step:.3g}' for step in spacing)} mm" if known else "spacing unknown: no millilitres"
+    lesion = "" if volume.labels is None else f", lesion on {(volume.labels > 0).any(axis=(1, 2)).sum()} slices"
     return (
         f"volume {volume.name}: {num_slices} slices of {height}x{width}, values {volume.images.min():g} to "
         f"{volume.images.max():g} ({volume.units}), {geometry}{lesion}"

@@ -103,9 +103,7 @@ def inspect_medseg_slices(folder: str | Path) -> tuple[Slices | None, list[str]]
 def volume_names(folder: str | Path) -> list[str]:
     """Names of the volumes in rp_im, numbers in rising order; empty where there are none."""
     names = {
-        path.name[: -len(suffix)]
-        for suffix in SUFFIXES
-        for path in (Path(folder) / VOLUMES[0]).glob(f"*{suffix}")
+        path.name[: -len(suffix)] for suffix in SUFFIXES for path in (Path(folder) / VOLUMES[0]).glob(f"*{suffix}")
     }
     return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
 
@@ -253,9 +251,7 @@ def _read(path: Path, dtype: type) -> tuple[np.ndarray, np.ndarray]:
             values = np.asarray(image.dataobj[:, :, index] if image.ndim > 2 else image.dataobj)
             values = values.reshape(shape[:2])
             if not np.isfinite(values).all():
-                raise InputError(
-                    f"{path} has values that are not finite in slice {index + 1}: repair the file"
-                )
+                raise InputError(f"{path} has values that are not finite in slice {index + 1}: repair the file")
             if dtype == np.uint8 and ((values < 0) | (values > 255) | (values != np.floor(values))).any():
                 raise InputError(f"{path} has values other than whole numbers 0 to 255: expected a mask")
             result[index] = values
@@ -282,9 +278,7 @@ def _read_bytes(path: Path) -> bytes:
             header = nibabel.Nifti1Header(head)
             expected = _expected_bytes(header, path)
             if expected > limit:
-                raise InputError(
-                    f"{path} is cut off: its header claims {expected} bytes, it can hold at most {limit}"
-                )
+                raise InputError(f"{path} is cut off: its header claims {expected} bytes, it can hold at most {limit}")
             rest = file.read(expected - 348)
             if len(rest) < expected - 348:
                 raise InputError(

@@ -37,9 +37,7 @@ def paper_split(num_slices: int = 100) -> Split:
         InputError: fewer than 3 slices.
     """
     if num_slices < 3:
-        raise InputError(
-            f"cannot split {num_slices} slices into training, validation and test: give 3 or more"
-        )
+        raise InputError(f"cannot split {num_slices} slices into training, validation and test: give 3 or more")
     # The old generator on purpose: its doubles are MATLAB's.
     order = np.argsort(np.random.RandomState(5489).rand(num_slices), kind="stable")
     num_validation = max(round(0.10 * num_slices), 1)

@@ -5,7 +5,8 @@ Adding an architecture is one file with a builder and one line in `ARCHITECTURES
 
 import numpy as np
 
-from unet_segnet.models.segnet import segnet
+from unet_segnet.models.initialisation import draw_kernels
+from unet_segnet.models.segnet import segnet, vgg16_kernels
 from unet_segnet.models.unet import unet
 
 ARCHITECTURES = {"segnet": segnet, "unet": unet}
@@ -59,6 +60,10 @@ def build_model(
             "encoder_weights belongs to build_model('segnet', variant='paper'). "
             f"Received: architecture={architecture!r}, variant={variant!r}, encoder_weights={encoder_weights!r}"
         )
-    draw = draw or np.random.default_rng(seed).standard_normal
-    extra = {"seed": seed} if architecture == "unet" else {"encoder_weights": encoder_weights}
-    return ARCHITECTURES[architecture](input_shape, num_classes, variant, mean, draw, **extra)
+    dropout = {"seed": seed} if architecture == "unet" else {}
+    model = ARCHITECTURES[architecture](input_shape, num_classes, variant, mean, **dropout)
+    draw_kernels(model, draw or np.random.default_rng(seed).standard_normal)
+    if encoder_weights is not None:
+        for name, kernel in vgg16_kernels(encoder_weights).items():
+            model.get_layer(name).kernel.assign(kernel)
+    return model

@@ -18,7 +18,7 @@ VGG16_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 RELEASED_STAGES = ((64, 2), (64, 2), (64, 2))
 
 
-def segnet(input_shape, num_classes, variant, mean, draw, encoder_weights=None):
+def segnet(input_shape, num_classes, variant, mean):
     """Build a SegNet.
 
     Arguments:
@@ -28,9 +28,6 @@ def segnet(input_shape, num_classes, variant, mean, draw, encoder_weights=None):
             image (`segnetLayers(size, classes, 'vgg16')`); or "released", depth 3 with 64 filters
             (`segnetLayers(size, classes, 3)`).
         mean: grey level subtracted from the input (MATLAB's zerocenter).
-        draw: function of a shape that returns standard normal numbers, for the kernels in layer order.
-        encoder_weights: for "paper" alone: None (He-normal), "imagenet", or the path of a Keras weights file
-            of VGG16 without its top (`.weights.h5` or the published `.h5`).
 
     Returns:
         An uncompiled `keras.Model`: (batch, height, width, 1) grey levels 0..255 to (batch, height, width,
@@ -41,7 +38,7 @@ def segnet(input_shape, num_classes, variant, mean, draw, encoder_weights=None):
     poolings = []
     for stage, (filters, convolutions) in enumerate(stages, 1):
         for number in range(1, convolutions + 1):
-            x = _block(x, filters, draw, *names(stage, number))
+            x = _block(x, filters, *names(stage, number))
         size = x.shape[1:3]
         name = f"pool{stage}" if variant == "paper" else f"encoder{stage}_maxpool"
         x, indices = MaxPooling2D(name=name)(x)
@@ -57,26 +54,21 @@ def segnet(input_shape, num_classes, variant, mean, draw, encoder_weights=None):
             x = _block(
                 x,
                 filters if number > 1 else last,
-                draw,
                 f"{prefix}_conv{number}",
                 f"{prefix}_bn_{number}",
                 f"{prefix}_relu_{number}",
             )
-    model = keras.Model(inputs, classifier(x), name=f"segnet_{variant}")
-    if encoder_weights is not None:
-        for name, kernel in vgg16_kernels(encoder_weights).items():
-            model.get_layer(name).kernel.assign(kernel)
-    return model
+    return keras.Model(inputs, classifier(x), name=f"segnet_{variant}")
 
 
-def _block(x, filters, draw, convolution, normalisation, relu):
+def _block(x, filters, convolution, normalisation, relu):
     """Convolution, batch normalisation, ReLU. The study's networks kept all convolution biases frozen at zero."""
     x = keras.layers.Conv2D(
         filters,
         3,
         padding="same",
         use_bias=False,
-        kernel_initializer=he_normal(9 * x.shape[-1], draw),
+        kernel_initializer=he_normal(9 * x.shape[-1]),
         name=convolution,
     )(x)
     x = BatchNormalization(epsilon=1e-5, name=normalisation)(x)

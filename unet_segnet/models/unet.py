@@ -15,7 +15,7 @@ DEPTHS = {"paper": 4, "released": 2}
 DROPOUT = 0.5
 
 
-def unet(input_shape, num_classes, variant, mean, draw, seed=0):
+def unet(input_shape, num_classes, variant, mean, seed=0):
     """Build a U-Net.
 
     Arguments:
@@ -23,7 +23,6 @@ def unet(input_shape, num_classes, variant, mean, draw, seed=0):
         num_classes: number of classes, two or more.
         variant: "paper" (four levels) or "released" (two).
         mean: grey level subtracted from the input (MATLAB's zerocenter).
-        draw: function of a shape that returns standard normal numbers, for the kernels in layer order.
         seed: of the dropout masks.
 
     Returns:
@@ -42,13 +41,13 @@ def unet(input_shape, num_classes, variant, mean, draw, seed=0):
     inputs, x = grey_input(input_shape, mean)
     skips = []
     for stage in range(1, depth + 1):
-        x = _two_convolutions(x, 64 * 2 ** (stage - 1), draw, f"Encoder-Stage-{stage}")
+        x = _two_convolutions(x, 64 * 2 ** (stage - 1), f"Encoder-Stage-{stage}")
         skips.append(x)
         if stage == depth:
             x = keras.layers.Dropout(DROPOUT, seed=seed, name=f"Encoder-Stage-{stage}-DropOut")(x)
         x = keras.layers.MaxPooling2D(name=f"Encoder-Stage-{stage}-MaxPool")(x)
 
-    x = _two_convolutions(x, 64 * 2**depth, draw, "Bridge")
+    x = _two_convolutions(x, 64 * 2**depth, "Bridge")
     x = keras.layers.Dropout(DROPOUT, seed=seed + 1, name="Bridge-DropOut")(x)
 
     for stage in range(1, depth + 1):
@@ -57,26 +56,24 @@ def unet(input_shape, num_classes, variant, mean, draw, seed=0):
             filters,
             2,
             strides=2,
-            kernel_initializer=he_normal(4 * x.shape[-1], draw),
+            kernel_initializer=he_normal(4 * x.shape[-1]),
             name=f"Decoder-Stage-{stage}-UpConv",
         )(x)
         x = keras.layers.ReLU(name=f"Decoder-Stage-{stage}-UpReLU")(x)
         x = keras.layers.Concatenate(name=f"Decoder-Stage-{stage}-DepthConcatenation")([x, skips[-stage]])
-        x = _two_convolutions(x, filters, draw, f"Decoder-Stage-{stage}")
+        x = _two_convolutions(x, filters, f"Decoder-Stage-{stage}")
 
-    x = keras.layers.Conv2D(
-        num_classes, 1, kernel_initializer=he_normal(x.shape[-1], draw), name="Final-ConvolutionLayer"
-    )(x)
+    x = keras.layers.Conv2D(num_classes, 1, kernel_initializer=he_normal(x.shape[-1]), name="Final-ConvolutionLayer")(x)
     return keras.Model(inputs, classifier(x, "Softmax-Layer"), name=f"unet_{variant}")
 
 
-def _two_convolutions(x, filters, draw, prefix):
+def _two_convolutions(x, filters, prefix):
     for number in (1, 2):
         x = keras.layers.Conv2D(
             filters,
             3,
             padding="same",
-            kernel_initializer=he_normal(9 * x.shape[-1], draw),
+            kernel_initializer=he_normal(9 * x.shape[-1]),
             name=f"{prefix}-Conv-{number}",
         )(x)
         x = keras.layers.ReLU(name=f"{prefix}-ReLU-{number}")(x)
