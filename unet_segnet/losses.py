@@ -18,7 +18,8 @@ def weighted_pixels(labels, class_weights):
         (batch, height, width, num_classes) float32.
     """
     weights = ops.convert_to_tensor(class_weights, dtype="float32")
-    return ops.one_hot(ops.cast(labels, "int32"), weights.shape[0], dtype="float32") * weights
+    classes = ops.arange(weights.shape[0], dtype="int32")
+    return ops.cast(ops.equal(ops.cast(labels, "int32")[..., None], classes), "float32") * weights
 
 
 def log_probabilities(probabilities):
