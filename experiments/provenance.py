@@ -43,12 +43,10 @@ def provenance(started: float) -> dict:
 
 def _device() -> str:
     """The accelerator's name, or the processor's."""
-    import keras
+    from unet_segnet.devices import accelerators
 
-    devices = [str(name) for name in keras.distribution.list_devices()]
-    accelerators = [name for name in devices if not name.lower().startswith("cpu")]
-    if accelerators:
-        return ", ".join(accelerators)
+    if found := accelerators():
+        return ", ".join(found)
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

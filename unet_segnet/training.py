@@ -14,6 +14,7 @@ from keras import ops
 
 from unet_segnet.batch_statistics import pool_batch_statistics, with_batch_statistics
 from unet_segnet.data.augmentation import augment
+from unet_segnet.devices import accelerators
 from unet_segnet.errors import InputError
 from unet_segnet.losses import EPSILON, WeightedCrossEntropy
 from unet_segnet.optimizers import CoupledAdam
@@ -215,7 +216,7 @@ def train(
     loss = WeightedCrossEntropy(class_weights, recipe.loss_normalisation)
     log = IterationLog(len(batches), loss)
     # An accelerator is kept busy by whole epochs at a time; on a processor that would only hold up Ctrl-C.
-    accelerated = any(not str(device).lower().startswith("cpu") for device in keras.distribution.list_devices())
+    accelerated = bool(accelerators())
     model.compile(
         optimizer=_optimizer(recipe, model),
         loss=loss,
