@@ -37,7 +37,9 @@ def import_keras() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _stderr_kept() as messages:
         try:
-            import keras  # noqa: F401
+            from unet_segnet.devices import accelerators
+
+            accelerators()  # looking for devices says something too
         except BaseException:
             messages.seek(0)
             sys.stderr.write(messages.read().decode(errors="replace"))

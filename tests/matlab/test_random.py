@@ -96,3 +96,20 @@ def test_nothing_drawn_leaves_the_stream_where_it_was():
     stream = RandomStream(0)
     assert stream.randn(0).shape == (0,) and stream.rand(0, 3).shape == (0, 3)
     assert stream.rand() == RandomStream(0).rand()
+
+
+def test_the_released_network_started_from_this_streams_kernels(real_data):
+    """After 160 epochs each kernel still resembles the one it was drawn as; another seed's does not."""
+    from unet_segnet.matlab import load_network
+    from unet_segnet.streams import MatlabStream
+
+    file = real_data / "results" / "networks" / "segnet2_result" / "segnet2_256_0.001_4_160.mat"
+    trained = [np.asarray(layer.kernel) for layer in load_network(file).model.layers if hasattr(layer, "kernel")]
+
+    def correlations(seed):
+        stream = MatlabStream("segnet", seed)
+        drawn = [stream.draw_kernel(kernel.shape) for kernel in trained]
+        return [np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in zip(trained, drawn, strict=True)]
+
+    assert min(correlations(0)) > 0.3
+    assert max(np.abs(correlations(1))) < 0.15
