@@ -89,7 +89,7 @@ def test_counts_are_those_of_the_saved_network(finished, tiny_data):
         with (finished[1] / "table3.csv").open(newline="") as stream:
             row = next(r for r in csv.DictReader(stream) if r["network"] == "SegNet" and r["exp."] == "4")
         mean = metrics.global_accuracy(counts["test_confusion"]).mean()
-        assert float(row["reproduced: mean"]) == pytest.approx(mean)
+        assert float(row["reproduced mean"]) == pytest.approx(mean)
 
 
 def test_configuration_and_provenance_are_written_beside_the_result(finished):
