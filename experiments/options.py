@@ -11,6 +11,8 @@ from unet_segnet.errors import InputError
 NETS = ("segnet", "unet")
 PROBLEMS = ("binary", "multiclass")
 EXPERIMENTS = range(1, 10)
+VARIANTS = ("paper", "released")
+DTYPES = ("float32", "mixed_bfloat16")
 
 
 def training_parser(prog: str, description: str) -> argparse.ArgumentParser:
@@ -21,7 +23,7 @@ def training_parser(prog: str, description: str) -> argparse.ArgumentParser:
     study = parser.add_argument_group("study")
     study.add_argument(
         "--variant",
-        choices=("paper", "released"),
+        choices=VARIANTS,
         default="paper",
         help="the networks that the article describes (SegNet on VGG16, U-Net of four levels), or those that "
         "its authors trained (both much smaller)",
@@ -71,11 +73,39 @@ def training_parser(prog: str, description: str) -> argparse.ArgumentParser:
     machine.add_argument("--workers", type=_positive, default=1, help="trainings side by side")
     machine.add_argument(
         "--dtype",
-        choices=("float32", "mixed_bfloat16"),
+        choices=DTYPES,
         default="float32",
         help="of the layers; mixed_bfloat16 needs hardware for it to be faster",
     )
     return parser
+
+
+def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """The parser of `bench`."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--nets", type=_choices(NETS), metavar="segnet,unet", help="which networks; both if left out")
+    parser.add_argument("--variant", choices=VARIANTS, default="released", help="which networks, see grid --help")
+    parser.add_argument(
+        "--dtypes", type=_choices(DTYPES), default=("float32",), metavar=",".join(DTYPES), help="data types"
+    )
+    parser.add_argument("--batch", type=_positive, default=4, help="slices in a mini-batch")
+    parser.add_argument("--size", type=_positive, default=256, help="height and width of a slice, pixels")
+    parser.add_argument("--repeats", type=_positive, default=5, help="counted repetitions of each measurement")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="where the table goes")
+    parser.add_argument("--row", help=argparse.SUPPRESS)  # one row, in a process of its own
+    return parser
+
+
+def _choices(allowed):
+    def parse(text):
+        values = tuple(text.split(","))
+        if not set(values) <= set(allowed):
+            raise argparse.ArgumentTypeError(f"expected some of {', '.join(allowed)}, got {text!r}")
+        return values
+
+    return parse
 
 
 def problem_option(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,7 @@ def provenance(started: float) -> dict:
         "commit": git.stdout.strip() or None,
         "backend": keras.config.backend(),
         "versions": {"python": platform.python_version(), **versions},
-        "device": _device(),
+        "device": device_name(),
         "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "seconds": round(time.time() - started, 1),
@@ -41,7 +41,7 @@ def provenance(started: float) -> dict:
     }
 
 
-def _device() -> str:
+def device_name() -> str:
     """The accelerator's name, or the processor's."""
     from unet_segnet.devices import accelerators
 

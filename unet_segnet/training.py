@@ -203,8 +203,8 @@ def train(
             f"{len(images)} training slices do not fill one mini-batch of {recipe.batch_size}; "
             "use more slices or a smaller batch"
         )
-    _keep_freed_memory()  # before threads have memory arenas of their own
-    with _dtype_policy(recipe.dtype):
+    keep_freed_memory()  # before threads have memory arenas of their own
+    with dtype_policy(recipe.dtype):
         # In the stream the kernels come before the pass that gives the input mean, which the model is built with.
         first = build(mean=0.0, seed=seed, draw=stream.draw_kernel)
         uniforms = stream.normalisation_pass(len(images))
@@ -213,18 +213,7 @@ def train(
         model.set_weights(first.get_weights())
 
     batches = AugmentedBatches(images, labels, recipe.batch_size, stream)
-    loss = WeightedCrossEntropy(class_weights, recipe.loss_normalisation)
-    log = IterationLog(len(batches), loss)
-    # An accelerator is kept busy by whole epochs at a time; on a processor that would only hold up Ctrl-C.
-    accelerated = bool(accelerators())
-    model.compile(
-        optimizer=_optimizer(recipe, model),
-        loss=loss,
-        metrics=[log],
-        # On a processor, TensorFlow's own convolutions are a little faster than XLA's.
-        jit_compile="auto" if accelerated or keras.config.backend() != "tensorflow" else False,
-        steps_per_execution=len(batches) if accelerated and recipe.validation == "epoch" else 1,
-    )
+    log = compile_model(model, recipe, class_weights, len(batches))
     keeper = _Keeper(
         recipe, batches, log, seed, checkpoint, report,
         _Validation(model, validation_images, validation_labels, class_weights, recipe),
@@ -244,6 +233,30 @@ def train(
     pool_batch_statistics(model, augmented, recipe.batch_size)
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
     return TrainingResult(trained, keeper.arrays(), mean)
+
+
+def compile_model(model: keras.Model, recipe: Recipe, class_weights: np.ndarray, iterations: int) -> IterationLog:
+    """Compile a network for a recipe, with what is fastest on this machine; returns its log.
+
+    Arguments:
+        model: changed in place.
+        recipe: gives optimiser, loss and validation schedule.
+        class_weights: (num_classes,) for the loss.
+        iterations: of an epoch.
+    """
+    loss = WeightedCrossEntropy(class_weights, recipe.loss_normalisation)
+    log = IterationLog(iterations, loss)
+    # An accelerator is kept busy by whole epochs at a time; on a processor that would only hold up Ctrl-C.
+    accelerated = bool(accelerators())
+    model.compile(
+        optimizer=_optimizer(recipe, model),
+        loss=loss,
+        metrics=[log],
+        # On a processor, TensorFlow's own convolutions are a little faster than XLA's.
+        jit_compile="auto" if accelerated or keras.config.backend() != "tensorflow" else False,
+        steps_per_execution=iterations if accelerated and recipe.validation == "epoch" else 1,
+    )
+    return log
 
 
 def predict(model: keras.Model, images: np.ndarray, batch_size: int = 4) -> np.ndarray:
@@ -279,7 +292,8 @@ def _optimizer(recipe, model):
 
 
 @contextlib.contextmanager
-def _dtype_policy(name):
+def dtype_policy(name):
+    """Build layers in a data type, such as "mixed_bfloat16"; the policy is as before afterwards."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -288,7 +302,7 @@ def _dtype_policy(name):
         keras.config.set_dtype_policy(before)
 
 
-def _keep_freed_memory():
+def keep_freed_memory():
     """Let glibc keep the memory of large tensors for the next ones instead of returning it to the system.
 
     Fresh pages must be faulted in and zeroed by the kernel, which costs several times what a memory-bound layer itself
@@ -384,7 +398,7 @@ class _Keeper(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if batch == 0:  # again: TensorFlow's generator datasets set a threshold of their own
-            _keep_freed_memory()
+            keep_freed_memory()
         if self.recipe.validation == "matlab":
             iteration = len(self.history["epoch_seconds"]) * self.num_iterations + batch + 1
             if iteration == 1 or iteration % 10 == 0:

@@ -72,7 +72,7 @@ def test_items_pass_through():
     assert list(progress("abc", "letters")) == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("module", ["grid", "kfold", "data"])
+@pytest.mark.parametrize("module", ["grid", "kfold", "data", "parity", "bench"])
 def test_help_imports_nothing_heavy(module):
     code = (
         f"import sys, runpy; sys.argv = ['x', '--help']\n"
