@@ -36,7 +36,6 @@ def bench(options) -> None:
     from experiments.runs import write_json
     from experiments.tabular import Table
 
-    import_keras()
     nets = options.nets or NETS
     settings = [
         {"net": net, "dtype": dtype, "variant": options.variant, "batch": options.batch, "size": options.size,
@@ -64,6 +63,7 @@ def bench(options) -> None:
     table = Table("Speed and memory of whole training steps and of inference.", COLUMNS, rows, notes)
     print(table.to_text())
     table.to_csv(options.out / "bench.csv")
+    import_keras()
     write_json(options.out / "bench.json", {"rows": found, **provenance(found[0]["started"])})
     print(f"written to {options.out}: bench.csv, bench.json")
 
