@@ -1,6 +1,6 @@
 """What the report is made from, and what it is made of: the types that its parts hand to each other.
 
-    finished runs + data + published numbers -> Evidence -> tables, verdicts, figures -> Report -> files
+finished runs + data + published numbers -> Evidence -> tables, verdicts, figures -> Report -> files
 """
 
 from __future__ import annotations
