@@ -332,7 +332,7 @@ def load_counts(path: Path):
     names = ("test_names", "test_confusion", "validation_confusion")
     counts = read_arrays(path / "counts.npz", names)
     try:
-        fields = {key: config[key] for key in ("net", "problem", "variant", "experiment", "seed", "fold")}
+        fields = {key: config[key] for key in ("net", "problem", "variant", "experiment", "seed", "fold", "stream")}
         return RunCounts(**fields, **{**counts, "test_names": tuple(map(str, counts["test_names"]))})
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: config.json and counts.npz do not belong together ({error})") from error

@@ -26,6 +26,7 @@ SCORES = {
     "G-mean": metrics.g_mean,
     "F2": metrics.f2,
 }
+NUM_FOLDS = 5
 PAPER_SLICES = ("COVID19-DL", "medseg")  # data sets that hold the 100 slices of the paper
 
 
@@ -43,6 +44,8 @@ class RunCounts:
         test_names: names of the n test slices.
         test_confusion: (n, K, K) integers, pixels per slice; rows are the truth.
         validation_confusion: (m, K, K) integers, the same of the validation slices.
+        stream: "numpy" or "matlab", where the training's random numbers came from; runs of one seed that differ
+            in it count as two runs.
     """
 
     net: str
@@ -54,6 +57,7 @@ class RunCounts:
     test_names: tuple[str, ...]
     test_confusion: np.ndarray
     validation_confusion: np.ndarray
+    stream: str = "numpy"
 
     def __post_init__(self):
         num_classes = len(CLASS_NAMES[self.problem])
@@ -68,6 +72,8 @@ def accuracy_table(
     baselines: Sequence[Baseline] = (),
     data: str = "COVID19-DL",
     notes: Sequence[str] = (),
+    problem: str | None = None,
+    released: bool = False,
 ) -> Table:
     """Table 3 (binary) or 5 (multiclass): global accuracy of the nine configurations of each network.
 
@@ -78,13 +84,16 @@ def accuracy_table(
         data: name of the data set, for the title; the difference to the published values is left out where it
             does not hold the paper's slices.
         notes: more notes, printed last.
+        problem: needed where there is no run yet; the table then holds the published values.
+        released: a column with the mean of the released slices where it is not the printed one.
 
     Raises:
         ValueError: no run, or runs that do not belong together.
     """
-    runs = _checked(runs)
-    problem = runs[0].problem
-    statistics = ("mean", "sigma", "var", "spread")[: 4 if len({run.seed for run in runs}) > 1 else 3]
+    runs = _checked(runs, problem)
+    problem = problem or runs[0].problem
+    num_seeds = len({(run.seed, run.stream) for run in runs})
+    statistics = ("mean", "sigma", "var", "spread")[: 4 if num_seeds > 1 else 3]
     rows: list[tuple[Cell, ...]] = []
     for net in networks or _networks(runs):
         of_net = [run for run in runs if run.net == net]
@@ -96,15 +105,18 @@ def accuracy_table(
             row: list[Cell] = [NETWORK_NAMES.get(net, net), experiment, None, None, len(seeds), *ours]
             if setting := settings.get(experiment):
                 row[2:4] = f"{setting.initial_learning_rate:.0e}".replace("e-0", "e-"), setting.mini_batch
+            difference = None
             if paper := printed.get(experiment):
+                row += [paper.mean, paper.standard_deviation, paper.variance]
                 difference = Signed(ours[0] - paper.mean) if data in PAPER_SLICES else None
-                row += [paper.mean, paper.standard_deviation, paper.variance, difference]
             else:
-                row += [None] * 4
-            rows.append((*row, _best_mark(experiment, best)))
+                row += [None] * 3
+            if released:
+                row.append(_released_mean(net, problem, experiment))
+            rows.append((*row, difference, _best_mark(experiment, best)))
     for baseline in baselines:
         ours = _accuracy_statistics([baseline.test_confusion])[:3]
-        rows.append((baseline.name, *(None,) * 4, *ours, *(None,) * (len(statistics) + 2)))
+        rows.append((baseline.name, *(None,) * 4, *ours, *(None,) * (len(statistics) + 2 + released)))
     own_notes = [
         "mean, sigma, var: mean, standard deviation (n - 1) and variance of the global accuracy over the test "
         "slices. ILR: initial learning rate.",
@@ -113,17 +125,26 @@ def accuracy_table(
     ]
     if len(statistics) == 4:
         own_notes.insert(1, "Averaged over seeds; spread: standard deviation (n - 1) of the mean over seeds.")
+    if released:
+        own_notes.append(
+            "rel.: the mean of the slices that the authors released, where it is more than a thousandth from the "
+            "printed one."
+            if problem == "binary"
+            else "rel.: empty, because no slices of the four-class runs were released."
+        )
     if problem == "binary":
         own_notes.append(
             "The printed means are truncated, not rounded. SegNet 3 is printed as 0.919, its released slices "
             "give 0.910; the printed SegNet variances repeat Table 5."
         )
     return Table(
-        f"Table {3 if problem == 'binary' else 5}. Global accuracy, {_describe(runs, data)}.",
+        f"Table {3 if problem == 'binary' else 5}. Global accuracy, {_describe(runs, problem, data)}.",
         (
             *("network", "exp.", "ILR", "batch", "seeds"),
             *(f"reproduced: {name}" for name in statistics),
-            *("published: mean", "published: sigma", "published: var", "diff.", "best"),
+            *("published: mean", "published: sigma", "published: var"),
+            *(("published: rel.",) if released else ()),
+            *("diff.", "best"),
         ),
         tuple(rows),
         (*own_notes, *_baseline_notes(baselines), *_data_notes(data), *notes),
@@ -136,14 +157,15 @@ def class_table(
     baselines: Sequence[Baseline] = (),
     data: str = "COVID19-DL",
     notes: Sequence[str] = (),
+    problem: str | None = None,
 ) -> Table:
     """Table 4 (binary) or 6 (multiclass): class scores of each network's best configuration.
 
     Scores come from the confusion matrix of all test slices together; with several seeds they are averaged over
     seeds. Arguments and errors as for `accuracy_table`.
     """
-    runs = _checked(runs)
-    problem = runs[0].problem
+    runs = _checked(runs, problem)
+    problem = problem or runs[0].problem
     rows: list[tuple[Cell, ...]] = []
     for net in networks or _networks(runs):
         name = NETWORK_NAMES.get(net, net)
@@ -154,18 +176,23 @@ def class_table(
             scores, _ = _mean_and_deviation(np.stack([_class_scores(matrix) for matrix in pooled]))
             source = f"best on {_best_mark(experiment, best)}"
             rows += _class_rows((name, experiment, source), problem, scores)
-        for class_name, printed in published.class_scores(net, problem).items():
-            experiment = published.BEST_EXPERIMENT[net, problem]
-            rows.append((name, experiment, "published", class_name, *printed.values()))
+        printed = published.class_scores(net, problem)
+        chosen = published.BEST_EXPERIMENT.get((net, problem))
+        rows += [(name, chosen, "published", class_name, *scores.values()) for class_name, scores in printed.items()]
+        pooled = [run.test_confusion.sum(axis=0) for run in of_net if run.experiment == chosen]
+        if pooled and data in PAPER_SLICES:
+            ours, _ = _mean_and_deviation(np.stack([_class_scores(matrix) for matrix in pooled]))
+            rows += _difference_rows((name, chosen, "difference"), problem, ours, printed)
     for baseline in baselines:
         scores = _class_scores(baseline.test_confusion.sum(axis=0))
         rows += _class_rows((baseline.name, None, "baseline"), problem, scores)
     own_notes = [
-        "Scores of each class against the rest, from the confusion matrix of all test slices together.",
+        "Scores of each class against the rest, from the confusion matrix of all test slices together; difference: "
+        "ours less the published, of the configuration that the article calls the best.",
         "best on test / val. / both: the configuration with the highest mean global accuracy on the test slices "
         "(as in the paper, which scores it on the same slices), on the validation slices, or on both.",
     ]
-    if len({run.seed for run in runs}) > 1:
+    if len({(run.seed, run.stream) for run in runs}) > 1:
         own_notes.insert(1, "Scores are averaged over seeds.")
     if any(isinstance(cell, float) and math.isnan(cell) for row in rows for cell in row):
         own_notes.append('"-": undefined, because the class is absent from the truth.')
@@ -173,8 +200,9 @@ def class_table(
         own_notes.append(
             "Published: the authors' released tables; the text of the paper gives SegNet's specificity as 0.945."
         )
+    number = 4 if problem == "binary" else 6
     return Table(
-        f"Table {4 if problem == 'binary' else 6}. Class scores of the best configuration, {_describe(runs, data)}.",
+        f"Table {number}. Class scores of the best configuration, {_describe(runs, problem, data)}.",
         ("network", "exp.", "source", "class", *SCORES),
         tuple(rows),
         (*own_notes, *_baseline_notes(baselines), *_data_notes(data), *notes),
@@ -186,6 +214,8 @@ def five_fold_table(
     baselines: Sequence[Sequence[Baseline]] = (),
     data: str = "COVID19-DL",
     notes: Sequence[str] = (),
+    problem: str | None = None,
+    networks: Sequence[str] | None = None,
 ) -> Table:
     """Table 7: class scores over the folds, the test slices of a fold pooled.
 
@@ -194,13 +224,13 @@ def five_fold_table(
     Arguments:
         runs: runs with a fold, of one problem and variant.
         baselines: the results of the baselines on each fold, one sequence per fold.
-        data, notes: as for `accuracy_table`.
+        data, notes, problem, networks: as for `accuracy_table`.
 
     Raises:
         ValueError: no run, or runs that do not belong together.
     """
-    runs = _checked(runs, folds=True)
-    problem = runs[0].problem
+    runs = _checked(runs, problem, folds=True)
+    problem = problem or runs[0].problem
     rows: list[tuple[Cell, ...]] = []
     num_folds = len({run.fold for run in runs})
     unfinished: list[str] = []
@@ -217,21 +247,29 @@ def five_fold_table(
                 for score, count in zip(SCORES, of_class, strict=True)
                 if count
             )
+        return mean
 
-    for net in _networks(runs):
+    for net in networks or _networks(runs):
         name = NETWORK_NAMES.get(net, net)
         of_net = [run for run in runs if run.net == net]
+        printed, chosen = published.five_fold(net, problem), published.BEST_EXPERIMENT.get((net, problem))
+        difference = []
         for experiment in dict.fromkeys(run.experiment for run in of_net):
             folds: dict[int, list[np.ndarray]] = {}
             for run in of_net:
                 if run.experiment == experiment:
                     scores = _class_scores(run.test_confusion.sum(axis=0))
                     folds.setdefault(run.fold, []).append(scores)
-            add(f"{name} exp. {experiment}", [_mean_and_deviation(np.stack(s))[0] for s in folds.values()])
+            mean = add(f"{name} exp. {experiment}", [_mean_and_deviation(np.stack(s))[0] for s in folds.values()])
+            if experiment == chosen and len(folds) == NUM_FOLDS and data in PAPER_SLICES:
+                means = {of: {score: pair[0] for score, pair in scores.items()} for of, scores in printed.items()}
+                for row in _difference_rows((f"{name}, diff.",), problem, mean, means):
+                    difference.append((*row[:2], *(cell for value in row[2:] for cell in (value, None))))
             if len(folds) < num_folds:
                 unfinished.append(f"{name} exp. {experiment}: {len(folds)} of {num_folds} folds.")
-        for class_name, printed in published.five_fold(net, problem).items():
-            rows.append((f"{name}, published", class_name, *(v for pair in printed.values() for v in pair)))
+        for class_name, scores in printed.items():
+            rows.append((f"{name}, paper", class_name, *(v for pair in scores.values() for v in pair)))
+        rows += difference
     for of_folds in zip(*baselines, strict=True):
         add(of_folds[0].name, [_class_scores(b.test_confusion.sum(axis=0)) for b in of_folds])
     own_notes = [
@@ -242,10 +280,12 @@ def five_fold_table(
         + ".",
         *unfinished,
     ]
+    if not runs:
+        own_notes = own_notes[:1]
     if baselines:
         own_notes.append("The grey threshold is fitted on the training slices of each fold.")
     return Table(
-        f"Table 7. Class scores over the folds, {_describe(runs, data)}.",
+        f"Table 7. Class scores over the folds, {_describe(runs, problem, data)}.",
         ("network", "class", *(f"{score}: {part}" for score in SCORES for part in ("mean", "sigma"))),
         tuple(rows),
         (*own_notes, *_data_notes(data), *notes),
@@ -270,15 +310,19 @@ def best_experiment(runs: Iterable[RunCounts], on: str) -> int | None:
     return max(sorted(means), key=lambda experiment: np.mean(means[experiment]), default=None)
 
 
-def _checked(runs: Iterable[RunCounts], folds: bool = False) -> tuple[RunCounts, ...]:
+def _checked(runs: Iterable[RunCounts], problem: str | None = None, folds: bool = False) -> tuple[RunCounts, ...]:
     runs = tuple(runs)
+    if not runs and problem:
+        return runs
+    if problem and problem != runs[0].problem:
+        raise ValueError(f"the runs must be of the {problem} problem. Received: {runs[0].problem}")
     if not runs:
         raise ValueError("a table needs at least one finished run. Received: none")
     if len({(run.problem, run.variant) for run in runs}) > 1:
         raise ValueError("the runs of a table must share problem and variant")
-    keys = [(run.net, run.experiment, run.seed, run.fold) for run in runs]
+    keys = [(run.net, run.experiment, run.seed, run.stream, run.fold) for run in runs]
     if len(set(keys)) < len(keys):
-        raise ValueError("the runs of a table must differ in network, experiment, seed or fold")
+        raise ValueError("the runs of a table must differ in network, experiment, seed, stream or fold")
     if any((run.fold is None) == folds for run in runs):
         raise ValueError(f"the runs of this table must {'each have a' if folds else 'not have a'} fold")
     if len({(run.fold, run.test_names) for run in runs}) > len({run.fold for run in runs}):
@@ -286,8 +330,10 @@ def _checked(runs: Iterable[RunCounts], folds: bool = False) -> tuple[RunCounts,
     return runs
 
 
-def _describe(runs: Sequence[RunCounts], data: str) -> str:
+def _describe(runs: Sequence[RunCounts], problem: str, data: str) -> str:
     """Variant, problem, seeds, number of test slices and data set, for a title."""
+    if not runs:
+        return f"{problem} problem, published values alone: none of our runs is finished"
     seeds = sorted({run.seed for run in runs})
     names = {run.fold: run.test_names for run in runs}
     num_slices = sum(map(len, names.values()))
@@ -337,6 +383,25 @@ def _class_rows(prefix: tuple[Cell, ...], problem: str, scores: np.ndarray) -> l
         (*prefix, class_name, *map(float, of_class))
         for class_name, of_class in zip(CLASS_NAMES[problem], scores, strict=True)
     ]
+
+
+def _difference_rows(prefix: tuple[Cell, ...], problem: str, ours: np.ndarray, printed: dict) -> list[tuple[Cell, ...]]:
+    """A row for each class that has published scores: ours (K, number of SCORES) less them."""
+    names = CLASS_NAMES[problem]
+    return [
+        (*prefix, name, *(Signed(o - p) for o, p in zip(ours[names.index(name)], scores.values(), strict=True)))
+        for name, scores in printed.items()
+    ]
+
+
+def _released_mean(net: str, problem: str, experiment: int) -> float | None:
+    """Mean global accuracy of the released slices of a run, where it is not the printed one."""
+    slices = published.image_metrics(net, experiment) if problem == "binary" else {}
+    printed = published.global_accuracy(net, problem).get(experiment)
+    if not slices or printed is None:
+        return None
+    mean = float(np.mean([slice_.global_accuracy for slice_ in slices.values()]))
+    return mean if abs(mean - printed.mean) > 0.001 else None
 
 
 def _best_mark(experiment: int, best: dict[str, int | None]) -> str | None:

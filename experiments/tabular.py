@@ -1,4 +1,4 @@
-"""A table that prints as aligned text, as Markdown and as CSV."""
+"""A table that prints as aligned text, as Markdown, as LaTeX and as CSV."""
 
 import csv
 import math
@@ -73,6 +73,27 @@ class Table:
         lines += ["", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines).rstrip() + "\n"
 
+    def to_latex(self) -> str:
+        """A table environment in booktabs' style, with the title as caption and the notes below."""
+        groups = [column.rpartition(": ")[::2] for column in self.columns]
+        is_text = [any(isinstance(row[i], str) for row in self.rows) for i in range(len(self.columns))]
+        lines = [
+            r"\begin{table}",
+            rf"\caption{{{_latex(self.title)}}}",
+            rf"\begin{{tabular}}{{{''.join('l' if left else 'r' for left in is_text)}}}",
+            r"\toprule",
+        ]
+        if any(group for group, _ in groups):
+            spans = [(group, len(list(members))) for group, members in groupby(groups, key=lambda pair: pair[0])]
+            cells = [rf"\multicolumn{{{span}}}{{c}}{{{_latex(group)}}}" for group, span in spans]
+            lines.append(" & ".join(cells) + r" \\")
+        lines += [" & ".join(_latex(name) for _, name in groups) + r" \\", r"\midrule"]
+        lines += [" & ".join(_latex(_text(cell)) for cell in row) + r" \\" for row in self.rows]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+        if self.notes:
+            lines += [r"\par\smallskip\footnotesize"] + [_latex(note) + r"\par" for note in self.notes]
+        return "\n".join([*lines, r"\end{table}", ""])
+
     def to_csv(self, path: str | os.PathLike) -> None:
         """Write the rows in full precision; None is an empty field, NaN is `nan`.
 
@@ -92,6 +113,16 @@ class Table:
 
     def _names(self) -> list[str]:
         return [column.replace(": ", " ") for column in self.columns]
+
+
+_LATEX = str.maketrans(
+    {character: "\\" + character for character in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$"}
+)
+
+
+def _latex(text: str) -> str:
+    return text.translate(_LATEX)
 
 
 def _text(cell: Cell) -> str:

@@ -80,6 +80,7 @@ class Evidence:
         data: the data set's name, for titles.
         networks: those whose weights are at hand; needs slices.
         missing: what could not be had, a sentence each, and what would bring it.
+        folder: of the data set, or None.
     """
 
     runs: tuple[FinishedRun, ...]
@@ -87,6 +88,7 @@ class Evidence:
     data: str
     networks: tuple[Network, ...] = ()
     missing: tuple[str, ...] = ()
+    folder: Path | None = None
 
     def grid(self, problem: str, variant: str) -> list[FinishedRun]:
         """Runs of the grid of one problem and variant."""

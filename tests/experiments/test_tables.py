@@ -73,6 +73,27 @@ class TestAccuracyTable:
         assert table.rows[4][:5] == ("SegNet", 5, "1e-3", 8, 1)
         assert table.rows[12][:5] == ("U-Net", 4, "5e-4", 2, 1)
 
+    def test_released_means_stand_beside_the_printed_where_they_differ(self):
+        rows = records(accuracy_table([released_run("segnet", 3)], released=True))
+        means = [row["published: rel."] for row in rows]
+        assert means[2] == pytest.approx(0.9096, abs=5e-5)
+        assert means[:2] == [None, None] and means[3:] == [None] * 6
+
+    def test_without_a_run_the_published_values_stand_alone(self):
+        table = accuracy_table([], networks=["segnet", "unet"], problem="multiclass")
+        assert [row["published: mean"] for row in records(table)][:2] == [0.703, 0.657]
+        assert "none of our runs is finished" in table.title
+        with pytest.raises(ValueError, match="at least one"):
+            accuracy_table([])
+        with pytest.raises(ValueError, match="of the multiclass problem"):
+            accuracy_table([run()], problem="multiclass")
+        assert len(class_table([], networks=["unet"], problem="binary").rows) == 1
+        assert len(five_fold_table([], networks=["segnet", "unet"], problem="multiclass").rows) == 6
+
+    def test_runs_of_two_random_streams_are_two_runs(self):
+        row = records(accuracy_table([run(experiment=4), run(experiment=4, stream="matlab")]))[3]
+        assert row["seeds"] == 2
+
     def test_missing_runs_are_dashes_and_do_not_win(self):
         table = accuracy_table([run(experiment=2)], networks=["segnet", "unet"])
         rows = records(table)
@@ -155,7 +176,9 @@ class TestClassTable:
             ("SegNet", 4, "best on both", "infected"),
             ("SegNet", 4, "published", "infected"),
         ]
-        for ours, printed in ((rows[1], rows[2]), (rows[4], rows[5])):
+        assert [(row["source"], row["class"]) for row in rows[3:4]] == [("difference", "infected")]
+        for ours, printed, difference in (rows[1:4], rows[5:8]):
+            assert abs(difference["Dice"]) < 5e-7
             for score in ("sensitivity", "specificity", "Dice", "G-mean", "F2"):
                 assert ours[score] == pytest.approx(printed[score], abs=5e-7)
 
@@ -206,8 +229,11 @@ class TestFiveFoldTable:
         table = five_fold_table([run(fold=k) for k in range(5)])
         assert table.title.startswith("Table 7.") and "n=10 test slices in 5 folds" in table.title
         published_row = records(table)[2]
-        assert published_row["network"] == "SegNet, published"
+        assert published_row["network"] == "SegNet, paper"
         assert (published_row["Dice: mean"], published_row["Dice: sigma"]) == (0.703, 0.055)
+        ours, difference = records(table)[1], records(table)[3]
+        assert difference["network"] == "SegNet, diff." and difference["Dice: sigma"] is None
+        assert difference["Dice: mean"] == pytest.approx(ours["Dice: mean"] - 0.703)
 
     def test_undefined_folds_are_left_out_and_said(self):
         runs = [pooled_run([[90, 10], [0, 0]], fold=0), pooled_run([[50, 0], [25, 25]], fold=1)]
@@ -310,6 +336,26 @@ class TestText:
             "longer  1.000 0.500     -0.500",
             "------------------------------",
             "A note.",
+        ]
+
+    def test_latex(self):
+        table = Table(
+            "Half_of 100 %.", ("name", "few: mean", "few: sigma"), (("a & b", 0.12345, math.nan),), ("1 < 2",)
+        )
+        assert table.to_latex().splitlines() == [
+            r"\begin{table}",
+            r"\caption{Half\_of 100 \%.}",
+            r"\begin{tabular}{lrr}",
+            r"\toprule",
+            r"\multicolumn{1}{c}{} & \multicolumn{2}{c}{few} \\",
+            r"name & mean & sigma \\",
+            r"\midrule",
+            r"a \& b & 0.123 & - \\",
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\par\smallskip\footnotesize",
+            r"1 $<$ 2\par",
+            r"\end{table}",
         ]
 
     def test_markdown(self):

@@ -1,0 +1,135 @@
+"""Finds what the report is made from: finished runs, the slices, and networks whose weights are at hand."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+
+from experiments.report.content import Evidence, FinishedRun, Network
+from experiments.runs import load_counts, read_json
+from experiments.tables import NETWORK_NAMES, PAPER_SLICES
+from unet_segnet.errors import InputError
+
+RESULTS = Path(__file__).parent.parent / "results"
+STUDIES = ("grid", "kfold")
+# What may differ from the study's recipe without making another study of it: see `Recipe`.
+FREE_SETTINGS = ("learning_rate", "batch_size", "validation", "dtype")
+
+
+def collect(runs: Path | None, data: str | None) -> Evidence:
+    """Everything at hand.
+
+    Arguments:
+        runs: a folder of runs as `grid` and `kfold` write it, beside the committed results; None: these alone.
+        data: name or path of the data set, or None for the default one.
+
+    Returns:
+        `Evidence`; of a run that is in both places, the one in `runs`. Without data, its slices are None.
+
+    Raises:
+        InputError: `runs` is given and is no folder, or a run's files are damaged; or `data` is given and is not
+            to be had or does not hold the paper's slices.
+    """
+    if runs is not None and not runs.is_dir():
+        raise InputError(f"{runs}: no such folder; give the folder of the runs, or leave --runs out")
+    missing: list[str] = []
+    found: dict[tuple, FinishedRun] = {}
+    for root, committed in ((RESULTS, True), (runs, False)):
+        for run in _finished_runs(root, committed, missing) if root else ():
+            counts = run.counts
+            key = (counts.net, counts.variant, counts.problem, counts.experiment)
+            found[(*key, counts.fold, counts.seed, counts.stream, run.config.get("encoder_weights"))] = run
+    ordered = tuple(found[key] for key in sorted(found, key=str))
+    slices, name, folder = _load_data(data, missing)
+    networks = tuple(_networks(ordered, slices, folder)) if slices is not None else ()
+    return Evidence(ordered, slices, name, networks, tuple(missing), folder)
+
+
+def _finished_runs(root: Path, committed: bool, missing: list[str]) -> Iterator[FinishedRun]:
+    from experiments.console import import_keras
+
+    import_keras()
+    from unet_segnet.training import Recipe
+
+    standard = {field.name: field.default for field in fields(Recipe) if field.name not in FREE_SETTINGS}
+    for result in sorted(path for study in STUDIES for path in root.glob(f"{study}/*/*/result.json")):
+        folder = result.parent
+        outcome, config = read_json(result), read_json(folder / "config.json")
+        counts = load_counts(folder)
+        where = f"{folder.parent.name}/{folder.name}"
+        if counts is None:
+            missing.append(f"{where} diverged in epoch {outcome.get('epoch', '?')}; it is in no table.")
+            continue
+        recipe, data = config.get("recipe", {}), config.get("data", {})
+        changed = [f"{key} {recipe.get(key)}" for key, value in standard.items() if recipe.get(key) != value]
+        changed += [f"{data.get('name')}"] if data.get("name") not in PAPER_SLICES else []
+        changed += [f"size {data.get('size')}"] if data.get("size") != 256 else []
+        changed += ["encoder weights"] if config.get("encoder_weights") else []
+        if changed:
+            missing.append(f"{where} is not a run of the paper's protocol ({', '.join(changed)}); it is in no table.")
+            continue
+        if outcome.get("one_class_only"):
+            missing.append(f"{where} predicts one class only; it is in the tables as it is.")
+        yield FinishedRun(counts, config, outcome, folder, committed)
+
+
+def _load_data(data: str | None, missing: list[str]):
+    """Slices with four classes, the data set's name and folder; (None, name, None) where there are none."""
+    from unet_segnet.data import load_slices
+    from unet_segnet.data.catalogue import find_data
+
+    try:
+        folder = find_data(data)
+        slices = load_slices(data, "multiclass")
+    except InputError as error:
+        if data is not None:
+            raise
+        missing.append(
+            f"The slices ({error}): without them there are no figures of slices, no class sizes, no grey-threshold "
+            "baseline and no viewer."
+        )
+        return None, PAPER_SLICES[0], None
+    if len(slices) != 100:
+        raise InputError(f"{folder}: holds {len(slices)} slices; the report needs the paper's 100, see README")
+    return slices, folder.resolve().name, folder
+
+
+def _networks(runs, slices, folder: Path) -> Iterator[Network]:
+    """The project's own networks or, where there is none, those of finished runs; the authors' where at hand."""
+    from experiments.console import import_keras
+
+    import_keras()
+    from unet_segnet.data import paper_split
+    from unet_segnet.pretrained import model_facts, pretrained
+
+    test = slices.subset(paper_split(len(slices)).test)
+    own = {}
+    for problem, path in pretrained().items():
+        facts = model_facts(problem)
+        own[facts["net"], problem] = (facts["variant"], facts["experiment"], path)
+    for run in sorted(runs, key=_accuracy):
+        counts = run.counts
+        if counts.fold is None and run.weights:
+            own[counts.net, counts.problem] = (counts.variant, counts.experiment, run.weights)
+    for (net, problem), (variant, experiment, path) in sorted(own.items()):
+        label = f"{NETWORK_NAMES[net]} exp. {experiment}, variant {variant}, ours"
+        yield _network(f"own-{net}-{problem}", label, net, path, test)
+    for path in sorted(folder.glob("results/networks/**/*.mat")):
+        net = next((net for net in NETWORK_NAMES if path.name.startswith(net)), None)
+        if net is not None:
+            yield _network(f"authors-{net}", f"{NETWORK_NAMES[net]}, the authors' ({path.name})", net, path, test)
+
+
+def _accuracy(run: FinishedRun) -> float:
+    from unet_segnet.metrics import global_accuracy
+
+    return float(global_accuracy(run.counts.test_confusion).mean())
+
+
+def _network(key: str, label: str, net: str, path: Path, test) -> Network:
+    from unet_segnet.pretrained import load_model
+    from unet_segnet.training import predict
+
+    model = load_model(path)
+    problem = "binary" if model.output_shape[-1] == 2 else "multiclass"
+    return Network(key, label, net, problem, partial(load_model, path), predict(model, test.images))

@@ -1,0 +1,81 @@
+"""Trained networks: the project's own, by the problem they solve, and those in files."""
+
+import json
+import zipfile
+from pathlib import Path
+
+from unet_segnet.errors import InputError
+
+WEIGHTS = Path(__file__).parent / "weights"
+MAX_BYTES = 2**31  # of a .keras file's parts, unpacked
+
+
+def pretrained() -> dict[str, Path]:
+    """The project's own trained networks: problem ("binary", "multiclass") -> .keras file; a model card beside each."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.keras"))}
+
+
+def model_facts(problem: str) -> dict:
+    """What is known of an own network: net, variant, experiment, scores, training data, provenance.
+
+    Raises:
+        InputError: there is none for this problem.
+    """
+    return json.loads(_pretrained_path(problem).with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def load_model(source: str | Path = "binary"):
+    """A trained network, ready to predict.
+
+    Arguments:
+        source: "binary" or "multiclass" for the project's own, else a file: .keras (this project's networks, in
+            Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`).
+
+    Returns:
+        `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
+        num_classes) probabilities.
+
+    Raises:
+        InputError: no such own network, or a file that is missing, damaged, or holds none.
+    """
+    path = Path(source)
+    if path.suffix not in (".keras", ".mat"):
+        path = _pretrained_path(str(source))
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a trained network (.keras or .mat)")
+    if path.suffix == ".mat":
+        from unet_segnet.matlab import load_network
+
+        return load_network(path).model
+    _check_archive(path)
+    import keras
+
+    import unet_segnet.layers  # noqa: F401  the model's layers
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many types on what it does not know
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise InputError(f"{path}: holds no network that can be loaded ({reason})") from error
+
+
+def _pretrained_path(problem: str) -> Path:
+    found = pretrained()
+    if problem not in found:
+        there = ", ".join(found) or "none yet"
+        raise InputError(
+            f"{problem}: no trained network of that name comes with the project (there: {there}); give a .keras or "
+            ".mat file"
+        )
+    return found[problem]
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse what is no archive, and what would unpack to more than any network of this project."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: is damaged or no .keras file ({error}); restore it") from error
+    if size > MAX_BYTES:
+        raise InputError(f"{path}: claims {size} bytes unpacked; expected at most {MAX_BYTES}")
