@@ -1,0 +1,75 @@
+"""Writes a report's folder, whole or not at all.
+
+OUT/index.html             everything in one self-contained file
+OUT/verdicts.csv           claims and verdicts
+OUT/tables/NAME.{csv,md,tex}
+OUT/figures/NAME.{png,pdf}
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from experiments.report.content import Report
+from experiments.tabular import Table
+from unet_segnet.errors import InputError
+
+PAGE = "index.html"
+MARK = 'name="generator" content="unet_segnet report"'
+
+
+def check_out(out: Path, force: bool) -> None:
+    """Refuse a folder that cannot be written, or that holds something other than an older report.
+
+    Raises:
+        InputError: it is one of these.
+    """
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{out}: cannot be written; give another folder with --out")
+    if force or not out.exists() or not any(out.iterdir()):
+        return
+    page = out / PAGE
+    if not page.is_file() or MARK not in page.read_text(encoding="utf-8", errors="replace")[:4096]:
+        raise InputError(f"{out}: holds something other than a report; give another folder with --out, or --force")
+
+
+def write_report(report: Report, out: Path) -> None:
+    """Write everything beside `out` first, then exchange the folders."""
+    from experiments.report.page import report_page
+    from unet_segnet.plots import save_figure
+
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    new, old = (out.with_name(f".{out.name}.{kind}.{os.getpid()}.tmp") for kind in ("new", "old"))
+    try:
+        for folder in ("tables", "figures"):
+            (new / folder).mkdir(parents=True)
+        for name, table in report.tables.items():
+            table.to_csv(new / "tables" / f"{name}.csv")
+            (new / "tables" / f"{name}.md").write_text(table.to_markdown(), encoding="utf-8")
+            (new / "tables" / f"{name}.tex").write_text(table.to_latex(), encoding="utf-8")
+        verdict_table(report).to_csv(new / "verdicts.csv")
+        images = {}
+        for figure in report.figures:
+            for suffix in ("png", "pdf"):
+                save_figure(figure.figure, new / "figures" / f"{figure.name}.{suffix}")
+            images[figure.name] = (new / "figures" / f"{figure.name}.png").read_bytes()
+        (new / PAGE).write_text(report_page(report, images), encoding="utf-8")
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror}); give another folder with --out") from error
+    finally:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def verdict_table(report: Report) -> Table:
+    """The verdicts as a table."""
+    columns = ("name", "verdict", "claim", "source", "evidence", "decides")
+    rows = tuple(tuple(getattr(verdict, column) for column in columns) for verdict in report.verdicts)
+    return Table("Claims of the article, and what became of them.", columns, rows)
