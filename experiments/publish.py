@@ -1,0 +1,159 @@
+"""Makes finished runs part of the project: into experiments/results, and their networks into unet_segnet/weights.
+
+    python -m experiments.publish runs/grid/released-binary-segnet/exp4-seed0-matlab
+    python -m experiments.publish RUN --weights     also as the project's network for its problem
+
+Configuration, losses, per-slice counts and provenance are copied as they are; the network is saved again without the
+optimiser's state, with a model card beside it.
+"""
+
+import argparse
+import json
+import os
+import shutil
+from pathlib import Path
+
+from experiments.console import run_command
+from unet_segnet.errors import InputError
+
+RESULTS = Path(__file__).parent / "results"
+FILES = ("config.json", "history.npz", "counts.npz", "result.json")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.publish",
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--weights", action="store_true", help="also as the project's network for its problem")
+    parser.add_argument("--force", action="store_true", help="replace what is there")
+    options = parser.parse_args()
+    run_command(lambda: publish(options))
+
+
+def publish(options) -> None:
+    """Check all runs first, then copy."""
+    from experiments.console import import_keras
+    from experiments.runs import load_counts, read_json
+
+    import_keras()
+    checked = []
+    for run in options.runs:
+        if (counts := load_counts(run)) is None:
+            raise InputError(f"{run}: no finished run; give its folder, such as runs/grid/released-binary-segnet/...")
+        target = RESULTS / ("grid" if counts.fold is None else "kfold") / run.resolve().parent.name / run.resolve().name
+        if target.exists() and not options.force:
+            raise InputError(f"{target}: is published; use --force to replace it")
+        if options.weights and counts.fold is not None:
+            raise InputError(f"{run}: a fold's network is not the project's; give a run of the grid with --weights")
+        if options.weights and not (run / "model.keras").is_file():
+            raise InputError(f"{run}: its network was not kept (model.keras); train it again, or leave --weights out")
+        checked.append((run, target, counts))
+    for run, target, counts in checked:
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary.mkdir(parents=True)
+        for name in FILES:
+            shutil.copy2(run / name, temporary / name)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+        print(f"published {target}")
+        if options.weights:
+            path = write_weights(run, counts, read_json(run / "config.json"), read_json(run / "result.json"))
+            print(f"written {path} and its model card")
+
+
+def write_weights(run: Path, counts, config: dict, result: dict) -> Path:
+    """Save a run's network as the project's own for its problem, with facts (.json) and a model card (.md).
+
+    Returns:
+        The .keras file.
+    """
+    from unet_segnet.pretrained import WEIGHTS, load_model
+
+    facts = model_facts(counts, config, result)
+    WEIGHTS.mkdir(exist_ok=True)
+    path = WEIGHTS / f"{counts.problem}.keras"
+    temporary = path.with_name(f".{counts.problem}.{os.getpid()}.keras")
+    try:
+        load_model(run / "model.keras").save(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    path.with_suffix(".json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(model_card(facts), encoding="utf-8")
+    return path
+
+
+def model_facts(counts, config: dict, result: dict) -> dict:
+    """What there is to know of a network: what it is, how it was trained, and its scores on the test slices."""
+    from experiments.tables import SCORES
+    from unet_segnet.metrics import global_accuracy
+
+    pooled = counts.test_confusion.sum(axis=0)
+    names = config["data"]["classes"]
+    scores = {name: dict(zip(names, map(float, score(pooled)), strict=True)) for name, score in SCORES.items()}
+    keys = ("net", "variant", "problem", "experiment", "seed", "stream", "recipe", "data")
+    origin = ("parameters", "class_weights", "input_mean", "command", "commit", "device", "versions", "finished_at")
+    return {
+        **{key: config[key] for key in keys},
+        **{key: result.get(key) for key in origin},
+        "global_accuracy": float(global_accuracy(counts.test_confusion).mean()),
+        "scores": scores,
+        "test_slices": list(counts.test_names),
+    }
+
+
+def model_card(facts: dict) -> str:
+    """The facts as a model card in Markdown."""
+    from experiments.tables import NETWORK_NAMES
+
+    classes, recipe = facts["data"]["classes"], facts["recipe"]
+    header = "| class | " + " | ".join(facts["scores"]) + " |"
+    rows = [
+        f"| {name} | " + " | ".join(f"{of[name]:.3f}" for of in facts["scores"].values()) + " |" for name in classes
+    ]
+    lines = [
+        f"# {NETWORK_NAMES[facts['net']]}, {facts['problem']}",
+        "",
+        "For research. Not a medical device, not for clinical use.",
+        "",
+        f"**What it does.** Marks {', '.join(classes[1:])} in axial CT slices of the lungs: 256x256 grey levels of "
+        f"lung-masked slices in, probabilities of {len(classes)} classes out. {facts['parameters']} parameters.",
+        "",
+        f"**What it is.** The network of Saood and Hatem (2021), variant {facts['variant']}, experiment "
+        f"{facts['experiment']}, random stream {facts['stream']}, seed {facts['seed']}.",
+        "",
+        f"**Training data.** 72 of the 100 slices of {facts['data']['name']} (CC0; from the COVID-19 CT segmentation "
+        "data set of medicalsegmentation.com), all from patients with COVID-19, most slices with lesions. Patients are "
+        "unknown: slices of one patient may stand on both sides of the split. Its grey levels were scaled by an "
+        "unknown rule; Hounsfield units from -1100 to 400 are taken to stand for them.",
+        "",
+        f"**Recipe.** Adam, learning rate {recipe['learning_rate']:g}, batch {recipe['batch_size']}, "
+        f"{recipe['epochs']} epochs, {recipe['dtype']}; weighted cross-entropy with the weights "
+        f"{', '.join(f'{weight:.4f}' for weight in facts['class_weights'])}.",
+        "",
+        f"**Scores** on the {len(facts['test_slices'])} test slices together; mean global accuracy of a slice "
+        f"{facts['global_accuracy']:.3f}.",
+        "",
+        header,
+        "|---" * (len(facts["scores"]) + 1) + "|",
+        *rows,
+        "",
+        "**Limits.** Trained on few slices of one source, with lungs already cut out by hand. Other scanners, other "
+        "lung diseases and healthy lungs were not tested. The configuration was chosen by its authors on the very "
+        "slices it is scored on.",
+        "",
+        f"**Where it comes from.** `{facts['command']}`, commit {facts['commit']}, on {facts['device']}, "
+        f"{facts['finished_at']}.",
+        "",
+        "**Licence.** CC0 for the weights, as the slices; MIT for the code.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

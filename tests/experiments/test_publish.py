@@ -1,0 +1,72 @@
+"""Publishing a run copies what it is and makes its network the project's, or leaves everything as it was."""
+
+import json
+from argparse import Namespace
+
+import numpy as np
+import pytest
+
+from experiments import publish
+from unet_segnet import pretrained
+from unet_segnet.errors import InputError
+
+CONFIG = {
+    "format": 1, "study": "grid", "net": "segnet", "variant": "released", "problem": "binary", "experiment": 4,
+    "seed": 0, "fold": None, "stream": "numpy",
+    "recipe": {"learning_rate": 1e-3, "batch_size": 4, "epochs": 160, "dtype": "float32"},
+    "data": {"name": "COVID19-DL", "classes": ["not infected", "infected"]},
+}  # fmt: skip
+RESULT = {
+    "status": "finished", "parameters": 373192, "class_weights": [0.5, 7.0], "command": "python -m experiments.grid",
+    "commit": "abc", "device": "a processor", "finished_at": "2026-01-01T00:00:00Z", "input_mean": 22.0, "versions": {},
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    from unet_segnet.models import build_model
+
+    folder = tmp_path / "runs" / "grid" / "released-binary-segnet" / "exp4-seed0"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "result.json").write_text(json.dumps(RESULT))
+    (folder / "history.npz").write_bytes(b"history")
+    counts = {"test_names": np.array(["001"]), "test_confusion": np.array([[[90, 2], [3, 5]]])}
+    np.savez(folder / "counts.npz", validation_confusion=counts["test_confusion"], **counts)
+    build_model("segnet", variant="released", input_shape=(16, 16, 1)).save(folder / "model.keras")
+    monkeypatch.setattr(publish, "RESULTS", tmp_path / "project" / "experiments" / "results")
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path / "project" / "weights")
+    (tmp_path / "project").mkdir()
+    return folder
+
+
+def options(*runs, weights=False, force=False):
+    return Namespace(runs=list(runs), weights=weights, force=force)
+
+
+def test_a_run_and_its_network_become_the_project_s(run, tmp_path):
+    publish.publish(options(run, weights=True))
+    target = tmp_path / "project" / "experiments" / "results" / "grid" / "released-binary-segnet" / "exp4-seed0"
+    assert sorted(path.name for path in target.iterdir()) == sorted(publish.FILES)
+    assert (target / "counts.npz").read_bytes() == (run / "counts.npz").read_bytes()
+    facts = pretrained.model_facts("binary")
+    assert facts["scores"]["Dice"]["infected"] == pytest.approx(2 * 5 / (2 * 5 + 2 + 3))
+    assert facts["global_accuracy"] == pytest.approx(0.95)
+    card = (pretrained.WEIGHTS / "binary.md").read_text()
+    assert "not for clinical use" in card and "| infected | 0.625 | 0.978 | 0.667 |" in card
+    assert pretrained.load_model("binary").count_params() > 0
+
+
+def test_nothing_is_replaced_without_force(run):
+    publish.publish(options(run))
+    with pytest.raises(InputError, match="is published; use --force"):
+        publish.publish(options(run))
+    publish.publish(options(run, force=True))
+
+
+@pytest.mark.parametrize("missing", ["result.json", "model.keras"])
+def test_an_unfinished_run_or_one_without_network_is_refused(run, tmp_path, missing):
+    (run / missing).unlink()
+    with pytest.raises(InputError, match="no finished run" if missing == "result.json" else "was not kept"):
+        publish.publish(options(run, weights=True))
+    assert not (tmp_path / "project" / "experiments").exists()

@@ -1,0 +1,77 @@
+"""Trained networks by name and from files: the right one comes, and nothing else does."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from unet_segnet import pretrained
+from unet_segnet.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def model():
+    from unet_segnet.models import build_model
+
+    return build_model("segnet", variant="released", input_shape=(16, 16, 1))
+
+
+@pytest.fixture
+def weights(model, tmp_path, monkeypatch):
+    model.save(tmp_path / "binary.keras")
+    (tmp_path / "binary.json").write_text('{"net": "segnet"}')
+    monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path)
+    return tmp_path
+
+
+def test_own_networks_are_found_by_problem(model, weights):
+    assert pretrained.pretrained() == {"binary": weights / "binary.keras"}
+    assert pretrained.model_facts("binary") == {"net": "segnet"}
+    image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 1)).astype("float32")
+    for source in ("binary", weights / "binary.keras"):
+        loaded = pretrained.load_model(source)
+        np.testing.assert_array_equal(loaded.predict_on_batch(image), model.predict_on_batch(image))
+
+
+def test_committed_networks_have_their_facts_and_card():
+    for problem, path in pretrained.pretrained().items():
+        facts = pretrained.model_facts(problem)
+        assert facts["problem"] == problem
+        assert "not for clinical use" in path.with_suffix(".md").read_text(encoding="utf-8")
+        assert pretrained.load_model(problem).output_shape[-1] == len(facts["data"]["classes"])
+
+
+def test_what_is_no_network_is_one_line(weights, tmp_path):
+    (tmp_path / "empty.keras").touch()
+    (tmp_path / "text.keras").write_text("not an archive")
+    (tmp_path / "cut.keras").write_bytes((weights / "binary.keras").read_bytes()[:2000])
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Lambda", "config": {}}))
+    for name in ("empty", "text", "cut", "other"):
+        with pytest.raises(InputError, match=f"{name}.keras") as caught:
+            pretrained.load_model(tmp_path / f"{name}.keras")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="no such file"):
+        pretrained.load_model(tmp_path / "none.keras")
+    with pytest.raises(InputError, match=r"no trained network of that name .*there: binary"):
+        pretrained.load_model("ternary")
+
+
+def test_code_in_a_file_is_not_run(weights, tmp_path):
+    """A Lambda layer carries Python bytecode; safe mode refuses it."""
+    import keras
+
+    inputs = keras.Input((2,))
+    harmful = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1, output_shape=(2,))(inputs))
+    harmful.save(tmp_path / "lambda.keras")
+    with pytest.raises(InputError, match=r"lambda\.keras"):
+        pretrained.load_model(tmp_path / "lambda.keras")
+
+
+def test_a_bomb_is_refused_unopened(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(5_000_000))
+    monkeypatch.setattr(pretrained, "MAX_BYTES", 1_000_000)
+    with pytest.raises(InputError, match="claims 5000000 bytes"):
+        pretrained.load_model(tmp_path / "bomb.keras")
