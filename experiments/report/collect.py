@@ -111,13 +111,13 @@ def _networks(runs, slices, folder: Path) -> Iterator[Network]:
         counts = run.counts
         if counts.fold is None and run.weights:
             own[counts.net, counts.problem] = (counts.variant, counts.experiment, run.weights)
-    for (net, problem), (variant, experiment, path) in sorted(own.items()):
+    for (net, _), (variant, experiment, path) in sorted(own.items()):
         label = f"{NETWORK_NAMES[net]} exp. {experiment}, variant {variant}, ours"
-        yield _network(f"own-{net}-{problem}", label, net, path, test)
+        yield _network("own", label, net, path, test)
     for path in sorted(folder.glob("results/networks/**/*.mat")):
         net = next((net for net in NETWORK_NAMES if path.name.startswith(net)), None)
         if net is not None:
-            yield _network(f"authors-{net}", f"{NETWORK_NAMES[net]}, the authors' ({path.name})", net, path, test)
+            yield _network("authors", f"{NETWORK_NAMES[net]}, the authors' ({path.name})", net, path, test)
 
 
 def _accuracy(run: FinishedRun) -> float:
@@ -126,10 +126,12 @@ def _accuracy(run: FinishedRun) -> float:
     return float(global_accuracy(run.counts.test_confusion).mean())
 
 
-def _network(key: str, label: str, net: str, path: Path, test) -> Network:
+def _network(whose: str, label: str, net: str, path: Path, test) -> Network:
     from unet_segnet.pretrained import load_model
     from unet_segnet.training import predict
 
     model = load_model(path)
     problem = "binary" if model.output_shape[-1] == 2 else "multiclass"
-    return Network(key, label, net, problem, partial(load_model, path), predict(model, test.images))
+    return Network(
+        f"{whose}-{net}-{problem}", label, net, problem, partial(load_model, path), predict(model, test.images)
+    )
