@@ -1,0 +1,100 @@
+"""Counts of the trainings that a claim or a comparison rests on, slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments import published
+from experiments.report.content import Evidence
+from experiments.tables import NETWORK_NAMES, SCORES, RunCounts, best_experiment
+from unet_segnet import metrics
+
+NETS = tuple(NETWORK_NAMES)
+VARIANTS = ("released", "paper")
+NUM_CONFIGURATIONS = 9
+
+
+def grid_runs(
+    evidence: Evidence, problem: str, variant: str, net: str, experiment: int | None = None
+) -> list[RunCounts]:
+    """Finished trainings of one network on the paper's split, of one configuration or of all."""
+    runs = [run.counts for run in evidence.grid(problem, variant) if run.counts.net == net]
+    return [run for run in runs if experiment in (None, run.experiment)]
+
+
+def stacked(runs: Sequence[RunCounts], names: Sequence[str] | None = None) -> np.ndarray:
+    """Counts of one configuration's trainings: (n, number of trainings, K, K), slices in the order of `names`.
+
+    Raises:
+        ValueError: the trainings were not tested on these slices.
+    """
+    names = runs[0].test_names if names is None else names
+    if any(sorted(run.test_names) != sorted(names) for run in runs):
+        raise ValueError("trainings that are compared must be tested on the same slices")
+    ordered = [run.test_confusion[[run.test_names.index(name) for name in names]] for run in runs]
+    return np.stack(ordered, axis=1)
+
+
+def accuracy_per_slice(runs: Sequence[RunCounts], names: Sequence[str] | None = None) -> np.ndarray:
+    """Global accuracy of each slice (n,), averaged over trainings."""
+    return metrics.global_accuracy(stacked(runs, names)).mean(axis=1)
+
+
+def class_scores(confusion: np.ndarray) -> np.ndarray:
+    """The five scores of `experiments.tables.SCORES` of each class: (..., K, K) -> (..., 5, K)."""
+    return np.stack([score(confusion) for score in SCORES.values()], axis=-2)
+
+
+def over_trainings(score):
+    """The mean of a score over trainings: takes (..., number of trainings, K, K)."""
+
+    def mean(confusion: np.ndarray) -> np.ndarray:
+        scores = score(confusion)
+        # The axis of trainings is where it was before K, K became the score's own axes.
+        return scores.mean(axis=confusion.ndim - 3)
+
+    return mean
+
+
+def lesion_dice(confusion: np.ndarray) -> np.ndarray:
+    """Dice of the lesion classes, their mean: (..., K, K) -> (...). NaN where one of them is nowhere."""
+    return metrics.dice(confusion)[..., 1:].mean(axis=-1)
+
+
+def difference(score):
+    """The score of one network minus that of another: takes (..., 2, K, K)."""
+
+    def of_both(confusion: np.ndarray) -> np.ndarray:
+        return score(confusion[..., 0, :, :]) - score(confusion[..., 1, :, :])
+
+    return of_both
+
+
+def pooled_over_trainings(runs: Sequence[RunCounts], names: Sequence[str] | None = None) -> np.ndarray:
+    """Counts of each slice (n, K, K), the pixels of all trainings of a configuration together."""
+    return stacked(runs, names).sum(axis=1)
+
+
+def compared_experiments(evidence: Evidence, problem: str, variant: str) -> dict[str, int] | None:
+    """Which configuration stands for each network when the two are compared.
+
+    The published best of both where both ran; else each network's best on the validation slices among those that
+    ran; None where one of the networks has no run.
+    """
+    named = {net: published.BEST_EXPERIMENT[net, problem] for net in NETS}
+    if all(grid_runs(evidence, problem, variant, net, named[net]) for net in NETS):
+        return named
+    own = {net: best_experiment(grid_runs(evidence, problem, variant, net), "validation") for net in NETS}
+    return None if None in own.values() else own
+
+
+def accuracy_matrix(evidence: Evidence, problem: str, variant: str, net: str) -> dict[int, np.ndarray]:
+    """Configuration -> global accuracy of each test slice (n,), of those that ran."""
+    runs = grid_runs(evidence, problem, variant, net)
+    by_experiment: dict[int, list[RunCounts]] = {}
+    for run in runs:
+        by_experiment.setdefault(run.experiment, []).append(run)
+    names = runs[0].test_names if runs else ()
+    return {experiment: accuracy_per_slice(by_experiment[experiment], names) for experiment in sorted(by_experiment)}
