@@ -13,18 +13,19 @@ PROBLEMS = ("binary", "multiclass")
 EXPERIMENTS = range(1, 10)
 VARIANTS = ("paper", "released")
 DTYPES = ("float32", "mixed_bfloat16")
+STUDY_PARTS = ("best", "grid", "folds", "seeds", "more")
 
 
-def training_parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """A parser with the options of `grid` and `kfold`."""
+def training_parser(prog: str, description: str, variants=VARIANTS, variant="paper") -> argparse.ArgumentParser:
+    """A parser with the options of `grid` and `kfold`; `variants` and the default one of `--variant` can be others."""
     parser = argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     study = parser.add_argument_group("study")
     study.add_argument(
         "--variant",
-        choices=VARIANTS,
-        default="paper",
+        choices=variants,
+        default=variant,
         help="the networks that the article describes (SegNet on VGG16, U-Net of four levels), or those that "
         "its authors trained (both much smaller)",
     )
@@ -80,6 +81,41 @@ def training_parser(prog: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def study_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """The parser of `study`: that of `grid` and `kfold`, with what to train of the whole and what to do instead."""
+    parser = training_parser(prog, description, ("released", "paper", "both"), "both")
+    plan = parser.add_argument_group("plan")
+    plan.add_argument(
+        "--parts",
+        type=_choices(STUDY_PARTS),
+        default="best,grid,folds,seeds",
+        metavar="best,grid,folds,seeds,more",
+        help="the best configurations of Tables 4 and 6; all nine; the five folds; the best ones with the second and "
+        "further --seeds; all else with them",
+    )
+    plan.add_argument("--net", choices=NETS, help="one network; both where it is left out")
+    plan.add_argument("--problem", choices=PROBLEMS, help="one problem; both where it is left out")
+    plan.add_argument(
+        "--budget",
+        type=_minutes,
+        metavar="MINUTES",
+        help="start nothing that would not be finished so many minutes after the command began",
+    )
+    plan.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
+    instead = parser.add_argument_group("instead of training")
+    instead.add_argument(
+        "--pack",
+        type=Path,
+        metavar="FILE",
+        help="put all finished runs in --out into FILE, a zip archive (several of them above 16 MiB: FILE-1, FILE-2), "
+        "with the weights of the best run of each released network and problem",
+    )
+    instead.add_argument(
+        "--merge", type=Path, nargs="+", metavar="FILE", help="take the runs in such archives into --out"
+    )
+    return parser
+
+
 def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """The parser of `bench`."""
     parser = argparse.ArgumentParser(
@@ -118,6 +154,16 @@ def problem_option(parser: argparse.ArgumentParser) -> None:
 def experiments_option(text: str) -> tuple[int, ...]:
     """Parse "4,7" into configurations of Table 2."""
     return _integers(EXPERIMENTS.start, EXPERIMENTS.stop)(text)
+
+
+def _minutes(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected minutes above 0, got {text!r}")
+    return value
 
 
 def _integers(low, high):
@@ -200,12 +246,15 @@ def check_options(options, nets: tuple[str, ...]) -> None:
         InputError: the encoder weights do not belong to these networks or are not there, or the output folder
             cannot be written.
     """
+    if options.workers > 1:
+        # Read when the backend is imported: no process, this one included, may take the whole accelerator.
+        os.environ.update(TF_FORCE_GPU_ALLOW_GROWTH="true", XLA_PYTHON_CLIENT_PREALLOCATE="false")
     existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise InputError(f"{options.out}: cannot be written; give another folder with --out")
     weights = options.encoder_weights
     if weights is not None:
-        if options.variant != "paper" or "segnet" not in nets:
+        if options.variant == "released" or "segnet" not in nets:
             raise InputError(
                 "--encoder-weights belongs to SegNet's VGG16 encoder: use it with --net segnet, variant paper"
             )

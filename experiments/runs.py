@@ -21,7 +21,12 @@ from experiments.provenance import provenance
 from unet_segnet.errors import InputError
 
 FORMAT = 1
+STUDIES = ("grid", "kfold")
 PARTS = ("train", "validation", "test")
+
+
+class HeldError(InputError):
+    """Another process works on this run."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +99,31 @@ class RunFolder:
                 "give another folder with --out, or --force to throw that run away"
             )
 
+    def epochs_done(self) -> int:
+        """Epochs that the saved state of an unfinished run holds; 0 where there is none, or none that can be read."""
+        import zipfile
+
+        import numpy as np
+
+        try:
+            with np.load(self.state.with_suffix(".history.npz"), allow_pickle=False) as saved:
+                return len(saved["epoch_seconds"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return 0
+
+    def lock(self):
+        """A context in which this process alone works on the run.
+
+        Raises:
+            HeldError: another process does, on entering.
+            InputError: the folder cannot be written.
+        """
+        return _locked(self.path)
+
     def clear(self) -> None:
         """Remove what an earlier run left; the result first, so that half a removal is an unfinished run."""
-        for path in (self.result, self.config, self.history, self.counts, self.model, *self.path.glob("state.*")):
+        left_over = (*self.path.glob("state.*"), *self.path.glob("*.tmp*"))
+        for path in (self.result, self.config, self.history, self.counts, self.model, *left_over):
             path.unlink(missing_ok=True)
 
 
@@ -163,6 +190,16 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> dict:
         raise InputError(f"{path}: cannot be read ({reason}); remove the run's folder to train it again") from error
 
 
+def finished_folders(out: Path) -> list[Path]:
+    """The folders of all finished runs below an output folder, sorted."""
+    return sorted(
+        result.parent
+        for study in STUDIES
+        for result in (Path(out) / study).glob("*/*/result.json")
+        if not result.parent.name.startswith(".")
+    )
+
+
 def make_config(spec: RunSpec, recipe, slices, split, data: dict) -> dict:
     """Everything that determines a run, ready for JSON."""
     import keras
@@ -194,14 +231,17 @@ def run(spec: RunSpec, recipe, slices, split, data: dict, out: Path, force: bool
         The run's folder.
 
     Raises:
-        InputError: the folder holds a run with other settings, or another process works on it.
+        InputError: the folder holds a run with other settings.
+        HeldError: another process works on it.
     """
     folder = RunFolder(out, spec)
     config = make_config(spec, recipe, slices, split, data)
     folder.check(config, force)
     if folder.finished and not force:
         return folder.path
-    with _locked(folder.path):
+    with folder.lock():
+        if folder.finished and not force:  # meanwhile, by another process
+            return folder.path
         if force:
             folder.clear()
         write_json(folder.config, config)
@@ -303,7 +343,7 @@ def _locked(path: Path):
                 holder.unlink(missing_ok=True)
         except Timeout:
             who = read_json(holder) if holder.exists() else {}
-            raise InputError(
+            raise HeldError(
                 f"{path}: process {who.get('process', '?')} on {who.get('machine', '?')} works on this run since "
                 f"{who.get('since', '?')}; wait for it, or stop it"
             ) from None

@@ -1,13 +1,18 @@
 """Carry out a list of trainings: skip the finished ones, go on with the others, several at a time on request."""
 
+import multiprocessing
 import os
+import signal
+import threading
+import traceback
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import connection, get_context
 from pathlib import Path
 
 from experiments.console import Progress, import_keras
-from experiments.runs import RunFolder, RunSpec, run
+from experiments.runs import HeldError, RunFolder, RunSpec, run
+from unet_segnet.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,11 +46,7 @@ def carry_out(jobs: list[Job], data, options) -> list[Path]:
 
 
 def _side_by_side(jobs, data, options):
-    threads = max((os.cpu_count() or 1) // options.workers, 1)
-    # Read when the backend is imported, which in the new processes has yet to happen.
-    os.environ.update(
-        TF_NUM_INTRAOP_THREADS=str(threads), OMP_NUM_THREADS=str(threads), XLA_PYTHON_CLIENT_PREALLOCATE="false"
-    )
+    divide_threads(options.workers)
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         futures = [pool.submit(_train, job, data, options) for job in jobs]
         try:
@@ -56,9 +57,144 @@ def _side_by_side(jobs, data, options):
         return [future.result() for future in futures]
 
 
-def _train(job, data, options):
+def divide_threads(workers: int) -> None:
+    """Give each of the processes that begin from now on its share of the processor's cores."""
+    threads = max((os.cpu_count() or 1) // workers, 1)
+    # Read when the backend is imported, which in the new processes has yet to happen.
+    os.environ.update(TF_NUM_INTRAOP_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
+
+
+def _train(job, data, options, plain=False):
     import_keras()
-    progress = Progress(job.recipe.epochs, f"{job.spec.net} {job.spec.name}")
+    progress = Progress(job.recipe.epochs, f"{job.spec.group.name} {job.spec.name}")
+    progress.terminal &= not plain  # bars of several processes would overwrite each other
     return run(
         job.spec, job.recipe, data.slices, job.split, data.description, options.out, options.force, progress.update
     )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        kind: "finished"; "held", another process works on it; "failed", this run cannot be trained; "stopped", a
+            fault that the next run would meet too, such as a full disk.
+        message: one line, empty where it finished.
+    """
+
+    kind: str
+    message: str = ""
+
+
+def attempt(job: Job, data, options, plain: bool = False) -> Outcome:
+    """Train one run and say how it ended; faults of ours are raised.
+
+    Arguments:
+        job: the training.
+        data: `LoadedData` by problem.
+        options: the command's.
+        plain: progress as lines, also on a terminal.
+    """
+    try:
+        _train(job, data[job.spec.problem], options, plain)
+    except HeldError as error:
+        return Outcome("held", str(error))
+    except InputError as error:
+        return Outcome("failed", str(error))
+    except OSError as error:
+        folder = RunFolder(options.out, job.spec).path
+        return Outcome("stopped", f"{folder}: {error}; make room or mend it and start the same command again")
+    return Outcome("finished")
+
+
+class Here:
+    """Trains in this process: `start` returns when the run has ended."""
+
+    workers = 1
+
+    def __init__(self, data: dict, options):
+        self.data, self.options, self.ended = data, options, []
+
+    def start(self, job: Job) -> None:
+        """Train a run."""
+        self.ended.append((job, attempt(job, self.data, self.options)))
+
+    def wait(self) -> tuple[Job, Outcome]:
+        """The run that has ended, and how."""
+        return self.ended.pop()
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class Lanes:
+    """Processes that train side by side, each one run at a time.
+
+    A process that dies (killed, out of memory) costs its own run alone, and none outlives this process.
+
+    Arguments:
+        data: `LoadedData` by problem.
+        options: the command's; `workers` is the number of processes.
+    """
+
+    def __init__(self, data: dict, options):
+        self.data, self.options, self.workers = data, options, options.workers
+        self.idle, self.busy = {}, {}  # this end of the pipe -> process; -> (process, job)
+
+    def start(self, job: Job) -> None:
+        """Begin a run; at most `workers` at a time."""
+        alive = {pipe: process for pipe, process in self.idle.items() if process.is_alive()}
+        pipe, process = alive.popitem() if alive else self._new()
+        self.idle = alive
+        pipe.send(job)
+        self.busy[pipe] = process, job
+
+    def wait(self) -> tuple[Job, Outcome]:
+        """Wait for the next run to end: which, and how."""
+        pipe = connection.wait(list(self.busy))[0]
+        process, job = self.busy.pop(pipe)
+        try:
+            outcome = pipe.recv()
+        except (EOFError, OSError):
+            process.join()
+            died = f"its process died (exit status {process.exitcode})"
+            return job, Outcome("failed", f"{RunFolder(self.options.out, job.spec).path}: {died}; is memory short?")
+        self.idle[pipe] = process
+        return job, outcome
+
+    def close(self) -> None:
+        """End the processes; runs that had not ended go on when they are started again."""
+        for process in (*self.idle.values(), *(process for process, _ in self.busy.values())):
+            process.terminate()
+            process.join()
+
+    def _new(self):
+        context = get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_lane, args=(theirs, self.data, self.options), daemon=True)
+        process.start()
+        theirs.close()
+        return ours, process
+
+
+def _lane(pipe, data, options):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    while True:
+        try:
+            job = pipe.recv()
+        except EOFError:  # the parent has gone
+            return
+        try:
+            outcome = attempt(job, data, options, plain=True)
+        except Exception as error:
+            traceback.print_exc()
+            folder = RunFolder(options.out, job.spec).path
+            outcome = Outcome("failed", f"{folder}: {type(error).__name__}, see the traceback above")
+        pipe.send(outcome)
+
+
+def _end_with_parent():
+    multiprocessing.parent_process().join()
+    os._exit(1)
