@@ -49,7 +49,10 @@ IMAGE_SCORES = {
     "weighted IoU": metrics.weighted_iou,
 }
 CLASS_SCORES = {name: SCORES[name] for name in ("sensitivity", "specificity", "Dice")}
-_DEPENDENT = "Slices count as independent. Which of them come from one patient is not known; the truth is less certain than this."
+_DEPENDENT = (
+    "Slices count as independent. Which of them come from one patient is not known; the truth is less certain than "
+    "this."
+)
 _WILCOXON = (
     "p: two-sided Wilcoxon signed-rank test over slices; Holm: corrected for the number of scores. effect: "
     "matched-pairs rank-biserial correlation, 1 where SegNet is higher on every slice, -1 where U-Net is. left out: "
@@ -233,7 +236,7 @@ def fold_comparison(evidence: Evidence, problem: str, variant: str) -> Table | N
         (
             "p: corrected resampled t-test (Nadeau and Bengio, 2003), test to training slices 20/70, n - 1 degrees "
             "of freedom; Holm: corrected for the number of scores. left out: folds without the class.",
-            "Both networks see the same folds. Table 7 as printed has means and sigmas alone: no test can be made of them.",
+            "Both networks see the same folds. Table 7 has means and sigmas alone, which allow no such test.",
         ),
     )
 

@@ -73,7 +73,7 @@ def selection_table(evidence: Evidence) -> Table | None:
         ),
         tuple(rows),
         (
-            "val.: the authors' validation accuracy and loss are the last ones of the released training curves (10 slices, "
+            "val.: the authors' validation accuracy and loss are the last ones of the released curves (10 slices, "
             "SegNet's normalised by the validation batch itself); ours is counted with the finished network. of: "
             "configurations that ran.",
             "diff.: accuracy on the test slices, less that of the configuration chosen on the test slices.",
@@ -179,6 +179,7 @@ def _order_notes(candidates: list[Candidates]) -> list[str]:
         told = ", ".join(text for _, text in leads.values())
         which = "depends on it" if len(ahead) > 1 else "does not depend on it"
         notes.append(
-            f"Which network is ahead on the test slices {which} ({source} runs, {problem}): SegNet and U-Net score {told}."
+            f"Which network is ahead on the test slices {which} ({source} runs, {problem}): SegNet and U-Net score "
+            f"{told}."
         )
     return notes

@@ -18,7 +18,7 @@ def accuracies(net, experiment):
 def test_every_file_is_described(reference):
     text = (reference / "README.md").read_text(encoding="utf-8")
     files = sorted(path.name for path in (reference / "saood2021").iterdir())
-    assert len(files) == 10
+    assert len(files) == 12
     assert all(f"`{name}`" in text for name in files)
     assert reference / "saood2021" == published.REFERENCE
 

@@ -1,0 +1,321 @@
+"""Claims that the article's own numbers, the released files or the slices decide, or that nothing here can."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from experiments import published
+from experiments.report.article import (
+    background_accuracy,
+    implied_healthy_sensitivity,
+    lesion_share,
+    parity_check,
+    remaining_pixels,
+)
+from experiments.report.content import Evidence
+from experiments.report.judgement import UNDECIDED, Judgement, decided, how_many
+from experiments.report.statements import stated, vgg16_parameters
+from experiments.report.trainings import NETS, VARIANTS, accuracy_matrix, class_scores, grid_runs
+from experiments.tables import CLASS_NAMES, NETWORK_NAMES
+from unet_segnet import metrics
+from unet_segnet.data.mask_fit import lung_area
+from unet_segnet.statistics import holm, paired_comparison
+
+PROBLEMS = ("binary", "multiclass")
+FETCH = "The slices: python -m experiments.data fetch."
+
+
+def accuracy_shows_quality(evidence: Evidence) -> Judgement:
+    """Holds where the best networks of both problems are above calling every pixel healthy."""
+    trivial = background_accuracy()
+    best = {
+        problem: max(a.mean for net in NETS for a in published.global_accuracy(net, problem).values())
+        for problem in PROBLEMS
+    }
+    own = _own_accuracies(evidence)
+    text = (
+        f"Calling every pixel healthy scores {trivial:.4f} on the 18 test slices (row sums of the released confusion "
+        f"matrices). The best printed networks are {best['binary'] - trivial:+.3f} (binary, {best['binary']:.3f}) and "
+        f"{best['multiclass'] - trivial:+.3f} (four classes, {best['multiclass']:.3f}) from it."
+    )
+    if own:
+        text += f" Own trainings, the highest: {own}."
+    return decided(all(value > trivial for value in best.values()), text)
+
+
+def specificity_shows_healthy(evidence: Evidence) -> Judgement:
+    """Holds where the printed specificities are above those of calling every pixel healthy, which are 1."""
+    printed = [s["specificity"] for net in NETS for s in published.class_scores(net, "multiclass").values()]
+    trivial = metrics.specificity(np.array([[1, 0], [1, 0]]))[1]
+    implied = {net: implied_healthy_sensitivity(net) for net in NETS}
+    text = (
+        f"Calling every pixel healthy has a specificity of {trivial:.0f} in every lesion class, the networks "
+        f"{min(printed):.3f} to {max(printed):.3f}. What shows how healthy tissue fares is C0's own sensitivity, which "
+        f"Tables 5 and 6 imply: SegNet {implied['segnet']:.3f}, U-Net {implied['unet']:.3f}. So "
+        f"{(1 - max(implied.values())) * background_accuracy():.1%} and "
+        f"{(1 - min(implied.values())) * background_accuracy():.1%} of all pixels are healthy ones called diseased, "
+        f"while {lesion_share():.1%} are diseased."
+    )
+    for variant in VARIANTS:
+        for net in NETS:
+            experiment = published.BEST_EXPERIMENT[net, "multiclass"]
+            if runs := grid_runs(evidence, "multiclass", variant, net, experiment):
+                value = np.mean([metrics.sensitivity(run.test_confusion.sum(axis=0))[0] for run in runs])
+                text += f" Own {NETWORK_NAMES[net]} {experiment}, {variant}: C0 sensitivity {value:.3f}."
+    return decided(min(printed) > trivial, text)
+
+
+def sigma_multiclass(evidence: Evidence) -> Judgement:
+    """Holds where the mean sigma of the four-class networks is higher, as printed and in own grids, where complete."""
+    sigmas = {
+        problem: {
+            (net, e): accuracy.standard_deviation
+            for net in NETS
+            for e, accuracy in published.global_accuracy(net, problem).items()
+        }
+        for problem in PROBLEMS
+    }
+    text, holds = _sigmas_compared("As printed", sigmas)
+    answers = [holds]
+    for variant in VARIANTS:
+        own = {
+            problem: {
+                (net, e): float(np.std(accuracies, ddof=1))
+                for net in NETS
+                for e, accuracies in accuracy_matrix(evidence, problem, variant, net).items()
+            }
+            for problem in PROBLEMS
+        }
+        if len(own["binary"].keys() & own["multiclass"].keys()) >= 9:
+            own_text, holds = _sigmas_compared(f"Own trainings, {variant}", own)
+            text += f" {own_text}"
+            answers.append(holds)
+    if len(set(answers)) > 1:
+        return Judgement(UNDECIDED, text, "More seeds: printed and own numbers disagree.")
+    return decided(answers[0], text)
+
+
+def five_fold_close(evidence: Evidence) -> Judgement:
+    """Holds where no class's Dice differs by more than what the article calls a noticeable margin."""
+    segnet, unet = (published.class_scores(net, "binary")["infected"]["dice"] for net in NETS)
+    margin = segnet - unet
+    single = {(n, p): published.class_scores(n, p) for n in NETS for p in PROBLEMS}
+    folds = {
+        (n, p): {c: {name: mean for name, (mean, _) in s.items()} for c, s in published.five_fold(n, p).items()}
+        for n in NETS
+        for p in PROBLEMS
+    }
+    text, far = _folds_compared(single, folds, margin)
+    text = (
+        f"Measured by Dice and by the margin between the networks that the article calls noticeable ({margin:.3f}): as "
+        f"printed, {text}; it lies within one standard deviation of the folds in {_within_sigma(single)}."
+    )
+    for variant in VARIANTS:
+        own = _own_single_and_folds(evidence, variant)
+        if own[1]:
+            text += f" Own trainings, {variant}: {_folds_compared(*own, margin)[0]}."
+    return decided(far == 0, text)
+
+
+def five_fold_steady(evidence: Evidence) -> Judgement:
+    """Holds where no other standard deviation of Table 7 is above the highest that the article calls low."""
+    low = stated("binary_sigma_highest")
+    others = {
+        (NETWORK_NAMES[net], name, score): sigma
+        for net in NETS
+        for problem in PROBLEMS
+        for name, scores in published.five_fold(net, problem).items()
+        for score, (_, sigma) in scores.items()
+        if (name, score) != ("C3", "sensitivity")
+    }
+    above = {key: sigma for key, sigma in others.items() if sigma > low}
+    worst = max(others, key=lambda key: others[key])
+    text = (
+        f"The highest that the article calls low elsewhere is {low:.3f}. Of the {len(others)} others in Table 7, "
+        f"{len(above)} are above it, {sum(key[1] == 'C3' for key in above)} of them of effusion; the highest is "
+        f"{others[worst]:.3f} ({' '.join(worst)})."
+    )
+    return decided(not above, text)
+
+
+def encoder_vgg16(evidence: Evidence) -> Judgement:
+    """Holds where the released network, or three stages of VGG16, have the stated number of parameters."""
+    three, five, wanted = vgg16_parameters(3), vgg16_parameters(5), stated("encoder_parameters")
+    trained = int(parity_check("SegNet: parameters")["MATLAB"])
+    text = (
+        f"VGG16's convolutions have {five:,} parameters in five stages and {three:,} in three; the released network "
+        f"has {trained:,} in encoder and decoder together, 64 filters in each of its three stages."
+    )
+    return decided(any(abs(count / wanted - 1) < 0.01 for count in (three, trained)), text)
+
+
+def masks_paired(evidence: Evidence) -> Judgement:
+    """Holds where loading the slices found no exchanged masks."""
+    pixels = published.confusion_matrix("segnet", 4).sum(axis=1)[1]
+    if evidence.slices is None:
+        return Judgement(UNDECIDED, "No slices are at hand.", FETCH)
+    from unet_segnet.data import paper_split
+
+    test = evidence.slices.subset(paper_split(len(evidence.slices)).test)
+    found = [note for note in evidence.slices.notes if "each other's place" in note]
+    text = (
+        f"{'; '.join(found) or f'No masks are exchanged in {evidence.data}'}. The lesion has "
+        f"{int((test.labels > 0).sum()):,} pixels on the test slices{' as mended' if found else ''}, and {pixels:,} in "
+        "the authors' confusion matrices."
+    )
+    return decided(not found, text[0].upper() + text[1:])
+
+
+def class_disparity(evidence: Evidence) -> Judgement:
+    """Holds where the ratio is a thousand to the nearest power of ten."""
+    largest, _ = published.class_sizes()["C0"]
+    left, error = remaining_pixels()
+    ratio = largest / left
+    text = (
+        f"By Table 1, C3 taken as what the other classes leave ({left:,.0f} pixels, give or take {error:,.0f}), the "
+        f"ratio is {ratio:.0f}; with C3 as printed it would be {largest / published.class_sizes()['C3'][0]:.0f}."
+    )
+    if evidence.slices is not None:
+        sizes = np.bincount(evidence.slices.labels.ravel(), minlength=4)
+        ratio = float(sizes[0] / sizes[3])
+        text += f" The slices at 256x256 give {ratio:.0f}."
+    return decided(round(math.log10(ratio)) == round(math.log10(stated("disparity"))), text)
+
+
+def infection_regions(evidence: Evidence) -> Judgement:
+    """Holds where one half of the lungs has a higher share of infected pixels, slice by slice (Wilcoxon, Holm)."""
+    if evidence.slices is None:
+        return Judgement(UNDECIDED, "No slices are at hand.", FETCH)
+    lungs, lesions = lung_area(evidence.slices), evidence.slices.labels > 0
+    tests, shares = [], []
+    for axis in (1, 2):
+        halves = np.array([_share_of_halves(*pair, axis - 1) for pair in zip(lungs, lesions, strict=True)])
+        tests.append(paired_comparison(*halves.T))
+        shares.append(np.nanmedian(halves, axis=0))
+    p_values = holm([test.p_value for test in tests])
+    parts = [
+        f"{name} half {first:.1%} against {second:.1%} (n={test.n}, p = {p:.1e})"
+        for name, (first, second), test, p in zip(
+            ("upper and lower", "left and right"), shares, tests, p_values, strict=True
+        )
+    ]
+    text = (
+        "Infected share of the lung in each half of its bounding box, medians over slices, Wilcoxon with Holm: "
+        + "; ".join(parts)
+        + f", as the arrays of {evidence.data} lie. Slices of one patient count as independent."
+    )
+    return decided(bool(np.nanmin(p_values) < 0.01), text)
+
+
+def exceeds_others(evidence: Evidence) -> Judgement:
+    """Cannot be decided: other test sets."""
+    segnet = published.class_scores("segnet", "binary")["infected"]
+    four = published.class_scores("segnet", "multiclass")
+    dice = np.mean([four[name]["dice"] for name in ("C1", "C2")])
+    text = (
+        "The four works scored other slices, or another split of these. Even taken at face value, binary SegNet's "
+        f"specificity {segnet['specificity']:.3f} is below Inf-Net's {stated('infnet_specificity'):.2f}, its Dice "
+        f"{segnet['dice']:.3f} below the {stated('amyar_dice'):.2f} of reference 23, and four-class SegNet's mean Dice "
+        f"of C1 and C2, {dice:.3f}, below Semi-Inf-Net's {stated('semiinfnet_dice'):.2f}."
+    )
+    return Judgement(UNDECIDED, text, "All of them trained and tested on one split of the same slices.")
+
+
+def _own_accuracies(evidence: Evidence) -> str:
+    """The highest own accuracy of each problem and variant, as text."""
+    told = []
+    for problem in PROBLEMS:
+        for variant in VARIANTS:
+            means = {
+                (net, e): values.mean()
+                for net in NETS
+                for e, values in accuracy_matrix(evidence, problem, variant, net).items()
+            }
+            if means:
+                net, experiment = max(means, key=lambda key: means[key])
+                told.append(
+                    f"{problem}, {variant}, {means[net, experiment]:.3f} ({NETWORK_NAMES[net]} {experiment}, of "
+                    f"{how_many(len(means), 'configuration')})"
+                )
+    return "; ".join(told)
+
+
+def _sigmas_compared(whose: str, sigmas: dict[str, dict]) -> tuple[str, bool]:
+    """Mean sigmas of configurations that both problems have: as text, and whether the four-class one is higher."""
+    common = sorted(sigmas["binary"].keys() & sigmas["multiclass"].keys())
+    binary, multiclass = (np.array([sigmas[problem][key] for key in common]) for problem in PROBLEMS)
+    text = (
+        f"{whose}, the mean sigma is {multiclass.mean():.3f} with four classes, {binary.mean():.3f} with two, higher in "
+        f" {int((multiclass > binary).sum())} of {len(common)} configurations."
+    )
+    return text, bool(multiclass.mean() > binary.mean())
+
+
+def _folds_compared(single, folds, margin: float) -> tuple[str, int]:
+    """Scores of the single split less the means over folds, as text, and how many Dice differ by more than a margin."""
+    gaps = {
+        (net, problem, name, score): single[net, problem][name][score] - mean
+        for (net, problem), classes in folds.items()
+        for name, scores in classes.items()
+        for score, mean in scores.items()
+    }
+    dice = {key: gap for key, gap in gaps.items() if key[3] == "dice"}
+    far = sum(abs(gap) > margin for gap in dice.values())
+    net, problem, name, _ = worst = max(dice, key=lambda key: abs(dice[key]))
+    text = (
+        f"{far} of {len(dice)} Dice differ by more, the furthest {single[net, problem][name]['dice']:.3f} against "
+        f"{folds[net, problem][name]['dice']:.3f} over folds ({NETWORK_NAMES[net]} {name}, {dice[worst]:+.3f} for the "
+        f"single split); of all {len(gaps)} scores the single split has the higher in "
+        f"{sum(gap > 0 for gap in gaps.values())}"
+    )
+    return text, far
+
+
+def _within_sigma(single) -> int:
+    """How many printed scores of the single split lie within one printed sigma of the printed mean over folds."""
+    return sum(
+        abs(single[net, problem][name][score] - mean) <= sigma
+        for net, problem in single
+        for name, scores in published.five_fold(net, problem).items()
+        for score, (mean, sigma) in scores.items()
+    )
+
+
+def _own_single_and_folds(evidence: Evidence, variant: str) -> tuple[dict, dict]:
+    """Own class scores of the published best: of the single split, and their means over five folds, where both ran."""
+    single, folds = {}, {}
+    for (net, problem), experiment in published.BEST_EXPERIMENT.items():
+        grid = grid_runs(evidence, problem, variant, net, experiment)
+        of_folds: dict[int, list[np.ndarray]] = {}
+        for run in evidence.folds(problem, variant):
+            if (run.counts.net, run.counts.experiment) == (net, experiment):
+                scores = class_scores(run.counts.test_confusion.sum(axis=0))
+                of_folds.setdefault(run.counts.fold, []).append(scores)
+        if not grid or len(of_folds) < 5:
+            continue
+        pooled = np.mean([class_scores(run.test_confusion.sum(axis=0)) for run in grid], axis=0)
+        mean = np.nanmean([np.mean(seeds, axis=0) for seeds in of_folds.values()], axis=0)
+        single[net, problem], folds[net, problem] = (_by_class(values, problem) for values in (pooled, mean))
+    return single, folds
+
+
+def _by_class(scores: np.ndarray, problem: str) -> dict[str, dict[str, float]]:
+    """(5, K) -> lesion class -> score -> value, with the names of `published`."""
+    return {
+        name: {score: float(scores[row, index]) for row, score in enumerate(published.SCORES)}
+        for index, name in enumerate(CLASS_NAMES[problem])
+        if index
+    }
+
+
+def _share_of_halves(lung: np.ndarray, lesion: np.ndarray, axis: int) -> tuple[float, float]:
+    """Infected share of the two halves of a lung's bounding box along an axis; NaN where a half holds no lung."""
+    where = np.flatnonzero(lung.any(axis=1 - axis))
+    if not len(where):
+        return math.nan, math.nan
+    middle = (where[0] + where[-1] + 1) // 2
+    halves = zip(np.split(lung, [middle], axis), np.split(lesion, [middle], axis), strict=True)
+    first, second = ((part & of_lung).sum() / of_lung.sum() if of_lung.any() else math.nan for of_lung, part in halves)
+    return float(first), float(second)

@@ -1,0 +1,231 @@
+"""Claims about what the networks score: decided by finished trainings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from experiments import published
+from experiments.report.article import background_accuracy
+from experiments.report.content import Evidence
+from experiments.report.judgement import Judgement, Outcome, across_variants, how_many, with_limits
+from experiments.report.selection import released_accuracies, released_candidates, resampled_choice
+from experiments.report.statements import stated
+from experiments.report.trainings import (
+    NETS,
+    NUM_CONFIGURATIONS,
+    accuracy_matrix,
+    accuracy_per_slice,
+    class_scores,
+    compared_experiments,
+    difference,
+    grid_runs,
+    lesion_dice,
+    over_trainings,
+    pooled_over_trainings,
+    stacked,
+)
+from experiments.tables import NETWORK_NAMES, SCORES
+from unet_segnet import metrics
+from unet_segnet.statistics import bootstrap_interval, bootstrap_mean, paired_comparison
+
+SIGNIFICANT = 0.05
+
+
+def segnet_wins_binary(evidence: Evidence) -> Judgement:
+    """Holds where specificity, Dice and F2 are higher and the interval of the Dice difference lies above 0."""
+
+    def judge(evidence: Evidence, variant: str) -> Outcome | None:
+        paired = _paired(evidence, "binary", variant, ("segnet", "unet"))
+        if paired is None:
+            return None
+        counts, label = paired
+        dice = bootstrap_interval(counts, difference(lesion_dice))
+        gaps = difference(class_scores)(counts.sum(axis=0))[:, 1]
+        gap = dict(zip(SCORES, gaps, strict=True))
+        text = f"{label}, Dice {with_limits(dice, signed=True)}, " + ", ".join(
+            f"{score} {gap[score]:+.3f}" for score in gap if score != "Dice"
+        )
+        return Outcome(_ahead(dice, gap["specificity"] > 0 and gap["F2"] > 0), text)
+
+    best = {net: released_accuracies(net, published.BEST_EXPERIMENT[net, "binary"]) for net in NETS}
+    iou = {
+        net: [s.mean_iou for s in published.image_metrics(net, published.BEST_EXPERIMENT[net, "binary"]).values()]
+        for net in NETS
+    }
+    accuracy, overlap = (paired_comparison(of["segnet"], of["unet"]) for of in (best, iou))
+    dice = {net: published.class_scores(net, "binary")["infected"]["dice"] for net in NETS}
+    segnet, unet = released_candidates()
+    beside = (
+        f"The authors' runs: Dice {dice['segnet']:.3f} against {dice['unet']:.3f}, but slice by slice (n={overlap.n}) "
+        f"no difference shows (Wilcoxon, accuracy p = {accuracy.p_value:.2f}, mean IoU p = {overlap.p_value:.2f}); and "
+        f"chosen by validation accuracy instead of test accuracy, their SegNet has {segnet.accuracy('val. acc.'):.3f}, "
+        f"their U-Net {unet.accuracy('val. acc.'):.3f}."
+    )
+    decides = (
+        "Both networks trained, with several seeds, as 18 slices show only large differences: python -m "
+        "experiments.grid --only 4 --seeds 0,1,2 with --net segnet and --net unet."
+    )
+    return across_variants(evidence, judge, decides, beside)
+
+
+def unet_wins_multiclass(evidence: Evidence) -> Judgement:
+    """Holds where the interval of the difference in Dice, mean of the lesion classes, lies above 0."""
+
+    def judge(evidence: Evidence, variant: str) -> Outcome | None:
+        paired = _paired(evidence, "multiclass", variant, ("unet", "segnet"))
+        if paired is None:
+            return None
+        counts, label = paired
+        dice = bootstrap_interval(counts, difference(lesion_dice))
+        gaps = difference(metrics.dice)(counts.sum(axis=0))[1:]
+        text = f"{label}, mean Dice of the lesion classes {with_limits(dice, signed=True)}, by class " + ", ".join(
+            f"{gap:+.3f}" for gap in gaps
+        )
+        return Outcome(_ahead(dice), text)
+
+    segnet, unet = (published.class_scores(net, "multiclass") for net in NETS)
+    higher = [unet[c][score] > segnet[c][score] for c in unet for score in unet[c]]
+    beside = (
+        f"As printed, U-Net is ahead in {sum(higher)} of the {len(higher)} scores of Table 6; of these runs no scores "
+        "of single slices were released."
+    )
+    decides = (
+        "Both networks trained, with several seeds: python -m experiments.grid --problem multiclass --seeds 0,1,2 with "
+        "--net unet --only 4 and --net segnet --only 7."
+    )
+    return across_variants(evidence, judge, decides, beside)
+
+
+def segnet_accuracy(evidence: Evidence) -> Judgement:
+    """Holds where the interval of the mean accuracy reaches the stated one."""
+    return _accuracy_reached(evidence, "segnet", "binary", stated("binary_accuracy"))
+
+
+def unet_accuracy(evidence: Evidence) -> Judgement:
+    """As `segnet_accuracy`, for the four-class U-Net."""
+    return _accuracy_reached(evidence, "unet", "multiclass", stated("multiclass_accuracy"))
+
+
+def segnet_scores(evidence: Evidence) -> Judgement:
+    """Holds where both stated scores lie in the intervals of ours."""
+    wanted = {"sensitivity": stated("binary_sensitivity"), "specificity": stated("binary_specificity")}
+    released = metrics.specificity(published.confusion_matrix("segnet", 4))[1]
+    beside = f"The authors' released confusion matrix gives a specificity of {released:.3f}."
+    return _scores_inside(evidence, "segnet", "binary", 1, wanted, beside)
+
+
+def unet_effusion(evidence: Evidence) -> Judgement:
+    """Holds where both stated scores lie in the intervals of ours."""
+    wanted = {"Dice": stated("effusion_dice"), "F2": stated("effusion_f2")}
+    printed = published.class_scores("unet", "multiclass")["C3"]
+    beside = f"Table 6 prints {printed['dice']:.3f} and {printed['f2']:.3f}."
+    return _scores_inside(evidence, "unet", "multiclass", 3, wanted, beside)
+
+
+def best_configurations(evidence: Evidence) -> Judgement:
+    """Holds where all four grids have the same best; fails where a named best is behind another beyond chance.
+
+    Chance: Wilcoxon signed-rank test over slices.
+    """
+    groups = list(published.BEST_EXPERIMENT.items())
+
+    def judge(evidence: Evidence, variant: str) -> Outcome | None:
+        texts, answers = [], []
+        for (net, problem), named in groups:
+            accuracies = accuracy_matrix(evidence, problem, variant, net)
+            if len(accuracies) < NUM_CONFIGURATIONS:
+                continue
+            best = max(accuracies, key=lambda e: accuracies[e].mean())
+            text = f"{NETWORK_NAMES[net]} {problem} {best} ({accuracies[best].mean():.3f})"
+            answer: bool | None = best == named
+            if best != named:
+                test = paired_comparison(accuracies[best], accuracies[named])
+                text += f", {named} named ({accuracies[named].mean():.3f}, p = {test.p_value:.3f})"
+                answer = False if test.p_value < SIGNIFICANT else None
+            texts.append(text)
+            answers.append(answer)
+        if not answers:
+            return None
+        holds = False if False in answers else True if answers == [True] * len(groups) else None
+        return Outcome(
+            holds, f"{len(answers)} of {len(groups)} grids complete, best on the test slices: " + "; ".join(texts)
+        )
+
+    ran = {(v, n, p): len(accuracy_matrix(evidence, p, v, n)) for v in ("released", "paper") for n, p in dict(groups)}
+    shares = {}
+    for group in released_candidates():
+        order = list(group.accuracies)
+        share, _ = resampled_choice(np.stack(list(group.accuracies.values())))
+        shares[group.net] = share[order.index(group.chosen["test acc."])]
+    beside = (
+        f"Own configurations so far: {sum(ran.values())} of {len(ran) * NUM_CONFIGURATIONS}. In the authors' binary "
+        f"runs SegNet's choice would be the same on {shares['segnet']:.0%} of resamples of the test slices, U-Net's "
+        f"on {shares['unet']:.0%}."
+    )
+    return across_variants(evidence, judge, "All nine configurations of each network and problem.", beside)
+
+
+def _paired(evidence: Evidence, problem: str, variant: str, nets: tuple[str, str]) -> tuple[np.ndarray, str] | None:
+    """Counts (n, 2, K, K) of the compared configurations of two networks on the same slices, and their names."""
+    experiments = compared_experiments(evidence, problem, variant)
+    if experiments is None:
+        return None
+    runs = [grid_runs(evidence, problem, variant, net, experiments[net]) for net in nets]
+    names = runs[0][0].test_names
+    label = " less ".join(
+        f"{NETWORK_NAMES[net]} {experiments[net]} ({how_many(len(of))})" for net, of in zip(nets, runs, strict=True)
+    )
+    counts = np.stack([pooled_over_trainings(of, names) for of in runs], axis=1)
+    return counts, f"{label}, n={len(names)} slices"
+
+
+def _ahead(interval, also: bool = True) -> bool | None:
+    """Does the first network win? Not where it is not ahead at all; undecided where the interval holds 0."""
+    if not interval.estimate > 0:
+        return False
+    return True if interval.low > 0 and also else None
+
+
+def _accuracy_reached(evidence: Evidence, net: str, problem: str, wanted: float) -> Judgement:
+    experiment = published.BEST_EXPERIMENT[net, problem]
+
+    def judge(evidence: Evidence, variant: str) -> Outcome | None:
+        runs = grid_runs(evidence, problem, variant, net, experiment)
+        if not runs:
+            return None
+        interval = bootstrap_mean(accuracy_per_slice(runs))
+        text = f"{NETWORK_NAMES[net]} {experiment} ({how_many(len(runs))}, n={len(runs[0].test_names)} slices)"
+        return Outcome(bool(interval.high >= wanted), f"{text} {with_limits(interval)}, stated {wanted:.2f}")
+
+    beside = f"Calling every pixel healthy scores {background_accuracy():.4f}."
+    return across_variants(evidence, judge, f"It needs {_command(net, problem, experiment)}.", beside)
+
+
+def _scores_inside(
+    evidence: Evidence, net: str, problem: str, index: int, wanted: dict[str, float], beside: str
+) -> Judgement:
+    """Do the intervals of a class's scores, pooled over the slices, hold the stated ones?"""
+    experiment = published.BEST_EXPERIMENT[net, problem]
+
+    def judge(evidence: Evidence, variant: str) -> Outcome | None:
+        runs = grid_runs(evidence, problem, variant, net, experiment)
+        if not runs:
+            return None
+        counts = stacked(runs)
+        interval = bootstrap_interval(counts, over_trainings(class_scores))
+        texts, inside = [], True
+        for score, value in wanted.items():
+            at = (list(SCORES).index(score), index)
+            inside &= bool(interval.low[at] <= value <= interval.high[at])
+            texts.append(f"{score} {with_limits(interval, at)}, stated {value:g}")
+        with_class = int((counts[:, 0, index].sum(axis=-1) > 0).sum())
+        label = (
+            f"{NETWORK_NAMES[net]} {experiment} ({how_many(len(runs))}, class on {with_class} of {len(counts)} slices)"
+        )
+        return Outcome(inside, f"{label} {'; '.join(texts)}")
+
+    return across_variants(evidence, judge, f"It needs {_command(net, problem, experiment)}.", beside)
+
+
+def _command(net: str, problem: str, experiment: int) -> str:
+    return f"python -m experiments.grid --net {net} --problem {problem} --only {experiment}"
