@@ -247,8 +247,8 @@ def _sigmas_compared(whose: str, sigmas: dict[str, dict]) -> tuple[str, bool]:
     common = sorted(sigmas["binary"].keys() & sigmas["multiclass"].keys())
     binary, multiclass = (np.array([sigmas[problem][key] for key in common]) for problem in PROBLEMS)
     text = (
-        f"{whose}, the mean sigma is {multiclass.mean():.3f} with four classes, {binary.mean():.3f} with two, higher in "
-        f" {int((multiclass > binary).sum())} of {len(common)} configurations."
+        f"{whose}, the mean sigma is {multiclass.mean():.3f} with four classes and {binary.mean():.3f} with two: "
+        f"higher in {int((multiclass > binary).sum())} of {len(common)} configurations."
     )
     return text, bool(multiclass.mean() > binary.mean())
 
