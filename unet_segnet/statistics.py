@@ -142,9 +142,10 @@ def _interval(num_slices, statistic, level, resamples, seed) -> Interval:
     def of_drawn(drawn: np.ndarray, axis: int) -> np.ndarray:
         # SciPy draws indices (..., batch, m) and wants its batch axis last.
         drawn = np.moveaxis(drawn, axis, -1).astype(np.intp)
-        weights = np.zeros((*drawn.shape[:-1], num_slices))
-        rows = np.indices(drawn.shape)[:-1]
-        np.add.at(weights, (*rows, drawn), 1.0)
+        rows = np.arange(math.prod(drawn.shape[:-1])).reshape(*drawn.shape[:-1], 1)
+        codes = (rows * num_slices + drawn).ravel()
+        weights = np.bincount(codes, minlength=rows.size * num_slices).astype(np.float64)
+        weights = weights.reshape(*drawn.shape[:-1], num_slices)
         values = np.asarray(statistic(weights))
         batch = weights.ndim - 1
         return np.moveaxis(values, tuple(range(batch)), tuple(range(values.ndim - batch, values.ndim)))

@@ -24,7 +24,7 @@ from experiments.report.trainings import (
     pooled_over_trainings,
     stacked,
 )
-from experiments.tables import NETWORK_NAMES, SCORES
+from experiments.tables import NETWORK_NAMES, SCORES, RunCounts
 from unet_segnet import metrics
 from unet_segnet.statistics import bootstrap_interval, bootstrap_mean, paired_comparison
 
@@ -140,7 +140,7 @@ def best_configurations(evidence: Evidence) -> Judgement:
             answer: bool | None = best == named
             if best != named:
                 test = paired_comparison(accuracies[best], accuracies[named])
-                text += f", {named} named ({accuracies[named].mean():.3f}, p = {test.p_value:.3f})"
+                text += f", {named} named ({accuracies[named].mean():.3f}, {_p(test.p_value)})"
                 answer = False if test.p_value < SIGNIFICANT else None
             texts.append(text)
             answers.append(answer)
@@ -165,15 +165,26 @@ def best_configurations(evidence: Evidence) -> Judgement:
     return across_variants(evidence, judge, "All nine configurations of each network and problem.", beside)
 
 
+def _trainings(runs: list[RunCounts]) -> str:
+    """How many, and how many of them replay the authors' random numbers."""
+    replayed = sum(run.stream == "matlab" for run in runs)
+    also = "" if not replayed else ", the authors' random numbers" if len(runs) == 1 else f", {replayed} replayed"
+    return how_many(len(runs)) + also
+
+
+def _p(p_value: float) -> str:
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+
+
 def _paired(evidence: Evidence, problem: str, variant: str, nets: tuple[str, str]) -> tuple[np.ndarray, str] | None:
-    """Counts (n, 2, K, K) of the compared configurations of two networks on the same slices, and their names."""
-    experiments = compared_experiments(evidence, problem, variant)
-    if experiments is None:
+    """Counts (n, 2, K, K) of the two networks that the article calls best on the same slices, and what they are."""
+    experiments = {net: published.BEST_EXPERIMENT[net, problem] for net in nets}
+    if compared_experiments(evidence, problem, variant) != {net: experiments[net] for net in NETS}:
         return None
     runs = [grid_runs(evidence, problem, variant, net, experiments[net]) for net in nets]
     names = runs[0][0].test_names
     label = " less ".join(
-        f"{NETWORK_NAMES[net]} {experiments[net]} ({how_many(len(of))})" for net, of in zip(nets, runs, strict=True)
+        f"{NETWORK_NAMES[net]} {experiments[net]} ({_trainings(of)})" for net, of in zip(nets, runs, strict=True)
     )
     counts = np.stack([pooled_over_trainings(of, names) for of in runs], axis=1)
     return counts, f"{label}, n={len(names)} slices"
@@ -194,7 +205,7 @@ def _accuracy_reached(evidence: Evidence, net: str, problem: str, wanted: float)
         if not runs:
             return None
         interval = bootstrap_mean(accuracy_per_slice(runs))
-        text = f"{NETWORK_NAMES[net]} {experiment} ({how_many(len(runs))}, n={len(runs[0].test_names)} slices)"
+        text = f"{NETWORK_NAMES[net]} {experiment} ({_trainings(runs)}, n={len(runs[0].test_names)} slices)"
         return Outcome(bool(interval.high >= wanted), f"{text} {with_limits(interval)}, stated {wanted:.2f}")
 
     beside = f"Calling every pixel healthy scores {background_accuracy():.4f}."
@@ -219,9 +230,7 @@ def _scores_inside(
             inside &= bool(interval.low[at] <= value <= interval.high[at])
             texts.append(f"{score} {with_limits(interval, at)}, stated {value:g}")
         with_class = int((counts[:, 0, index].sum(axis=-1) > 0).sum())
-        label = (
-            f"{NETWORK_NAMES[net]} {experiment} ({how_many(len(runs))}, class on {with_class} of {len(counts)} slices)"
-        )
+        label = f"{NETWORK_NAMES[net]} {experiment} ({_trainings(runs)}, class on {with_class} of {len(counts)} slices)"
         return Outcome(inside, f"{label} {'; '.join(texts)}")
 
     return across_variants(evidence, judge, f"It needs {_command(net, problem, experiment)}.", beside)

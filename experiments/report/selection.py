@@ -173,11 +173,11 @@ def _order_notes(candidates: list[Candidates]) -> list[str]:
             values = [by_net[net].accuracy(criterion) for net in NETS]
             leads[criterion] = (
                 values[0] > values[1],
-                f"{values[0]:.3f} and {values[1]:.3f} when chosen on {criterion}",
+                f"{values[0]:.3f} and {values[1]:.3f} ({criterion})",
             )
         ahead = {segnet for segnet, _ in leads.values()}
         told = ", ".join(text for _, text in leads.values())
-        which = "depends on it" if len(ahead) > 1 else "does not depend on it"
+        which = "depends on the choice" if len(ahead) > 1 else "does not depend on the choice"
         notes.append(
             f"Which network is ahead on the test slices {which} ({source} runs, {problem}): SegNet and U-Net score "
             f"{told}."

@@ -167,7 +167,7 @@ class TestSelection:
         assert found["SegNet", "test acc."]["test: accuracy"] == pytest.approx(0.95435, abs=5e-6)
         assert found["SegNet", "val. acc."]["diff."] == pytest.approx(0.94819 - 0.95435, abs=1e-5)
         assert found["SegNet", "val. acc."]["test: accuracy"] < found["U-Net", "val. acc."]["test: accuracy"]
-        assert any("depends on it" in note for note in table.notes)
+        assert any("depends on the choice" in note for note in table.notes)
 
     def test_own_runs_by_validation_counts(self):
         runs = made_grid(nets=["segnet"])

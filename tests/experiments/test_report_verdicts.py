@@ -76,6 +76,17 @@ class TestComparedNetworks:
         assert "Dice +0.0" in judged.evidence
         assert judged.verdict == OPEN and "SegNet 4 (1 training) less U-Net 4" in judged.evidence
 
+    def test_other_configurations_do_not_stand_for_the_best(self):
+        assert verdict("segnet-wins-binary", made_run(false=0.01), made_run("unet", experiment=9, false=0.1)) == OPEN
+
+    def test_replayed_random_numbers_are_told(self):
+        run = made_run()
+        replayed = replace(run, counts=replace(run.counts, stream="matlab"))
+        judged = JUDGES["segnet-accuracy-binary"](evidence(replayed))
+        assert "1 training, the authors' random numbers" in judged.evidence
+        judged = JUDGES["segnet-accuracy-binary"](evidence(replayed, run))
+        assert "2 trainings, 1 replayed" in judged.evidence
+
     def test_variants_that_disagree_are_open(self):
         better, worse = {"missed": 0.03, "false": 0.03}, {"missed": 0.3, "false": 0.08}
         released = [made_run("segnet", **better), made_run("unet", **worse)]
