@@ -47,7 +47,8 @@ def carry_out(jobs: list[Job], data, options) -> list[Path]:
 
 def _side_by_side(jobs, data, options):
     divide_threads(options.workers)
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+    # Keras first of all: a job that arrives would import it too, and not as quietly.
+    with ProcessPoolExecutor(options.workers, get_context("spawn"), initializer=import_keras) as pool:
         futures = [pool.submit(_train, job, data, options) for job in jobs]
         try:
             wait(futures)
@@ -181,6 +182,7 @@ class Lanes:
 def _lane(pipe, data, options):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    import_keras()  # quietly, before a job that arrives does
     while True:
         try:
             job = pipe.recv()

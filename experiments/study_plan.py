@@ -1,0 +1,259 @@
+"""What the first study consists of, in the order of worth, and how long what is left will take.
+
+Times are measured: on finished runs of the same machine, or on a few training steps. None is typed in.
+"""
+
+import operator
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.published import BEST_EXPERIMENT
+from experiments.runs import RunFolder, RunSpec, finished_folders, read_arrays, read_json
+from experiments.schedule import Job
+from unet_segnet.errors import InputError
+
+RESULTS = Path(__file__).parent / "results"
+GROUPS = (("segnet", "binary"), ("unet", "binary"), ("unet", "multiclass"), ("segnet", "multiclass"))
+NUM_EXPERIMENTS, NUM_FOLDS = 9, 5
+
+
+def planned_specs(options) -> dict[RunSpec, str]:
+    """The trainings that the options ask for, in the order in which they begin, each with its part of the study.
+
+    With one seed there are 56 per variant: 9 configurations and 5 folds, times 2 networks and 2 problems. Order:
+    per variant the best configurations of Tables 4 and 6, the rest of the nine, the folds; then, for all variants,
+    the further seeds of the best configurations; last, where asked for, those of all others.
+
+    Arguments:
+        options: of the command; variant, parts, net, problem, seeds, stream and encoder_weights are used.
+    """
+    variants = ("released", "paper") if options.variant == "both" else (options.variant,)
+    early = [(part, variant) for variant in variants for part in ("best", "grid", "folds")]
+    late = [(part, variant) for part in ("seeds", "more") for variant in variants]
+    chosen: dict[RunSpec, str] = {}
+    for part, variant in early + late:
+        if part not in options.parts:
+            continue
+        for net, problem in GROUPS:
+            if options.net in (None, net) and options.problem in (None, problem):
+                for spec in _specs(part, net, variant, problem, options):
+                    chosen.setdefault(spec, part)
+    return chosen
+
+
+def _specs(part, net, variant, problem, options) -> Iterator[RunSpec]:
+    encoder_weights = options.encoder_weights if (net, variant) == ("segnet", "paper") else None
+    best = BEST_EXPERIMENT[net, problem]
+    seeds = options.seeds[1:] if part in ("seeds", "more") else options.seeds[:1]
+    for seed in seeds:
+        if part in ("best", "seeds"):
+            yield RunSpec("grid", net, variant, problem, best, seed, None, options.stream, encoder_weights)
+        if part in ("grid", "more"):
+            for experiment in range(1, NUM_EXPERIMENTS + 1):
+                yield RunSpec("grid", net, variant, problem, experiment, seed, None, options.stream, encoder_weights)
+        if part in ("folds", "more"):
+            for fold in range(NUM_FOLDS):
+                yield RunSpec("kfold", net, variant, problem, best, seed, fold, options.stream, encoder_weights)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a measured time holds for.
+
+    Attributes:
+        device: as `experiments.provenance.device_name` calls it.
+        backend: of Keras.
+        threads: of one training.
+        dtype: of the layers.
+        size: height and width of a slice, pixels.
+    """
+
+    device: str
+    backend: str
+    threads: int
+    dtype: str
+    size: int
+
+
+def this_machine(options) -> Machine:
+    """The machine as the trainings of this command will find it."""
+    import keras
+
+    from experiments.provenance import device_name
+
+    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count() or 1
+    return Machine(device_name(), keras.config.backend(), threads, options.dtype, options.size)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast one training went: seconds per slice of an epoch, and seconds besides the epochs."""
+
+    threads: int
+    problem: str
+    batch_size: int
+    seconds_per_slice: float
+    extra_seconds: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds that a training will take, and what they were measured on."""
+
+    seconds: float
+    source: str
+
+
+class Estimates:
+    """Times of trainings on one machine, from runs and steps that were measured there.
+
+    A run is estimated from finished runs of its own network, variant, problem and batch size; where there are
+    none, from those of its network and variant by their seconds per slice; else from steps timed by `time_steps`.
+    Where the finished runs had more threads than the coming ones will, their times are lengthened in proportion,
+    until one has been measured as it will be.
+    """
+
+    def __init__(self, machine: Machine):
+        self.machine = machine
+        self.runs: dict[tuple[str, str], list[Speed]] = {}
+        self.steps: dict[tuple[str, str], Speed] = {}
+
+    def add_finished(self, *outs: Path) -> None:
+        """Measure all finished runs below these folders."""
+        for out in outs:
+            for folder in finished_folders(out):
+                self.add(folder)
+
+    def add(self, folder: Path) -> None:
+        """Measure a finished run; one of another machine, or that cannot be read, is passed over."""
+        try:
+            config, result = read_json(folder / "config.json"), read_json(folder / "result.json")
+            seconds = read_arrays(folder / "history.npz", ("epoch_seconds",))["epoch_seconds"].tolist()
+            recipe, num_slices = config["recipe"], len(config["split"]["train"])
+            where = (result["device"], result["backend"], recipe["dtype"], config["data"]["size"])
+            machine = self.machine
+            if where != (machine.device, machine.backend, machine.dtype, machine.size):
+                return
+            per_epoch = statistics.fmean(seconds[1:] or seconds)  # the first holds the compilation
+            # A run that was resumed states the seconds of its last part alone.
+            extra = max(result["seconds"] - len(seconds) * per_epoch, 0.0)
+            trained = num_slices // recipe["batch_size"] * recipe["batch_size"]
+            speed = Speed(result["threads"], config["problem"], recipe["batch_size"], per_epoch / trained, extra)
+            self.runs.setdefault((config["net"], config["variant"]), []).append(speed)
+        except (InputError, KeyError, TypeError, ZeroDivisionError, statistics.StatisticsError):
+            return
+
+    def of(self, job: Job, epochs_done: int = 0) -> Estimate | None:
+        """How long a training will take from here, or None where nothing was measured that tells."""
+        spec, recipe = job.spec, job.recipe
+        measured = self.runs.get((spec.net, spec.variant), [])
+        measured = [speed for speed in measured if speed.threads == self.machine.threads] or measured
+        alike = [s for s in measured if (s.problem, s.batch_size) == (spec.problem, recipe.batch_size)]
+        slices = len(job.split.train) // recipe.batch_size * recipe.batch_size * (recipe.epochs - epochs_done)
+        if measured:
+            chosen, source = (alike, "runs alike") if alike else (measured, "runs of this network")
+            slower = [max(speed.threads / self.machine.threads, 1.0) for speed in chosen]
+            per_slice = statistics.fmean(map(operator.mul, slower, (speed.seconds_per_slice for speed in chosen)))
+            extra = statistics.fmean(map(operator.mul, slower, (speed.extra_seconds for speed in chosen)))
+            return Estimate(extra + slices * per_slice, source)
+        if (spec.net, spec.variant) in self.steps:
+            speed = self.steps[spec.net, spec.variant]
+            return Estimate(speed.extra_seconds + slices * speed.seconds_per_slice, "timed steps")
+        return None
+
+    def time_steps(self, job: Job, slices, crowd: int = 1) -> None:
+        """Time three training steps of a job's network, after two that are not counted, and as much inference.
+
+        Arguments:
+            job: gives network, variant, batch size and data type.
+            slices: all slices of the job's problem.
+            crowd: trainings that will share one device, each of which will be as much slower at the worst.
+        """
+        import keras
+
+        from unet_segnet.data import median_frequency_weights
+        from unet_segnet.models import build_model
+        from unet_segnet.streams import NumpyStream
+        from unet_segnet.training import AugmentedBatches, compile_model, dtype_policy, keep_freed_memory
+
+        began = time.perf_counter()
+        keep_freed_memory()
+        spec, recipe = job.spec, job.recipe
+        train = slices.subset(job.split.train)
+        batch_size = min(recipe.batch_size, len(train))
+        with dtype_policy(recipe.dtype):
+            model = build_model(
+                spec.net,
+                variant=spec.variant,
+                num_classes=slices.num_classes,
+                input_shape=(*slices.images.shape[1:], 1),
+            )
+        compile_model(model, recipe, median_frequency_weights(slices.labels, slices.num_classes), 1)
+        batches = AugmentedBatches(train.images, train.labels, batch_size, NumpyStream(0))
+        images = train.images[:batch_size, ..., None]
+
+        def seconds(call):
+            for _ in range(2):
+                call()
+            measured = []
+            for _ in range(3):
+                start = time.perf_counter()
+                call()
+                measured.append(time.perf_counter() - start)
+            return statistics.median(measured) / batch_size * crowd
+
+        step = seconds(lambda: model.train_on_batch(*batches[0]))
+        inference = seconds(lambda: model.predict_on_batch(images))
+        # All validation slices are looked at after an epoch, both parts at the end.
+        per_slice = step + inference * len(job.split.validation) / (len(batches) * batch_size)
+        at_the_end = inference * (len(job.split.validation) + len(job.split.test))
+        extra = time.perf_counter() - began + at_the_end
+        speed = Speed(self.machine.threads, spec.problem, batch_size, per_slice, extra)
+        self.steps[spec.net, spec.variant] = speed
+        keras.utils.clear_session(free_memory=True)
+
+
+def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Estimates, out: Path):
+    """The plan as a `Table`: for each part, variant, problem and network, what is finished, and the time left.
+
+    Arguments:
+        title: of the table.
+        jobs: every planned training with its part.
+        left: those that are not finished.
+        estimates: their times.
+        out: folder of the runs, where unfinished ones have their state.
+    """
+    from experiments.tables import NETWORK_NAMES
+    from experiments.tabular import Table
+
+    groups: dict[tuple, list[Job]] = {}
+    for job, part in jobs.items():
+        groups.setdefault((part, job.spec.variant, job.spec.problem, NETWORK_NAMES[job.spec.net]), []).append(job)
+    rows = []
+    for group, members in groups.items():
+        undone = [job for job in members if job in left]
+        found = [time_left(job, estimates, out) for job in undone]
+        known = all(found)
+        seconds = duration(sum(estimate.seconds for estimate in found)) if known else "?"
+        sources = ", ".join(dict.fromkeys(estimate.source for estimate in found)) if known else "not measured yet"
+        counts = (len(members), len(members) - len(undone), len(undone))
+        rows.append((*group, *counts, seconds if undone else None, sources if undone else None))
+    columns = ("part", "variant", "problem", "network", "runs", "finished", "left", "time left", "measured on")
+    return Table(title, columns, tuple(rows))
+
+
+def time_left(job: Job, estimates: Estimates, out: Path) -> Estimate | None:
+    """The `Estimate` of a training from where its saved state is."""
+    return estimates.of(job, min(RunFolder(out, job.spec).epochs_done(), job.recipe.epochs))
+
+
+def duration(seconds: float) -> str:
+    """Seconds for the eye: "35 s", "12 min", "3 h 05 min"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
