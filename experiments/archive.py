@@ -20,7 +20,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.archive_checks import FILES, LIMIT, MIB, PackedRun, UnsoundError, check_run, checked_members
+from experiments.archive_checks import (
+    FILES,
+    LIMIT,
+    MAX_MEMBERS,
+    MIB,
+    PackedRun,
+    UnsoundError,
+    check_run,
+    checked_members,
+)
 from experiments.runs import HeldError, RunFolder, finished_folders, read_json
 from unet_segnet.errors import InputError
 
@@ -134,6 +143,9 @@ def read_archive(archive: Path) -> list[PackedRun]:
         raise InputError(f"{archive}: cannot be read ({error.strerror})") from error
     if len(content) > LIMIT:
         raise InputError(f"{archive}: is larger than the {LIMIT // MIB} MiB that `study --pack` writes")
+    # zipfile takes its time over a directory, before it can be asked how long it is; arrays hold entries of their own.
+    if (entries := content.count(b"PK\1\2")) > 5 * MAX_MEMBERS:
+        raise InputError(f"{archive}: lists {entries} files; `study --pack` writes {MAX_MEMBERS} at most")
     try:
         runs: dict[str, dict[str, bytes]] = {}
         with zipfile.ZipFile(io.BytesIO(content)) as packed:

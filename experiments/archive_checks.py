@@ -32,7 +32,7 @@ class UnsoundError(ValueError):
 
     def __init__(self, name: str, reason: str):
         shown = name if name.isprintable() else ascii(name)
-        super().__init__(f"{shown[:150]}: {' '.join(reason.split())[:150]}")
+        super().__init__(f"{shown[:150]}: {' '.join(reason.split())[:200]}")
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _arrays(content, names):
 
 def _check_sizes(members, names):
     if sorted(member.filename for member in members) != sorted(names):
-        raise ValueError(f"expected {', '.join(sorted(names))} in it and nothing else")
+        raise ValueError(f"expected nothing but {', '.join(sorted(names))} in it")
     if (declared := sum(member.file_size for member in members)) > EXPANDED:
         raise ValueError(f"declares {declared} bytes, more than {EXPANDED}")
     if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
