@@ -1,0 +1,433 @@
+"""The study: what it plans and in which order, how long it believes that takes, what it starts and how it goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_archive import make_run
+
+from experiments.options import study_parser
+from experiments.runs import RunFolder, RunSpec
+from experiments.schedule import Job, Outcome
+from experiments.study_plan import Estimate, Estimates, Machine, duration, plan_table, planned_specs, time_left
+from unet_segnet.data.splits import five_folds, paper_split
+
+ROOT = Path(__file__).parents[2]
+
+
+def options(*arguments):
+    return study_parser("study", "").parse_args(list(map(str, arguments)))
+
+
+def names(*arguments):
+    return [(spec.group / spec.name).as_posix() for spec in planned_specs(options(*arguments))]
+
+
+# The plan.
+
+
+def test_the_whole_study_is_56_trainings_a_variant_in_the_order_of_worth():
+    planned = planned_specs(options())
+    assert Counter(spec.variant for spec in planned) == {"released": 56, "paper": 56}
+    assert Counter(planned.values()) == {"best": 8, "grid": 64, "folds": 40}
+    order = list(dict.fromkeys((spec.variant, part) for spec, part in planned.items()))
+    assert order == [(variant, part) for variant in ("released", "paper") for part in ("best", "grid", "folds")]
+    assert names()[:4] == [
+        "grid/released-binary-segnet/exp4-seed0",
+        "grid/released-binary-unet/exp4-seed0",
+        "grid/released-multiclass-unet/exp4-seed0",
+        "grid/released-multiclass-segnet/exp7-seed0",
+    ]
+
+
+def test_its_folders_are_those_of_grid_and_kfold():
+    expected = set()
+    for variant in ("released", "paper"):
+        for net in ("segnet", "unet"):
+            for problem in ("binary", "multiclass"):
+                group = f"{variant}-{problem}-{net}"
+                best = 7 if (net, problem) == ("segnet", "multiclass") else 4
+                expected |= {f"grid/{group}/exp{experiment}-seed0" for experiment in range(1, 10)}
+                expected |= {f"kfold/{group}/fold{fold}-exp{best}-seed0" for fold in range(1, 6)}
+    assert set(names()) == expected
+    assert len(names()) == 112
+
+
+def test_further_seeds_of_the_best_come_last_and_of_all_others_on_request():
+    more = names("--seeds", "0,1,2,3,4")
+    assert len(more) == 112 + 2 * 4 * 4
+    assert more[:112] == names()
+    assert more[112] == "grid/released-binary-segnet/exp4-seed1"
+    assert more[-1] == "grid/paper-multiclass-segnet/exp7-seed4"
+    everything = names("--seeds", "0,1,2,3,4", "--parts", "best,grid,folds,seeds,more")
+    assert everything[: len(more)] == more
+    assert len(set(everything)) == len(everything) == 112 * 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "number"),
+    [
+        (["--variant", "released"], 56),
+        (["--variant", "paper", "--parts", "best"], 4),
+        (["--parts", "grid", "--variant", "released"], 36),
+        (["--parts", "folds", "--net", "unet", "--problem", "binary"], 10),
+        (["--parts", "seeds"], 0),
+        (["--parts", "seeds", "--seeds", "3,5", "--net", "segnet"], 4),
+    ],
+)
+def test_parts_and_filters(arguments, number):
+    assert len(names(*arguments)) == number
+
+
+def test_the_stream_is_everywhere_and_encoder_weights_where_they_belong():
+    planned = planned_specs(options("--stream", "matlab", "--encoder-weights", "imagenet"))
+    assert {spec.stream for spec in planned} == {"matlab"}
+    with_weights = {(spec.net, spec.variant) for spec in planned if spec.encoder_weights}
+    assert with_weights == {("segnet", "paper")}
+
+
+# How long it takes.
+
+HERE = Machine("made", "tensorflow", 2, "float32", 256)
+
+
+def job(net="segnet", problem="binary", experiment=4, batch_size=4, epochs=160, variant="released", fold=None):
+    spec = RunSpec("grid" if fold is None else "kfold", net, variant, problem, experiment, fold=fold)
+    return Job(spec, Recipe(batch_size, epochs), paper_split() if fold is None else five_folds()[fold])
+
+
+class Recipe:
+    """Of `unet_segnet.training.Recipe`, what plans and estimates look at, without importing Keras."""
+
+    def __init__(self, batch_size, epochs):
+        self.batch_size, self.epochs = batch_size, epochs
+
+
+def estimates(*folders, machine=HERE):
+    found = Estimates(machine)
+    for folder in folders:
+        found.add(folder.path)
+    return found
+
+
+def test_a_run_takes_as_long_as_those_of_its_kind(tmp_path):
+    # 2 s an epoch of 72 slices; of the 20 s in all, 14 were not spent in epochs.
+    found = estimates(
+        make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 4)),
+        make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 5), batch_size=8, epoch_seconds=(1, 1, 1)),
+    )
+    assert found.of(job()) == Estimate(pytest.approx(14 + 160 * 2), "runs alike")
+    assert found.of(job(), 150).seconds == pytest.approx(14 + 10 * 2)
+    # A fold's 70 training slices make 17 whole batches of 4, the grid's 72 make 18.
+    assert found.of(job(fold=1)).seconds == pytest.approx(14 + 160 * 2 * 68 / 72)
+    # Another batch size or problem: by the seconds per slice of all runs of this network.
+    other = found.of(job(batch_size=12, experiment=3))
+    assert other == Estimate(pytest.approx((14 + 17) / 2 + 160 * 1.5), "runs of this network")
+    assert found.of(job(problem="multiclass")).source == "runs of this network"
+    assert found.of(job("unet")) is None
+    assert found.of(job(variant="paper")) is None
+
+
+def test_runs_of_other_machines_measure_nothing(tmp_path):
+    folder = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 4), device="another")
+    assert estimates(folder).of(job()) is None
+    folder = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 5), dtype="mixed_bfloat16")
+    assert estimates(folder).of(job()) is None
+
+
+def test_fewer_threads_are_slower_until_they_have_been_measured(tmp_path):
+    alone = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 4), threads=8)
+    assert estimates(alone).of(job()).seconds == pytest.approx(4 * (14 + 320))
+    shared = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 5), epoch_seconds=(3, 3, 3))
+    assert estimates(alone, shared).of(job()).seconds == pytest.approx(11 + 480)
+
+
+def test_a_resumed_or_damaged_run_does_not_mislead(tmp_path):
+    resumed = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 4), seconds=3.0)
+    assert estimates(resumed).of(job()).seconds == pytest.approx(320)
+    resumed.history.write_bytes(b"")
+    assert estimates(resumed).of(job()) is None
+    resumed.result.write_text("{}")
+    assert estimates(resumed).of(job()) is None
+
+
+@pytest.mark.slow
+def test_steps_are_timed_where_no_run_was(tmp_path):
+    from unet_segnet import training
+    from unet_segnet.data.phantom import phantom_slices
+    from unet_segnet.data.preprocess import prepare
+
+    slices = prepare(phantom_slices(20, size=64), size=16).binary()
+    timed = Job(job().spec, training.Recipe(epochs=2), paper_split(20))
+    one, four = Estimates(HERE), Estimates(HERE)
+    one.time_steps(timed, slices)
+    four.time_steps(timed, slices, crowd=1000)
+    assert one.of(timed).source == "timed steps"
+    assert 0 < one.of(timed, 2).seconds < one.of(timed).seconds < four.of(timed).seconds
+    finished = make_run(tmp_path, timed.spec)
+    one.add(finished.path)
+    assert one.of(timed).source == "runs alike"
+
+
+def test_the_plan_says_what_is_finished_and_what_is_left(tmp_path):
+    spec = job().spec
+    folder = make_run(tmp_path, spec)
+    jobs = {job(): "best", job(experiment=5): "grid", job(experiment=6): "grid", job("unet"): "grid"}
+    left = list(jobs)[1:]
+    state(tmp_path, left[0], 80)
+    table = plan_table("Plan", jobs, left, estimates(folder), tmp_path)
+    assert [row[4:] for row in table.rows] == [
+        (1, 1, 0, None, None),
+        (2, 0, 2, duration(14 + 80 * 2 + 14 + 160 * 2), "runs alike"),
+        (1, 0, 1, "?", "not measured yet"),
+    ]
+    assert max(map(len, table.to_text().splitlines())) <= 110
+
+
+def state(out, of_job, epochs):
+    """The saved state of an unfinished run, as far as plans look at it."""
+    path = RunFolder(out, of_job.spec).state.with_suffix(".history.npz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, epoch_seconds=np.ones(epochs))
+
+
+def test_durations_read_well():
+    assert [duration(s) for s in (0, 35.4, 60, 725, 3600, 12_300)] == [
+        "0 s", "35 s", "1 min", "12 min", "1 h 00 min", "3 h 25 min",
+    ]  # fmt: skip
+
+
+# What is started.
+
+
+class Times:
+    """Estimates by network, in place of measured ones."""
+
+    def __init__(self, **seconds):
+        self.seconds, self.added = seconds, []
+
+    def of(self, of_job, epochs_done=0):
+        share = 1 - epochs_done / of_job.recipe.epochs
+        return Estimate(self.seconds[of_job.spec.net] * share, "made")
+
+    def add(self, folder):
+        self.added.append(folder)
+
+
+@pytest.fixture
+def carry_out(monkeypatch, tmp_path):
+    """`study.carry_out` with trainings that end at once as `ends` says."""
+    from experiments import schedule, study
+
+    started, ends = [], {}
+
+    class AtOnce(schedule.Here):
+        def start(self, of_job):
+            started.append(of_job)
+            self.ended.append((of_job, ends.get(of_job, Outcome("finished"))))
+
+    monkeypatch.setattr(schedule, "Here", AtOnce)
+
+    def run(waiting, times, budget=None):
+        deadline = None if budget is None else time.monotonic() + budget
+        return study.carry_out(waiting, {}, options("--out", tmp_path), times, deadline)
+
+    run.started, run.ends = started, ends
+    return run
+
+
+def test_the_budget_starts_nothing_that_would_not_be_finished(carry_out, tmp_path, capsys):
+    jobs = [job("unet"), job("segnet"), job("unet", experiment=5), job("segnet", experiment=5)]
+    times = Times(segnet=50, unet=1000)
+    faults, late = carry_out(jobs, times, budget=100)
+    assert carry_out.started == [jobs[1], jobs[3]]
+    assert late == [jobs[0], jobs[2]]
+    assert faults == []
+    assert times.added == [RunFolder(tmp_path, started.spec).path for started in carry_out.started]
+    assert "grid/released-binary-segnet/exp4-seed0: about 50 s" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unfinished_run_needs_only_what_is_left_of_it(carry_out, tmp_path):
+    jobs = [job("unet"), job("unet", experiment=5)]
+    state(tmp_path, jobs[1], 152)
+    assert time_left(jobs[1], Times(unet=1000), tmp_path).seconds == pytest.approx(50)
+    _, late = carry_out(jobs, Times(unet=1000), budget=100)
+    assert carry_out.started == [jobs[1]]
+    assert late == [jobs[0]]
+
+
+def test_without_a_budget_everything_is_started_in_order(carry_out):
+    jobs = [job(experiment=experiment) for experiment in range(1, 10)]
+    assert carry_out(jobs, Times(segnet=1e9)) == ([], [])
+    assert carry_out.started == jobs
+
+
+def test_a_run_held_or_failed_does_not_stop_the_others_but_a_full_disk_does(carry_out, capsys):
+    jobs = [job(experiment=experiment) for experiment in range(1, 6)]
+    carry_out.ends[jobs[0]] = Outcome("held", "process 1 works on it")
+    carry_out.ends[jobs[1]] = Outcome("failed", "its state cannot be read")
+    carry_out.ends[jobs[3]] = Outcome("stopped", "no space left on device")
+    faults, late = carry_out(jobs, Times(segnet=1))
+    assert carry_out.started == jobs[:4]
+    assert faults == ["its state cannot be read", "no space left on device"]
+    assert late == []
+    printed = capsys.readouterr()
+    assert "left alone: process 1 works on it" in printed.out
+    assert "error: no space left on device" in printed.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--budget", "0"], ["--budget", "nan"], ["--parts", "worst"], ["--variant", "all"], ["--seeds", "x"]],
+)
+def test_bad_options_are_refused_by_name(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        options(*arguments)
+    assert caught.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, experiments.study; print({'numpy', 'keras', 'tensorflow', 'scipy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+# The command from end to end.
+
+
+def command(name, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "UNET_SEGNET_DATA": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Options for a study of 20 phantom slices of 16 x 16, one epoch each."""
+    from unet_segnet.data.phantom import write_phantom
+
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    write_phantom(folder, num_slices=20, seed=1, size=64)
+    return ["--variant", "released", "--epochs", "1", "--size", "16", "--data", folder]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory):
+    """The best binary SegNet, trained by the study."""
+    out = tmp_path_factory.mktemp("runs")
+    return command("study", *tiny, "--out", out, "--parts", "best", "--net", "segnet", "--problem", "binary"), out
+
+
+def test_the_study_prints_plan_tables_and_what_is_done(finished):
+    result, out = finished
+    assert result.returncode == 0, result.stderr
+    assert "1 runs in" in result.stdout
+    plan, _, rest = result.stdout.partition("1/1 grid/released-binary-segnet/exp4-seed0: about")
+    assert "timed steps" in plan
+    assert "0 finished, 1 left" in " ".join(plan.split())
+    assert "Table 3." in rest
+    assert "Table 4." in rest
+    assert "1 finished, 0 left" in " ".join(rest.split())
+    files = {path.name for path in (out / "grid" / "released-binary-segnet" / "exp4-seed0").iterdir()} - {"lock"}
+    assert files == {"config.json", "history.npz", "counts.npz", "model.keras", "result.json"}
+    assert (out / "grid" / "released-binary-segnet" / "table3.csv").exists()
+
+
+def test_grid_takes_the_studys_runs_and_the_study_the_grids(finished, tiny):
+    _, out = finished
+    model = out / "grid" / "released-binary-segnet" / "exp4-seed0" / "model.keras"
+    before = model.stat().st_mtime_ns
+    done = command("grid", *tiny, "--net", "segnet", "--only", "4", "--out", out)
+    assert "1 finished, 0 to do" in done.stdout
+    done = command("study", *tiny, "--out", out, "--parts", "best,folds", "--net", "segnet", "--budget", "0.0001")
+    assert done.returncode == 0, done.stderr
+    assert "12 runs in" in done.stdout
+    assert "Table 4." in done.stdout
+    assert "Table 7." not in done.stdout
+    assert "not started, for they would not be finished within 0.0001 minutes" in " ".join(done.stdout.split())
+    assert model.stat().st_mtime_ns == before
+
+
+def test_other_settings_are_refused_before_anything_is_trained(finished, tiny):
+    _, out = finished
+    before = sorted(out.rglob("*"))
+    done = command("study", *tiny, "--out", out, "--epochs", "2", "--dry-run")
+    assert done.returncode == 2
+    assert "recipe.epochs: 1 there, 2 asked for" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(out.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_the_study_trains_as_the_grid_does(finished, tiny, tmp_path):
+    """Steps timed beforehand leave no trace in the trainings."""
+    assert command("grid", *tiny, "--net", "segnet", "--only", "4", "--out", tmp_path).returncode == 0
+    histories = []
+    for out in (finished[1], tmp_path):
+        path = out / "grid" / "released-binary-segnet" / "exp4-seed0" / "history.npz"
+        with np.load(path, allow_pickle=False) as history:
+            histories.append(history["loss"])
+    np.testing.assert_array_equal(*histories)
+
+
+@pytest.mark.slow
+def test_a_killed_study_leaves_no_process_and_goes_on(tiny, tmp_path):
+    arguments = [*tiny, "--out", tmp_path, "--parts", "best", "--net", "segnet", "--epochs", "6", "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.study", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.rglob("state.weights.h5")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = {json.loads(holder.read_text())["process"] for holder in tmp_path.rglob("lock.json")}
+    assert workers
+    assert process.pid not in workers
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    done = command("study", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "2 finished, 0 left" in " ".join(done.stdout.split())
+    assert done.stderr.count("cuda") == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_costs_its_own_run_alone(tiny, tmp_path):
+    arguments = [*tiny, "--out", tmp_path, "--parts", "best", "--net", "segnet", "--epochs", "20", "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.study", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 300
+    while not list(tmp_path.rglob("lock.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    holder = next(tmp_path.rglob("lock.json"))
+    os.kill(json.loads(holder.read_text())["process"], signal.SIGKILL)
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 2
+    assert f"error: {holder.parent}: its process died (exit status -9)" in errors
+    assert len(list(tmp_path.rglob("result.json"))) == 1
