@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from experiments.report.content import Evidence, FinishedRun, Network
-from experiments.runs import load_counts, read_json
+from experiments.runs import finished_folders, load_counts, read_json
 from experiments.tables import NETWORK_NAMES, PAPER_SLICES
 from unet_segnet.errors import InputError
 
 RESULTS = Path(__file__).parent.parent / "results"
-STUDIES = ("grid", "kfold")
 # What may differ from the study's recipe without making another study of it: see `Recipe`.
 FREE_SETTINGS = ("learning_rate", "batch_size", "validation", "dtype")
 
@@ -52,9 +51,8 @@ def _finished_runs(root: Path, committed: bool, missing: list[str]) -> Iterator[
     from unet_segnet.training import Recipe
 
     standard = {field.name: field.default for field in fields(Recipe) if field.name not in FREE_SETTINGS}
-    for result in sorted(path for study in STUDIES for path in root.glob(f"{study}/*/*/result.json")):
-        folder = result.parent
-        outcome, config = read_json(result), read_json(folder / "config.json")
+    for folder in finished_folders(root):
+        outcome, config = read_json(folder / "result.json"), read_json(folder / "config.json")
         counts = load_counts(folder)
         where = f"{folder.parent.name}/{folder.name}"
         if counts is None:
