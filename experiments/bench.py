@@ -1,130 +1,109 @@
-"""Speed and memory of training and inference on this machine.
+"""Speed and memory of everything that takes time, on this machine, beside PyTorch and scikit-learn.
 
     python -m experiments.bench
-    python -m experiments.bench --nets segnet --variant paper --batch 4 --dtypes float32,mixed_bfloat16
+    python -m experiments.bench --parts step,layers --nets segnet --variants released --dtypes float32,mixed_bfloat16
 
-Each row is a process of its own: it builds one network, times whole training steps (loss, gradients, optimiser; no
-augmentation) and inference on random slices, and reports the most memory that it ever held. Rows of one table were
-measured one after the other on one machine; compare them with each other rather than with another machine's.
+What is compared is measured by turns in one call, each thing in a process of its own, and its median is given. Compare
+rows of one call with each other rather than with another machine's.
 """
 
-import json
-import subprocess
-import sys
-from pathlib import Path
+import os
+import time
+from dataclasses import asdict
+from functools import partial
 
-from experiments.console import progress, run_command
-from experiments.options import NETS, bench_parser
+from experiments.console import run_command
+from experiments.options import BENCH_PARTS, bench_parser
 from unet_segnet.errors import InputError
 
-COLUMNS = (
-    "network", "variant", "dtype", "batch", "size",
-    "training: ms/step", "training: slices/s", "inference: slices/s", "memory: MiB",
-)  # fmt: skip
+TABLES = ("peak", "frameworks", "bench", *(part for part in BENCH_PARTS if part not in ("peak", "step", "inference")))
 
 
 def main() -> None:
     """The command."""
     options = bench_parser("python -m experiments.bench", __doc__.splitlines()[0]).parse_args()
-    run_command(lambda: measure_one(json.loads(options.row)) if options.row else bench(options))
+    run_command(lambda: bench(options))
 
 
 def bench(options) -> None:
-    """Measure every row in a process of its own, print the table and write it with the machine's description."""
-    from experiments.console import import_keras
-    from experiments.provenance import provenance
+    """Measure the parts asked for, print their tables, and write them with the machine's description.
+
+    Raises:
+        InputError: something cannot be measured, or the folder holds an earlier call's tables.
+    """
+    _check(options)
+    from experiments.bench_speed import Session
+    from experiments.bench_workers import once
+
+    started = time.time()
+    session = Session(options, once("the machine", "bench_keras", "machine"))
+    device = session.machine["provenance"]["device"]
+    print(f"{device}; {session.machine['provenance']['backend']}, {session.machine['provenance']['threads']} threads")
+    tables = {}
+    for measure in _parts(options.parts):
+        for name, table in measure(session).items():
+            tables[name] = table
+            print(f"\n{table.to_text()}", end="", flush=True)
+    _write(options.out, tables, session, time.time() - started)
+    print(f"\nwritten to {options.out}: {', '.join(f'{name}.csv' for name in tables)}, bench.json")
+
+
+def _check(options):
+    existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{options.out}: cannot be written; give another folder with --out")
+    if options.epochs < 3:
+        raise InputError(f"--epochs {options.epochs}: too few to see what changes over them; give at least 3")
+    if (options.out / "bench.json").exists() and not options.force:
+        raise InputError(f"{options.out / 'bench.json'}: there already; give another folder with --out, or --force")
+
+
+def _parts(chosen):
+    """The functions that measure the chosen parts, those whose results others use first."""
+    from experiments.bench_small import augmentation, metrics, startup
+    from experiments.bench_speed import TASKS, layers, peak, speed
+    from experiments.bench_whole import epoch, memory, project
+
+    tasks = tuple(task for task in TASKS if task in chosen)
+    functions = {
+        "peak": peak,
+        tasks[0] if tasks else None: partial(speed, tasks=tasks),
+        "layers": layers,
+        "augmentation": augmentation,
+        "epoch": epoch,
+        "memory": memory,
+        "metrics": metrics,
+        "startup": startup,
+        "project": project,
+    }
+    return [measure for part, measure in functions.items() if part in chosen]
+
+
+def _write(out, tables, session, seconds):
     from experiments.runs import write_json
     from experiments.tabular import Table
 
-    nets = options.nets or NETS
-    settings = [
-        {"net": net, "dtype": dtype, "variant": options.variant, "batch": options.batch, "size": options.size,
-         "repeats": options.repeats}
-        for net in nets
-        for dtype in options.dtypes
-    ]  # fmt: skip
-    found = [_in_own_process(setting) for setting in progress(settings, "bench")]
-    machine = found[0]["device"]
-    rows = tuple(
-        (
-            *(row[key] for key in ("net", "variant", "dtype", "batch", "size")),
-            round(1000 * row["step_seconds"]),
-            row["batch"] / row["step_seconds"],
-            row["batch"] / row["inference_seconds"],
-            round(row["peak_bytes"] / 2**20),
-        )
-        for row in found
-    )
-    notes = (
-        f"Medians of {options.repeats} after two that are not counted. Machine: {machine}; backend "
-        f"{found[0]['backend']}.",
-        "memory: the most that the process held, libraries and compilation included.",
-    )
-    table = Table("Speed and memory of whole training steps and of inference.", COLUMNS, rows, notes)
-    print(table.to_text())
-    table.to_csv(options.out / "bench.csv")
-    import_keras()
-    write_json(options.out / "bench.json", {"rows": found, **provenance(found[0]["started"])})
-    print(f"written to {options.out}: bench.csv, bench.json")
-
-
-def _in_own_process(setting: dict) -> dict:
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.bench", "--row", json.dumps(setting)],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise InputError(f"measuring {setting['net']} {setting['variant']} {setting['dtype']} failed: {last}")
-    return {**setting, **json.loads(done.stdout.splitlines()[-1])}
-
-
-def measure_one(setting: dict) -> None:
-    """Measure one row and print it as JSON, in this process."""
-    import resource
-    import statistics
-    import time
-
-    started = time.time()
-    from experiments.console import import_keras
-
-    import_keras()
-    import keras
-    import numpy as np
-
-    from experiments.provenance import device_name
-    from unet_segnet.models import build_model
-    from unet_segnet.training import Recipe, compile_model, dtype_policy, keep_freed_memory
-
-    keep_freed_memory()
-    shape = (setting["batch"], setting["size"], setting["size"])
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (*shape, 1), dtype=np.uint8)
-    labels = generator.integers(0, 2, shape, dtype=np.uint8)
-    with dtype_policy(setting["dtype"]):
-        model = build_model(setting["net"], variant=setting["variant"], input_shape=images.shape[1:])
-    compile_model(model, Recipe(batch_size=setting["batch"]), np.array([0.5, 7.0]), iterations=1)
-
-    def median(call):
-        seconds = []
-        for _ in range(setting["repeats"] + 2):
-            begin = time.perf_counter()
-            call()
-            seconds.append(time.perf_counter() - begin)
-        return statistics.median(seconds[2:])
-
-    row = {
-        "step_seconds": median(lambda: model.train_on_batch(images, labels)),
-        "inference_seconds": median(lambda: np.asarray(model.predict_on_batch(images))),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-        "device": device_name(),
-        "backend": keras.config.backend(),
-        "started": started,
+    device = session.machine["provenance"]["device"]
+    for name in TABLES:
+        if name in tables:
+            table = tables[name]
+            rows = tuple((*row, device) for row in table.rows)
+            Table(table.title, (*table.columns, "machine"), rows).to_csv(out / f"{name}.csv")
+        else:  # of an earlier call, which may have been on another machine
+            (out / f"{name}.csv").unlink(missing_ok=True)
+    content = {
+        **session.machine["provenance"],
+        "seconds": round(seconds, 1),
+        "tables": {
+            name: {"title": table.title, "notes": table.notes, "columns": table.columns, "rows": table.rows}
+            for name, table in tables.items()
+        },
+        "timings": [
+            {"task": task, **asdict(setting), "first": timing.first, "seconds": timing.seconds}
+            for (task, setting), timing in session.timings.items()
+        ],
     }
-    print(json.dumps(row))
+    write_json(out / "bench.json", content)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,10 @@ PROBLEMS = ("binary", "multiclass")
 EXPERIMENTS = range(1, 10)
 VARIANTS = ("paper", "released")
 DTYPES = ("float32", "mixed_bfloat16")
+BENCH_PARTS = (
+    "peak", "step", "inference", "layers", "augmentation", "epoch", "memory", "metrics", "startup", "project",
+)  # fmt: skip
+BENCH_RIVALS = ("eager", "compile", "kept")
 STUDY_PARTS = ("best", "grid", "folds", "seeds", "more")
 
 
@@ -121,16 +125,49 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--nets", type=_choices(NETS), metavar="segnet,unet", help="which networks; both if left out")
-    parser.add_argument("--variant", choices=VARIANTS, default="released", help="which networks, see grid --help")
+    parts = ",".join(BENCH_PARTS)
     parser.add_argument(
-        "--dtypes", type=_choices(DTYPES), default=("float32",), metavar=",".join(DTYPES), help="data types"
+        "--parts", type=_choices(BENCH_PARTS), default=parts, metavar="step,...", help="what to measure"
     )
-    parser.add_argument("--batch", type=_positive, default=4, help="slices in a mini-batch")
-    parser.add_argument("--size", type=_positive, default=256, help="height and width of a slice, pixels")
     parser.add_argument("--repeats", type=_positive, default=5, help="counted repetitions of each measurement")
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="where the table goes")
-    parser.add_argument("--row", help=argparse.SUPPRESS)  # one row, in a process of its own
+    networks = parser.add_argument_group("networks")
+    networks.add_argument("--nets", type=_choices(NETS), metavar=",".join(NETS), help="which; both if left out")
+    networks.add_argument(
+        "--variants",
+        type=_choices(VARIANTS),
+        default="released,paper",
+        metavar="released,paper",
+        help="see grid --help",
+    )
+    networks.add_argument(
+        "--dtypes",
+        type=_choices(DTYPES),
+        metavar=",".join(DTYPES),
+        help="data types; those that this machine has units for if left out",
+    )
+    networks.add_argument(
+        "--against",
+        type=_choices(BENCH_RIVALS),
+        metavar=",".join(BENCH_RIVALS),
+        help="PyTorch as it is, by torch.compile, or with the memory setting of our training; by default as it is, on "
+        "a GPU also compiled",
+    )
+    networks.add_argument("--batch", type=_positive, default=4, help="slices in a mini-batch")
+    networks.add_argument(
+        "--paper-batch", type=_positive, default=2, help="the same for variant paper, whose networks are larger"
+    )
+    networks.add_argument("--size", type=_multiple_of_32, default=256, help="height and width of a slice, pixels")
+    networks.add_argument(
+        "--epoch-size", type=_multiple_of_32, default=96, help="the same for whole epochs (epoch, memory)"
+    )
+    other = parser.add_argument_group("other")
+    other.add_argument("--epochs", type=_positive, default=20, help="epochs over which memory is watched (memory)")
+    other.add_argument("--slices", type=_positive, default=829, help="slices of 512x512 that are scored (metrics)")
+    other.add_argument(
+        "--peak-size", type=_positive, default=2048, help="rows of the matrices that are multiplied (peak)"
+    )
+    other.add_argument("--out", type=Path, default=Path("runs/bench"), help="where the tables go")
+    other.add_argument("--force", action="store_true", help="replace the tables of an earlier call")
     return parser
 
 
@@ -177,6 +214,13 @@ def _integers(low, high):
         return values
 
     return parse
+
+
+def _multiple_of_32(text):
+    value = _positive(text)
+    if value % 32:
+        raise argparse.ArgumentTypeError(f"expected a multiple of 32, got {text!r}")
+    return value
 
 
 def _positive(text):

@@ -5,11 +5,24 @@ import json
 import os
 import subprocess
 import sys
+import warnings
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from experiments import bench_slices
+from experiments.bench_small import command_names
+from experiments.bench_speed import OURS, Session, speed
+from experiments.bench_whole import project, study_trainings
+from experiments.bench_workers import Timing, Worker, alternate, once
+from experiments.options import BENCH_PARTS, bench_parser
+from unet_segnet.errors import InputError
+
 ROOT = Path(__file__).parents[2]
+TINY = ("--size", 32, "--epoch-size", 32, "--repeats", 1, "--epochs", 3, "--slices", 3, "--peak-size", 64)
 
 
 def bench(*arguments, **environment):
@@ -23,30 +36,237 @@ def bench(*arguments, **environment):
     )
 
 
+def read_rows(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def session():
+    """A processor without bfloat16 units, where nothing has been measured."""
+    options = bench_parser("bench", "").parse_args(["--repeats", "3", "--batch", "4", "--paper-batch", "2"])
+    machine = {"device": "cpu", "bfloat16": False, "provenance": {"backend": "tensorflow"}}
+    return Session(options, machine)
+
+
 @pytest.mark.slow
-def test_a_row_per_network_with_the_machine_beside_it(tmp_path):
-    result = bench("--size", 16, "--batch", 2, "--repeats", 1, "--out", tmp_path)
+def test_every_part_has_its_table_with_the_machine_beside_it(tmp_path):
+    result = bench(*TINY, "--out", tmp_path)
     assert result.returncode == 0, result.stderr
-    table = result.stdout.split("\nwritten to ")[0]
-    assert max(map(len, table.splitlines())) <= 100
-    with (tmp_path / "bench.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["network"] for row in rows] == ["segnet", "unet"]
+    tables = result.stdout.split("\nwritten to ")[0]
+    assert max(map(len, tables.splitlines())) <= 100
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert {"tables", "timings", "versions", "device", "command"} <= report.keys()
+    parts = {*BENCH_PARTS, "frameworks", "bench"} - {"step", "inference"}
+    assert {path.name for path in tmp_path.iterdir()} == {f"{part}.csv" for part in parts} | {"bench.json"}
+    for part in parts:
+        rows = read_rows(tmp_path / f"{part}.csv")
+        assert len(rows) == len(report["tables"][part]["rows"]) > 0
+        assert {row["machine"] for row in rows} == {report["device"]}
+
+    rows = read_rows(tmp_path / "bench.csv")
+    assert [(row["network"], row["variant"], row["batch"]) for row in rows] == [
+        ("segnet", "released", "4"), ("unet", "released", "4"), ("segnet", "paper", "2"), ("unet", "paper", "2"),
+    ]  # fmt: skip
     for row in rows:
         step = float(row["training ms/step"]) / 1000
-        assert float(row["training slices/s"]) == pytest.approx(2 / step, rel=0.2)
+        assert float(row["training slices/s"]) == pytest.approx(int(row["batch"]) / step)
         assert float(row["memory MiB"]) > 100
-    assert {"rows", "versions", "device"} <= json.loads((tmp_path / "bench.json").read_text()).keys()
+    memory = read_rows(tmp_path / "memory.csv")
+    assert [row["slices"] for row in memory] == ["4", "8"]
+    assert all(float(row["memory peak"]) >= float(row["MiB after epoch last"]) > 100 for row in memory)
+    whole = {row["what"]: row for row in read_rows(tmp_path / "epoch.csv")}
+    assert float(whole["18 bare steps"]["ratio"]) == 1
+    assert read_rows(tmp_path / "project.csv")[-1]["trainings"] == "112"
+    assert "both have: 0." in report["tables"]["metrics"]["notes"][1]
 
 
-def test_a_row_that_fails_is_one_line(tmp_path):
-    result = bench("--nets", "segnet", "--size", 16, "--out", tmp_path, KERAS_BACKEND="none_such")
+def test_parts_without_networks(tmp_path):
+    out = tmp_path / "new"
+    arguments = ("--parts", "augmentation,metrics", "--out", out, *TINY)
+    result = bench(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in out.iterdir()} == {"augmentation.csv", "metrics.csv", "bench.json"}
+    (row,) = read_rows(out / "augmentation.csv")
+    assert float(row["slices/s"]) == pytest.approx(1000 / float(row["ms/slice"]))
+    counts, scores, boundary = read_rows(out / "metrics.csv")
+    assert float(counts["ratio"]) == pytest.approx(float(counts["scikit-learn s"]) / float(counts["ours s"]))
+    assert (scores["slices"], boundary["scikit-learn s"]) == ("3", "")
+
+    before = (out / "bench.json").read_bytes()
+    again = bench(*arguments)
+    assert (again.returncode, (out / "bench.json").read_bytes()) == (2, before)
+    assert "--force" in again.stderr.splitlines()[-1]
+
+
+def test_what_fails_is_one_line_and_leaves_nothing(tmp_path):
+    result = bench("--parts", "step", "--out", tmp_path, KERAS_BACKEND="none_such")
     assert result.returncode == 2
-    assert result.stderr.splitlines()[-1].startswith("error: measuring segnet released float32 failed:")
+    assert result.stderr.splitlines()[-1].startswith("error: measuring the machine failed:")
     assert not list(tmp_path.iterdir())
 
 
-def test_unknown_networks_are_refused():
-    result = bench("--nets", "vnet")
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--nets", "vnet"), "expected some of segnet, unet"),
+        (("--parts", "steps"), "expected some of peak, step"),
+        (("--size", "100"), "expected a multiple of 32"),
+        (("--epochs", "2"), "give at least 3"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_measured(arguments, expected):
+    result = bench(*arguments)
     assert result.returncode == 2
-    assert "expected some of segnet, unet" in result.stderr
+    assert expected in result.stderr.splitlines()[-1]
+
+
+class Fake:
+    """A worker whose repetitions take so many seconds; it records its turns."""
+
+    def __init__(self, log, name, seconds):
+        self.log, self.name, self.seconds = log, name, seconds
+
+    def run(self, task, count=1):
+        self.log.append((self.name, count))
+        if self.seconds is None:
+            raise InputError("no")
+        return self.seconds
+
+
+def test_workers_alternate_and_short_turns_are_repeated():
+    log = []
+    found = alternate({"slow": Fake(log, "slow", 2.0), "quick": Fake(log, "quick", 0.1)}, "step", 2, "")
+    assert log == [("slow", 1), ("quick", 1), ("slow", 1), ("quick", 1), ("quick", 3), ("slow", 1), ("quick", 3)]
+    assert found["slow"] == Timing(2.0, (2.0, 2.0))
+    assert (Timing(9, (1.0, 2.0, 5.0)).median, Timing(9, (1.0, 2.0, 5.0)).spread) == (2.0, 2.0)
+
+
+def test_a_worker_that_may_fail_is_left_out():
+    refused = {}
+    found = alternate({"a": Fake([], "a", 1.0), "b": Fake([], "b", None)}, "step", 1, "", refused=refused)
+    assert (list(found), refused) == (["a"], {"b": "no"})
+    with pytest.raises(InputError):
+        alternate({"b": Fake([], "b", None)}, "step", 1, "")
+
+
+def test_a_worker_that_breaks_or_dies_is_one_line():
+    with pytest.raises(InputError, match="measuring this failed: AttributeError: "):
+        once("this", "bench_slices", "no_such_function")
+    with Worker("this", "bench_slices", "augmentations", size=16, num_slices=1) as worker:
+        assert 0 < worker.run("augment", 2) < 60
+        worker._process.kill()
+        with pytest.raises(InputError, match="measuring this failed: its process ended \\(killed"):
+            worker.run("augment")
+
+
+def test_slices_hold_lungs_and_all_classes():
+    images, labels = bench_slices.made_up_slices(3, 64, num_classes=4)
+    assert images.shape == labels.shape == (3, 64, 64)
+    assert images.dtype == labels.dtype == np.uint8
+    assert set(np.unique(labels)) == {0, 1, 2, 3}
+    assert (images[labels > 0] > 0).all()
+
+
+def test_scored_slices_are_streamed_whole():
+    blocks = list(bench_slices.scored_blocks(5, 64, 4, block=2))
+    assert [len(labels) for labels, _ in blocks] == [2, 2, 1]
+    assert all(labels.shape == predictions.shape for labels, predictions in blocks)
+    assert all((labels != predictions).any() for labels, predictions in blocks)
+
+
+def test_scores_equal_those_of_scikit_learn_also_without_a_class():
+    labels, predictions = next(bench_slices.scored_blocks(2, 64, 4))
+    labels[1][labels[1] == 2], predictions[1][predictions[1] == 2] = 0, 0
+    predictions[1][predictions[1] == 3] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = bench_slices.sklearn_scores(labels, predictions, 4)
+    ours = bench_slices.our_scores(labels, predictions, 4)
+    assert np.isnan(ours["dice"][1, 2])
+    for name in bench_slices.SKLEARN_SCORES:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-12, err_msg=name)
+        assert bench_slices.largest_difference(ours[name], theirs[name]) < 1e-12
+    nan, one = np.array([np.nan]), np.array([1.0])
+    assert bench_slices.largest_difference(nan, one) == float("inf")
+    assert bench_slices.largest_difference(nan, nan) == 0
+
+
+def test_the_commands_are_found():
+    assert {"bench", "data", "grid", "kfold", "parity", "report"} <= set(command_names())
+    assert not {"bench_small", "options"} & set(command_names())
+
+
+def test_ratios_are_to_the_fastest_of_pytorch(session, monkeypatch):
+    seconds = {"eager": 1.0, "compile": 0.5, OURS: 0.25}
+    session.options.against, session.options.nets = ("eager", "compile"), ("segnet",)
+    session.options.variants, session.options.dtypes = ("released",), ("float32", "mixed_bfloat16")
+    session.peaks = {"float32": 8e9}
+    monkeypatch.setattr("experiments.bench_speed.has_torch", lambda: True)
+
+    class Worker(SimpleNamespace):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def run(self, task, count=1):
+            known = {"multiply-adds": [1, 10**8], "memory": 500.4}
+            if task in known:
+                return known[task]
+            if self.setting.way == "compile" and self.setting.dtype == "float32":
+                raise InputError("no compiler")
+            slow = 2 if self.setting.dtype == "float32" else 1
+            return slow * seconds[self.setting.way]
+
+    monkeypatch.setattr(session, "worker", lambda setting: Worker(setting=setting))
+    tables = speed(session)
+    assert list(tables) == ["frameworks", "bench"]
+    ours = [dict(zip(tables["bench"].columns, row, strict=True)) for row in tables["bench"].rows]
+    assert [row["training: ratio"] for row in ours] == [1.0, 2.0]
+    assert [row["inference: ratio"] for row in ours] == [1.0, 2.0]
+    assert [row["training: peak %"] for row in ours] == [10, None]  # 4 slices of 1e8 in 0.5 s, of 8e9 a second
+    assert [row["memory: MiB"] for row in ours] == [500, 500]
+    frameworks = tables["frameworks"]
+    assert Counter(row[4] for row in frameworks.rows) == {"ours": 2, "PyTorch": 2, "compiled": 1, "compiled: none": 1}
+    assert any("no compiler" in note for note in frameworks.notes)
+    assert max(map(len, frameworks.to_text().splitlines())) <= 100
+
+
+def test_without_pytorch_its_rows_say_so(session, monkeypatch):
+    monkeypatch.setattr("experiments.bench_speed.has_torch", lambda: False)
+    session.options.nets, session.options.variants = ("unet",), ("released",)
+
+    class Worker(SimpleNamespace):
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda self, *_: None  # noqa: E731
+
+        def run(self, task, count=1):
+            return [1, 1] if task == "multiply-adds" else 1.0
+
+    monkeypatch.setattr(session, "worker", lambda setting: Worker())
+    tables = speed(session, ("step",))
+    assert [row[4] for row in tables["frameworks"].rows] == ["ours", "PyTorch: none"]
+    assert any("not installed" in note for note in tables["frameworks"].notes)
+    assert tables["bench"].rows[0][7] is None
+
+
+def test_the_study_is_112_trainings():
+    trainings = {net: study_trainings(net) for net in ("segnet", "unet")}
+    assert 2 * sum(found.total() for found in trainings.values()) == 112
+    # SegNet, Table 2: mini-batches of 4, 8 and 12; its best ones have 4.
+    assert trainings["segnet"] == {(4, 160 * 18): 6, (8, 160 * 9): 6, (12, 160 * 6): 6, (4, 160 * 17): 10}
+
+
+def test_the_study_is_extrapolated_from_steps(session, monkeypatch):
+    session.options.nets, session.options.variants = ("segnet",), ("released",)
+    monkeypatch.setattr(session, "step", lambda setting: Timing(37.0, (0.9, 1.0, 1.1)))
+    session.epoch_factor = 1.1
+    row, total = project(session)["project"].rows
+    steps = 160 * 6 * (18 + 9 + 6) + 160 * 10 * 17
+    per_step = 160 * (6 * (18 * 1 + 9 * 2 + 6 * 3) + 10 * 17 * 1)  # a mini-batch of 8 takes twice one of 4
+    assert row[:4] == ("released", "segnet", 28, steps)
+    assert row[5] == pytest.approx(1.1 * per_step / 3600)
+    assert row[6] == pytest.approx(28 * 36 / 3600)
+    assert total[-1] == pytest.approx(row[5] + row[6])

@@ -1,0 +1,236 @@
+"""What `experiments.bench` measures of our own networks; each worker below runs in a process of its own."""
+
+import math
+import resource
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from experiments.bench_slices import CLASS_WEIGHTS, NUM_CLASSES, made_up_slices, peak_memory
+from experiments.bench_workers import Channel
+from experiments.provenance import provenance
+from unet_segnet.devices import accelerators
+from unet_segnet.models import build_model
+from unet_segnet.streams import NumpyStream
+from unet_segnet.training import Recipe, compile_model, dtype_policy, keep_freed_memory, predict, train
+
+STUDY_SLICES = 72
+"""In the authors' training part."""
+
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
+
+
+def machine(channel: Channel):
+    """Worker: where this is measured, on which kind of device, and whether that has bfloat16 units."""
+    channel.wait()
+    channel.reply(
+        {
+            "provenance": provenance(time.time()),
+            "device": "cuda" if accelerators() else "cpu",
+            "bfloat16": bool(accelerators()) or has_bfloat16_units(),
+        }
+    )
+
+
+def has_bfloat16_units(cpuinfo: str | None = None) -> bool:
+    """Whether the processor multiplies bfloat16 itself, by the flags in /proc/cpuinfo; False where there is none."""
+    if cpuinfo is None:
+        path = Path("/proc/cpuinfo")
+        cpuinfo = path.read_text(encoding="utf-8") if path.exists() else ""
+    names = ("flags", "Features")  # x86, Arm
+    flags = {flag for line in cpuinfo.splitlines() if line.startswith(names) for flag in line.split()}
+    return bool(flags & BFLOAT16_FLAGS)
+
+
+def multiply_adds(model: keras.Model) -> tuple[int, int]:
+    """Multiply-adds of the convolutions for one slice: of inference, and of a training step.
+
+    A step does each convolution three times (output, gradient of the kernel, gradient of the input), the first one
+    twice: nobody asks for the gradient of the slice. Additions of biases, normalisation and the like are not
+    counted.
+
+    Arguments:
+        model: a functional network with fixed height and width.
+
+    Returns:
+        (inference, training step).
+    """
+    forward = []
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2DTranspose):
+            pixels = layer.input.shape[1:3]  # each input pixel meets each element of the kernel
+        elif isinstance(layer, keras.layers.Conv2D):
+            pixels = layer.output.shape[1:3]
+        else:
+            continue
+        forward.append(math.prod(pixels) * math.prod(layer.kernel.shape))
+    return sum(forward), 3 * sum(forward) - forward[0]
+
+
+class _HeldBatch(keras.utils.PyDataset):
+    """The same mini-batch again and again."""
+
+    def __init__(self, images, labels, num_steps):
+        super().__init__()
+        self.batch, self.num_steps = (images[..., None], labels), num_steps
+
+    def __len__(self):
+        return self.num_steps
+
+    def __getitem__(self, index):
+        return self.batch
+
+
+class _Turns(keras.callbacks.Callback):
+    """Takes turns from within `fit`, between two steps: training goes on as it does in a study.
+
+    Arguments:
+        channel: where the turns come from.
+        inference: a function without arguments, for the turns that ask for it.
+        together: steps that are executed at a time.
+    """
+
+    def __init__(self, channel, inference, together):
+        super().__init__()
+        self.channel, self.inference, self.together = channel, inference, together
+
+    def on_train_begin(self, logs=None):
+        self._take()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.is_first = True
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.is_first:  # as in a study's training
+            keep_freed_memory()
+            self.is_first = False
+        self.left -= 1
+        if self.left:
+            return
+        float(np.asarray(logs["loss"]))  # waits for the device
+        self.channel.reply((time.perf_counter() - self.started) / self.steps)
+        self._take()
+
+    def _take(self):
+        for task, count in self.channel.turns():
+            if task == "step":
+                self.left = math.ceil(count / self.together)
+                self.steps = self.left * self.together
+                self.started = time.perf_counter()
+                return
+            if task == "inference":
+                self.model  # noqa: B018  brings the state back from the JAX trainer
+                self.channel.reply(_seconds(self.inference, count))
+            elif task == "multiply-adds":
+                self.channel.reply(multiply_adds(self.model))
+            else:
+                self.channel.reply(_device_memory() or peak_memory())
+
+
+def _seconds(call, count):
+    started = time.perf_counter()
+    for _ in range(count):
+        call()
+    return (time.perf_counter() - started) / count
+
+
+def network(channel: Channel, net, variant, dtype, batch, size):
+    """Worker: seconds per "step" or "inference" of a mini-batch, "multiply-adds" of a slice, peak "memory" in MiB.
+
+    A step is all of `unet_segnet.training.train` but shuffling, augmentation and validation: network, loss, log,
+    L2, Adam. Inference is `unet_segnet.training.predict`: slices in, classes out.
+    """
+    keep_freed_memory()
+    images, labels = made_up_slices(batch, size)
+    with dtype_policy(dtype):
+        model = build_model(net, variant, NUM_CLASSES, (size, size, 1))
+    iterations = STUDY_SLICES // batch
+    compile_model(model, Recipe(batch_size=batch, dtype=dtype), np.array(CLASS_WEIGHTS), iterations)
+    trained = keras.Model(model.inputs, model.outputs)  # not compiled, as it leaves a training
+    turns = _Turns(channel, lambda: predict(trained, images, batch), model.steps_per_execution)
+    held = _HeldBatch(images, labels, 50 * iterations)
+    model.fit(held, epochs=10**6, shuffle=False, verbose=0, callbacks=[turns])
+
+
+def _train(net, variant, dtype, batch, size, num_slices, num_validation, epochs, report, validation="epoch"):
+    images, labels = made_up_slices(num_slices + num_validation, size)
+
+    def build(**random):
+        return build_model(net, variant, NUM_CLASSES, (size, size, 1), **random)
+
+    recipe = Recipe(batch_size=batch, epochs=epochs, dtype=dtype, validation=validation)
+    training, watched = slice(0, num_slices), slice(num_slices, None)
+    parts = images[training], labels[training], images[watched], labels[watched]
+    train(build, *parts, np.array(CLASS_WEIGHTS), recipe, NumpyStream(0), report=report)
+
+
+def epochs(channel: Channel, num_slices, num_validation, validation, **setting):
+    """Worker: seconds per epoch of a whole training, with shuffling, augmentation and validation.
+
+    A turn is one epoch whatever the count.
+    """
+    channel.wait()
+    begin = time.perf_counter()
+
+    def report(*_):
+        nonlocal begin
+        channel.reply(time.perf_counter() - begin)
+        channel.wait()
+        begin = time.perf_counter()
+
+    _train(
+        **setting,
+        num_slices=num_slices,
+        num_validation=num_validation,
+        epochs=10**6,
+        report=report,
+        validation=validation,
+    )
+
+
+def long_run(channel: Channel, num_slices, num_epochs, **setting):
+    """Worker: memory in MiB and seconds since the start at the end of each epoch, and the largest memory."""
+    channel.wait()
+    memory, seconds = [], []
+
+    def report(*_):
+        memory.append(_resident_memory())
+        seconds.append(time.perf_counter())
+
+    _train(**setting, num_slices=num_slices, num_validation=1, epochs=num_epochs, report=report)
+    channel.reply({"memory": memory, "seconds": seconds, "peak": _device_memory() or peak_memory()})
+
+
+def _resident_memory():
+    """Memory that this process holds now, MiB; where Linux' /proc is missing, the most that it ever held."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return peak_memory()
+    return pages * resource.getpagesize() / 2**20
+
+
+def _device_memory():
+    """Peak memory on the first GPU in MiB; None without one, or where the backend keeps no count of it."""
+    if keras.config.backend() != "tensorflow" or not accelerators():
+        return None
+    import tensorflow as tf
+
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+
+
+def matrix_product(channel: Channel, size, dtype):
+    """Worker: seconds per product of two square matrices of `size`."""
+    generator = np.random.default_rng(0)
+    kind = "bfloat16" if dtype == "mixed_bfloat16" else dtype
+    left, right = (ops.convert_to_tensor(generator.random((size, size), dtype="float32")) for _ in range(2))
+    left, right = ops.cast(left, kind), ops.cast(right, kind)
+    for _, count in channel.turns():
+        started = time.perf_counter()
+        for _ in range(count):
+            product = ops.matmul(left, right)
+        float(ops.cast(product[0, 0], "float32"))  # waits for the device
+        channel.reply((time.perf_counter() - started) / count)
