@@ -38,7 +38,7 @@ class Table:
     def to_text(self) -> str:
         """Plain text: columns of text to the left, of numbers to the right; title and notes wrapped to 100."""
         groups, names = zip(*(column.rpartition(": ")[::2] for column in self.columns), strict=True)
-        body = [list(names)] + [[_text(cell) for cell in row] for row in self.rows]
+        body = [list(names)] + [[cell_text(cell) for cell in row] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(*body, strict=True)]
         is_text = [any(isinstance(row[i], str) for row in self.rows) for i in range(len(names))]
         gaps = [" " if group and group == after else "  " for group, after in pairwise((*groups, None))]
@@ -69,7 +69,7 @@ class Table:
         """A Markdown table with the title above and the notes below."""
         lines = [f"**{self.title}**", "", "| " + " | ".join(self._names()) + " |"]
         lines.append("|" + "---|" * len(self.columns))
-        lines += ["| " + " | ".join(_text(cell) for cell in row) + " |" for row in self.rows]
+        lines += ["| " + " | ".join(cell_text(cell) for cell in row) + " |" for row in self.rows]
         lines += ["", *(f"- {note}" for note in self.notes)]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -88,7 +88,7 @@ class Table:
             cells = [rf"\multicolumn{{{span}}}{{c}}{{{_latex(group)}}}" for group, span in spans]
             lines.append(" & ".join(cells) + r" \\")
         lines += [" & ".join(_latex(name) for _, name in groups) + r" \\", r"\midrule"]
-        lines += [" & ".join(_latex(_text(cell)) for cell in row) + r" \\" for row in self.rows]
+        lines += [" & ".join(_latex(cell_text(cell)) for cell in row) + r" \\" for row in self.rows]
         lines += [r"\bottomrule", r"\end{tabular}"]
         if self.notes:
             lines += [r"\par\smallskip\footnotesize"] + [_latex(note) + r"\par" for note in self.notes]
@@ -125,7 +125,7 @@ def _latex(text: str) -> str:
     return text.translate(_LATEX)
 
 
-def _text(cell: Cell) -> str:
+def cell_text(cell: Cell) -> str:
     if cell is None:
         return ""
     if isinstance(cell, float) and math.isnan(cell):

@@ -1,0 +1,119 @@
+"""The report in a real browser: it works, it fits, it asks nobody for anything. Skipped where there is no browser."""
+
+import shutil
+
+import pytest
+from web_sample import sample_images, sample_report
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (requirements-dev.txt)")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is installed")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    from experiments.report.page import report_page
+
+    report = sample_report()
+    path = tmp_path_factory.mktemp("report") / "index.html"
+    path.write_text(report_page(report, sample_images(report.figures)), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def page(browser, address):
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.complaints, opened.requests = [], []
+    opened.on("console", lambda message: opened.complaints.append(message.text))
+    opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    opened.on("request", lambda request: opened.requests.append(request.url))
+    opened.goto(address)
+    opened.wait_for_selector(".stage img.grey")
+    yield opened
+    assert opened.complaints == []
+    assert [url for url in opened.requests if not url.startswith(("file:", "data:"))] == []
+    opened.close()
+
+
+def column(page, table, number):
+    return page.eval_on_selector_all(
+        f"#table-{table} tbody tr", "(rows, n) => rows.map(row => row.cells[n].textContent)", number
+    )
+
+
+def test_columns_sort_up_down_and_back(page):
+    before = column(page, "table3", 5)
+    heading = page.locator("#table-table3 th[data-column='5'] button")
+    heading.click()
+    assert column(page, "table3", 5) == sorted(before, key=float)
+    heading.press("Enter")
+    assert column(page, "table3", 5) == sorted(before, key=float, reverse=True)
+    assert page.locator("#table-table3 th[data-column='5']").get_attribute("aria-sort") == "descending"
+    heading.click()
+    assert column(page, "table3", 5) == before
+
+
+def test_cells_without_a_value_stay_last(page):
+    heading = page.locator("#table-selection th[data-column='3'] button")
+    for _ in range(2):
+        heading.click()
+        assert column(page, "selection", 3)[-1] == ""
+
+
+def test_viewer_by_keyboard_and_pointer(page):
+    viewer = page.locator("#viewer-binary")
+    status, stage = viewer.locator(".viewer-status"), viewer.locator(".stage")
+    first = status.inner_text()
+    stage.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "text => document.querySelector('#viewer-binary .viewer-status').innerText !== text", arg=first
+    )
+    assert "2 of 18" in status.inner_text()
+    viewer.locator(".next").click()
+    page.wait_for_function("document.querySelector('#viewer-binary .viewer-status').innerText.includes('3 of 18')")
+    viewer.locator(".layer").select_option("1")
+    page.wait_for_selector("#viewer-binary .stage img.overlay")
+    page.wait_for_function("document.querySelector('#viewer-binary .viewer-status').innerText.includes('Dice')")
+    viewer.locator(".style").select_option("errors")
+    page.wait_for_function("!document.querySelector('#viewer-binary .legend[data-legend=errors]').hidden")
+    viewer.locator(".opacity").fill("30")
+    assert stage.locator("img.overlay").evaluate("image => getComputedStyle(image).opacity") == "0.3"
+    viewer.locator(".zoom-factor").select_option("2")
+    assert stage.locator("img.grey").evaluate("image => image.getBoundingClientRect().width") == 512
+    viewer.locator(".layer").select_option("")
+    page.wait_for_function("document.querySelectorAll('#viewer-binary .stage img').length === 1")
+
+
+def test_figures_enlarge_and_close(page):
+    page.locator("button.zoom").first.press("Enter")
+    assert page.locator("#zoom img").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator("#zoom").is_visible()
+
+
+def test_dark_theme_changes_the_background(page):
+    def background():
+        return page.eval_on_selector("body", "body => getComputedStyle(body).backgroundColor")
+
+    light = background()
+    page.locator("#theme").click()
+    assert background() != light
+
+
+@pytest.mark.parametrize("width", [360, 390, 768])
+def test_no_page_wider_than_the_window(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
