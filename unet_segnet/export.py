@@ -68,9 +68,10 @@ class Check:
         ]
         if self.num_places:
             lines.append(
-                f"pooling: {self.num_other_places} of {self.num_places} maxima are ties within rounding, decided "
-                f"otherwise than by Keras; with these the largest difference is {self.difference_with_ties:.1e} and "
-                f"{self.num_other_classes} pixels get another class"
+                f"pooling: {self.num_other_places} of {self.num_places} maxima stand at other places than in Keras, "
+                f"where they lead by at most {self.largest_lead:.1e} of the layer's largest value (allowed {TIE:.0e}: "
+                f"ties that rounding decides); with these the largest difference is {self.difference_with_ties:.1e}, "
+                f"and {self.num_other_classes} pixels get another class"
             )
         return lines
 
@@ -117,9 +118,7 @@ def export_network(
     plain, watched = _plain_networks(model)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp") as folder:
-            written = Path(folder) / path.name
-            with_places = Path(folder) / "with_places" / path.name
-            with_places.parent.mkdir()
+            written, with_places = (Path(folder) / part / path.name for part in ("written", "with_places"))
             check = None
             with _quiet():
                 _convert(form, plain, written)
@@ -439,6 +438,7 @@ def _move(written, path):
 
 
 def _convert(form, network, path):
+    path.parent.mkdir()
     try:
         form.convert(network, path)
     except Exception as error:  # the converters raise whatever they met
