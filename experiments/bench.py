@@ -18,6 +18,9 @@ from unet_segnet.errors import InputError
 
 TABLES = ("peak", "frameworks", "bench", *(part for part in BENCH_PARTS if part not in ("peak", "step", "inference")))
 
+BUSY = 0.7
+"""Load average before measuring from which on a note is printed. Threads that wait for each other suffer most."""
+
 
 def main() -> None:
     """The command."""
@@ -35,7 +38,9 @@ def bench(options) -> None:
     from experiments.bench_speed import Session
     from experiments.bench_workers import once
 
-    started = time.time()
+    started, load = time.time(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > BUSY:
+        print(f"note: the machine is busy (load {load:.1f}): this spoils comparisons, PyTorch's above all", flush=True)
     session = Session(options, once("the machine", "bench_keras", "machine"))
     device = session.machine["provenance"]["device"]
     print(f"{device}; {session.machine['provenance']['backend']}, {session.machine['provenance']['threads']} threads")
@@ -44,7 +49,7 @@ def bench(options) -> None:
         for name, table in measure(session).items():
             tables[name] = table
             print(f"\n{table.to_text()}", end="", flush=True)
-    _write(options.out, tables, session, time.time() - started)
+    _write(options.out, tables, session, {"load_before": load, "seconds": round(time.time() - started, 1)})
     print(f"\nwritten to {options.out}: {', '.join(f'{name}.csv' for name in tables)}, bench.json")
 
 
@@ -79,7 +84,7 @@ def _parts(chosen):
     return [measure for part, measure in functions.items() if part in chosen]
 
 
-def _write(out, tables, session, seconds):
+def _write(out, tables, session, more):
     from experiments.runs import write_json
     from experiments.tabular import Table
 
@@ -93,7 +98,8 @@ def _write(out, tables, session, seconds):
             (out / f"{name}.csv").unlink(missing_ok=True)
     content = {
         **session.machine["provenance"],
-        "seconds": round(seconds, 1),
+        **more,
+        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "tables": {
             name: {"title": table.title, "notes": table.notes, "columns": table.columns, "rows": table.rows}
             for name, table in tables.items()

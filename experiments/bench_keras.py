@@ -147,7 +147,7 @@ def network(channel: Channel, net, variant, dtype, batch, size):
     images, labels = made_up_slices(batch, size)
     with dtype_policy(dtype):
         model = build_model(net, variant, NUM_CLASSES, (size, size, 1))
-    iterations = STUDY_SLICES // batch
+    iterations = max(STUDY_SLICES // batch, 1)
     compile_model(model, Recipe(batch_size=batch, dtype=dtype), np.array(CLASS_WEIGHTS), iterations)
     trained = keras.Model(model.inputs, model.outputs)  # not compiled, as it leaves a training
     turns = _Turns(channel, lambda: predict(trained, images, batch), model.steps_per_execution)

@@ -89,9 +89,24 @@ class Session:
         """Whether the backend computes on a GPU."""
         return self.machine["device"] != "cpu"
 
+    @property
+    def paper_batch(self) -> int:
+        """Slices in a mini-batch of the paper's networks."""
+        return self.options.paper_batch or (self.options.batch if self.accelerated else 2)
+
+    @property
+    def epoch_size(self) -> int:
+        """Height and width of the slices of whole epochs."""
+        return self.options.epoch_size or (self.options.size if self.accelerated else 96)
+
+    @property
+    def peak_size(self) -> int:
+        """Rows of the matrices that are multiplied."""
+        return self.options.peak_size or (8192 if self.accelerated else 2048)
+
     def setting(self, net, variant, dtype, way=OURS, **other) -> Setting:
         """A setting with the mini-batch and the size that the options give."""
-        batch = self.options.paper_batch if variant == "paper" else self.options.batch
+        batch = self.paper_batch if variant == "paper" else self.options.batch
         return Setting(net, variant, dtype, **{"batch": batch, "size": self.options.size, "way": way} | other)
 
     def worker(self, setting: Setting) -> Worker:
@@ -119,7 +134,7 @@ def has_torch() -> bool:
 
 def peak(session: Session) -> dict[str, Table]:
     """Matrix products by each library at hand: the most that this machine does."""
-    size, device = session.options.peak_size, session.machine["device"]
+    size, device = session.peak_size, session.machine["device"]
     backend = session.machine["provenance"]["backend"]
     rows = []
     for dtype in session.dtypes:
@@ -270,14 +285,13 @@ def layers(session: Session) -> dict[str, Table]:
     columns = ("network", "variant", "dtype", "batch", "ms/step", *(f"share in %: {kind}" for kind in kinds))
     if session.machine["provenance"]["backend"] != "tensorflow":
         return {"layers": Table(title, columns, (), ("Only under the TensorFlow backend.",))}
-    settings = [
-        session.setting(net, session.options.variants[0], dtype) for net in session.nets for dtype in session.dtypes
-    ]
+    variant, batch = session.options.variants[0], session.paper_batch  # where steps are slow, a smaller mini-batch
+    settings = [session.setting(net, variant, dtype, batch=batch) for net in session.nets for dtype in session.dtypes]
     rows = []
     for setting in progress(settings, "bench: layers"):
         alone = Worker(f"{setting} layers", "bench_layers", "layer_kinds", **setting.arguments)
         with session.worker(setting) as whole, alone:
-            whole.run("step"), alone.run("pieces")
+            whole.run("step")
             count = max(round(SHORTEST_TURN / sum(alone.run("pieces").values())), 1)
             turns = [(whole.run("step", count), alone.run("pieces", count)) for _ in range(session.options.repeats)]
         step = statistics.median(seconds for seconds, _ in turns)

@@ -52,9 +52,7 @@ def epoch(session: Session) -> dict[str, Table]:
 
 def _small(session):
     """The first network asked for, on slices that make whole epochs affordable."""
-    return session.setting(
-        session.nets[0], session.options.variants[0], session.dtypes[0], size=session.options.epoch_size
-    )
+    return session.setting(session.nets[0], session.options.variants[0], session.dtypes[0], size=session.epoch_size)
 
 
 def memory(session: Session) -> dict[str, Table]:
@@ -122,7 +120,7 @@ def project(session: Session) -> dict[str, Table]:
     how = (
         "Each mini-batch of Table 2 measured."
         if session.accelerated
-        else f"Measured at mini-batches of {session.options.batch} (paper: {session.options.paper_batch}), others in "
+        else f"Measured at mini-batches of {session.options.batch} (paper: {session.paper_batch}), others in "
         "proportion to their slices."
     )
     factor = (

@@ -154,17 +154,21 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     )
     networks.add_argument("--batch", type=_positive, default=4, help="slices in a mini-batch")
     networks.add_argument(
-        "--paper-batch", type=_positive, default=2, help="the same for variant paper, whose networks are larger"
+        "--paper-batch", type=_positive, help="the same for variant paper; by default 2, or on a GPU as --batch"
     )
     networks.add_argument("--size", type=_multiple_of_32, default=256, help="height and width of a slice, pixels")
     networks.add_argument(
-        "--epoch-size", type=_multiple_of_32, default=96, help="the same for whole epochs (epoch, memory)"
+        "--epoch-size",
+        type=_multiple_of_32,
+        help="the same for whole epochs (epoch, memory); by default 96, or on a GPU as --size",
     )
     other = parser.add_argument_group("other")
     other.add_argument("--epochs", type=_positive, default=20, help="epochs over which memory is watched (memory)")
     other.add_argument("--slices", type=_positive, default=829, help="slices of 512x512 that are scored (metrics)")
     other.add_argument(
-        "--peak-size", type=_positive, default=2048, help="rows of the matrices that are multiplied (peak)"
+        "--peak-size",
+        type=_positive,
+        help="rows of the matrices that are multiplied (peak); by default 2048, or on a GPU 8192",
     )
     other.add_argument("--out", type=Path, default=Path("runs/bench"), help="where the tables go")
     other.add_argument("--force", action="store_true", help="replace the tables of an earlier call")

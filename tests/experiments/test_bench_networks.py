@@ -82,9 +82,9 @@ def test_the_same_training_in_pytorch(net, torch):
     model.train_on_batch(images[..., None], labels)
     optimizer = make_optimizer(twin, RECIPE.learning_rate, RECIPE.l2, RECIPE.up_bias_factor)
     step, infer = make_step(twin, optimizer)
-    loss_and_accuracy = [float(value) for value in step(images, labels)]
+    loss_and_accuracy = [float(value) for value in step(*map(torch.from_numpy, (images, labels)))]
     np.testing.assert_allclose(np.asarray(log.values)[0], loss_and_accuracy, rtol=1e-4)
-    assert infer(images).shape == labels.shape
+    assert infer(torch.from_numpy(images)).shape == labels.shape
 
     modules = dict(twin.named_modules())
     for weight, start, momentum in zip(model.trainable_weights, before, model.optimizer._momentums, strict=True):
