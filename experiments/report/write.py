@@ -7,11 +7,11 @@ OUT/figures/NAME.{png,pdf}
 """
 
 import os
-import shutil
 from pathlib import Path
 
 from experiments.report.content import Report
 from experiments.tabular import Table
+from experiments.whole_folder import whole_folder
 from unet_segnet.errors import InputError
 
 PAGE = "index.html"
@@ -35,16 +35,13 @@ def check_out(out: Path, force: bool) -> None:
 
 
 def write_report(report: Report, out: Path) -> None:
-    """Write everything beside `out` first, then exchange the folders."""
+    """Write everything, whole or not at all."""
     from experiments.report.page import report_page
     from unet_segnet.plots import save_figure
 
-    out = out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    new, old = (out.with_name(f".{out.name}.{kind}.{os.getpid()}.tmp") for kind in ("new", "old"))
-    try:
+    with whole_folder(out) as new:
         for folder in ("tables", "figures"):
-            (new / folder).mkdir(parents=True)
+            (new / folder).mkdir()
         for name, table in report.tables.items():
             table.to_csv(new / "tables" / f"{name}.csv")
             (new / "tables" / f"{name}.md").write_text(table.to_markdown(), encoding="utf-8")
@@ -56,16 +53,6 @@ def write_report(report: Report, out: Path) -> None:
                 save_figure(figure.figure, new / "figures" / f"{figure.name}.{suffix}")
             images[figure.name] = (new / "figures" / f"{figure.name}.png").read_bytes()
         (new / PAGE).write_text(report_page(report, images), encoding="utf-8")
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}); give another folder with --out") from error
-    finally:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def verdict_table(report: Report) -> Table:

@@ -1,28 +1,11 @@
-"""Every figure, each a function of arrays; colours that the colour-blind can tell apart."""
+"""What one training shows at its end: its curves, and what it makes of some test slices."""
 
-import os
-from pathlib import Path
-
-import matplotlib.colors
 import matplotlib.figure
 import matplotlib.patches
 import numpy as np
 
 from unet_segnet import metrics
-
-# Okabe and Ito's palette; class 0 stays the grey slice itself.
-BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-CLASS_COLOURS = (None, ORANGE, BLUE, GREEN)
-MOVING_AVERAGE = 18  # iterations, an epoch at batch 4
-
-
-def save_figure(figure: matplotlib.figure.Figure, path: Path, dpi: int = 150) -> None:
-    """Write a figure (format by the file's ending), whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    figure.savefig(temporary, dpi=dpi)
-    os.replace(temporary, path)
+from unet_segnet.plots.style import BLUE, CLASS_COLOURS, MOVING_AVERAGE, VERMILION, class_overlay, moving_average
 
 
 def training_curves(history: dict[str, np.ndarray], title: str) -> matplotlib.figure.Figure:
@@ -38,8 +21,7 @@ def training_curves(history: dict[str, np.ndarray], title: str) -> matplotlib.fi
         values = np.asarray(history[key])
         iterations = np.arange(1, len(values) + 1)
         axes.plot(iterations, values, color=BLUE, alpha=0.3, linewidth=0.6, label="training, each iteration")
-        window = min(MOVING_AVERAGE, len(values))
-        smooth = np.convolve(values, np.full(window, 1 / window), mode="valid")
+        smooth, window = moving_average(values, MOVING_AVERAGE)
         axes.plot(iterations[window - 1 :], smooth, color=BLUE, linewidth=1.4, label=f"mean of {window} iterations")
         axes.plot(
             history["validation_iteration"],
@@ -84,7 +66,7 @@ def segmentations(images, labels, predictions, names, class_names, title) -> mat
             axes = grid[row, column]
             axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             if classes is not None:
-                axes.imshow(_colours(classes), interpolation="nearest")
+                axes.imshow(class_overlay(classes), interpolation="nearest")
             axes.set_xticks([])
             axes.set_yticks([])
         grid[0, column].set_title(
@@ -99,12 +81,3 @@ def segmentations(images, labels, predictions, names, class_names, title) -> mat
     ]
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=8, frameon=False)
     return figure
-
-
-def _colours(classes):
-    """(height, width, 4): each class in its colour, class 0 transparent."""
-    table = np.zeros((256, 4))
-    for index, colour in enumerate(CLASS_COLOURS):
-        if colour:
-            table[index] = matplotlib.colors.to_rgba(colour, 0.6)
-    return table[classes]

@@ -1,0 +1,248 @@
+"""Which figures the evidence allows, with their captions; those it does not, in plain words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from experiments import published
+from experiments.report.content import Evidence, Figure
+from experiments.report.model_figures import dream_figures, network_figures
+from experiments.report.trainings import NETS, accuracy_matrix
+from experiments.tables import CLASS_NAMES, NETWORK_NAMES, RunCounts
+from unet_segnet import metrics
+from unet_segnet.data import paper_split
+from unet_segnet.plots import scores, slices, training
+
+PROBLEM_NAMES = {"binary": "binary", "multiclass": "four classes"}
+
+
+def figures(evidence: Evidence) -> tuple[Figure, ...]:
+    """Figures 1 to 5 of the article and those beyond it, as far as the evidence reaches."""
+    made: list[Figure] = []
+    if evidence.slices is not None:
+        made += _data_figures(evidence)
+    made += network_figures(evidence)
+    for problem in PROBLEM_NAMES:
+        made += _configuration_figures(evidence, problem)
+    if figure := _training_figure(evidence):
+        made.append(figure)
+    made += dream_figures(evidence)
+    made += _slice_figures(evidence)
+    return tuple(made)
+
+
+def missing_figures(evidence: Evidence) -> tuple[str, ...]:
+    """A sentence for each figure that could not be drawn, and what would bring it."""
+    lines = []
+    if evidence.slices is None:
+        lines.append("Figures 1 and 2 and the contours need the slices: python -m experiments.data fetch.")
+    ran = {(run.counts.net, run.counts.problem) for run in evidence.runs if run.counts.fold is None}
+    for (net, problem), experiment in published.BEST_EXPERIMENT.items():
+        if (net, problem) not in ran:
+            lines.append(
+                f"Figure 4 has no curve of ours for {NETWORK_NAMES[net]}, {PROBLEM_NAMES[problem]}: python -m "
+                f"experiments.grid --net {net} --problem {problem} --variant released --only {experiment}."
+            )
+    own = {(network.net, network.problem) for network in evidence.networks if network.key.startswith("own")}
+    for problem in PROBLEM_NAMES:
+        if not any(of == problem for _, of in own):
+            lines.append(
+                f"No network of ours for {PROBLEM_NAMES[problem]} is at hand (its weights were not kept): no contours "
+                "and no deep dreams of it."
+            )
+    return tuple(lines)
+
+
+def _data_figures(evidence: Evidence) -> list[Figure]:
+    data = evidence.slices
+    order = np.argsort(-(data.labels > 0).sum(axis=(1, 2)), kind="stable")
+    with_effusion = [index for index in order if (data.labels[index] == 3).any()]
+    chosen = sorted([*with_effusion[:2], *[index for index in order if index not in with_effusion[:2]][:2]])
+    few = data.subset(chosen)
+    num_with = [int((data.labels == index).any(axis=(1, 2)).sum()) for index in range(1, data.num_classes)]
+    return [
+        Figure(
+            "figure1_slices",
+            "Figure 1. Slices, lungs and labels",
+            f"Slices {', '.join(few.names)} of {evidence.data}: those with most lesion, two of them with effusion. C1 "
+            "ground glass, C2 consolidation, C3 pleural effusion. The released slices were lung-masked before they "
+            "were published; what lay around the lungs is not known here.",
+            slices.slice_and_labels(few.images, few.labels, few.names, few.class_names),
+            "Four lung-masked CT slices above, the same slices with coloured lesion labels below.",
+        ),
+        Figure(
+            "figure2_accumulated_labels",
+            "Figure 2. Where the lesions are",
+            f"Number of the {len(data)} slices of {evidence.data} on which each pixel is a lesion, of all classes and "
+            f"of each (C1 on {num_with[0]} slices, C2 on {num_with[1]}, C3 on {num_with[2]}); each panel has its own "
+            "scale. The slices lie as they were released: front to the left, one lung above the other.",
+            slices.accumulated_labels(data.labels, data.class_names),
+            "Four heat maps of lesion frequency; most lesions lie towards the back of both lungs.",
+        ),
+    ]
+
+
+def _configuration_figures(evidence: Evidence, problem: str) -> list[Figure]:
+    """Heat map of learning rate and mini-batch, and means with standard deviations (Tables 3 and 5)."""
+    number = 3 if problem == "binary" else 5
+    panels, series, ours = {}, {}, 0
+    for net in NETS:
+        name, settings = NETWORK_NAMES[net], published.hyperparameters(net)
+        printed = published.global_accuracy(net, problem)
+        key = {e: (setting.initial_learning_rate, setting.mini_batch) for e, setting in settings.items()}
+        panels[f"{name} published"] = {key[e]: value.mean for e, value in printed.items()}
+        rows = [(f"{name} {e}", value.mean, value.standard_deviation) for e, value in printed.items()]
+        series.setdefault("published", []).extend(rows)
+        for variant in ("released", "paper"):
+            per_slice = accuracy_matrix(evidence, problem, variant, net)
+            if per_slice:
+                panels[f"{name} ours, {variant}"] = {key[e]: float(of.mean()) for e, of in per_slice.items()}
+                rows = [(f"{name} {e}", float(of.mean()), float(of.std(ddof=1))) for e, of in per_slice.items()]
+                series.setdefault(f"ours, {variant}", []).extend(rows)
+                ours += len(per_slice)
+    background = _background(evidence, problem)
+    beside = f" All background has {background:.3f}." if background is not None else ""
+    return [
+        Figure(
+            f"table{number}_{problem}_map",
+            f"Learning rate and mini-batch, {PROBLEM_NAMES[problem]}",
+            f"Mean global accuracy over the 18 test slices of each configuration of Table 2: the published of Table "
+            f"{number}, and the {ours} of ours that ran (a dash: not run).{beside}",
+            scores.configuration_map(panels),
+            "Grids of mean accuracy over initial learning rate and mini-batch size.",
+        ),
+        Figure(
+            f"table{number}_{problem}_sigma",
+            f"Mean and standard deviation, {PROBLEM_NAMES[problem]}",
+            f"Global accuracy over the 18 test slices, mean and standard deviation (n - 1) of each configuration: the "
+            f"plot that the article has inside Table {number}, with the {ours} of ours that ran.{beside}",
+            scores.mean_and_sigma(series),
+            "Points with error bars for the nine configurations of each network.",
+        ),
+    ]
+
+
+def _background(evidence: Evidence, problem: str) -> float | None:
+    for run in evidence.runs:
+        if run.counts.fold is None and run.counts.problem == problem:
+            truth = run.counts.test_confusion.sum(axis=2)
+            return float((truth[:, 0] / truth.sum(axis=1)).mean())
+    return None
+
+
+def _training_figure(evidence: Evidence) -> Figure | None:
+    runs, told = [], []
+    for (net, problem), experiment in published.BEST_EXPERIMENT.items():
+        ours = None
+        for run in evidence.grid(problem, "released") or evidence.grid(problem, "paper"):
+            if (run.counts.net, run.counts.experiment) == (net, experiment):
+                history = run.history()
+                ours = {key: history[key] for key in ("accuracy", "loss")}
+                random = "the authors' random stream" if run.counts.stream == "matlab" else "own random numbers"
+                told.append(
+                    f"{NETWORK_NAMES[net]} {PROBLEM_NAMES[problem]} {experiment}: variant {run.counts.variant}, seed "
+                    f"{run.counts.seed}, {random}"
+                )
+                break
+        authors = None
+        if problem == "binary":
+            released = published.training_curves(net, experiment)
+            authors = {"accuracy": released["training_accuracy"] / 100, "loss": released["training_loss"]}
+        if ours is not None or authors is not None:
+            runs.append((f"{NETWORK_NAMES[net]} {experiment}, {PROBLEM_NAMES[problem]}", ours, authors))
+    if not runs:
+        return None
+    return Figure(
+        "figure4_training",
+        "Figure 4. Training accuracy and loss",
+        "The configurations that the article calls the best: moving average over 18 iterations, raw values behind. "
+        "Dashed grey: the authors' released curves (binary runs alone were released). Ours: "
+        + ("; ".join(told) if told else "none has run")
+        + ". 160 epochs of 72 slices of COVID19-DL each.",
+        training.training_comparison(runs),
+        "Curves of training accuracy rising and loss falling, ours close to the authors'.",
+    )
+
+
+def _slice_figures(evidence: Evidence) -> list[Figure]:
+    """Contours and per-slice Dice of networks at hand, confusion matrices of runs."""
+    made = []
+    for problem in PROBLEM_NAMES:
+        networks = [network for network in evidence.networks if network.problem == problem]
+        dices: dict[str, np.ndarray] = {}
+        if evidence.slices is not None and networks:
+            test = evidence.slices.subset(paper_split(len(evidence.slices)).test)
+            truth = (test.labels > 0).astype(np.uint8)
+            for network in networks:
+                made.append(
+                    Figure(
+                        f"contours_{network.key}",
+                        f"True and predicted lesions, {network.label}",
+                        f"All {len(test)} test slices of {evidence.data} in the order of the split, cut to the lungs; "
+                        f"{PROBLEM_NAMES[problem]}, all lesion classes together. White line: true contour, dashed "
+                        "yellow: predicted; blue: missed, red: false alarm.",
+                        slices.contours(test.images, test.labels, network.predictions, test.names),
+                        "Eighteen lung slices with true and predicted lesion contours and their differences.",
+                    )
+                )
+                found = (network.predictions > 0).astype(np.uint8)
+                dices[network.label] = metrics.dice(metrics.confusion_matrices(truth, found, 2))[:, 1]
+        matrices: dict[str, np.ndarray] = {}
+        names: tuple[str, ...] = ()
+        for run in _named_best(evidence, problem):
+            label = f"{NETWORK_NAMES[run.net]} {run.experiment}, ours ({run.variant})"
+            matrices[label] = run.test_confusion.sum(axis=0)
+            dices[label] = _lesion_dice(run.test_confusion)
+            names = run.test_names
+        if problem == "binary":
+            for net in NETS:
+                experiment = published.BEST_EXPERIMENT[net, problem]
+                label = f"{NETWORK_NAMES[net]} {experiment}, authors"
+                matrices[label] = published.confusion_matrix(net, experiment)
+        if dices:
+            names = names or test.names
+            made.append(
+                Figure(
+                    f"dice_{problem}",
+                    f"Dice slice by slice, {PROBLEM_NAMES[problem]}",
+                    f"Dice of all lesion classes together on each of the {len(names)} test slices, in the order of the "
+                    "first network's; dotted: means over slices. The tables pool the pixels of all slices instead.",
+                    scores.dice_by_slice(dices, names),
+                    "Dice of each test slice for several networks, rising from left to right.",
+                )
+            )
+        if matrices:
+            made.append(
+                Figure(
+                    f"confusion_{problem}",
+                    f"Confusion matrices, {PROBLEM_NAMES[problem]}",
+                    "Share of each true class that is predicted as each class, pixels below (k: thousands), the 18 "
+                    "test slices together. The authors released theirs of the binary runs.",
+                    scores.confusion_matrices(matrices, CLASS_NAMES[problem]),
+                    "Confusion matrices with shares and pixel counts.",
+                )
+            )
+    return made
+
+
+def _named_best(evidence: Evidence, problem: str) -> list[RunCounts]:
+    """A run of each network's published best configuration, of the variant that was released where it ran."""
+    chosen = []
+    for net in NETS:
+        experiment = published.BEST_EXPERIMENT[net, problem]
+        for variant in ("released", "paper"):
+            runs = [run.counts for run in evidence.grid(problem, variant)]
+            if found := [run for run in runs if (run.net, run.experiment) == (net, experiment)]:
+                chosen.append(found[0])
+                break
+    return chosen
+
+
+def _lesion_dice(confusion: np.ndarray) -> np.ndarray:
+    """Dice of all lesion classes together, (n,) from (n, K, K)."""
+    together = np.empty((len(confusion), 2, 2), confusion.dtype)
+    together[:, 0, 0] = confusion[:, 0, 0]
+    together[:, 0, 1] = confusion[:, 0, 1:].sum(axis=1)
+    together[:, 1, 0] = confusion[:, 1:, 0].sum(axis=1)
+    together[:, 1, 1] = confusion[:, 1:, 1:].sum(axis=(1, 2))
+    return metrics.dice(together)[:, 1]
