@@ -268,7 +268,7 @@ def five_fold_table(
             if len(folds) < num_folds:
                 unfinished.append(f"{name} exp. {experiment}: {len(folds)} of {num_folds} folds.")
         for class_name, scores in printed.items():
-            rows.append((f"{name}, paper", class_name, *(v for pair in scores.values() for v in pair)))
+            rows.append((f"{name}, publ.", class_name, *(v for pair in scores.values() for v in pair)))
         rows += difference
     for of_folds in zip(*baselines, strict=True):
         add(of_folds[0].name, [_class_scores(b.test_confusion.sum(axis=0)) for b in of_folds])

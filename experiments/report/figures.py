@@ -102,12 +102,13 @@ def _configuration_figures(evidence: Evidence, problem: str) -> list[Figure]:
                 ours += len(per_slice)
     background = _background(evidence, problem)
     beside = f" All background has {background:.3f}." if background is not None else ""
+    own = f"the {ours} of ours that ran" if ours else "none of ours, as none has run yet"
     return [
         Figure(
             f"table{number}_{problem}_map",
             f"Learning rate and mini-batch, {PROBLEM_NAMES[problem]}",
             f"Mean global accuracy over the 18 test slices of each configuration of Table 2: the published of Table "
-            f"{number}, and the {ours} of ours that ran (a dash: not run).{beside}",
+            f"{number}, and {own} (a dash: not run).{beside}",
             scores.configuration_map(panels),
             "Grids of mean accuracy over initial learning rate and mini-batch size.",
         ),
@@ -115,7 +116,7 @@ def _configuration_figures(evidence: Evidence, problem: str) -> list[Figure]:
             f"table{number}_{problem}_sigma",
             f"Mean and standard deviation, {PROBLEM_NAMES[problem]}",
             f"Global accuracy over the 18 test slices, mean and standard deviation (n - 1) of each configuration: the "
-            f"plot that the article has inside Table {number}, with the {ours} of ours that ran.{beside}",
+            f"plot that the article has inside Table {number}, with {own}.{beside}",
             scores.mean_and_sigma(series),
             "Points with error bars for the nine configurations of each network.",
         ),

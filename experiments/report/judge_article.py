@@ -132,10 +132,11 @@ def five_fold_steady(evidence: Evidence) -> Judgement:
     }
     above = {key: sigma for key, sigma in others.items() if sigma > low}
     worst = max(others, key=lambda key: others[key])
+    worst_name = " ".join(worst).replace("g_mean", "G-mean")
     text = (
         f"The highest that the article calls low elsewhere is {low:.3f}. Of the {len(others)} others in Table 7, "
         f"{len(above)} are above it, {sum(key[1] == 'C3' for key in above)} of them of effusion; the highest is "
-        f"{others[worst]:.3f} ({' '.join(worst)})."
+        f"{others[worst]:.3f} ({worst_name})."
     )
     return decided(not above, text)
 

@@ -124,7 +124,7 @@ def figure_html(identifier: str, title: str, caption: str, alt: str, png: bytes)
     return (
         f'<figure class="picture" id="{checked_identifier(identifier)}">\n'
         f'<button type="button" class="zoom" aria-haspopup="dialog" title="Enlarge">'
-        f'<img src="{uri}" alt="{escape(alt)}" decoding="async"></button>\n'
+        f'<img src="{uri}" alt="{escape(alt)}"></button>\n'
         f"<figcaption>{title_html(title)} {escape(caption)}</figcaption>\n</figure>"
     )
 

@@ -80,7 +80,7 @@ def test_published_numbers_stand_in_the_tables(made):
                 assert [float(row[key]) for key in keys] == list(printed.values())
             folds = rows(f"table7_{problem}_released")
             for class_name, printed in published.five_fold(net, problem).items():
-                row = next(r for r in folds if (r["network"], r["class"]) == (f"{name}, paper", class_name))
+                row = next(r for r in folds if (r["network"], r["class"]) == (f"{name}, publ.", class_name))
                 assert [float(cell) for cell in list(row.values())[2:]] == [
                     v for pair in printed.values() for v in pair
                 ]

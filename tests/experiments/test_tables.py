@@ -229,7 +229,7 @@ class TestFiveFoldTable:
         table = five_fold_table([run(fold=k) for k in range(5)])
         assert table.title.startswith("Table 7.") and "n=10 test slices in 5 folds" in table.title
         published_row = records(table)[2]
-        assert published_row["network"] == "SegNet, paper"
+        assert published_row["network"] == "SegNet, publ."
         assert (published_row["Dice: mean"], published_row["Dice: sigma"]) == (0.703, 0.055)
         ours, difference = records(table)[1], records(table)[3]
         assert difference["network"] == "SegNet, diff." and difference["Dice: sigma"] is None

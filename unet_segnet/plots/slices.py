@@ -33,7 +33,7 @@ def slice_and_labels(images, labels, names: Sequence[str], class_names: Sequence
     grid = figure.subplots(2, len(images), squeeze=False)
     for column, (image, label, name) in enumerate(zip(images, labels, names, strict=True)):
         for row in (0, 1):
-            _show(grid[row, column], image)
+            show_slice(grid[row, column], image)
         grid[1, column].imshow(class_overlay(label, 0.75), interpolation="nearest")
         grid[0, column].set_title(f"slice {name}", fontsize=NORMAL)
     for row, text in enumerate(("slice, lungs alone", "labels")):
@@ -81,7 +81,7 @@ def contours(images, labels, predictions, names: Sequence[str], columns: int = 6
     for axes, image, true, predicted, name, dice in zip(grid.flat, images, truth, found, names, dices, strict=False):
         top, left, bottom, right = _lung_box(image)
         window = np.s_[top:bottom, left:right]
-        _show(axes, image[window])
+        show_slice(axes, image[window])
         missed, alarm = true & ~predicted, predicted & ~true
         errors = np.zeros((*image.shape, 4))
         errors[missed] = (*_rgb(SKY), 0.75)
@@ -101,7 +101,8 @@ def contours(images, labels, predictions, names: Sequence[str], columns: int = 6
     return figure
 
 
-def _show(axes, image) -> None:
+def show_slice(axes, image) -> None:
+    """A grey slice without ticks."""
     axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     plain_axes(axes, image=True)
 
