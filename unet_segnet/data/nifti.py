@@ -150,8 +150,8 @@ def inspect_volume(
     """Like `read_volume`: what is sound (None: the image is not) and the problem of each file that is not."""
     image = Path(image)
     try:
-        images, affine = _read(image, np.float32)
-        images, units = _recognise_units(images, image)
+        images, header = read_image(image, np.float32)
+        images, units = recognise_units(images, image)
     except InputError as error:
         return None, [str(error)]
     problems, arrays = [], []
@@ -159,7 +159,7 @@ def inspect_volume(
         array = None
         try:
             if path is not None:
-                array, _ = _read(Path(path), np.uint8)
+                array, _ = read_image(Path(path), np.uint8)
                 _check_mask(array, Path(path), images, image, is_label=path is mask)
         except InputError as error:
             problems.append(str(error))
@@ -170,7 +170,7 @@ def inspect_volume(
         images=images,
         labels=arrays[0],
         lungs=None if arrays[1] is None else arrays[1] > 0,
-        affine=affine,
+        affine=np.asarray(header.get_best_affine(), np.float64),
         units=units,
     )
     return volume, problems
@@ -182,9 +182,70 @@ def read_labels(path: str | Path) -> np.ndarray:
     Raises:
         InputError: a damaged file, or other values.
     """
-    labels, _ = _read(Path(path), np.uint8)
+    labels, _ = read_image(Path(path), np.uint8)
     _check_labels(labels, Path(path))
     return labels
+
+
+def recognise_units(images: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
+    """What the values of an image are.
+
+    Arguments:
+        images: (num_slices, height, width), finite.
+        path: the file they come from, for the error.
+
+    Returns:
+        The images and "HU", or as uint8 and "8-bit"; masks of whole numbers 0 to 255 count as 8 bit.
+
+    Raises:
+        InputError: they are neither.
+    """
+    low, high = images.min(), images.max()
+    if low < -200:  # air in or around the lungs
+        return images, "HU"
+    if low >= 0 and high <= 255 and all(np.array_equal(image, np.floor(image)) for image in images):
+        return images.astype(np.uint8), "8-bit"
+    raise InputError(
+        f"{path} has values from {low:g} to {high:g}: expected Hounsfield units (air below -200), "
+        f"or whole grey levels 0 to 255"
+    )
+
+
+def read_image(path: Path, dtype: type):
+    """One NIfTI file, checked before anything is allocated for it.
+
+    Arguments:
+        path: .nii.gz or .nii, of two or three dimensions.
+        dtype: np.float32, or np.uint8 for a mask, which must hold whole numbers 0 to 255.
+
+    Returns:
+        (num_slices, height, width) array of `dtype`, and the `nibabel.Nifti1Header`.
+
+    Raises:
+        InputError: a missing, damaged or too large file, another format, or values that are not finite.
+    """
+    import nibabel
+
+    content = _read_bytes(path)
+    try:
+        image = nibabel.Nifti1Image.from_bytes(content)
+        del content
+        shape = image.shape[:3] + (1,) * (3 - len(image.shape[:3]))
+        result = np.empty((shape[2], shape[0], shape[1]), dtype)
+        for index in range(shape[2]):  # slice by slice: files of float64 are never held twice
+            values = np.asarray(image.dataobj[:, :, index] if image.ndim > 2 else image.dataobj)
+            values = values.reshape(shape[:2])
+            if not np.isfinite(values).all():
+                raise InputError(f"{path} has values that are not finite in slice {index + 1}: repair the file")
+            if dtype == np.uint8 and ((values < 0) | (values > 255) | (values != np.floor(values))).any():
+                raise InputError(f"{path} has values other than whole numbers 0 to 255: expected a mask")
+            result[index] = values
+        image.header.get_best_affine()  # raises where the quaternion is no rotation
+        return result, image.header
+    except InputError:
+        raise
+    except Exception as error:  # nibabel raises many types on a damaged header
+        raise InputError(f"{path} cannot be read as NIfTI ({_one_line(error)}): restore the file") from error
 
 
 def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray | None = None) -> None:
@@ -197,8 +258,12 @@ def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray | None 
     """
     import nibabel
 
+    save_gzipped(path, nibabel.Nifti1Image(np.moveaxis(array, 0, 2), np.eye(4) if affine is None else affine))
+
+
+def save_gzipped(path: str | Path, image) -> None:
+    """Write a `nibabel.Nifti1Image` as a gzipped file, atomically; equal images give equal bytes."""
     path = Path(path)
-    image = nibabel.Nifti1Image(np.moveaxis(array, 0, 2), np.eye(4) if affine is None else affine)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
     os.replace(temporary, path)
@@ -225,51 +290,15 @@ def _check_labels(labels: np.ndarray, path: Path) -> None:
         raise InputError(f"{path} has the label {labels.max()}: expected 0, 1, 2 or 3")
 
 
-def _recognise_units(images: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
-    low, high = images.min(), images.max()
-    if low < -200:  # air in or around the lungs
-        return images, "HU"
-    if low >= 0 and high <= 255 and all(np.array_equal(image, np.floor(image)) for image in images):
-        return images.astype(np.uint8), "8-bit"
-    raise InputError(
-        f"{path} has values from {low:g} to {high:g}: expected Hounsfield units (air below -200), "
-        f"or whole grey levels 0 to 255"
-    )
-
-
-def _read(path: Path, dtype: type) -> tuple[np.ndarray, np.ndarray]:
-    """(num_slices, height, width) array of `dtype` and the affine; masks (uint8) must hold whole numbers."""
-    import nibabel
-
-    content = _read_bytes(path)
-    try:
-        image = nibabel.Nifti1Image.from_bytes(content)
-        del content
-        shape = image.shape[:3] + (1,) * (3 - len(image.shape[:3]))
-        result = np.empty((shape[2], shape[0], shape[1]), dtype)
-        for index in range(shape[2]):  # slice by slice: files of float64 are never held twice
-            values = np.asarray(image.dataobj[:, :, index] if image.ndim > 2 else image.dataobj)
-            values = values.reshape(shape[:2])
-            if not np.isfinite(values).all():
-                raise InputError(f"{path} has values that are not finite in slice {index + 1}: repair the file")
-            if dtype == np.uint8 and ((values < 0) | (values > 255) | (values != np.floor(values))).any():
-                raise InputError(f"{path} has values other than whole numbers 0 to 255: expected a mask")
-            result[index] = values
-        return result, np.asarray(image.affine, np.float64)
-    except InputError:
-        raise
-    except Exception as error:  # nibabel raises many types on a damaged header
-        raise InputError(f"{path} cannot be read as NIfTI ({_one_line(error)}): restore the file") from error
-
-
 def _read_bytes(path: Path) -> bytes:
     """The whole file, decompressed; its header is checked before anything is allocated for it."""
     import nibabel
 
     if not path.is_file():
         raise InputError(f"{path} does not exist: expected a NIfTI file (.nii.gz or .nii)")
-    limit = path.stat().st_size * (MAX_DEFLATE_RATIO if path.name.endswith(".gz") else 1)
-    opener = gzip.open if path.name.endswith(".gz") else open
+    is_gzipped = path.name.lower().endswith(".gz")
+    limit = path.stat().st_size * (MAX_DEFLATE_RATIO if is_gzipped else 1)
+    opener = gzip.open if is_gzipped else open
     try:
         with opener(path, "rb") as file:
             head = file.read(348)
