@@ -14,11 +14,11 @@ from pathlib import Path
 
 from experiments.console import Progress, import_keras, run_command
 from experiments.options import EXPERIMENTS, NETS, problem_option
+from experiments.readme import replace_between
 from unet_segnet.errors import InputError
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
-MARKERS = ("<!-- parity:begin -->", "<!-- parity:end -->")
 
 
 def network(options) -> int:
@@ -101,19 +101,7 @@ def readme_table(options) -> int:
     from experiments.parity_checks import read_parity_table
 
     markdown = read_parity_table(options.results / "parity.csv").to_markdown()
-    try:
-        text = options.readme.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{options.readme}: cannot be read ({error.strerror}); give another with --readme") from error
-    before, begin, rest = text.partition(MARKERS[0])
-    _, end, after = rest.partition(MARKERS[1])
-    if not begin or not end:
-        raise InputError(
-            f"{options.readme}: the table belongs between the lines {MARKERS[0]} and {MARKERS[1]}, which are not "
-            "there in this order; put them where it should stand"
-        )
-    check_writable(options.readme)
-    write_text(options.readme, f"{before}{begin}\n{markdown}{end}{after}")
+    replace_between(options.readme, "parity", markdown)
     print(f"table of {options.results / 'parity.csv'} written into {options.readme}")
     return 0
 

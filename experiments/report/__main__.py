@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 from experiments.console import Progress, run_command
+from experiments.readme import check_markers, replace_between
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, help="folder of runs, beside the project's own results")
     parser.add_argument("--data", metavar="NAME|PATH", help="data set; by default the 100 slices, see README")
     parser.add_argument("--out", type=Path, default=Path("report"), help="folder of the report")
+    parser.add_argument("--readme", type=Path, help="also put verdicts and tables between this file's markers")
     parser.add_argument("--force", action="store_true", help="replace --out even if it holds something else")
     options = parser.parse_args()
     run_command(lambda: report(options))
@@ -30,9 +32,11 @@ def main() -> None:
 
 def report(options) -> None:
     """Collect, compute, draw and write; the folder appears whole or not at all."""
-    from experiments.report.write import check_out, write_report
+    from experiments.report.write import check_out, readme_text, write_report
 
     check_out(options.out, options.force)
+    if options.readme:
+        check_markers(options.readme, "results")
     bar = Progress(3, "report")
     from experiments.report.assemble import make_report
     from experiments.report.collect import collect
@@ -42,6 +46,8 @@ def report(options) -> None:
     made = make_report(evidence)
     bar.update(2, "tables, figures and verdicts made")
     write_report(made, options.out)
+    if options.readme:
+        replace_between(options.readme, "results", readme_text(made))
     bar.update(3, "written")
     for verdict in made.verdicts:
         print(textwrap.fill(f"{verdict.verdict}: {verdict.claim}", 100, subsequent_indent="  "))

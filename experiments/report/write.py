@@ -7,9 +7,10 @@ OUT/figures/NAME.{png,pdf}
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from experiments.report.content import Report
+from experiments.report.content import VERDICTS, Report
 from experiments.tabular import Table
 from experiments.whole_folder import whole_folder
 from unet_segnet.errors import InputError
@@ -60,3 +61,29 @@ def verdict_table(report: Report) -> Table:
     columns = ("name", "verdict", "claim", "source", "evidence", "decides")
     rows = tuple(tuple(getattr(verdict, column) for column in columns) for verdict in report.verdicts)
     return Table("Claims of the article, and what became of them.", columns, rows)
+
+
+def readme_text(report: Report) -> str:
+    """The verdicts, and of the tables what was trained, in Markdown."""
+    runs = report.evidence.runs
+    are = "is" if len(runs) == 1 else "are"
+    order = {verdict: number for number, verdict in enumerate(VERDICTS)}
+    verdicts = sorted(report.verdicts, key=lambda verdict: order[verdict.verdict])
+    lines = [
+        f"{len(runs)} of the 112 trainings of the article's protocol (56 for each variant) {are} finished; losses and "
+        "pixel counts are in `experiments/results/`. What they, the released files and the article's own tables say "
+        "about its claims:",
+        "",
+        "| verdict | claim |",
+        "|---|---|",
+        *(f"| {verdict.verdict} | {verdict.claim} |" for verdict in verdicts),
+        "",
+    ]
+    trained = {f"{run.counts.problem}_{run.counts.variant}" for run in runs if run.counts.fold is None}
+    for name, table in report.tables.items():
+        if name.startswith(("table3", "table4", "table5", "table6")) and name.split("_", 1)[1] in trained:
+            if "seeds" in table.columns:  # configurations that did not run are left out here
+                seeds = table.columns.index("seeds")
+                table = replace(table, rows=tuple(row for row in table.rows if row[seeds] != 0))
+            lines.append(table.to_markdown())
+    return "\n".join(lines)

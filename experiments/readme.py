@@ -1,0 +1,47 @@
+"""Puts computed text between the markers of a README, so that no number in it is typed."""
+
+import os
+from pathlib import Path
+
+from unet_segnet.errors import InputError
+
+
+def markers(name: str) -> tuple[str, str]:
+    """The lines between which a text of this name belongs."""
+    return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+
+
+def check_markers(readme: Path, name: str) -> tuple[str, str]:
+    """The text before and behind the place, markers included.
+
+    Raises:
+        InputError: the file cannot be read or written, or has no such place.
+    """
+    if readme.is_dir() or not readme.parent.is_dir() or not os.access(readme.parent, os.W_OK):
+        raise InputError(f"{readme}: cannot be written; give a file in a folder that exists and is open to you")
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{readme}: cannot be read ({error.strerror}); give another with --readme") from error
+    first, last = markers(name)
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end:
+        raise InputError(
+            f"{readme}: the text belongs between the lines {first} and {last}, which are not there in this order; put "
+            "them where it should stand"
+        )
+    return before + begin, end + after
+
+
+def replace_between(readme: Path, name: str, text: str) -> None:
+    """Put `text` between the markers, whole or not at all. Raises as `check_markers`."""
+    before, after = check_markers(readme, name)
+    temporary = readme.with_name(f"{readme.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(f"{before}\n{text}{after}", encoding="utf-8")
+        os.replace(temporary, readme)
+    except OSError as error:
+        raise InputError(f"{readme}: cannot be written ({error.strerror})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
