@@ -1,0 +1,19 @@
+"""A user's scan in, ready for the networks, and labels back again."""
+
+from unet_segnet.scans.orientation import NETWORK_AXES, NetworkSlices, fit, from_network, to_network, unfit
+from unet_segnet.scans.read import find_scans, read_scan
+from unet_segnet.scans.scan import Scan
+from unet_segnet.scans.write import write_labels
+
+__all__ = [
+    "NETWORK_AXES",
+    "NetworkSlices",
+    "Scan",
+    "find_scans",
+    "fit",
+    "from_network",
+    "read_scan",
+    "to_network",
+    "unfit",
+    "write_labels",
+]

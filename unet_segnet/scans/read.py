@@ -1,0 +1,208 @@
+"""Read a user's scan: NIfTI, pictures (PNG, TIFF, JPEG), folders of pictures, folders of one DICOM series."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from unet_segnet.data.nifti import MAX_VOXELS, read_image, recognise_units
+from unet_segnet.errors import InputError
+from unet_segnet.scans.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
+from unet_segnet.scans.scan import Scan, is_identity, voxel_spacing
+
+NIFTI, PICTURES, DICOM = "NIfTI files", "pictures", "DICOM files"
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+UNITS_NOTE = {"HU": "values: Hounsfield units", "8-bit": "values: 8-bit grey levels"}
+MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # NIfTI's codes of length: metre, millimetre, micrometre
+EXPECTED = (
+    "expected a scan: NIfTI (.nii, .nii.gz), PNG, TIFF or JPEG slices (or a folder of them), or a folder with one "
+    "DICOM series"
+)
+
+
+def find_scans(path: str | Path) -> list[Path]:
+    """What is there to read: each item is one scan for `read_scan`.
+
+    Arguments:
+        path: a scan file; a folder of pictures or of one DICOM series, which is one scan; or a folder of NIfTI
+            files, each of which is one. Folders inside a folder are not looked into.
+
+    Raises:
+        InputError: the path does not exist, has no scan in it, or scans of several kinds.
+    """
+    path = Path(path)
+    kind, files = _look(path)
+    return files if kind == NIFTI else [path]
+
+
+def read_scan(path: str | Path) -> Scan:
+    """Read one scan, or a mask or label file of one.
+
+    Arguments:
+        path: as `find_scans` gives it. Masks and labels of whole numbers 0 to 255 come as "8-bit".
+
+    Returns:
+        Scan. Pictures in a folder are taken in natural order (slice2 before slice10), DICOM slices by their position.
+
+    Raises:
+        InputError: there is no such scan, it is damaged, too large, or of a kind that cannot be segmented.
+    """
+    path = Path(path)
+    kind, files = _look(path)
+    if kind == NIFTI:
+        if len(files) > 1:
+            raise InputError(f"{path}: holds {len(files)} NIfTI files; expected one scan, name the file")
+        return _read_nifti(files[0])
+    if kind == DICOM:
+        return read_dicom(path, files)
+    return _read_pictures(path, files)
+
+
+def _look(path: Path) -> tuple[str, list[Path]]:
+    """The kind of scan at a path, and its files."""
+    if path.is_file():
+        kind = _kind(path)
+        if kind is None:
+            raise InputError(f"{path}: unknown kind of file; {EXPECTED}")
+        return kind, [path]
+    if not path.is_dir():
+        raise InputError(f"{path}: no such file or folder; {EXPECTED}")
+    try:
+        files = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    found: dict[str, list[Path]] = {}
+    for file in sorted(files, key=_natural):
+        if (kind := _kind(file)) is not None:
+            found.setdefault(kind, []).append(file)
+    if not found:
+        raise InputError(f"{path}: no scan in this folder; {EXPECTED}")
+    if len(found) > 1:
+        raise InputError(f"{path}: holds {' and '.join(found)}; expected scans of one kind, name the files")
+    return next(iter(found.items()))
+
+
+def _kind(file: Path) -> str | None:
+    name = file.name.lower()
+    if name.endswith(NIFTI_SUFFIXES):
+        return NIFTI
+    if name.endswith(PICTURE_SUFFIXES):
+        return PICTURES
+    return DICOM if name.endswith(DICOM_SUFFIXES) or is_dicom(file) else None
+
+
+def _natural(file: Path) -> list:
+    """Key of the order in which a person counts: slice2 before slice10."""
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", file.name)]
+
+
+def _stem(file: Path) -> str:
+    name = file.name
+    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else file.stem
+
+
+def _read_nifti(path: Path) -> Scan:
+    values, header = read_image(path, np.float32)
+    values, units = recognise_units(values, path)
+    notes = [UNITS_NOTE[units]]
+    affine = np.asarray(header.get_best_affine(), float)
+    to_mm = MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+    spacing = None
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        affine = None
+        notes.append("the affine cannot be inverted: orientation and spacing unknown")
+    elif is_identity(affine):
+        affine = None
+        notes.append("the affine is the identity: orientation and spacing unknown")
+    elif not header["sform_code"] and not header["qform_code"]:
+        # What nibabel gives then is a guess about the orientation; the lengths are the file's own.
+        lengths = tuple(float(length) * to_mm for length in np.diag(np.abs(affine))[:3])
+        spacing = None if lengths == (1.0, 1.0, 1.0) else lengths
+        affine = None
+        notes.append(f"the header has no affine: orientation{'' if spacing else ' and spacing'} unknown")
+    else:
+        affine[:3] *= to_mm
+        spacing = voxel_spacing(affine)
+    return Scan(
+        name=_stem(path),
+        array=np.moveaxis(values, 0, 2),
+        affine=affine,
+        units=units,
+        spacing=spacing,
+        source=path,
+        is_volume=min(values.shape) > 1,
+        notes=tuple(notes),
+        header=header,
+    )
+
+
+def _read_pictures(path: Path, files: list[Path]) -> Scan:
+    slices = None
+    for index, file in enumerate(files):
+        picture = _read_picture(file)
+        if slices is None:
+            if picture.size * len(files) > MAX_VOXELS:
+                raise InputError(f"{path}: {len(files)} pictures of {_size(picture)} are more than can be held")
+            slices = np.empty((len(files), *picture.shape), np.float32)
+        if picture.shape != slices.shape[1:]:
+            raise InputError(
+                f"{file} is {_size(picture)}, {files[0].name} is {_size(slices[0])}: expected slices of one size"
+            )
+        slices[index] = picture
+    slices, units = recognise_units(slices, path)
+    names = tuple(_stem(file) for file in files)
+    return Scan(
+        name=_stem(path) if path.is_file() else path.resolve().name,
+        array=np.moveaxis(slices, 0, 2),
+        affine=None,
+        units=units,
+        spacing=None,
+        source=path,
+        slice_names=names if len(set(names)) == len(names) else tuple(file.name for file in files),
+        is_volume=False,
+        notes=(UNITS_NOTE[units], "pictures: orientation and spacing unknown"),
+    )
+
+
+def _size(picture: np.ndarray) -> str:
+    return f"{picture.shape[0]}x{picture.shape[1]}"
+
+
+def _read_picture(file: Path) -> np.ndarray:
+    """(row, column) values of one picture in grey."""
+    from PIL import Image, UnidentifiedImageError
+
+    if not file.stat().st_size:
+        raise InputError(f"{file} is empty: expected a picture; restore the file")
+    try:
+        with Image.open(file) as image:
+            if image.width * image.height > MAX_VOXELS:
+                raise InputError(f"{file} claims {image.width}x{image.height} pixels: too large for a slice")
+            if getattr(image, "n_frames", 1) > 1:
+                raise InputError(f"{file} has {image.n_frames} pages: expected one slice per file")
+            if image.mode == "P":
+                image = image.convert("RGB")  # a palette of greys
+            elif image.mode == "1":
+                image = image.convert("L")
+            values = np.asarray(image)
+            bands = image.getbands()
+    except InputError:
+        raise
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f"{file} is not a picture that can be read: expected PNG, TIFF or JPEG") from error
+    except Exception as error:  # Pillow raises many types on damaged files
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{file} is damaged ({reason}): restore the file") from error
+    if bands[-1] == "A":
+        values, bands = values[..., :-1], bands[:-1]
+        values = values[..., 0] if len(bands) == 1 else values
+    if values.ndim == 3:
+        if bands != ("R", "G", "B") or (values != values[..., :1]).any():
+            raise InputError(f"{file} is in colour: expected a slice in grey")
+        values = values[..., 0]
+    if not np.isfinite(values).all():
+        raise InputError(f"{file} has values that are not finite: repair the file")
+    return values

@@ -1,0 +1,64 @@
+"""The type of a user's scan, and when its geometry counts as known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A scan as its file has it.
+
+    Attributes:
+        name: the file's or folder's name without its suffix.
+        array: (i, j, k) float32 Hounsfield units or uint8 grey levels (masks too). NIfTI: the file's own axes, k = 1
+            for a file of two dimensions. Pictures and DICOM: (row, column, slice).
+        affine: (4, 4) float64 from voxel indices to millimetres, as in NIfTI towards the patient's right, front and
+            head (RAS+); None where the orientation is unknown.
+        units: "HU" or "8-bit".
+        spacing: voxel size along i, j, k in mm, or None where it is unknown.
+        source: the file or folder.
+        slice_names: one per index k, all different, or None: the slices have numbers only.
+        is_volume: the slices are neighbours in one body; False for a single slice and for a folder of pictures.
+        notes: what was recognised or assumed, one line each.
+        header: the `nibabel.Nifti1Header` of a NIfTI file, whose geometry goes into the label file; else None.
+    """
+
+    name: str
+    array: np.ndarray
+    affine: np.ndarray | None
+    units: str
+    spacing: tuple[float, float, float] | None
+    source: Path
+    slice_names: tuple[str, ...] | None = None
+    is_volume: bool = True
+    notes: tuple[str, ...] = ()
+    header: object | None = None
+
+    def __post_init__(self):
+        expected = np.uint8 if self.units == "8-bit" else np.float32
+        if self.array.ndim != 3 or self.array.dtype != expected:
+            raise ValueError(
+                f"a scan in {self.units} must be {np.dtype(expected)} of three axes. "
+                f"Received: {self.array.dtype} of shape {self.array.shape}"
+            )
+        if self.slice_names is not None and len(set(self.slice_names)) != self.array.shape[2]:
+            raise ValueError(f"slice_names must be {self.array.shape[2]} different names")
+
+
+def voxel_spacing(affine: np.ndarray) -> tuple[float, float, float]:
+    """Voxel size along i, j, k in mm. Of a sheared grid (tilted gantry) k is the distance of the planes, so that the
+    product is the voxel's volume."""
+    columns = np.asarray(affine, float)[:3, :3]
+    i, j, k = np.linalg.norm(columns, axis=0)
+    area = np.linalg.norm(np.cross(columns[:, 0], columns[:, 1]))
+    planes = abs(np.linalg.det(columns)) / area
+    return float(i), float(j), float(planes if planes < k * (1 - 1e-6) else k)
+
+
+def is_identity(affine: np.ndarray) -> bool:
+    """Is it what programs write that know no geometry: the identity, in RAS or (SimpleITK) in LPS coordinates?"""
+    return any(np.allclose(affine, np.diag(signs), atol=1e-6) for signs in ((1, 1, 1, 1), (-1, -1, 1, 1)))
