@@ -67,13 +67,16 @@ def read_dicom(path: Path, files: list[Path]) -> Scan:
     """
     headers = [_read_header(file) for file in files]
     _check_alike(path, headers)
-    headers.sort(key=lambda header: float(header.position @ headers[0].normal))
+    normal = headers[0].normal
+    headers.sort(key=lambda header: float(header.position @ normal))
     step = _step(path, headers)
     first = headers[0]
     height, width = first.size
     if height * width * len(headers) > MAX_VOXELS:
         raise InputError(f"{path}: claims {len(headers)} slices of {height}x{width}: more than {MAX_VOXELS} voxels")
-    slices = np.stack([_read_pixels(header) for header in headers])
+    slices = np.empty((len(headers), height, width), np.float32)
+    for index, header in enumerate(headers):
+        slices[index] = _read_pixels(header)
     slices, units = recognise_units(slices, path)
     affine = np.eye(4)
     affine[:3, 0] = first.directions[1] * first.pixel[0]  # the next row lies along a column

@@ -138,8 +138,8 @@ def parse_orientation(orientation: str) -> str:
     axes = NAMED_AXES.get(orientation.lower(), orientation.upper())
     if len(axes) != 3 or any({*axes} & {*pair} == set() for pair in ("LR", "AP", "SI")):
         raise InputError(
-            f"orientation {orientation!r}: expected {', '.join(NAMED_AXES)}, or three letters such as LPS for the sides "
-            "(L or R, A or P, S or I) towards which the file's axes run"
+            f"orientation {orientation!r}: expected {', '.join(NAMED_AXES)}, or three letters such as LPS for the "
+            "sides (L or R, A or P, S or I) towards which the file's axes run"
         )
     return axes
 
