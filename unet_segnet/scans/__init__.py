@@ -3,7 +3,7 @@
 from unet_segnet.scans.orientation import NETWORK_AXES, NetworkSlices, fit, from_network, to_network, unfit
 from unet_segnet.scans.read import find_scans, read_scan
 from unet_segnet.scans.scan import Scan
-from unet_segnet.scans.write import write_labels
+from unet_segnet.scans.write import write_labels, write_maps
 
 __all__ = [
     "NETWORK_AXES",
@@ -16,4 +16,5 @@ __all__ = [
     "to_network",
     "unfit",
     "write_labels",
+    "write_maps",
 ]

@@ -1,4 +1,4 @@
-"""Labels back into a file that lies exactly on the scan."""
+"""Labels and probabilities back into a file that lies exactly on the scan."""
 
 from pathlib import Path
 
@@ -29,24 +29,44 @@ def write_labels(path: str | Path, labels: np.ndarray, scan: Scan) -> None:
     Raises:
         ValueError: the labels are not uint8 of the scan's shape.
     """
-    import nibabel
-
     if labels.shape != scan.array.shape or labels.dtype != np.uint8:
         raise ValueError(
             f"labels must be uint8 of shape {scan.array.shape}. Received: {labels.dtype} of shape {labels.shape}"
         )
+    _write(path, labels, scan)
+
+
+def write_maps(path: str | Path, maps: np.ndarray, scan: Scan) -> None:
+    """Write several maps of a scan, such as class probabilities, with its geometry, as `write_labels` does.
+
+    Arguments:
+        path: file to write, ending in .nii.gz; its folder must exist.
+        maps: (i, j, k, num_maps) float32.
+        scan: what they belong to.
+
+    Raises:
+        ValueError: the maps are not float32 of the scan's shape.
+    """
+    if maps.shape[:3] != scan.array.shape or maps.ndim != 4 or maps.dtype != np.float32:
+        raise ValueError(
+            f"maps must be float32 of shape {(*scan.array.shape, 'n')}. Received: {maps.dtype} of {maps.shape}"
+        )
+    _write(path, maps, scan)
+
+
+def _write(path: str | Path, array: np.ndarray, scan: Scan) -> None:
+    import nibabel
+
     header = nibabel.Nifti1Header()
-    header.set_data_dtype(np.uint8)
+    header.set_data_dtype(array.dtype)
     if scan.header is not None:
-        header.set_data_shape(labels.shape)
+        header.set_data_shape(array.shape)
         for field in GEOMETRY_FIELDS:
             header[field] = scan.header[field]
-        lengths = header["pixdim"][1:4]
-        lengths[lengths == 0] = 1  # as files of two dimensions have it
-        image = nibabel.Nifti1Image(labels, None, header)
+        image = nibabel.Nifti1Image(array, None, header)
     else:
         affine = np.eye(4) if scan.affine is None else scan.affine
-        image = nibabel.Nifti1Image(labels, affine, header)
+        image = nibabel.Nifti1Image(array, affine, header)
         image.set_qform(affine, code=1)
         image.set_sform(affine, code=1)
         image.header.set_xyzt_units("mm" if scan.affine is not None else "unknown")

@@ -1,0 +1,149 @@
+"""Segment scans: labels with the scan's own geometry, severity figures, a picture and a page to look at.
+
+    python -m experiments.predict scan.nii.gz --out segmented
+    python -m experiments.predict PATIENTS/* --out segmented --truth TRUTH
+
+Inputs: NIfTI volumes or slices (.nii, .nii.gz), PNG, TIFF or JPEG slices, folders of such slices, folders of one DICOM
+series. For research; not a medical device, not for clinical use.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from experiments.console import Progress, run_command
+from unet_segnet.errors import InputError
+
+ORIENTATIONS = "network, upright, upside-down, or three letters such as LPS"
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.predict",
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="scans: files or folders, see above")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results, one folder in it per scan")
+    parser.add_argument(
+        "--model", default="binary", metavar="binary|multiclass|FILE", help="own network, or a .keras or .mat file"
+    )
+    parser.add_argument(
+        "--lungs",
+        default="auto",
+        metavar="auto|none|lungmask|FILE",
+        help="where the lungs are; auto: found by their HU",
+    )
+    parser.add_argument("--orientation", metavar="HOW", help=f"of scans without geometry: {ORIENTATIONS}")
+    parser.add_argument("--truth", type=Path, metavar="FILE|DIR", help="true labels; in a folder, by the scan's name")
+    parser.add_argument(
+        "--window", type=float, nargs=2, default=(-1100.0, 400.0), metavar=("LOW", "HIGH"), help="HU of black and white"
+    )
+    parser.add_argument("--probabilities", action="store_true", help="write them too")
+    parser.add_argument("--batch-size", type=int, default=4, help="slices at a time")
+    parser.add_argument("--force", action="store_true", help="replace results that are there")
+    options = parser.parse_args()
+    run_command(lambda: predict(options))
+
+
+def predict(options) -> int:
+    """Segment every input; what fails is reported and skipped. Returns the exit status: 1 if some failed, 2 if all.
+
+    Raises:
+        InputError: nothing can be done at all: no network, no scan, no place to write.
+    """
+    from unet_segnet.scans import find_scans
+
+    check_options(options)
+    found = list(dict.fromkeys(scan for path in options.inputs for scan in find_scans(path)))
+    targets = {path: options.out / case_name(path) for path in found}
+    if len(set(targets.values())) < len(targets):
+        twice = next(t for t in targets.values() if list(targets.values()).count(t) > 1)
+        raise InputError(f"two inputs are called {twice.name}: segment them with different --out folders")
+    for target in targets.values():
+        if target.exists() and not options.force:
+            raise InputError(f"{target}: is there already; give another folder with --out, or --force")
+
+    from experiments.console import import_keras
+
+    import_keras()
+    from unet_segnet.pretrained import load_model
+
+    model = load_model(options.model)
+    failed = 0
+    for number, (path, target) in enumerate(targets.items(), start=1):
+        try:
+            line = _one(path, target, model, options, f"{number}/{len(targets)} {target.name}")
+        except InputError as error:
+            failed += 1
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        else:
+            print(line, flush=True)
+    if failed:
+        print(f"{failed} of {len(targets)} scans failed; the others are in {options.out}", file=sys.stderr)
+    return 0 if not failed else 2 if failed == len(targets) else 1
+
+
+def check_options(options) -> None:
+    """Refuse what cannot work before anything heavy begins.
+
+    Raises:
+        InputError: the batch size, window, lung mask or output folder is no good.
+    """
+    if options.batch_size < 1:
+        raise InputError(f"--batch-size {options.batch_size}: expected a whole number above 0")
+    low, high = options.window
+    if not low < high:
+        raise InputError(f"--window {low:g} {high:g}: the second must be the larger")
+    if options.lungs not in ("auto", "none", "lungmask") and not Path(options.lungs).exists():
+        raise InputError(f"{options.lungs}: no such lung mask; expected auto, none, lungmask or a file")
+    if options.truth is not None and not options.truth.exists():
+        raise InputError(f"{options.truth}: no such file or folder of true labels")
+    existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"{options.out}: cannot be written; give another folder with --out")
+
+
+def case_name(path: Path) -> str:
+    """The name of a scan's results: the file's or folder's without its suffix."""
+    name = path.resolve().name
+    for suffix in (".nii.gz", path.suffix):
+        if suffix and name.lower().endswith(suffix.lower()) and path.is_file():
+            return name[: -len(suffix)]
+    return name
+
+
+def _one(path: Path, target: Path, model, options, label: str) -> str:
+    """Segment one scan into its folder; returns a line about it."""
+    from experiments.predict_outputs import compare_with, find_truth, summary_line, write_case
+    from unet_segnet.inference import segment
+    from unet_segnet.scans import read_scan
+
+    scan = read_scan(path)
+    truth = find_truth(options.truth, path, scan) if options.truth else None
+    bar = None
+
+    def report(done: int, total: int) -> None:
+        nonlocal bar
+        bar = bar or Progress(total, label)
+        bar.update(done)
+
+    result = segment(
+        scan,
+        model,
+        lungs=options.lungs,
+        orientation=options.orientation,
+        window=tuple(options.window),
+        batch_size=options.batch_size,
+        probabilities=options.probabilities,
+        report=report,
+    )
+    comparison = compare_with(truth, result, options.orientation) if truth else None
+    write_case(result, comparison, target, options)
+    return summary_line(target.name, result, comparison)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Segmenting scans from the command line: the same labels from every format, in place, with figures that add up."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+AFFINE = np.array([[-0.7, 0.0, 0.1, 90.0], [0.0, 0.7, 0.0, -80.0], [0.05, 0.0, 5.0, -40.0], [0.0, 0.0, 0.0, 1.0]])
+
+
+def predict(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.predict", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory):
+    """A network that calls what is bright inside the lungs infected: a convolution with set weights."""
+    import keras
+
+    path = tmp_path_factory.mktemp("network") / "bright.keras"
+    inputs = keras.Input((256, 256, 1))
+    scores = keras.layers.Conv2D(2, 1, name="scores")(inputs)
+    model = keras.Model(inputs, keras.layers.Softmax(name="softmax")(scores))
+    model.get_layer("scores").set_weights([np.array([[[[-0.1, 0.1]]]], "float32"), np.array([10, -10], "float32")])
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def phantom():
+    """Eight slices of 64 x 64 in Hounsfield units, in the networks' orientation."""
+    from unet_segnet.data.phantom import phantom_slices
+
+    return phantom_slices(8, seed=2, size=64)
+
+
+@pytest.fixture(scope="session")
+def scan(phantom, tmp_path_factory):
+    """The phantom as NIfTI: (left, posterior, superior) axes with a slightly oblique affine, and its lung mask."""
+    folder = tmp_path_factory.mktemp("scan")
+    for name, values in (("chest", phantom.images.astype(np.int16)), ("lungs", phantom.lungs.astype(np.uint8))):
+        array = np.moveaxis(values, 0, 2)
+        affine = AFFINE @ np.diag([1, -1, 1, 1])  # rows to the left, columns to the back
+        nibabel.save(nibabel.Nifti1Image(array, affine), folder / f"{name}.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def segmented(scan, network, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    result = predict(
+        scan / "chest.nii.gz", "--lungs", scan / "lungs.nii.gz", "--model", network, "--out", out, "--probabilities",
+        "--truth", scan / "lungs.nii.gz",
+    )  # fmt: skip
+    return result, out / "chest"
+
+
+def test_everything_is_written(segmented):
+    result, folder = segmented
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in folder.iterdir()} == {
+        "labels.nii.gz", "probabilities.nii.gz", "severity.json", "severity.csv", "slices.csv", "agreement.json",
+        "agreement.csv", "agreement_slices.csv", "overview.png", "index.html",
+    }  # fmt: skip
+    assert "8 slices" in result.stdout and "Dice" in result.stdout
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert "Content-Security-Policy" in page and 'class="viewer"' in page
+
+
+def test_labels_lie_where_the_bright_lung_is(segmented, scan, phantom):
+    _, folder = segmented
+    labels = nibabel.load(folder / "labels.nii.gz")
+    image = nibabel.load(scan / "chest.nii.gz")
+    np.testing.assert_array_equal(labels.affine, image.affine)
+    assert labels.shape == image.shape and labels.header.get_zooms() == image.header.get_zooms()
+    values = np.asarray(labels.dataobj)
+    assert values.dtype == np.uint8
+    # Above -512 HU: grey level 100 of the window, where the network's two scores are equal.
+    bright = (image.get_fdata() > -512) & np.moveaxis(phantom.lungs, 0, 2)
+    overlap = 2 * (bright & (values > 0)).sum() / (bright.sum() + (values > 0).sum())
+    assert overlap > 0.85  # resized to 256 and back
+
+
+def test_volumes_are_counts_times_voxel_size(segmented):
+    _, folder = segmented
+    labels = nibabel.load(folder / "labels.nii.gz")
+    voxel_ml = abs(np.linalg.det(labels.affine[:3, :3])) / 1000
+    with (folder / "severity.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    whole = next(row for row in rows if (row["class"], row["region"]) == ("all lesions", "whole scan"))
+    count = int((np.asarray(labels.dataobj) > 0).sum())
+    assert int(whole["voxels"]) == count
+    assert float(whole["volume_ml"]) == pytest.approx(count * voxel_ml, rel=0.01)
+    found = json.loads((folder / "severity.json").read_text())
+    assert found["notes"] is not None and "not for clinical use" in found["for"]
+
+
+def test_probabilities_decide_the_labels(segmented):
+    _, folder = segmented
+    probabilities = nibabel.load(folder / "probabilities.nii.gz").get_fdata()
+    assert probabilities.shape[-1] == 2
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=2e-3)
+
+
+def test_nothing_is_replaced_without_force(segmented, scan, network):
+    _, folder = segmented
+    before = (folder / "labels.nii.gz").read_bytes()
+    result = predict(scan / "chest.nii.gz", "--model", network, "--out", folder.parent)
+    assert result.returncode == 2 and "is there already" in result.stderr
+    assert (folder / "labels.nii.gz").read_bytes() == before
+
+
+def test_one_bad_scan_among_good_ones_is_skipped(scan, network, tmp_path):
+    (tmp_path / "bad.nii.gz").write_bytes(b"")
+    arguments = ("--model", network, "--lungs", "none", "--out", tmp_path / "out")
+    result = predict(tmp_path / "bad.nii.gz", scan / "chest.nii.gz", *arguments)
+    assert result.returncode == 1, result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and "bad.nii.gz" in errors[0]
+    assert "Traceback" not in result.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["chest"]
+
+
+def test_slices_of_lungs_alone_keep_their_own_grey_levels(network, tmp_path):
+    image = np.zeros((256, 256), np.uint8)
+    image[40:110, 60:200], image[150:220, 60:200] = 60, 60
+    image[60:80, 100:120] = 180
+    Image.fromarray(image).save(tmp_path / "slice.png")
+    result = predict(tmp_path / "slice.png", "--model", network, "--out", tmp_path / "out", "--orientation", "network")
+    assert result.returncode == 0, result.stderr
+    labels = np.asarray(nibabel.load(tmp_path / "out" / "slice" / "labels.nii.gz").dataobj)
+    assert int((labels > 0).sum()) == 400
+    facts = json.loads((tmp_path / "out" / "slice" / "severity.json").read_text())
+    assert facts["spacing_mm"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "missing.keras"], "missing.keras: no such file"),
+        (["--lungs", "missing.nii.gz"], "no such lung mask"),
+        (["--truth", "missing"], "no such file or folder of true labels"),
+        (["--window", "10", "-10"], "must be the larger"),
+        (["--batch-size", "0"], "expected a whole number above 0"),
+    ],
+)
+def test_what_cannot_work_is_one_line(scan, tmp_path, arguments, message):
+    result = predict(scan / "chest.nii.gz", "--out", tmp_path / "out", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_scans_is_one_line(tmp_path, network):
+    (tmp_path / "empty").mkdir()
+    result = predict(tmp_path / "empty", "--out", tmp_path / "out", "--model", network)
+    assert result.returncode == 2 and "empty" in result.stderr and "Traceback" not in result.stderr

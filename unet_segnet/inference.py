@@ -1,0 +1,173 @@
+"""A scan in, a labelled scan with the same geometry and its severity figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unet_segnet.data.preprocess import DEFAULT_WINDOW
+from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES
+from unet_segnet.errors import InputError
+from unet_segnet.lungs import external_lung_masks, lung_masks, split_left_right
+from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, read_scan, to_network, unfit
+from unet_segnet.severity import Severity, severity
+
+AUTO, NONE, LUNGMASK = "auto", "none", "lungmask"
+BLANK_SHARE = 0.4  # of a slice's pixels exactly 0, from which on it shows lungs alone
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A labelled scan.
+
+    Attributes:
+        scan: what was read.
+        slices: the same in the networks' orientation, from foot to head.
+        labels: (num_slices, height, width) uint8 class index, in the networks' orientation at the scan's own size.
+        lungs: (num_slices, height, width) uint8, 0 no lung, 1 left, 2 right, likewise; None where they are unknown.
+        class_names: of the labels, background first.
+        probabilities: (num_slices, height, width, num_classes) float16 or None, likewise.
+        severity: volumes, shares of the lungs, lesions.
+        notes: what was recognised or assumed, one line each.
+    """
+
+    scan: Scan
+    slices: NetworkSlices
+    labels: np.ndarray
+    lungs: np.ndarray | None
+    class_names: tuple[str, ...]
+    probabilities: np.ndarray | None
+    severity: Severity
+    notes: tuple[str, ...]
+
+    def array(self) -> np.ndarray:
+        """The labels as the scan's file has its voxels: uint8 of the shape of `scan.array`."""
+        return from_network(self.labels, self.slices)
+
+    def maps(self) -> np.ndarray:
+        """The probabilities likewise: float32 of the shape of `scan.array` and the number of classes."""
+        volumes = [
+            from_network(self.probabilities[..., index].astype(np.float32), self.slices)
+            for index in range(len(self.class_names))
+        ]
+        return np.stack(volumes, axis=-1)
+
+
+def segment(
+    source: str | Path | Scan,
+    model="binary",
+    lungs: str | Path = AUTO,
+    orientation: str | None = None,
+    window: tuple[float, float] = DEFAULT_WINDOW,
+    batch_size: int = 4,
+    probabilities: bool = False,
+    report: Callable[[int, int], None] | None = None,
+) -> Segmentation:
+    """Label the lesions of a scan.
+
+    Arguments:
+        source: a scan's path (see `unet_segnet.scans.read_scan`) or a `Scan`.
+        model: a `keras.Model`, or what `unet_segnet.pretrained.load_model` takes.
+        lungs: "auto" (found in Hounsfield units; or taken from slices that show lungs alone), "none" (the slices go
+            in as they are), "lungmask" (by that package), or the path of a mask in the scan's own geometry.
+        orientation: of a scan without geometry, see `unet_segnet.scans.to_network`.
+        window: (low, high) HU that become grey levels 0 and 255.
+        batch_size: slices at a time.
+        probabilities: keep them.
+        report: called with the numbers of finished slices and of all.
+
+    Returns:
+        Segmentation.
+
+    Raises:
+        InputError: the scan, the mask or the network cannot be read or do not fit each other, or there is no lung.
+    """
+    scan = source if isinstance(source, Scan) else read_scan(source)
+    if isinstance(model, (str, Path)):
+        from unet_segnet.pretrained import load_model
+
+        model = load_model(model)
+    size, num_classes = model.input_shape[1], model.output_shape[-1]
+    class_names = {2: BINARY_NAMES, 4: MULTICLASS_NAMES}.get(num_classes)
+    if class_names is None:
+        raise InputError(f"the network tells {num_classes} classes apart; expected 2 (not infected, infected) or 4")
+    slices = to_network(scan, orientation)
+    sides, lung_notes = find_lungs(scan, slices, lungs, orientation)
+    images = slices.images
+    labels = np.empty(images.shape, np.uint8)
+    kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
+    inside = None if sides is None else sides > 0
+    for start in range(0, len(images), batch_size):
+        part = slice(start, min(start + batch_size, len(images)))
+        grey = fit(images[part], None if inside is None else inside[part], window, size)
+        if len(grey) < batch_size and len(images) > batch_size:  # one shape, one compilation
+            grey = np.concatenate([grey, np.zeros((batch_size - len(grey), size, size), np.uint8)])
+        found = np.asarray(model.predict_on_batch(grey[..., None]))[: part.stop - start]
+        labels[part] = unfit(np.argmax(found, axis=-1).astype(np.uint8), images.shape[1:])
+        if kept is not None:
+            for index in range(num_classes):
+                kept[part, ..., index] = unfit(found[..., index], images.shape[1:])
+        if report:
+            report(part.stop, len(images))
+    figures = severity(
+        labels,
+        sides,
+        slices.spacing,
+        class_names,
+        slices.names,
+        towards_head=True if scan.is_volume else None,
+        adjoining=scan.is_volume,
+    )
+    notes = (*scan.notes, *slices.notes, *lung_notes)
+    return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes)
+
+
+def find_lungs(
+    scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation: str | None = None
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Left and right lung of a scan, and how they were found; arguments as of `segment`.
+
+    Returns:
+        (num_slices, height, width) uint8 (0 no lung, 1 left, 2 right) or None, and notes.
+
+    Raises:
+        InputError: there is no lung, the mask does not fit the scan, or none can be found in its values.
+    """
+    images = slices.images
+    if str(lungs) == NONE:
+        return None, ("lungs: none given; the slices go in as they are",)
+    if str(lungs) == LUNGMASK:
+        if scan.units != "HU":
+            raise InputError(f"{scan.source}: --lungs lungmask needs Hounsfield units; these are 8-bit grey levels")
+        return external_lung_masks(images, slices.spacing), ("lungs: by the lungmask package",)
+    if str(lungs) != AUTO:
+        return _given_lungs(scan, slices, Path(lungs), orientation), (f"lungs: from {Path(lungs).name}",)
+    if scan.units == "HU":
+        try:
+            found = lung_masks(images, slices.spacing, adjoining=scan.is_volume)
+        except InputError as error:
+            raise InputError(f"{scan.source}: {error}") from None
+        return found, ("lungs: found by their Hounsfield units",)
+    if (images == 0).mean() < BLANK_SHARE:
+        raise InputError(
+            f"{scan.source}: lungs cannot be found in 8-bit grey levels of unknown scale; give a mask with --lungs "
+            "FILE, or --lungs none to segment the slices as they are"
+        )
+    from scipy import ndimage
+
+    shown = np.stack([ndimage.binary_fill_holes(image > 0) for image in images])
+    return split_left_right(shown), ("lungs: the slices show lungs alone",)
+
+
+def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> np.ndarray:
+    mask = read_scan(path)
+    if mask.array.shape != scan.array.shape:
+        sizes = ("x".join(map(str, array.shape)) for array in (mask.array, scan.array))
+        raise InputError("{} is {}, the scan is {}: expected equal sizes".format(path, *sizes))
+    sides = split_left_right(to_network(mask, orientation, like=slices).images > 0)
+    if not sides.any():
+        raise InputError(f"{path}: marks no lung; expected values above 0 inside the lungs")
+    return sides
