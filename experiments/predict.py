@@ -15,7 +15,7 @@ from pathlib import Path
 from experiments.console import Progress, run_command
 from unet_segnet.errors import InputError
 
-ORIENTATIONS = "network, upright, upside-down, or three letters such as LPS"
+ORIENTATIONS = "network (as the 100 slices), upright, upside-down, or three letters such as LPS"
 
 
 def main() -> None:

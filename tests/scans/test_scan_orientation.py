@@ -94,7 +94,7 @@ def test_nifti_dicom_and_pictures_of_one_patient_give_the_same_slices(phantom, t
 def test_named_orientations_and_what_is_assumed_without_geometry(phantom):
     array = np.ascontiguousarray(np.moveaxis(window_to_8bit(phantom.images), 0, 2))
     upright = array.transpose(1, 0, 2)
-    for given, name in ((array, "network"), (upright, "upright"), (upright[::-1, ::-1], "upside-down")):
+    for given, name in ((array, "network"), (upright, "upright"), (upright[::-1], "upside-down")):
         np.testing.assert_array_equal(np.moveaxis(to_network(scan_of(given), name).images, 0, 2), array)
     full = to_network(scan_of(upright + (upright == 0)))
     assert full.axes == "PLS" and "assumed upright" in full.notes[0] and "--orientation" in full.notes[0]
@@ -153,3 +153,13 @@ def test_the_orientation_of_the_100_slices_by_anatomy(real_data):
     assert larger.sum() >= 85
     rows = [np.nonzero(sides == side)[1].mean() for side in (RIGHT, LEFT)]
     assert rows[0] < rows[1]
+
+
+def test_the_orientations_of_ct20_by_anatomy(ct20_data):
+    """Its slices stand upright, its volumes upside down, the right lung on the left in both: it is the larger one."""
+    cases = [(ct20_data / "tr_lungmasks_updated.nii.gz", "upright")]
+    cases += [(ct20_data / "rp_lung_msk" / f"{number}.nii.gz", "upside-down") for number in range(1, 10)]
+    for path, name in cases:
+        lungs = to_network(read_scan(path), name).images > 0
+        sides = split_left_right(lungs)
+        assert (sides == RIGHT).sum() > (sides == LEFT).sum(), path.name

@@ -29,7 +29,7 @@ NETWORK_AXES = ("S", "L", "P")  # (slice, row, column): the side of the patient 
 NAMED_AXES = {  # of a file's own (i, j, k) = (row, column, slice)
     "network": "LPS",
     "upright": "PLS",  # front up, the patient's right on the left
-    "upside-down": "ARS",
+    "upside-down": "ALS",  # upright, top and bottom exchanged: a mirror image, not a turn
 }
 BLANK_SHARE = 0.4  # of pixels exactly 0, from which on slices are taken to show lungs alone
 
@@ -63,8 +63,8 @@ def to_network(scan: Scan, orientation: str | None = None, like: NetworkSlices |
     Arguments:
         scan: any.
         orientation: how the file's array lies: "network" (as the 100 slices), "upright" (front up, the patient's right
-            on the left), "upside-down" (the same turned by 180 degrees), or three letters such as "LPS" for the sides
-            towards which its own axes run. It wins over the affine. None: by the affine; where there is none, "network"
+            on the left), "upside-down" (the same, top and bottom exchanged), or three letters such as "LPS" for the
+            sides towards which its own axes run. It wins over the affine. None: by the affine; where there is none, "network"
             for slices that show lungs alone on black, else "upright".
         like: of a mask or label file, the slices of the scan that it belongs to: unless both files have an affine
             of their own, it lies as that scan.
