@@ -64,8 +64,8 @@ def to_network(scan: Scan, orientation: str | None = None, like: NetworkSlices |
         scan: any.
         orientation: how the file's array lies: "network" (as the 100 slices), "upright" (front up, the patient's right
             on the left), "upside-down" (the same, top and bottom exchanged), or three letters such as "LPS" for the
-            sides towards which its own axes run. It wins over the affine. None: by the affine; where there is none, "network"
-            for slices that show lungs alone on black, else "upright".
+            sides towards which its own axes run. It wins over the affine. None: by the affine; where there is none,
+            "network" for slices that show lungs alone on black, else "upright".
         like: of a mask or label file, the slices of the scan that it belongs to: unless both files have an affine
             of their own, it lies as that scan.
 
