@@ -21,16 +21,9 @@ def provenance(started: float) -> dict:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return {
         "command": " ".join(["python -m", f"experiments.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
-        "commit": git.stdout.strip() or None,
+        "commit": commit(),
         "backend": keras.config.backend(),
         "versions": {"python": platform.python_version(), **versions},
         "device": device_name(),
@@ -39,6 +32,18 @@ def provenance(started: float) -> dict:
         "seconds": round(time.time() - started, 1),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def commit() -> str | None:
+    """The commit of this checkout, "-dirty" where files were changed; None outside a checkout."""
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return git.stdout.strip() or None
 
 
 def device_name() -> str:

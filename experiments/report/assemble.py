@@ -1,9 +1,8 @@
 """Puts the parts of the report together: which tables and figures there are, under which heading."""
 
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
+from experiments.provenance import commit
 from experiments.report import comparisons, figures, tables
 from experiments.report.content import Evidence, Report
 from experiments.report.errata import errata_table
@@ -63,16 +62,9 @@ def _sections(names: list[str]) -> dict[str, tuple[str, ...]]:
 
 def _provenance(evidence: Evidence) -> tuple[str, ...]:
     """Where the report comes from; the same whenever the same report is made again: no time, no machine."""
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     own = sum(run.committed for run in evidence.runs)
     lines = [
-        f"unet_segnet at commit {git.stdout.strip() or 'unknown'}.",
+        f"unet_segnet at commit {commit() or 'unknown'}.",
         f"{len(evidence.runs)} finished runs: {own} of the project's own results, {len(evidence.runs) - own} others.",
     ]
     if evidence.slices is not None:
