@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from web_sample import sample_images, sample_report
+from web_sample import HOSTILE, sample_images, sample_report, sample_slices
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -32,8 +32,47 @@ def address(tmp_path_factory):
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def case_address(tmp_path_factory):
+    """The page of a segmented scan with truth, whose name and notes are hostile."""
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    from experiments.predict_page import case_page, display
+    from unet_segnet.comparison import compare
+    from unet_segnet.severity import severity
+
+    slices = sample_slices(12, 128)
+    truth = slices.binary().labels
+    labels = np.roll(truth, 2, axis=1)
+    lungs = np.where(slices.images > 0, 1 + (np.arange(128)[:, None] < 64), 0).astype(np.uint8)
+    names = ("not infected", "infected")
+    result = SimpleNamespace(
+        slices=SimpleNamespace(images=slices.images, names=slices.names, spacing=(5.0, 1.0, 1.0)),
+        labels=labels,
+        class_names=names,
+        severity=severity(labels, lungs, (5.0, 1.0, 1.0), names, slices.names),
+        notes=(HOSTILE,),
+    )
+    comparison = compare(truth, labels, 2, (5.0, 1.0, 1.0), class_names=names, slice_names=slices.names)
+    page = case_page(HOSTILE, result, display(result, (-1100, 400)), truth, comparison)
+    path = tmp_path_factory.mktemp("case") / "index.html"
+    path.write_text(page, encoding="utf-8")
+    return path.as_uri()
+
+
 @pytest.fixture
 def page(browser, address):
+    yield from _open(browser, address)
+
+
+@pytest.fixture
+def case(browser, case_address):
+    yield from _open(browser, case_address)
+
+
+def _open(browser, address):
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
     opened.complaints, opened.requests = [], []
     opened.on("console", lambda message: opened.complaints.append(message.text))
@@ -117,3 +156,15 @@ def test_dark_theme_changes_the_background(page):
 def test_no_page_wider_than_the_window(page, width):
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_page_of_a_scan(case):
+    status = case.locator(".viewer-status")
+    case.locator(".layer").select_option("1")
+    case.locator(".slice").fill("5")
+    case.wait_for_function("document.querySelector('.viewer-status').innerText.includes('6 of 12')")
+    assert "Dice 0." in status.inner_text()
+    volume = case.locator("#table-severity, #severity").locator("tbody tr").first.inner_text()
+    assert volume.startswith("infected")
+    case.set_viewport_size({"width": 360, "height": 800})
+    assert case.evaluate("document.documentElement.scrollWidth") <= 360
