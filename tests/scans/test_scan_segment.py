@@ -1,0 +1,137 @@
+"""From a scan to labels and figures: the same from every format and from every orientation, in place."""
+
+import itertools
+
+import nibabel
+import nibabel.orientations as nio
+import numpy as np
+import pytest
+from PIL import Image
+from scan_files import SPACING, network_affine, save_dicom, save_nifti
+
+from unet_segnet.data.phantom import phantom_slices
+from unet_segnet.data.preprocess import window_to_8bit
+from unet_segnet.errors import InputError
+from unet_segnet.inference import segment
+
+
+class Bright:
+    """A network that calls grey levels above 100 infected; it takes slices of 48 x 48."""
+
+    input_shape, output_shape = (None, 48, 48, 1), (None, 48, 48, 2)
+
+    def predict_on_batch(self, grey):
+        assert grey.dtype == np.uint8 and grey.shape[1:] == (48, 48, 1)
+        infected = (grey[..., 0] > 100).astype(np.float32)
+        return np.stack([1 - infected, infected], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return phantom_slices(6, seed=1, size=48)
+
+
+@pytest.fixture(scope="module")
+def files(phantom, tmp_path_factory):
+    """One patient as NIfTI, DICOM and pictures, each with its lung mask."""
+    folder = tmp_path_factory.mktemp("patient")
+    affine = network_affine()
+    upright = phantom.images.transpose(0, 2, 1)
+    lungs = phantom.lungs.transpose(0, 2, 1).astype(np.uint8)
+    save_nifti(folder / "case.nii.gz", np.moveaxis(phantom.images, 0, 2).astype(np.int16), affine)
+    save_nifti(folder / "case_lungs.nii.gz", np.moveaxis(phantom.lungs, 0, 2).astype(np.uint8), affine)
+    save_dicom(folder / "series", np.rint(upright), affine[:, [1, 0, 2, 3]])
+    for name in ("pictures", "masks"):
+        (folder / name).mkdir()
+    for number, (image, mask) in enumerate(zip(window_to_8bit(np.rint(upright)), lungs, strict=True)):
+        Image.fromarray(image).save(folder / f"pictures/{number}.png")
+        Image.fromarray(mask * 255).save(folder / f"masks/{number}.png")
+    save_nifti(folder / "upright_lungs.nii.gz", np.moveaxis(lungs, 0, 2), affine[:, [1, 0, 2, 3]])
+    return folder
+
+
+def test_three_formats_give_the_same_labels_and_volumes(files):
+    cases = (("case.nii.gz", "case_lungs.nii.gz"), ("series", "upright_lungs.nii.gz"), ("pictures", "masks"))
+    results = [segment(files / scan, Bright(), files / lungs, batch_size=4) for scan, lungs in cases]
+    assert results[0].labels.any()
+    for result in results[1:]:
+        np.testing.assert_array_equal(result.labels, results[0].labels)
+        np.testing.assert_array_equal(result.lungs, results[0].lungs)
+    voxel_ml = np.prod(SPACING) / 1000
+    for result in results[:2]:
+        whole = result.severity.involvement(region="whole scan")
+        assert whole.volume_ml == pytest.approx(result.labels.sum() * voxel_ml, rel=1e-6)
+    assert np.isnan(results[2].severity.involvement().volume_ml)
+
+
+def test_turned_and_mirrored_scans_give_the_same_labels_in_the_same_place(files, tmp_path):
+    image, mask = (nibabel.load(files / name) for name in ("case.nii.gz", "case_lungs.nii.gz"))
+    expected = segment(files / "case.nii.gz", Bright(), files / "case_lungs.nii.gz")
+    points = np.argwhere(expected.array() > 0)
+    world = np.sort(nibabel.affines.apply_affine(image.affine, points).round(3), axis=0)
+    turns = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
+    for number, (axes, flips) in enumerate(turns[5::9]):
+        turn = np.array(list(zip(axes, flips, strict=True)))
+        paths = []
+        for name, source in (("image", image), ("mask", mask)):
+            array = np.asarray(source.dataobj)
+            affine = source.affine @ nio.inv_ornt_aff(turn, array.shape)
+            path = tmp_path / f"{name}{number}.nii.gz"
+            paths.append(save_nifti(path, nio.apply_orientation(array, turn), affine))
+        result = segment(paths[0], Bright(), paths[1])
+        np.testing.assert_array_equal(result.labels, expected.labels)
+        found = nibabel.affines.apply_affine(nibabel.load(paths[0]).affine, np.argwhere(result.array() > 0))
+        np.testing.assert_allclose(np.sort(found.round(3), axis=0), world, atol=2e-3)
+
+
+def test_lungs_are_found_named_or_left_out(files, tmp_path):
+    for name in ("case.nii.gz", "case_lungs.nii.gz"):  # as large as a chest: lengths in mm matter here
+        image = nibabel.load(files / name)
+        save_nifti(tmp_path / name, np.asarray(image.dataobj), image.affine @ np.diag([9.0, 10.0, 1.0, 1.0]))
+    files = tmp_path
+    found = segment(files / "case.nii.gz", Bright())
+    given = segment(files / "case.nii.gz", Bright(), files / "case_lungs.nii.gz")
+    overlap = 2 * ((found.lungs > 0) & (given.lungs > 0)).sum() / ((found.lungs > 0).sum() + (given.lungs > 0).sum())
+    assert overlap > 0.9
+    assert "lungs: found by their Hounsfield units" in found.notes
+    whole = segment(files / "case.nii.gz", Bright(), "none")
+    assert whole.lungs is None and whole.labels.sum() > 2 * given.labels.sum()  # the chest wall is bright too
+
+
+def test_probabilities_and_progress(files):
+    seen = []
+    result = segment(
+        files / "case.nii.gz",
+        Bright(),
+        files / "case_lungs.nii.gz",
+        batch_size=4,
+        probabilities=True,
+        report=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(4, 6), (6, 6)]
+    maps = result.maps()
+    assert maps.dtype == np.float32 and maps.shape == (*result.scan.array.shape, 2)
+    np.testing.assert_array_equal(maps.argmax(axis=-1), result.array())
+
+
+@pytest.mark.parametrize(
+    ("lungs", "message"),
+    [("small.nii.gz", "is 4x4x4, the scan is 48x48x6"), ("empty.nii.gz", "marks no lung")],
+)
+def test_masks_that_do_not_fit_are_one_line(files, tmp_path, lungs, message):
+    save_nifti(tmp_path / "small.nii.gz", np.ones((4, 4, 4), np.uint8), np.eye(4))
+    save_nifti(tmp_path / "empty.nii.gz", np.zeros((48, 48, 6), np.uint8), np.eye(4))
+    with pytest.raises(InputError, match=message):
+        segment(files / "case.nii.gz", Bright(), tmp_path / lungs)
+
+
+def test_where_no_lung_can_be_found_is_one_line(files, tmp_path):
+    save_nifti(tmp_path / "water.nii.gz", np.full((48, 48, 3), -300, np.int16), network_affine())
+    with pytest.raises(InputError, match=r"water\.nii\.gz: no lung was found"):
+        segment(tmp_path / "water.nii.gz", Bright())
+    with pytest.raises(InputError, match="cannot be found in 8-bit grey levels"):
+        segment(files / "pictures", Bright(), orientation="upright")
+    with pytest.raises(InputError, match="expected 2"):
+        three = Bright()
+        three.output_shape = (None, 48, 48, 3)
+        segment(files / "case.nii.gz", three)
