@@ -35,14 +35,12 @@ def provenance(started: float) -> dict:
 
 
 def commit() -> str | None:
-    """The commit of this checkout, "-dirty" where files were changed; None outside a checkout."""
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """The commit of this checkout, "-dirty" where files were changed; None outside a checkout or without git."""
+    describe = ["git", "describe", "--always", "--dirty"]
+    try:
+        git = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
     return git.stdout.strip() or None
 
 
