@@ -4,6 +4,7 @@ The ONNX and OpenVINO tests need `pip install -r requirements-export.txt` and ar
 """
 
 import json
+import os
 from argparse import Namespace
 
 import keras
@@ -117,6 +118,8 @@ def test_a_file_gives_keras_probabilities_and_says_what_it_is(file_format, tmp_p
     ],
 )
 def test_all_networks_give_keras_probabilities(net, variant, shape, file_format, tmp_path):
+    if variant == "paper" and os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < 14 * 2**30:
+        pytest.skip("needs 14 GiB of free memory: the converter holds 30 million weights many times over")
     check_round_trip(settled(build_model(net, variant=variant, input_shape=shape, mean=127.5)), file_format, tmp_path)
 
 
