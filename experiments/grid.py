@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def grid(options) -> None:
-    """Train what is not trained, print the tables, write them as CSV and the pictures of the best run."""
+    """Train what is not trained, print the tables, write them and the pictures of the best run."""
     check_options(options, (options.net,))
     data = load_data(options, options.problem)
     from experiments.baselines import evaluate_baselines
@@ -70,7 +70,7 @@ def grid(options) -> None:
         f"table{numbers[0]}": accuracy_table(runs, **arguments),
         f"table{numbers[1]}": class_table(runs, **arguments),
     }
-    report_tables(tables, runs, folders, data, split, options.out / specs[0].group)
+    report_tables(tables, runs, folders, data, options.out / specs[0].group)
 
 
 if __name__ == "__main__":

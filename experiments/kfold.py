@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def kfold(options) -> None:
-    """Train what is not trained, print Table 7, write it as CSV and pictures of a fold."""
+    """Train what is not trained, print Table 7, write it and pictures of a fold."""
     nets = (options.net,) if options.net else NETS
     check_options(options, nets)
     data = load_data(options, options.problem)
@@ -76,7 +76,7 @@ def kfold(options) -> None:
     baselines = [evaluate_baselines(data.slices.subset(f.train), data.slices.subset(f.test)) for f in folds]
     table = five_fold_table(runs, baselines=baselines, data=data.name, notes=notes)
     folder = options.out / "kfold" / f"{options.variant}-{options.problem}{f'-{options.net}' if options.net else ''}"
-    report_tables({"table7": table}, runs, folders, data, folds[0], folder)
+    report_tables({"table7": table}, runs, folders, data, folder)
 
 
 if __name__ == "__main__":

@@ -195,8 +195,9 @@ def carry_out(waiting: list, data: dict, options, estimates, deadline: float | N
 
 
 def print_tables(jobs: dict, data: dict, options) -> None:
-    """Print and write as CSV the tables of all planned runs that are finished, as `grid` and `kfold` do."""
+    """Print and write the tables of all planned runs that are finished, as `grid` and `kfold` do."""
     from experiments.baselines import evaluate_baselines
+    from experiments.summary import write_tables
     from experiments.tables import accuracy_table, class_table, five_fold_table
 
     finished: dict[tuple, list] = {}
@@ -226,10 +227,7 @@ def print_tables(jobs: dict, data: dict, options) -> None:
                 f"table{numbers[0]}": accuracy_table(runs, **about),
                 f"table{numbers[1]}": class_table(runs, **about),
             }
-        for name, table in tables.items():
-            print(f"\n{table.to_text()}")
-            table.to_csv(folder / f"{name}.csv")
-        _say(f"written to {folder}: {', '.join(f'{name}.csv' for name in tables)}")
+        _say(f"written to {folder}: {', '.join(write_tables(tables, folder))}")
 
 
 def _runs(jobs, options):

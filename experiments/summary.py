@@ -1,5 +1,6 @@
-"""What a study shows at its end: tables on the screen and as CSV, pictures of one run."""
+"""What a study shows at its end: tables on the screen and as files, pictures of one run."""
 
+import os
 import textwrap
 from pathlib import Path
 
@@ -11,7 +12,7 @@ def finished_runs(folders: list[Path], options) -> tuple[list, list[str]]:
     """The counts of the runs that ended well, and notes for the tables on how they came about.
 
     Raises:
-        InputError: every run diverged.
+        InputError: every run diverged, or a result does not say how its run ended.
     """
     runs, notes = [], []
     if options.epochs != 160:
@@ -22,44 +23,60 @@ def finished_runs(folders: list[Path], options) -> tuple[list, list[str]]:
         notes.append(f"VGG16 encoder started from {options.encoder_weights}.")
     for folder in folders:
         result = read_json(folder / "result.json")
+        where = f"{folder.parent.name}/{folder.name}"  # runs of two networks have the same folder names
         if result.get("status") == "diverged":
-            notes.append(f"{folder.name} diverged in epoch {result['epoch']} and is left out.")
+            notes.append(f"{where} diverged in epoch {result.get('epoch', '?')} and is left out.")
             continue
+        if (counts := load_counts(folder)) is None:
+            raise InputError(
+                f"{folder / 'result.json'}: does not say how the run ended; remove its folder to train again"
+            )
         if result.get("one_class_only"):
-            notes.append(f"{folder.name} predicts one class only.")
-        runs.append(load_counts(folder))
+            notes.append(f"{where} predicts one class only and is in the table as it is.")
+        runs.append(counts)
     if not runs:
         raise InputError(f"no run to show: {' '.join(notes)}")
     return runs, notes
 
 
-def report_tables(tables: dict, runs, folders, data, split, folder: Path) -> None:
-    """Print the tables, write them as CSV, and draw one run.
+def write_tables(tables: dict, folder: Path) -> list[str]:
+    """Print tables by file name, write each as CSV and, with its notes, as Markdown; returns the files' names."""
+    for name, table in tables.items():
+        print(f"\n{table.to_text()}")
+        table.to_csv(folder / f"{name}.csv")
+        temporary = folder / f".{name}.{os.getpid()}.tmp"
+        try:
+            temporary.write_text(table.to_markdown(), encoding="utf-8")
+            os.replace(temporary, folder / f"{name}.md")
+        finally:
+            temporary.unlink(missing_ok=True)
+    return [f"{name}.{ending}" for name in tables for ending in ("csv", "md")]
+
+
+def report_tables(tables: dict, runs, folders, data, folder: Path) -> None:
+    """Print the tables, write them, and draw one run.
 
     Arguments:
         tables: `Table` by file name.
         runs: the `RunCounts` that the tables show.
         folders: the run folders.
         data: `LoadedData`.
-        split: the split of the run that is drawn.
         folder: where the files go.
     """
-    for name, table in tables.items():
-        print(f"\n{table.to_text()}")
-        table.to_csv(folder / f"{name}.csv")
-    drawn = _best_folder(runs, folders)
-    figures = draw_run(drawn, data.slices.subset(split.test), folder)
-    files = [f"{name}.csv" for name in tables] + [figure.name for figure in figures]
+    files = write_tables(tables, folder)
+    run, drawn = _best_run(runs, folders)
+    test = [data.slices.names.index(name) for name in run.test_names]
+    files += [figure.name for figure in draw_run(drawn, data.slices.subset(test), folder)]
     print(textwrap.fill(f"written to {folder}: {', '.join(files)}", 100, subsequent_indent="  "))
 
 
-def _best_folder(runs, folders):
-    """The finished run with the highest mean global accuracy on its test slices; of the folds, the first."""
+def _best_run(runs, folders):
+    """The run with the highest mean global accuracy on its test slices, of the folds the first, and its folder."""
     from unet_segnet.metrics import global_accuracy
 
     finished = [folder for folder in folders if read_json(folder / "result.json")["status"] == "finished"]
     first = [pair for pair in zip(runs, finished, strict=True) if pair[0].fold in (None, 0)] or [(runs[0], finished[0])]
-    return max(first, key=lambda pair: global_accuracy(pair[0].test_confusion).mean())[1]
+    return max(first, key=lambda pair: global_accuracy(pair[0].test_confusion).mean())
 
 
 def draw_run(run_folder: Path, test, folder: Path) -> list[Path]:

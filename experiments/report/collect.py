@@ -54,7 +54,7 @@ def _finished_runs(root: Path, committed: bool, missing: list[str]) -> Iterator[
     for folder in finished_folders(root):
         outcome, config = read_json(folder / "result.json"), read_json(folder / "config.json")
         counts = load_counts(folder)
-        where = f"{folder.parent.name}/{folder.name}"
+        where = folder.relative_to(root).as_posix()
         if counts is None:
             missing.append(f"{where} diverged in epoch {outcome.get('epoch', '?')}; it is in no table.")
             continue

@@ -35,6 +35,7 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
                 "baselines": _grid_baselines(evidence, problem),
                 "data": evidence.data,
                 "problem": problem,
+                "notes": _notes_on_runs(evidence, f"grid/{variant}-{problem}-"),
             }
             tables[f"table{number}_{problem}_{variant}"] = accuracy_table(
                 runs, released=problem == "binary", **arguments
@@ -50,8 +51,14 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
                     data=evidence.data,
                     problem=problem,
                     networks=tuple(NETWORK_NAMES),
+                    notes=_notes_on_runs(evidence, f"kfold/{variant}-{problem}-"),
                 )
     return tables
+
+
+def _notes_on_runs(evidence: Evidence, group: str) -> tuple[str, ...]:
+    """What there is to say of the runs whose folder begins so: diverged, left out, or of one class only."""
+    return tuple(sentence for sentence in evidence.missing if sentence.startswith(group))
 
 
 def size_table(evidence: Evidence) -> Table:

@@ -63,7 +63,9 @@ def test_grid_prints_both_tables_and_leaves_the_run_folders(finished):
         assert files == {"config.json", "history.npz", "counts.npz", "model.keras", "result.json"}
     assert {path.name for path in folder.glob("*.*")} == {
         "table3.csv",
+        "table3.md",
         "table4.csv",
+        "table4.md",
         "training.png",
         "segmentations.png",
     }
