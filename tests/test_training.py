@@ -240,6 +240,15 @@ def test_a_loss_that_is_no_number_ends_the_run():
     assert len(error.value.history["loss"]) == 2
 
 
+def test_weights_that_the_last_update_broke_end_the_run():
+    """One iteration: its loss is finite, what it leaves behind is not."""
+    images, labels = toy_slices()
+    recipe = Recipe(epochs=1, batch_size=10, learning_rate=1e39)
+    with pytest.raises(DivergedError, match="epoch 1") as error:
+        train(build(), images, labels, images[:0], labels[:0], WEIGHTS, recipe, NumpyStream(0))
+    assert np.isfinite(error.value.history["loss"]).all()
+
+
 def test_too_few_slices_for_a_batch():
     with pytest.raises(InputError, match="8 training slices do not fill one mini-batch of 12"):
         run(recipe=Recipe(batch_size=12))

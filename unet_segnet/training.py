@@ -196,7 +196,7 @@ def train(
 
     Raises:
         InputError: fewer slices than a mini-batch, or a checkpoint that does not fit.
-        DivergedError: the loss became NaN or infinite.
+        DivergedError: the loss, or after the last update a weight, became NaN or infinite.
     """
     if len(images) < recipe.batch_size:
         raise InputError(
@@ -231,6 +231,8 @@ def train(
     stream.epoch(recipe.epochs - 1, len(images), recipe.batch_size)
     augmented = augment(images, labels, stream.final_pass(len(images)))[0]
     pool_batch_statistics(model, augmented, recipe.batch_size)
+    if not all(np.isfinite(weight).all() for weight in model.get_weights()):  # the last update has no loss after it
+        raise DivergedError(recipe.epochs, keeper.arrays())
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
     return TrainingResult(trained, keeper.arrays(), mean)
 
