@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from experiments.npz import check_members, read_npz
 from experiments.options import EXPERIMENTS, NETS, PROBLEMS, VARIANTS
 from experiments.runs import FORMAT, PARTS, STUDIES, RunSpec
 from unet_segnet.metrics import global_accuracy
@@ -19,7 +20,6 @@ LIMIT = 16 * MIB  # of an archive
 # In the order of writing: the result last, for its presence means that the run is whole. Bytes at most.
 FILES = {"config.json": MIB, "history.npz": 8 * MIB, "counts.npz": 8 * MIB, "model.keras": LIMIT, "result.json": MIB}
 MODEL_FILES = {"metadata.json", "config.json", "model.weights.h5"}
-EXPANDED = 64 * MIB  # what the members of an .npz or .keras file may declare together
 MAX_MEMBERS = 10_000
 PER_ITERATION = ("loss", "accuracy", "learning_rate")
 PER_VALIDATION = ("validation_iteration", "validation_loss", "validation_accuracy")
@@ -150,7 +150,7 @@ def _json(content):
 
 
 def _check_history(content):
-    arrays = _arrays(content, {*PER_ITERATION, *PER_VALIDATION, "epoch_seconds"})
+    arrays = read_npz(io.BytesIO(content), {*PER_ITERATION, *PER_VALIDATION, "epoch_seconds"}, only=True)
     if any(array.ndim != 1 or array.dtype.kind not in "if" for array in arrays.values()):
         raise ValueError("expected rows of numbers")
     if any(len({len(arrays[name]) for name in names}) > 1 for names in (PER_ITERATION, PER_VALIDATION)):
@@ -161,7 +161,11 @@ def _check_history(content):
 
 
 def _checked_confusion(content, config):
-    arrays = _arrays(content, {f"{part}_{kind}" for part in PARTS[1:] for kind in ("names", "confusion", "bf")})
+    arrays = read_npz(
+        io.BytesIO(content),
+        {f"{part}_{kind}" for part in PARTS[1:] for kind in ("names", "confusion", "bf")},
+        only=True,
+    )
     num_classes = NUM_CLASSES[config["problem"]]
     for part in PARTS[1:]:
         names, confusion, scores = (arrays[f"{part}_{kind}"] for kind in ("names", "confusion", "bf"))
@@ -176,47 +180,10 @@ def _checked_confusion(content, config):
     return arrays["test_confusion"]
 
 
-def _arrays(content, names):
-    """The arrays of an .npz file; sizes are held against the limits and each other before memory is taken."""
-    arrays = {}
-    with zipfile.ZipFile(io.BytesIO(content)) as saved:
-        members = saved.infolist()
-        _check_sizes(members, {f"{name}.npy" for name in names})
-        for member in members:
-            arrays[member.filename.removesuffix(".npy")] = _array(saved.read(member))
-    return arrays
-
-
-def _check_sizes(members, names):
-    if sorted(member.filename for member in members) != sorted(names):
-        raise ValueError(f"expected nothing but {', '.join(sorted(names))} in it")
-    if (declared := sum(member.file_size for member in members)) > EXPANDED:
-        raise ValueError(f"declares {declared} bytes, more than {EXPANDED}")
-    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
-        raise ValueError("compressed in an unknown way")
-
-
-def _array(content):
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-    shape, fortran, dtype = read_header(stream)
-    if dtype.hasobject or dtype.kind not in "ifuU":
-        raise ValueError(f"holds {dtype}, expected numbers or names")
-    count = 1
-    for length in shape:
-        count *= length
-    if min(shape, default=0) < 0 or stream.tell() + count * dtype.itemsize != len(content):
-        raise ValueError(f"an array of shape {shape} does not fit its {len(content)} bytes")
-    if count == 0:
-        return np.zeros(shape, dtype)
-    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
-
-
 def _check_model(content):
     # What is in it is checked by Keras, in safe mode, when it is loaded.
     with zipfile.ZipFile(io.BytesIO(content)) as saved:
-        _check_sizes(saved.infolist(), MODEL_FILES)
+        check_members(saved.infolist(), MODEL_FILES)
 
 
 def checked_members(members, archive_size):

@@ -148,7 +148,7 @@ def read_json(path: Path) -> dict:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); remove the run's folder to train it again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no settings; remove the run's folder to train it again")
@@ -177,27 +177,30 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> dict:
     Raises:
         InputError: it is missing, damaged, or lacks one of them.
     """
-    import zipfile
-    import zlib
-
-    import numpy as np
+    from experiments.npz import read_npz
 
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            return {name: saved[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return read_npz(path, names)
+    except Exception as error:  # a damaged .npz raises a dozen kinds
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{path}: cannot be read ({reason}); remove the run's folder to train it again") from error
 
 
 def finished_folders(out: Path) -> list[Path]:
-    """The folders of all finished runs below an output folder, sorted."""
-    return sorted(
-        result.parent
-        for study in STUDIES
-        for result in (Path(out) / study).glob("*/*/result.json")
-        if not result.parent.name.startswith(".")
-    )
+    """The folders of all finished runs below an output folder, sorted.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    try:
+        return sorted(
+            result.parent
+            for study in STUDIES
+            for result in (Path(out) / study).glob("*/*/result.json")
+            if not result.parent.name.startswith(".")
+        )
+    except OSError as error:  # such as a name that is too long
+        raise InputError(f"{out}: cannot be read ({error.strerror}); give another folder") from error
 
 
 def make_config(spec: RunSpec, recipe, slices, split, data: dict) -> dict:
@@ -373,6 +376,21 @@ def load_counts(path: Path):
     counts = read_arrays(path / "counts.npz", names)
     try:
         fields = {key: config[key] for key in ("net", "problem", "variant", "experiment", "seed", "fold", "stream")}
+        _check_counts(fields, counts)
         return RunCounts(**fields, **{**counts, "test_names": tuple(map(str, counts["test_names"]))})
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: config.json and counts.npz do not belong together ({error})") from error
+
+
+def _check_counts(fields: dict, counts: dict) -> None:
+    """Raise ValueError for settings and counts that no run has."""
+    kinds = {"net": str, "problem": str, "variant": str, "stream": str, "experiment": int, "seed": int}
+    wrong = [key for key, kind in kinds.items() if type(fields[key]) is not kind]
+    wrong += [] if fields["fold"] is None or type(fields["fold"]) is int else ["fold"]
+    wrong += [] if counts["test_names"].ndim == 1 else ["test_names"]
+    for name in ("test_confusion", "validation_confusion"):
+        confusion = counts[name]
+        if confusion.dtype.kind not in "iu" or confusion.ndim != 3 or (confusion < 0).any():
+            wrong.append(name)
+    if wrong:
+        raise ValueError(f"impossible value of {', '.join(wrong)}")

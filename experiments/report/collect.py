@@ -59,6 +59,10 @@ def _finished_runs(root: Path, committed: bool, missing: list[str]) -> Iterator[
             missing.append(f"{where} diverged in epoch {outcome.get('epoch', '?')}; it is in no table.")
             continue
         recipe, data = config.get("recipe", {}), config.get("data", {})
+        if not (isinstance(recipe, dict) and isinstance(data, dict)):
+            raise InputError(
+                f"{folder}/config.json: holds no recipe or data; remove the run's folder to train it again"
+            )
         changed = [f"{key} {recipe.get(key)}" for key, value in standard.items() if recipe.get(key) != value]
         changed += [f"{data.get('name')}"] if data.get("name") not in PAPER_SLICES else []
         changed += [f"size {data.get('size')}"] if data.get("size") != 256 else []

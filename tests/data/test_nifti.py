@@ -9,6 +9,7 @@ import pytest
 
 from unet_segnet.data import Slices
 from unet_segnet.data.nifti import (
+    read_image,
     read_medseg_slices,
     read_volume,
     read_volumes,
@@ -247,3 +248,30 @@ def test_ct20_is_read(ct20_data):
     first = next(iter(read_volumes(ct20_data)))
     assert first.images.shape == (11, 256, 256) and first.lungs is not None
     np.testing.assert_array_equal(first.affine, np.eye(4))
+
+
+@pytest.mark.parametrize("offset", [float("inf"), float("-inf"), float("nan"), 1e30])
+def test_values_that_begin_nowhere_are_refused(tmp_path, offset):
+    content = bytearray(nibabel.Nifti1Image(np.zeros((4, 4, 2), np.int16), np.eye(4)).to_bytes())
+    content[108:112] = np.float32(offset).tobytes()
+    (tmp_path / "odd.nii").write_bytes(content)
+    with pytest.raises(InputError, match=r"odd\.nii"):
+        read_image(tmp_path / "odd.nii", np.float32)
+
+
+@pytest.mark.parametrize("shape", [(1024, 1024, 1024), (16384, 16384, 1)])
+def test_more_than_memory_is_refused_by_the_header(tmp_path, shape):
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    (tmp_path / "huge.nii").write_bytes(header.binaryblock + bytes(4))
+    with pytest.raises(InputError, match=r"huge\.nii claims .* voxels"):
+        read_image(tmp_path / "huge.nii", np.uint8)
+
+
+def test_names_of_volumes_that_only_look_like_numbers(tmp_path):
+    (tmp_path / "rp_im").mkdir()
+    for name in ("\u00b2", "10", "9"):
+        (tmp_path / "rp_im" / f"{name}.nii.gz").touch()
+    assert volume_names(tmp_path) == ["9", "10", "\u00b2"]

@@ -561,3 +561,19 @@ def published_slices(real_data, reference, names=None):
     assert len(published) == len(test) == 18 and math.isclose(sum(published.values()) / 18, 0.954, abs_tol=5e-4)
     chosen = test.subset([test.names.index(name) for name in names or test.names])
     return chosen.images, chosen.labels, [published[int(name)] for name in chosen.names]
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+def test_a_setting_that_is_no_number_is_refused(number):
+    kernel = np.ones((1, 1, 1, 2))
+    with pytest.raises(InputError, match="layer 'c' of type Convolution2DLayer cannot be built: Stride is not finite"):
+        outputs_of(convolution("c", kernel, [0, 0], Stride=row(number, 1)), classes=2)
+
+
+def test_sizes_that_the_weights_do_not_have_are_refused_before_any_are_made():
+    huge = convolution("c", np.ones((1, 1, 1, 2)), [0, 0])
+    huge.settings["FilterSize"], huge.settings["NumFilters"] = row(20_000, 20_000), row(20_000)
+    with pytest.raises(InputError, match="layer 'c' of type Convolution2DLayer cannot be built: cannot reshape"):
+        outputs_of(huge, classes=2)
+    with pytest.raises(InputError, match="NumChannels is"):
+        outputs_of(convolution("c", np.ones((1, 1, 1, 2)), [0, 0]), size=(8, 8, 30_000_000), classes=2, images=0)

@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.uid import JPEG2000Lossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 from scan_files import dicom_slice, network_affine, save_dicom, save_nifti
 
 from unet_segnet.errors import InputError
@@ -321,3 +321,46 @@ def test_distances_of_slices_may_differ_by_one_percent(series, percent, is_refus
         refused(series, path.name, "unevenly spaced")
     else:
         np.testing.assert_allclose(read_scan(series).affine, AFFINE, atol=1e-6)
+
+
+def test_file_names_that_only_look_like_numbers(tmp_path):
+    for name in ("\u00b2", "10", "9"):
+        Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / f"{name}.png")
+    assert read_scan(tmp_path).slice_names == ("9", "10", "\u00b2")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("SliceThickness", "9" * 16), ("SliceThickness", "1e-300"), ("PixelSpacing", ["1e300", "1"]),
+     ("ImagePositionPatient", ["1e300", "0", "0"])],
+)  # fmt: skip
+def test_dicom_with_an_impossible_place(tmp_path, keyword, value):
+    dataset = dicom_slice(VALUES[0], AFFINE, 0)
+    setattr(dataset, keyword, value)
+    dataset.save_as(tmp_path / "far.dcm")
+    with pytest.raises(InputError, match=r"far\.dcm has a place in the patient that cannot be"):
+        read_scan(tmp_path)
+
+
+def test_dicom_that_swells_is_refused_unread(tmp_path):
+    dataset = dicom_slice(VALUES[0], AFFINE, 0)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(tmp_path / "bomb.dcm")
+    with pytest.raises(InputError, match=r"bomb\.dcm is deflated"):
+        read_scan(tmp_path)
+
+
+def test_dicom_that_claims_a_huge_slice_takes_no_memory(tmp_path):
+    dataset = dicom_slice(VALUES[0], AFFINE, 0)
+    dataset.Rows = dataset.Columns = 32767
+    dataset.save_as(tmp_path / "huge.dcm")
+    with pytest.raises(InputError, match="more than can be held"):
+        read_scan(tmp_path)
+
+
+def test_a_word_of_the_file_is_shown_without_its_control_characters(tmp_path):
+    dataset = dicom_slice(VALUES[0], AFFINE, 0)
+    dataset.PhotometricInterpretation = "\x1b[2J"
+    dataset.save_as(tmp_path / "odd.dcm")
+    with pytest.raises(InputError, match=r"odd\.dcm is '\\x1b\[2J'"):
+        read_scan(tmp_path)

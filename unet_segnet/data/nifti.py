@@ -24,7 +24,9 @@ from unet_segnet.errors import InputError
 SLICES = ("tr_im", "tr_mask", "tr_lungmasks_updated")
 VOLUMES = ("rp_im", "rp_msk", "rp_lung_msk")
 SUFFIXES = (".nii.gz", ".nii")
-MAX_VOXELS = 2**30
+MAX_VOXELS = 2**28  # 1024 slices of 512x512
+MAX_SLICE_PIXELS = 2**24
+MAX_BYTES = 7 * 2**28  # of a file and the float32 values made of it, together
 MAX_DEFLATE_RATIO = 1032  # no deflate stream grows by more
 
 
@@ -105,7 +107,7 @@ def volume_names(folder: str | Path) -> list[str]:
     names = {
         path.name[: -len(suffix)] for suffix in SUFFIXES for path in (Path(folder) / VOLUMES[0]).glob(f"*{suffix}")
     }
-    return sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+    return sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
 
 def volume_paths(folder: str | Path, name: str) -> tuple[Path | None, Path | None, Path | None]:
@@ -308,18 +310,17 @@ def _read_bytes(path: Path) -> bytes:
             expected = _expected_bytes(header, path)
             if expected > limit:
                 raise InputError(f"{path} is cut off: its header claims {expected} bytes, it can hold at most {limit}")
-            rest = file.read(expected - 348)
-            if len(rest) < expected - 348:
-                raise InputError(
-                    f"{path} is cut off: {348 + len(rest)} of {expected} bytes are there; restore the file"
-                )
+            file.seek(0)  # reading it again is less than holding it twice
+            content = file.read(expected)
+            if len(content) < expected:
+                raise InputError(f"{path} is cut off: {len(content)} of {expected} bytes are there; restore the file")
             file.read(1)  # the end of the stream, where gzip compares its checksum
-            return head + rest
+            return content
     except InputError:
         raise
     except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"{path} is damaged ({_one_line(error)}): restore the file") from error
-    except nibabel.spatialimages.HeaderDataError as error:
+    except (nibabel.spatialimages.HeaderDataError, OverflowError) as error:
         raise InputError(f"{path} is not a NIfTI-1 file ({_one_line(error)})") from error
 
 
@@ -336,12 +337,16 @@ def _expected_bytes(header, path: Path) -> int:
     if dtype.kind not in "iuf":
         raise InputError(f"{path} holds values of type {dtype}: expected whole or real numbers")
     voxels = int(np.prod(shape, dtype=object))
-    if voxels > MAX_VOXELS:
-        raise InputError(f"{path} claims {voxels} voxels in its header: expected at most {MAX_VOXELS}")
-    offset = header.get_data_offset()
+    if voxels > MAX_VOXELS or shape[0] * shape[1] > MAX_SLICE_PIXELS:
+        raise InputError(
+            f"{path} claims {voxels} voxels in its header: expected at most {MAX_VOXELS}, {MAX_SLICE_PIXELS} in a slice"
+        )
+    if voxels * (dtype.itemsize + 4) > MAX_BYTES:
+        raise InputError(f"{path} claims {voxels} voxels of type {dtype}: too large, save it as int16")
+    offset = float(header["vox_offset"])  # may be infinite or no number
     if not 348 <= offset <= 2**20:
-        raise InputError(f"{path} claims that its values begin at byte {offset}: expected a NIfTI file")
-    return offset + voxels * dtype.itemsize
+        raise InputError(f"{path} claims that its values begin at byte {offset:g}: expected a NIfTI file")
+    return int(offset) + voxels * dtype.itemsize
 
 
 def _one_line(error: Exception) -> str:

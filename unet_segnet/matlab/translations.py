@@ -22,7 +22,10 @@ def _numbers(layer: Layer, *names: str) -> list[int]:
     """The integers of a setting, under the first of its names that MATLAB's release used."""
     for name in names:
         if name in layer.settings:
-            return [int(number) for number in np.ravel(layer.settings[name])]
+            numbers = np.ravel(layer.settings[name])
+            if not np.isfinite(numbers).all():
+                raise ValueError(f"{name} is not finite")
+            return [int(number) for number in numbers]
     raise KeyError(names[0])
 
 
@@ -156,9 +159,12 @@ def _transposed_convolution(layer: Layer, inputs):
 def _with_weights(kind, layer: Layer, x, kernel_shape, **settings):
     """A convolution with its weights; MATLAB drops trailing dimensions of size 1, so the kernel is reshaped."""
     bias = _bias(layer)
+    # Before the layer makes weights of the size that the settings claim.
+    kernel = _value(layer, "Weights").reshape(kernel_shape, order="F")
+    if (x.shape[-1],) != (num_channels := tuple(_numbers(layer, "NumChannels"))):
+        raise ValueError(f"NumChannels is {num_channels}, its input has {x.shape[-1]}")
     convolution = kind(use_bias=bias is not None, name=_name(layer), **settings)
     out = convolution(x)
-    kernel = _value(layer, "Weights").reshape(kernel_shape, order="F")
     convolution.set_weights([kernel] if bias is None else [kernel, bias])
     return {"out": out}
 
@@ -166,9 +172,11 @@ def _with_weights(kind, layer: Layer, x, kernel_shape, **settings):
 def _batch_normalisation(layer: Layer, inputs):
     (x,) = inputs.values()
     normalisation = BatchNormalization(epsilon=np.asarray(layer.settings["Epsilon"]).item(), name=_name(layer))
+    values = [_value(layer, name).ravel() for name in ("Scale", "Offset", "TrainedMean", "TrainedVariance")]
+    if any(value.shape != (x.shape[-1],) for value in values):
+        raise ValueError(f"its values are not those of {x.shape[-1]} channels")
     out = normalisation(x)
-    names = ("Scale", "Offset", "TrainedMean", "TrainedVariance")
-    normalisation.set_weights([_value(layer, name).ravel() for name in names])
+    normalisation.set_weights(values)
     return {"out": out}
 
 

@@ -6,19 +6,23 @@ are turned from DICOM's (towards left, posterior, superior) into NIfTI's (toward
 
 from __future__ import annotations
 
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import MAX_VOXELS, recognise_units
+from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
 from unet_segnet.errors import InputError
 from unet_segnet.scans.scan import Scan, voxel_spacing
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 UNEVEN = 0.01  # of the usual distance of slices
 ROUNDING_MM = 0.02  # of positions with two decimals
+NEAR_MM, FAR_MM = 1e-4, 1e5  # of any length in a scanner
+MAX_FILE_BYTES = 2**28
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax; pydicom unpacks it without a limit
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,8 @@ def read_dicom(path: Path, files: list[Path]) -> Scan:
     step = _step(path, headers)
     first = headers[0]
     height, width = first.size
-    if height * width * len(headers) > MAX_VOXELS:
-        raise InputError(f"{path}: claims {len(headers)} slices of {height}x{width}: more than {MAX_VOXELS} voxels")
+    if height * width * len(headers) > MAX_VOXELS or height * width > MAX_SLICE_PIXELS:
+        raise InputError(f"{path}: claims {len(headers)} slices of {height}x{width}: more than can be held")
     slices = np.empty((len(headers), height, width), np.float32)
     for index, header in enumerate(headers):
         slices[index] = _read_pixels(header)
@@ -108,7 +112,7 @@ def _read_header(file: Path) -> _Header:
         if frames > 1:
             raise InputError(f"{file} has {frames} frames: expected one slice per file; convert it to NIfTI (dcm2niix)")
         if dataset.get("PhotometricInterpretation", "MONOCHROME2") != "MONOCHROME2":
-            raise InputError(f"{file} is {dataset.PhotometricInterpretation}: expected CT slices (MONOCHROME2)")
+            raise InputError(f"{file} is {dataset.PhotometricInterpretation!r}: expected CT slices (MONOCHROME2)")
         needed = ("SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
         missing = [name for name in needed if not dataset.get(name)]
         if missing:
@@ -123,11 +127,12 @@ def _read_header(file: Path) -> _Header:
             pixel=(float(dataset.PixelSpacing[0]), float(dataset.PixelSpacing[1])),
             thickness=float(dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 1.0),
         )
-        # Unit vectors at right angles, and lengths above 0; anything else is no plane.
+        # Unit vectors at right angles, and lengths of a body; anything else is no plane.
         gram = header.directions @ header.directions.T
         lengths = (*header.pixel, abs(header.thickness))
         is_sound = np.allclose(gram, np.eye(2), atol=1e-3) and header.position.shape == (3,)
-        if not (is_sound and np.isfinite(header.position).all() and np.isfinite(lengths).all() and min(lengths) > 0):
+        is_near = (np.abs(header.position) < FAR_MM).all()  # not where a number is none
+        if not (is_sound and is_near and all(NEAR_MM < length < FAR_MM for length in lengths)):
             raise InputError(f"{file} has a place in the patient that cannot be: repair or convert the series")
         return header
     except InputError:
@@ -140,11 +145,18 @@ def _read(file: Path, stop_before_pixels: bool = False):
     import pydicom
 
     try:
-        if not file.stat().st_size:
+        size = file.stat().st_size
+        if not size:
             raise InputError(f"{file} is empty: expected a DICOM file; restore it")
+        if size > MAX_FILE_BYTES:
+            raise InputError(f"{file} has {size} bytes: expected one slice per file, at most {MAX_FILE_BYTES}")
+        content = file.read_bytes()
+        if DEFLATED in content:
+            raise InputError(f"{file} is deflated: convert the series to NIfTI (dcm2niix)")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pydicom.dcmread(file, stop_before_pixels=stop_before_pixels)
+            # Out of memory: of a file, as many bytes are set aside as an element claims to have.
+            return pydicom.dcmread(io.BytesIO(content), stop_before_pixels=stop_before_pixels)
     except InputError:
         raise
     except pydicom.errors.InvalidDicomError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import MAX_VOXELS, read_image, recognise_units
+from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, read_image, recognise_units
 from unet_segnet.errors import InputError
 from unet_segnet.scans.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
 from unet_segnet.scans.scan import Scan, is_identity, voxel_spacing
@@ -96,7 +96,9 @@ def _kind(file: Path) -> str | None:
 
 def _natural(file: Path) -> list:
     """Key of the order in which a person counts: slice2 before slice10."""
-    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", file.name)]
+    return [
+        (not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", file.name)
+    ]
 
 
 def _stem(file: Path) -> str:
@@ -179,7 +181,7 @@ def _read_picture(file: Path) -> np.ndarray:
         raise InputError(f"{file} is empty: expected a picture; restore the file")
     try:
         with Image.open(file) as image:
-            if image.width * image.height > MAX_VOXELS:
+            if image.width * image.height > MAX_SLICE_PIXELS:
                 raise InputError(f"{file} claims {image.width}x{image.height} pixels: too large for a slice")
             if getattr(image, "n_frames", 1) > 1:
                 raise InputError(f"{file} has {image.n_frames} pages: expected one slice per file")

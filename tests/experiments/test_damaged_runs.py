@@ -1,0 +1,83 @@
+"""Run folders that are damaged or made up: one line that names the file, whatever is in them."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from test_archive import make_run, spec
+
+from experiments.npz import EXPANDED, read_npz
+from experiments.report import collect
+from experiments.runs import finished_folders, load_counts, read_json
+from unet_segnet.errors import InputError
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(tmp_path / "runs", spec())
+
+
+def refused(folder, what):
+    with pytest.raises(InputError, match=what) as caught:
+        load_counts(folder)
+    assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000])
+def test_json_without_end(run, content):
+    run.config.write_text(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_json(run.config)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("net", []), ("problem", {}), ("experiment", "4"), ("experiment", True), ("seed", None), ("fold", [1])],
+)
+def test_settings_of_a_wrong_type(run, key, value):
+    run.config.write_text(json.dumps({**json.loads(run.config.read_text()), key: value}))
+    refused(run.path, f"impossible value of {key}")
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("test_names", np.array("t1")),
+        ("test_confusion", np.ones((2, 2, 2))),
+        ("test_confusion", -np.ones((2, 2, 2), int)),
+        ("validation_confusion", np.ones(3, int)),
+    ],
+)
+def test_counts_that_cannot_be(run, name, array):
+    arrays = {**read_npz(run.counts, ("test_names", "test_confusion", "validation_confusion")), name: array}
+    np.savez(run.counts, **arrays)
+    refused(run.path, f"impossible value of {name}")
+
+
+def test_an_array_that_claims_petabytes_or_is_packed_oddly(run):
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<i8", "fortran_order": False, "shape": (10**15,)})
+    with zipfile.ZipFile(run.counts, "w") as archive:
+        archive.writestr("test_names.npy", stream.getvalue())
+    refused(run.path, "does not fit")
+    with zipfile.ZipFile(run.counts, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("test_names.npy", bytes(EXPANDED + 1))
+    refused(run.path, "declares")
+    with zipfile.ZipFile(run.counts, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("test_names.npy", stream.getvalue())
+    refused(run.path, "compressed in an unknown way")
+
+
+@pytest.mark.parametrize("key", ["recipe", "data"])
+def test_a_report_of_runs_without_settings(run, tmp_path, monkeypatch, key):
+    monkeypatch.setenv("UNET_SEGNET_DATA", str(tmp_path / "none"))
+    run.config.write_text(json.dumps({**json.loads(run.config.read_text()), key: [1]}))
+    with pytest.raises(InputError, match=r"config\.json: holds no recipe or data"):
+        collect.collect(tmp_path / "runs", None)
+
+
+def test_a_folder_of_an_impossible_name(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        finished_folders(tmp_path / ("9" * 5000))

@@ -1,0 +1,39 @@
+"""Spoilt files give a sound result or one clear line, and take neither long nor much memory nor write anything."""
+
+import fuzz
+import fuzz_readers
+import pytest
+
+LIGHT = [reader for reader in fuzz_readers.READERS if reader not in fuzz_readers.WITH_KERAS]
+
+
+def check(readers, count, seed=0):
+    tallies = fuzz.fuzz(readers, count, seed)
+    assert [line for tally in tallies.values() for line in tally.faults] == []
+    for reader, tally in tallies.items():
+        assert sum(tally.counts.values()) == count
+        assert tally.counts["refused"] > count / 10, f"hardly any file of {reader} was spoilt"
+
+
+def test_spoilt_files_without_keras():
+    check(LIGHT, 40)
+
+
+def test_spoilt_files_with_keras():
+    check([reader for reader in fuzz_readers.READERS if reader in fuzz_readers.WITH_KERAS], 30)
+
+
+@pytest.mark.slow
+def test_two_thousand_spoilt_files():
+    check(list(fuzz_readers.READERS), 200, seed=1)
+
+
+@pytest.mark.slow
+def test_the_spoilt_released_network(real_data):
+    check(["released .mat"], 20)
+
+
+def test_a_case_is_the_same_whenever_it_is_made():
+    samples = [{"a.json": b'{"b": [1, 2]}', "c.bin": bytes(range(256))}]
+    made = [fuzz.case_files("any", n, 3, samples, {"any": None}) for n in [*range(20), *range(20)]]
+    assert made[:20] == made[20:] and len({told for _, told in made}) > 10
