@@ -52,6 +52,23 @@ def test_contours_colour_exactly_the_errors(lungs):
     assert titles == ["001: Dice 0.90", "002: Dice 0.88", "003: no lesion"]
 
 
+def test_contours_tell_missed_false_and_wrong_class_apart(lungs):
+    images, labels, _, names = lungs
+    predictions = np.zeros_like(labels)
+    predictions[0, 10:20, 10:15], predictions[0, 10:20, 15:20], predictions[0, 20:26, 10:16] = 1, 2, 1
+    figure = contours(images[:1], labels[:1], predictions[:1], names[:1], columns=1)
+    errors = figure.axes[0].get_images()[1].get_array()
+    colours, counts = np.unique(errors[errors[..., 3] > 0], axis=0, return_counts=True)
+    assert len(colours) == 3 and sorted(counts) == [18, 18, 50]  # two stripes of the false alarm, the wrong class
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["true contour", "predicted contour", "missed", "false alarm", "wrong class"]
+    predictions[0] = 0
+    figure = contours(images[:1], labels[:1], predictions[:1], names[:1], columns=1)
+    errors = figure.axes[0].get_images()[1].get_array()
+    assert len(np.unique(errors[errors[..., 3] > 0], axis=0)) == 1 and (errors[..., 3] > 0).sum() == 100
+    assert len(figure.legends[0].get_texts()) == 4
+
+
 def test_dice_is_ordered_by_the_first_network():
     first, second = np.array([0.5, np.nan, 0.2]), np.array([0.1, 0.2, 0.3])
     axes = dice_by_slice({"a": first, "b": second}, ("x", "y", "z")).axes[0]
@@ -66,27 +83,43 @@ def test_confusion_matrices_show_shares_of_the_truth():
 
 def test_configuration_map_leaves_what_did_not_run_empty():
     published = {(1e-4, 4): 0.9, (1e-3, 4): 0.95, (1e-4, 8): 0.8, (1e-3, 8): 0.85}
-    figure = configuration_map({"SegNet published": published, "SegNet ours": {(1e-3, 4): 0.94}})
+    figure = configuration_map(
+        {"SegNet": {"published": published, "ours": {(1e-3, 4): 0.94}}, "U-Net": {"published": {}, "ours": {}}}
+    )
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == ["SegNet, published", "SegNet, ours", "U-Net, published", "U-Net, ours"]
     assert texts(figure) == ["0.900", "0.800", "0.950", "0.850", "-", "-", "0.940", "-"]
 
 
 def test_mean_and_sigma_has_a_bar_for_each():
     figure = mean_and_sigma(
-        {"published": [("SegNet 1", 0.9, 0.05), ("SegNet 2", 0.8, 0.1)], "ours": [("SegNet 2", 0.85, 0.1)]}
+        {"published": [("SegNet 1", 0.9, 0.05), ("SegNet 2", 0.8, 0.1)], "ours": [("SegNet 2", 0.85, 0.1)]}, 0.93
     )
+    assert [line.get_ydata()[0] for line in figure.axes[0].get_lines() if line.get_label() == "all background"] == [
+        0.93
+    ]
     assert [len(container[0].get_xdata()) for container in figure.axes[0].containers] == [2, 1]
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_dice_draws_every_network(count):
+    values = {f"network {number}": np.array([0.1 * number, 0.5]) for number in range(count)}
+    axes = dice_by_slice(values, ("x", "y")).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(values)
 
 
 def test_training_comparison_draws_both():
     curves = {"accuracy": np.linspace(0.6, 0.95, 100), "loss": np.linspace(0.8, 0.1, 100)}
     figure = training_comparison([("SegNet 4", curves, curves), ("U-Net 4", None, curves)])
     assert [len(axes.get_lines()) for axes in figure.axes] == [4, 2, 4, 2]
+    bottom, top = figure.axes[0].get_ylim()
+    assert (bottom, top) == (pytest.approx(0.6), 1.0)
     assert figure.axes[0].get_lines()[1].get_ydata()[-1] == pytest.approx(curves["accuracy"][-18:].mean())
 
 
 @pytest.mark.parametrize(
     ("net", "variant", "num_links"),
-    [("segnet", "released", 2), ("unet", "released", 2), ("segnet", "paper", 4), ("unet", "paper", 4)],
+    [("segnet", "released", 3), ("unet", "released", 2), ("segnet", "paper", 5), ("unet", "paper", 4)],
 )
 def test_diagram_has_each_layer_and_each_link(net, variant, num_links):
     model = build_model(net, variant=variant, input_shape=(64, 64, 1))

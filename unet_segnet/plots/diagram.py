@@ -31,7 +31,6 @@ _CLASSES = {
     "Conv2DTranspose": "up-convolution",
     "BatchNormalization": "batch normalisation",
     "ReLU": "ReLU",
-    "Activation": "ReLU",
     "MaxPooling2D": "max pooling",
     "MaxUnpooling2D": "max unpooling",
     "Dropout": "dropout",
@@ -87,12 +86,13 @@ def boxes(model) -> list[Box]:
 def links(found: list[Box]) -> list[tuple[Box, Box]]:
     """Pairs of layers that are connected over others: skip connections and the indices of poolings."""
     by_name = {box.name: (number, box) for number, box in enumerate(found)}
-    return [
-        (by_name[source][1], box)
-        for number, box in enumerate(found)
-        for source in box.sources
-        if source in by_name and number - by_name[source][0] >= MIN_SKIP
-    ]
+    pairs = []
+    for number, box in enumerate(found):
+        for position, source in (by_name[source] for source in box.sources if source in by_name):
+            hands_on_indices = (source.kind, box.kind) == ("max pooling", "max unpooling")  # the innermost are adjacent
+            if hands_on_indices or number - position >= MIN_SKIP:
+                pairs.append((source, box))
+    return pairs
 
 
 def draw_network(model):
