@@ -28,8 +28,8 @@ def network_figures(evidence: Evidence) -> tuple[Figure, ...]:
                     f"Figure 3. {NETWORK_NAMES[net]} {VARIANT_NAMES[variant]}",
                     f"Drawn from the model itself, two classes, {model.count_params():,} parameters with the "
                     "statistics of batch normalisation. Each bar is a layer's output: its height stands for its "
-                    "resolution, its width for the number of filters (written below). Lines: dashed, the places of the maxima, from "
-                    "pooling to unpooling; solid, outputs that are concatenated.",
+                    "resolution, its width for the number of filters (written below). Dashed lines: places of the maxima, "
+                    "from pooling to unpooling; solid: outputs that are concatenated.",
                     draw_network(model),
                     f"Diagram of {NETWORK_NAMES[net]}: the encoder on the left, the decoder on the right.",
                 )
@@ -55,8 +55,8 @@ def dream_figures(evidence: Evidence) -> tuple[Figure, ...]:
                 f"Figure 5. What the classes look like, {network.label}",
                 "Images that drive the score of each class up, before the softmax: gradient ascent from noise, three "
                 f"resolutions up to {DREAM_SIZE[0]} x {DREAM_SIZE[1]}, ten steps each, as in MATLAB's deepDreamImage; "
-                "noise seed 0, grey levels stretched to the full range. Where a score is 0, no gradient leads away: parts "
-                "of an image may stay as they began, and another machine may draw them otherwise.",
+                "noise seed 0, grey levels stretched to the full range. Where a score is 0, no gradient leads away: "
+                "parts of an image may stay as they began, and another machine may draw them otherwise.",
                 dreams(images, names),
                 "A textured image for each class.",
             )
