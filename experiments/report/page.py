@@ -7,9 +7,9 @@ from collections import Counter
 
 from experiments.report.content import VERDICTS, Evidence, Report, Verdict
 from experiments.web import table, viewer
-from experiments.web.page import asset, checked_identifier, escape, figure_html, render_page
+from experiments.web.page import asset, checked_identifier, escape, figure_html, prose, render_page
 
-TITLE = "U-Net versus SegNet on lung CT of COVID-19: the study repeated"
+TITLE = "U-Net versus SegNet on COVID\N{NON-BREAKING HYPHEN}19 lung CT: the study repeated"
 ARTICLE = (
     "Saood A, Hatem I. COVID-19 lung CT image segmentation using deep learning methods: U-Net versus SegNet. "
     "BMC Medical Imaging 21, 19 (2021). doi:10.1186/s12880-020-00529-5"
@@ -54,14 +54,14 @@ def report_page(report: Report, images: dict[str, bytes]) -> str:
     if report.evidence.missing:
         blocks.append(("missing", "What is missing", _list(report.evidence.missing)))
     blocks.append(("provenance", "How this report came about", _list(report.provenance)))
-    body = f"""<div class="report">
-<nav aria-label="Contents"><h2>Contents</h2>
-<ol>{"".join(_contents_entry(anchor, heading, parts, sections) for anchor, heading, _ in blocks)}</ol></nav>
-<main>
+    entries = "".join(_contents_entry(anchor, heading, parts, sections) for anchor, heading, _ in blocks)
+    body = f"""<main class="report">
 {_summary(report)}
+<nav aria-label="Contents"><h2>Contents</h2><ol>{entries}</ol></nav>
+<div class="sections">
 {"".join(f'<section id="{anchor}"><h2>{escape(heading)}</h2>{html}</section>' for anchor, heading, html in blocks)}
-</main>
-</div>"""
+</div>
+</main>"""
     return render_page(
         TITLE,
         body,
@@ -90,13 +90,13 @@ def _summary(report: Report) -> str:
 
 
 def _claim(verdict: Verdict) -> str:
-    decides = f"<dt>What would decide it</dt><dd>{escape(verdict.decides)}</dd>" if verdict.decides else ""
+    decides = f"<dt>What would decide it</dt><dd>{prose(verdict.decides)}</dd>" if verdict.decides else ""
     name = checked_identifier(verdict.name)
     return f"""<article class="claim {_css_class(verdict.verdict)}" id="claim-{name}" aria-labelledby="title-{name}">
 <p class="verdict">{_icon(verdict.verdict)}{escape(verdict.verdict)}</p>
 <h3 id="title-{name}">{escape(verdict.claim)}</h3>
 <p class="source">{escape(verdict.source)}</p>
-<dl><dt>Evidence</dt><dd>{escape(verdict.evidence)}</dd>{decides}</dl>
+<dl><dt>Evidence</dt><dd>{prose(verdict.evidence)}</dd>{decides}</dl>
 </article>"""
 
 
@@ -133,13 +133,17 @@ def _sections(report: Report, parts: dict[str, str]) -> dict[str, tuple[str, ...
 
 
 def _contents_entry(anchor: str, heading: str, parts: dict[str, str], sections: dict[str, tuple[str, ...]]) -> str:
-    """A line of the contents, with the numbered tables and figures of the section behind it."""
-    links = []
+    """A line of the contents, with the numbered tables and figures of the section, the first of each number."""
+    links = {}
     for name in sections.get(heading, ()) if anchor.startswith("section-") else ():
         identifier = re.search(r' id="([\w-]+)"', parts[name])[1]
         if number := re.search(r'<strong class="number">(.*?)\.</strong>', parts[name]):
-            links.append(f'<li><a href="#{identifier}">{number[1]}</a></li>')
-    return f'<li><a href="#{anchor}">{escape(heading)}</a>' + (f"<ul>{''.join(links)}</ul>" if links else "") + "</li>"
+            links.setdefault(number[1], f'<li><a href="#{identifier}">{number[1]}</a></li>')
+    return (
+        f'<li><a href="#{anchor}">{escape(heading)}</a>'
+        + (f"<ul>{''.join(links.values())}</ul>" if links else "")
+        + "</li>"
+    )
 
 
 def _viewers(evidence: Evidence) -> str:
@@ -173,4 +177,4 @@ def _viewers(evidence: Evidence) -> str:
 
 
 def _list(lines: tuple[str, ...]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+    return f"<ul>{''.join(f'<li>{prose(line)}</li>' for line in lines)}</ul>"

@@ -116,7 +116,7 @@ def figure_html(identifier: str, title: str, caption: str, alt: str, png: bytes)
     Arguments:
         identifier: of the element, for links.
         title: short; a number as in "Figure 4. Training" is set off.
-        caption: text.
+        caption: text; `code` between backticks.
         alt: what the picture shows, for those who cannot see it.
         png: the PNG file's bytes.
     """
@@ -125,12 +125,18 @@ def figure_html(identifier: str, title: str, caption: str, alt: str, png: bytes)
         f'<figure class="picture" id="{checked_identifier(identifier)}">\n'
         f'<button type="button" class="zoom" aria-haspopup="dialog" title="Enlarge">'
         f'<img src="{uri}" alt="{escape(alt)}"></button>\n'
-        f"<figcaption>{title_html(title)} {escape(caption)}</figcaption>\n</figure>"
+        f"<figcaption>{title_html(title)} {prose(caption)}</figcaption>\n</figure>"
     )
 
 
+def prose(text: object) -> str:
+    """Escaped text in which what stands between backticks is set as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
 def title_html(title: str) -> str:
-    """A table's or figure's title, its number ("Table 3.") set off where it has one."""
+    """A table's or figure's title with a full stop, its number ("Table 3.") set off where it has one."""
+    title = title if title.endswith((".", "?", "!")) else f"{title}."
     number = NUMBERED_TITLE.fullmatch(title)
     if not number:
         return f"<strong>{escape(title)}</strong>"

@@ -6,7 +6,7 @@ import math
 from itertools import groupby
 
 from experiments.tabular import Cell, Table, cell_text
-from experiments.web.page import asset, checked_identifier, escape, title_html
+from experiments.web.page import asset, checked_identifier, escape, prose, title_html
 
 SCRIPT = asset("table.js")
 
@@ -43,7 +43,7 @@ def table_html(table: Table, identifier: str) -> str:
     body = "\n".join(
         f"<tr>{''.join(_cell(cell, is_text[i], first=i == 0) for i, cell in enumerate(row))}</tr>" for row in table.rows
     )
-    notes = "".join(f"<p>{escape(note)}</p>" for note in table.notes)
+    notes = "".join(f"<p>{prose(note)}</p>" for note in table.notes)
     return (
         f'<figure class="table" id="{identifier}">\n'
         f'<figcaption id="{identifier}-title">{title_html(table.title)}</figcaption>\n'

@@ -5,6 +5,7 @@
   const KEYS = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 10, PageDown: -10 };
   const PAN = { ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowRight: [1, 0], ArrowUp: [0, -1] };
   const PAN_STEP = 40;
+  const AREA_OPACITY = 60;
   const WHEEL_STEP = 30; // pixels of one slice: a notch of a wheel is more, a touchpad sends many small ones
 
   const picture = async (base64, kind, alt) => {
@@ -83,9 +84,15 @@
       if (style.value === "errors" && !hasErrors) style.value = "fill";
       draw();
     });
-    style.addEventListener("change", draw);
+    style.addEventListener("change", () => {
+      opacity.value = style.value === "outline" ? 100 : AREA_OPACITY; // lines of one pixel are faint otherwise
+      draw();
+    });
     opacity.addEventListener("input", fade);
-    zoom.addEventListener("change", scale);
+    zoom.addEventListener("change", () => {
+      scale();
+      stage.scrollTo((stage.scrollWidth - stage.clientWidth) / 2, (stage.scrollHeight - stage.clientHeight) / 2);
+    });
     find("previous").addEventListener("click", () => move(-1));
     find("next").addEventListener("click", () => move(1));
     new ResizeObserver(scale).observe(stage);

@@ -114,12 +114,12 @@ def test_tables_hold_what_the_text_prints():
         "Table 3. A title.",
         ("name", "few: mean", "n"),
         (("a", 0.12345, None), ("b", float("nan"), 3)),
-        ("Note & more.",),
+        ("Note & `more`.",),
     )
     html = table_html(table, "table-3")
     assert re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", html.split("<tbody>")[1]) == ["a", "0.123", "", "b", "-", "3"]
     assert 'data-value="0.12345"' in html and 'colspan="1" class="group">few<' in html
-    assert "<p>Note &amp; more.</p>" in html and '<strong class="number">Table 3.</strong>' in html
+    assert "<p>Note &amp; <code>more</code>.</p>" in html and '<strong class="number">Table 3.</strong>' in html
     assert table_html(Table("t", ("d",), ((Signed(0.01),),)), "t").count("+0.010") == 1
 
 
@@ -152,6 +152,17 @@ def test_viewer_tells_the_dice_of_each_slice_and_stays_small():
         slice_viewer("v", slices.images, slices.names, {"x": layers["truth"][:2]}, ("a", "b"), (None, "#000000"))
 
 
+def test_a_scan_of_ninety_slices_fits_in_fifteen_megabytes():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:512, :512] / 512 - 0.5
+    body = np.hypot(x, 1.3 * y) < 0.48
+    # As hard to compress as slices of a sharp reconstruction: noise everywhere in the body.
+    images = np.where(body, np.clip(110 + rng.normal(0, 12, (90, 512, 512)), 0, 255), 0).astype(np.uint8)
+    layers = {"network": (np.hypot(x - 0.2, y) < 0.1).astype(np.uint8)[None].repeat(90, axis=0)}
+    names = [str(i) for i in range(90)]
+    assert len(slice_viewer("v", images, names, layers, ("not infected", "infected"), (None, "#E69F00"))) < 15_000_000
+
+
 def test_page_holds_every_part_once(page):
     report = sample_report()
     text = "".join(Elements(page).text)
@@ -162,6 +173,10 @@ def test_page_holds_every_part_once(page):
     assert page.count('<figure class="picture"') == len(report.figures)
     assert "Further tables and figures" in text  # the table of selection is in none of its sections
     assert page.count('class="viewer"') == 2
+    contents = page.split('<nav aria-label="Contents">')[1].split("</nav>")[0]
+    targets = re.findall('href="#([^"]+)"', contents)
+    assert {"table-table3", "figure-figure4", "claims", "missing"} < set(targets)
+    assert all(page.count(f'id="{target}"') == 1 for target in targets)
     figures = sample_figures()
     with pytest.raises(ValueError, match="without an image"):
         report_page(report, {figures[0].name: b""})

@@ -5,6 +5,11 @@ import shutil
 import pytest
 from web_sample import HOSTILE, sample_images, sample_report, sample_slices
 
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright (requirements-dev.txt)")
+# Not `wait_for_function`: it evaluates text in the page, which the page's policy forbids.
+expect = sync_api.expect
+expect.set_options(timeout=15_000)
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -12,11 +17,10 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (requirements-dev.txt)")
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is installed")
-    with playwright.sync_playwright() as running:
+    with sync_api.sync_playwright() as running:
         opened = running.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield opened
         opened.close()
@@ -114,26 +118,77 @@ def test_cells_without_a_value_stay_last(page):
 def test_viewer_by_keyboard_and_pointer(page):
     viewer = page.locator("#viewer-binary")
     status, stage = viewer.locator(".viewer-status"), viewer.locator(".stage")
-    first = status.inner_text()
     stage.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function(
-        "text => document.querySelector('#viewer-binary .viewer-status').innerText !== text", arg=first
-    )
-    assert "2 of 18" in status.inner_text()
+    expect(status).to_contain_text("(2 of 18)")
     viewer.locator(".next").click()
-    page.wait_for_function("document.querySelector('#viewer-binary .viewer-status').innerText.includes('3 of 18')")
+    expect(status).to_contain_text("3 of 18")
     viewer.locator(".layer").select_option("1")
     page.wait_for_selector("#viewer-binary .stage img.overlay")
-    page.wait_for_function("document.querySelector('#viewer-binary .viewer-status').innerText.includes('Dice')")
+    expect(status).to_contain_text("Dice")
     viewer.locator(".style").select_option("errors")
-    page.wait_for_function("!document.querySelector('#viewer-binary .legend[data-legend=errors]').hidden")
+    expect(viewer.locator(".legend[data-legend=errors]")).to_be_visible()
     viewer.locator(".opacity").fill("30")
     assert stage.locator("img.overlay").evaluate("image => getComputedStyle(image).opacity") == "0.3"
     viewer.locator(".zoom-factor").select_option("2")
     assert stage.locator("img.grey").evaluate("image => image.getBoundingClientRect().width") == 512
     viewer.locator(".layer").select_option("")
-    page.wait_for_function("document.querySelectorAll('#viewer-binary .stage img').length === 1")
+    expect(stage.locator("img")).to_have_count(1)
+
+
+def test_wheel_changes_slices_only_once_the_picture_was_clicked(page):
+    stage, status = page.locator("#viewer-binary .stage"), page.locator("#viewer-binary .viewer-status")
+    stage.hover()
+    before = page.evaluate("window.scrollY")
+    page.mouse.wheel(0, 100)
+    waits = 0
+    while page.evaluate("window.scrollY") <= before:
+        waits += 1
+        assert waits < 100, "the page does not scroll"
+        page.wait_for_timeout(50)
+    assert "(1 of 18)" in status.inner_text()
+    stage.click()
+    page.mouse.wheel(0, 100)
+    expect(status).to_contain_text("(2 of 18)")
+    stage.press("End")
+    expect(status).to_contain_text("18 of 18")
+    page.mouse.wheel(0, -100)
+    expect(status).to_contain_text("17 of 18")
+
+
+def test_overlays_lie_where_the_lesions_are(page):
+    """The colours that the browser shows, pixel by pixel, are the classes of the slice chosen."""
+    import numpy as np
+
+    from unet_segnet.data import paper_split
+
+    page.locator("#viewer-multiclass .slice").fill("4")
+    expect(page.locator("#viewer-multiclass .viewer-status")).to_contain_text("5 of 18")
+    shown = page.eval_on_selector(
+        "#viewer-multiclass img.overlay",
+        """image => {
+            const canvas = document.createElement("canvas");
+            canvas.width = image.naturalWidth;
+            canvas.height = image.naturalHeight;
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0);
+            return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
+        }""",
+    )
+    shown = np.array(shown).reshape(256, 256, 4)
+    slices = sample_slices()
+    truth = slices.labels[paper_split(100).test[4]]
+    assert set(np.unique(truth)) >= {0, 1, 2}
+    np.testing.assert_array_equal(shown[..., 3] > 0, truth > 0)
+    for index, colour in ((1, (0xE6, 0x9F, 0x00)), (2, (0x00, 0x72, 0xB2)), (3, (0x00, 0x9E, 0x73))):
+        assert (shown[truth == index][:, :3] == colour).all()
+
+
+def test_outlines_are_drawn_in_full_strength(page):
+    page.locator("#viewer-binary .style").select_option("outline")
+    assert page.locator("#viewer-binary .percent").inner_text() == "100 %"
+    page.locator("#viewer-binary .style").select_option("fill")
+    assert page.locator("#viewer-binary .percent").inner_text() == "60 %"
 
 
 def test_figures_enlarge_and_close(page):
@@ -148,8 +203,15 @@ def test_dark_theme_changes_the_background(page):
         return page.eval_on_selector("body", "body => getComputedStyle(body).backgroundColor")
 
     light = background()
+    page.emulate_media(color_scheme="dark")
+    dark = background()
+    assert dark != light and page.locator("#theme").get_attribute("aria-pressed") == "true"
     page.locator("#theme").click()
-    assert background() != light
+    assert background() == light
+    page.emulate_media(color_scheme="light")
+    assert background() == light
+    page.locator("#theme").click()
+    assert background() == dark
 
 
 @pytest.mark.parametrize("width", [360, 390, 768])
@@ -162,7 +224,7 @@ def test_the_page_of_a_scan(case):
     status = case.locator(".viewer-status")
     case.locator(".layer").select_option("1")
     case.locator(".slice").fill("5")
-    case.wait_for_function("document.querySelector('.viewer-status').innerText.includes('6 of 12')")
+    expect(status).to_contain_text("6 of 12")
     assert "Dice 0." in status.inner_text()
     volume = case.locator("#table-severity, #severity").locator("tbody tr").first.inner_text()
     assert volume.startswith("infected")
