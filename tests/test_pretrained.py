@@ -75,3 +75,21 @@ def test_a_bomb_is_refused_unopened(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "MAX_BYTES", 1_000_000)
     with pytest.raises(InputError, match="claims 5000000 bytes"):
         pretrained.load_model(tmp_path / "bomb.keras")
+
+
+def test_layers_that_claim_more_weights_than_there_are(weights, tmp_path):
+    with zipfile.ZipFile(weights / "binary.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    last = [layer for layer in config["config"]["layers"] if layer["class_name"] == "Conv2D"][-1]
+    last["config"]["filters"] = 20_000_000
+    with zipfile.ZipFile(tmp_path / "claims.keras", "w") as archive:
+        for name, content in (parts | {"config.json": json.dumps(config)}).items():
+            archive.writestr(name, content)
+    with pytest.raises(InputError, match=r"claims\.keras"):
+        pretrained.load_model(tmp_path / "claims.keras")
+
+
+def test_a_name_that_is_too_long():
+    with pytest.raises(InputError, match="no such file"):
+        pretrained.load_model("9" * 5000 + ".keras")

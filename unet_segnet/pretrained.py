@@ -1,6 +1,8 @@
 """Trained networks: the project's own, by the problem they solve, and those in files."""
 
 import json
+import math
+import os
 import zipfile
 from pathlib import Path
 
@@ -41,7 +43,7 @@ def load_model(source: str | Path = "binary"):
     path = Path(source)
     if path.suffix not in (".keras", ".mat"):
         path = _pretrained_path(str(source))
-    if not path.is_file():
+    if not os.path.isfile(path):  # False also of a name that is too long
         raise InputError(f"{path}: no such file; expected a trained network (.keras or .mat)")
     if path.suffix == ".mat":
         from unet_segnet.matlab import load_network
@@ -53,7 +55,10 @@ def load_model(source: str | Path = "binary"):
     import unet_segnet.layers  # noqa: F401  the model's layers
 
     try:
+        _check_parameters(path)
         return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except InputError:
+        raise
     except Exception as error:  # Keras raises many types on what it does not know
         reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
         raise InputError(f"{path}: holds no network that can be loaded ({reason})") from error
@@ -79,3 +84,23 @@ def _check_archive(path: Path) -> None:
         raise InputError(f"{path}: is damaged or no .keras file ({error}); restore it") from error
     if size > MAX_BYTES:
         raise InputError(f"{path}: claims {size} bytes unpacked; expected at most {MAX_BYTES}")
+
+
+def _check_parameters(path: Path) -> None:
+    """Refuse a network whose layers claim more weights than the file holds, before memory is taken for them."""
+    import keras
+    from keras.src.backend.common.global_state import set_global_attribute
+
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+        held = archive.getinfo("model.weights.h5").file_size
+    config.pop("compile_config", None)
+    try:
+        with keras.StatelessScope(initialize_variables=False):  # the variables get a shape, but no values
+            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    finally:
+        # Keras keeps them in a list, to give them values when the next scope ends.
+        set_global_attribute("uninitialized_variables", [])
+    claimed = sum(math.prod(weight.shape) for weight in model.weights)
+    if claimed > held:  # a byte for each is the least there can be
+        raise InputError(f"{path}: its layers claim {claimed} weights, the file holds {held} bytes of them; restore it")

@@ -364,3 +364,8 @@ def test_a_word_of_the_file_is_shown_without_its_control_characters(tmp_path):
     dataset.save_as(tmp_path / "odd.dcm")
     with pytest.raises(InputError, match=r"odd\.dcm is '\\x1b\[2J'"):
         read_scan(tmp_path)
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        read_scan(tmp_path / ("9" * 5000))

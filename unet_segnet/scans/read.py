@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -63,12 +64,12 @@ def read_scan(path: str | Path) -> Scan:
 
 def _look(path: Path) -> tuple[str, list[Path]]:
     """The kind of scan at a path, and its files."""
-    if path.is_file():
+    if os.path.isfile(path):  # False also of a name that is too long
         kind = _kind(path)
         if kind is None:
             raise InputError(f"{path}: unknown kind of file; {EXPECTED}")
         return kind, [path]
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise InputError(f"{path}: no such file or folder; {EXPECTED}")
     try:
         files = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
