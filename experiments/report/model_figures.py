@@ -28,7 +28,7 @@ def network_figures(evidence: Evidence) -> tuple[Figure, ...]:
                     f"Figure 3. {NETWORK_NAMES[net]} {VARIANT_NAMES[variant]}",
                     f"Drawn from the model itself, two classes, {model.count_params():,} parameters with the "
                     "statistics of batch normalisation. Each bar is a layer's output: its height stands for its "
-                    "resolution, its width for the number of filters (written below). Dashed lines: places of the maxima, "
+                    "resolution, its width for the number of filters (written below). Dashed lines: places of maxima, "
                     "from pooling to unpooling; solid: outputs that are concatenated.",
                     draw_network(model),
                     f"Diagram of {NETWORK_NAMES[net]}: the encoder on the left, the decoder on the right.",
