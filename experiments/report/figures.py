@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from experiments import published
-from experiments.report.content import Evidence, Figure
+from experiments.report.article import background_accuracy
+from experiments.report.content import Evidence, Figure, FinishedRun
 from experiments.report.model_figures import dream_figures, network_figures
-from experiments.report.trainings import NETS, accuracy_matrix
+from experiments.report.trainings import NETS, VARIANTS, grid_runs, stacked
 from experiments.tables import CLASS_NAMES, NETWORK_NAMES, RunCounts
 from unet_segnet import metrics
 from unet_segnet.data import paper_split
@@ -36,9 +37,8 @@ def missing_figures(evidence: Evidence) -> tuple[str, ...]:
     lines = []
     if evidence.slices is None:
         lines.append("Figures 1 and 2 and the contours need the slices: python -m experiments.data fetch.")
-    ran = {(run.counts.net, run.counts.problem) for run in evidence.runs if run.counts.fold is None}
     for (net, problem), experiment in published.BEST_EXPERIMENT.items():
-        if (net, problem) not in ran:
+        if _best_run(evidence, net, problem) is None:
             lines.append(
                 f"Figure 4 has no curve of ours for {NETWORK_NAMES[net]}, {PROBLEM_NAMES[problem]}: python -m "
                 f"experiments.grid --net {net} --problem {problem} --variant released --only {experiment}."
@@ -47,8 +47,8 @@ def missing_figures(evidence: Evidence) -> tuple[str, ...]:
     for problem in PROBLEM_NAMES:
         if not any(of == problem for _, of in own):
             lines.append(
-                f"No network of ours for {PROBLEM_NAMES[problem]} is at hand (its weights were not kept): no contours "
-                "and no deep dreams of it."
+                f"No network of ours for {PROBLEM_NAMES[problem]} is at hand: no contours and no deep dreams of it. "
+                "A finished run that kept its weights brings them, with --runs."
             )
     return tuple(lines)
 
@@ -66,8 +66,9 @@ def _data_figures(evidence: Evidence) -> list[Figure]:
             "Figure 1. Slices, lungs and labels",
             f"Slices {', '.join(few.names)} of {evidence.data}: those with most lesion, two of them with effusion. C1 "
             "ground glass, C2 consolidation, C3 pleural effusion. The released slices were lung-masked before they "
-            "were published; what lay around the lungs is not known here.",
-            slices.slice_and_labels(few.images, few.labels, few.names, few.class_names),
+            "were published; what lay around the lungs is not known here. Turned front up, the patient's right on the "
+            "left; they were released lying sideways.",
+            slices.slice_and_labels(_upright(few.images), _upright(few.labels), few.names, few.class_names),
             "Four lung-masked CT slices above, the same slices with coloured lesion labels below.",
         ),
         Figure(
@@ -75,76 +76,93 @@ def _data_figures(evidence: Evidence) -> list[Figure]:
             "Figure 2. Where the lesions are",
             f"Number of the {len(data)} slices of {evidence.data} on which each pixel is a lesion, of all classes and "
             f"of each (C1 on {num_with[0]} slices, C2 on {num_with[1]}, C3 on {num_with[2]}); each panel has its own "
-            "scale. The slices lie as they were released: front to the left, one lung above the other.",
-            slices.accumulated_labels(data.labels, data.class_names),
+            "scale. Front up, the patient's right on the left.",
+            slices.accumulated_labels(_upright(data.labels), data.class_names),
             "Four heat maps of lesion frequency; most lesions lie towards the back of both lungs.",
         ),
     ]
 
 
+def _upright(arrays: np.ndarray) -> np.ndarray:
+    """Slices (n, height, width) front up and the patient's right on the left; the data has them lying sideways."""
+    return np.swapaxes(arrays, 1, 2)
+
+
 def _configuration_figures(evidence: Evidence, problem: str) -> list[Figure]:
     """Heat map of learning rate and mini-batch, and means with standard deviations (Tables 3 and 5)."""
     number = 3 if problem == "binary" else 5
-    panels, series, ours = {}, {}, 0
+    # The variant that the authors trained has its place even where nothing ran.
+    variants = [variant for variant in VARIANTS if variant == "released" or evidence.grid(problem, variant)]
+    panels, series = {}, {}
     for net in NETS:
         name, settings = NETWORK_NAMES[net], published.hyperparameters(net)
         printed = published.global_accuracy(net, problem)
-        key = {e: (setting.initial_learning_rate, setting.mini_batch) for e, setting in settings.items()}
-        panels[f"{name} published"] = {key[e]: value.mean for e, value in printed.items()}
-        rows = [(f"{name} {e}", value.mean, value.standard_deviation) for e, value in printed.items()]
-        series.setdefault("published", []).extend(rows)
-        for variant in ("released", "paper"):
-            per_slice = accuracy_matrix(evidence, problem, variant, net)
-            if per_slice:
-                panels[f"{name} ours, {variant}"] = {key[e]: float(of.mean()) for e, of in per_slice.items()}
-                rows = [(f"{name} {e}", float(of.mean()), float(of.std(ddof=1))) for e, of in per_slice.items()]
-                series.setdefault(f"ours, {variant}", []).extend(rows)
-                ours += len(per_slice)
-    background = _background(evidence, problem)
-    beside = f" All background has {background:.3f}." if background is not None else ""
-    own = f"the {ours} of ours that ran" if ours else "none of ours, as none has run yet"
+        found = {"published": {e: (value.mean, value.standard_deviation) for e, value in printed.items()}}
+        found |= {
+            f"ours, variant {variant}": _accuracies(grid_runs(evidence, problem, variant, net)) for variant in variants
+        }
+        panels[name] = {
+            source: {
+                (settings[e].initial_learning_rate, settings[e].mini_batch): mean for e, (mean, _) in values.items()
+            }
+            for source, values in found.items()
+        }
+        for source, values in found.items():
+            series.setdefault(source, []).extend((f"{name} {e}", *pair) for e, pair in values.items())
+    series = {source: rows for source, rows in series.items() if rows}
+    background = background_accuracy()
+    own = f"and ours, {_trainings([run.counts for variant in variants for run in evidence.grid(problem, variant)])}"
     return [
         Figure(
             f"table{number}_{problem}_map",
             f"Learning rate and mini-batch, {PROBLEM_NAMES[problem]}",
             f"Mean global accuracy over the 18 test slices of each configuration of Table 2: the published of Table "
-            f"{number}, and {own} (a dash: not run).{beside}",
+            f"{number} {own} (a dash: not run). All background has {background:.3f}.",
             scores.configuration_map(panels),
-            "Grids of mean accuracy over initial learning rate and mini-batch size.",
+            "Grids of mean accuracy over initial learning rate and mini-batch size, published beside ours.",
         ),
         Figure(
             f"table{number}_{problem}_sigma",
             f"Mean and standard deviation, {PROBLEM_NAMES[problem]}",
             f"Global accuracy over the 18 test slices, mean and standard deviation (n - 1) of each configuration: the "
-            f"plot that the article has inside Table {number}, with {own}.{beside}",
-            scores.mean_and_sigma(series),
+            f"plot that the article has inside Table {number}, {own}. Dashed line: all background, {background:.3f}.",
+            scores.mean_and_sigma(series, background),
             "Points with error bars for the nine configurations of each network.",
         ),
     ]
 
 
-def _background(evidence: Evidence, problem: str) -> float | None:
-    for run in evidence.runs:
-        if run.counts.fold is None and run.counts.problem == problem:
-            truth = run.counts.test_confusion.sum(axis=2)
-            return float((truth[:, 0] / truth.sum(axis=1)).mean())
-    return None
+def _accuracies(runs: list[RunCounts]) -> dict[int, tuple[float, float]]:
+    """Configuration -> mean and standard deviation (n - 1) over slices, averaged over its trainings."""
+    found = {}
+    for experiment in sorted({run.experiment for run in runs}):
+        accuracy = metrics.global_accuracy(stacked([run for run in runs if run.experiment == experiment]))
+        found[experiment] = float(accuracy.mean()), float(accuracy.std(axis=0, ddof=1).mean())
+    return found
+
+
+def _trainings(runs: list[RunCounts]) -> str:
+    """How many trainings of ours, and their seeds, for a caption."""
+    if not runs:
+        return "of which none has run yet"
+    seeds = sorted({run.seed for run in runs})
+    number = f"{len(runs)} training{'s' if len(runs) > 1 else ''}"
+    several = ", averaged over the trainings of a configuration" if len(seeds) > 1 else ""
+    return f"{number} of seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}{several}"
 
 
 def _training_figure(evidence: Evidence) -> Figure | None:
     runs, told = [], []
     for (net, problem), experiment in published.BEST_EXPERIMENT.items():
-        ours = None
-        for run in evidence.grid(problem, "released") or evidence.grid(problem, "paper"):
-            if (run.counts.net, run.counts.experiment) == (net, experiment):
-                history = run.history()
-                ours = {key: history[key] for key in ("accuracy", "loss")}
-                random = "the authors' random stream" if run.counts.stream == "matlab" else "own random numbers"
-                told.append(
-                    f"{NETWORK_NAMES[net]} {PROBLEM_NAMES[problem]} {experiment}: variant {run.counts.variant}, seed "
-                    f"{run.counts.seed}, {random}"
-                )
-                break
+        ours, run = None, _best_run(evidence, net, problem)
+        if run is not None:
+            history = run.history()
+            ours = {key: history[key] for key in ("accuracy", "loss")}
+            random = "the authors' random stream" if run.counts.stream == "matlab" else "own random numbers"
+            told.append(
+                f"{NETWORK_NAMES[net]} {PROBLEM_NAMES[problem]} {experiment}: variant {run.counts.variant}, seed "
+                f"{run.counts.seed}, {random}"
+            )
         authors = None
         if problem == "binary":
             released = published.training_curves(net, experiment)
@@ -157,11 +175,11 @@ def _training_figure(evidence: Evidence) -> Figure | None:
         "figure4_training",
         "Figure 4. Training accuracy and loss",
         "The configurations that the article calls the best: moving average over 18 iterations, raw values behind. "
-        "Dashed grey: the authors' released curves (binary runs alone were released). Ours: "
+        "Wide grey line: the authors' released curves (binary runs alone were released); thin blue line, ours: "
         + ("; ".join(told) if told else "none has run")
         + ". 160 epochs of 72 slices of COVID19-DL each.",
         training.training_comparison(runs),
-        "Curves of training accuracy rising and loss falling, ours close to the authors'.",
+        "Curves of training accuracy rising and loss falling, ours drawn over the authors'.",
     )
 
 
@@ -170,38 +188,45 @@ def _slice_figures(evidence: Evidence) -> list[Figure]:
     made = []
     for problem in PROBLEM_NAMES:
         networks = [network for network in evidence.networks if network.problem == problem]
+        names: tuple[str, ...] = ()
         dices: dict[str, np.ndarray] = {}
         if evidence.slices is not None and networks:
             test = evidence.slices.subset(paper_split(len(evidence.slices)).test)
             truth = (test.labels > 0).astype(np.uint8)
+            labels, names = truth if problem == "binary" else test.labels, test.names
             for network in networks:
                 made.append(
                     Figure(
                         f"contours_{network.key}",
                         f"True and predicted lesions, {network.label}",
                         f"All {len(test)} test slices of {evidence.data} in the order of the split, cut to the lungs; "
-                        f"{PROBLEM_NAMES[problem]}, all lesion classes together. White line: true contour, dashed "
-                        "yellow: predicted; blue: missed, red: false alarm.",
-                        slices.contours(test.images, test.labels, network.predictions, test.names),
+                        f"{PROBLEM_NAMES[problem]}; contours and Dice of all lesion classes together. White line: true "
+                        "contour, dashed yellow: predicted; blue: missed, striped red: false alarm"
+                        + ("." if problem == "binary" else ", purple: one lesion class taken for another."),
+                        slices.contours(
+                            _upright(test.images), _upright(labels), _upright(network.predictions), test.names
+                        ),
                         "Eighteen lung slices with true and predicted lesion contours and their differences.",
                     )
                 )
                 found = (network.predictions > 0).astype(np.uint8)
                 dices[network.label] = metrics.dice(metrics.confusion_matrices(truth, found, 2))[:, 1]
         matrices: dict[str, np.ndarray] = {}
-        names: tuple[str, ...] = ()
-        for run in _named_best(evidence, problem):
-            label = f"{NETWORK_NAMES[run.net]} {run.experiment}, ours ({run.variant})"
+        for best in filter(None, (_best_run(evidence, net, problem) for net in NETS)):
+            run = best.counts
+            names = names or run.test_names
+            label = f"{NETWORK_NAMES[run.net]} {run.experiment}, ours (variant {run.variant}, seed {run.seed})"
             matrices[label] = run.test_confusion.sum(axis=0)
-            dices[label] = _lesion_dice(run.test_confusion)
-            names = run.test_names
+            dice = _lesion_dice(stacked([run], names)[:, 0])
+            # The run's own network may be among those at hand.
+            if not any(np.array_equal(dice, other, equal_nan=True) for other in dices.values()):
+                dices[label] = dice
         if problem == "binary":
             for net in NETS:
                 experiment = published.BEST_EXPERIMENT[net, problem]
-                label = f"{NETWORK_NAMES[net]} {experiment}, authors"
+                label = f"{NETWORK_NAMES[net]} {experiment}, the authors'"
                 matrices[label] = published.confusion_matrix(net, experiment)
         if dices:
-            names = names or test.names
             made.append(
                 Figure(
                     f"dice_{problem}",
@@ -226,17 +251,14 @@ def _slice_figures(evidence: Evidence) -> list[Figure]:
     return made
 
 
-def _named_best(evidence: Evidence, problem: str) -> list[RunCounts]:
-    """A run of each network's published best configuration, of the variant that was released where it ran."""
-    chosen = []
-    for net in NETS:
-        experiment = published.BEST_EXPERIMENT[net, problem]
-        for variant in ("released", "paper"):
-            runs = [run.counts for run in evidence.grid(problem, variant)]
-            if found := [run for run in runs if (run.net, run.experiment) == (net, experiment)]:
-                chosen.append(found[0])
-                break
-    return chosen
+def _best_run(evidence: Evidence, net: str, problem: str) -> FinishedRun | None:
+    """A run of a network's published best configuration, of the variant that was released where it ran."""
+    experiment = published.BEST_EXPERIMENT[net, problem]
+    for variant in VARIANTS:
+        for run in evidence.grid(problem, variant):
+            if (run.counts.net, run.counts.experiment) == (net, experiment):
+                return run
+    return None
 
 
 def _lesion_dice(confusion: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import matplotlib.colors
 import matplotlib.lines
 import matplotlib.patches
 import numpy as np
@@ -11,6 +12,7 @@ from unet_segnet.plots.style import (
     CLASS_COLOURS,
     DOUBLE_COLUMN,
     NORMAL,
+    PURPLE,
     SKY,
     SMALL,
     VERMILION,
@@ -66,6 +68,9 @@ def accumulated_labels(labels, class_names: Sequence[str]):
 def contours(images, labels, predictions, names: Sequence[str], columns: int = 6):
     """True and predicted contours of the lesions, all classes together, and the pixels on which they disagree.
 
+    Missed pixels are filled, false alarms striped, so that they differ without their colours too; pixels of one
+    lesion class taken for another are purple.
+
     Arguments:
         images, labels, predictions: (num_slices, height, width); grey levels, class indices.
         names: of the slices.
@@ -78,27 +83,46 @@ def contours(images, labels, predictions, names: Sequence[str], columns: int = 6
     dices = metrics.dice(metrics.confusion_matrices(truth.astype(np.uint8), found.astype(np.uint8), 2))[:, 1]
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, image, true, predicted, name, dice in zip(grid.flat, images, truth, found, names, dices, strict=False):
+    panels = zip(grid.flat, images, labels, predictions, names, dices, strict=False)
+    for axes, image, label, prediction, name, dice in panels:
         top, left, bottom, right = _lung_box(image)
         window = np.s_[top:bottom, left:right]
         show_slice(axes, image[window])
-        missed, alarm = true & ~predicted, predicted & ~true
-        errors = np.zeros((*image.shape, 4))
-        errors[missed] = (*_rgb(SKY), 0.75)
-        errors[alarm] = (*_rgb(VERMILION), 0.75)
-        axes.imshow(errors[window], interpolation="nearest")
-        for mask, colour, style in ((true, "white", "solid"), (predicted, "yellow", "dashed")):
+        axes.imshow(_errors(label, prediction)[window], interpolation="nearest")
+        for mask, colour, style in ((label > 0, "white", "solid"), (prediction > 0, "yellow", "dashed")):
             if mask[window].any() and not mask[window].all():
                 axes.contour(mask[window], [0.5], colors=colour, linewidths=0.5, linestyles=style)
         axes.set_title(f"{name}: " + ("no lesion" if np.isnan(dice) else f"Dice {dice:.2f}"), fontsize=SMALL, pad=2)
     handles = [
-        matplotlib.lines.Line2D([], [], color="black", linewidth=1, label="true contour (white)"),
-        matplotlib.lines.Line2D([], [], color="goldenrod", linewidth=1, linestyle="dashed", label="predicted contour"),
-        matplotlib.patches.Patch(color=SKY, label="missed"),
-        matplotlib.patches.Patch(color=VERMILION, label="false alarm"),
+        matplotlib.lines.Line2D([], [], color="white", linewidth=1, label="true contour"),
+        matplotlib.lines.Line2D([], [], color="yellow", linewidth=1, linestyle="dashed", label="predicted contour"),
+        matplotlib.patches.Patch(facecolor=SKY, label="missed"),
+        matplotlib.patches.Patch(facecolor=VERMILION, edgecolor="black", hatch="/////", label="false alarm"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=SMALL, frameon=False)
+    if max(np.max(labels), np.max(predictions)) > 1:
+        handles.append(matplotlib.patches.Patch(facecolor=PURPLE, label="wrong class"))
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=len(handles),
+        fontsize=SMALL,
+        facecolor="black",
+        labelcolor="white",
+        framealpha=1,
+    )
     return figure
+
+
+def _errors(label, prediction) -> np.ndarray:
+    """(height, width, 4): missed, false alarm and wrong class in their colours, the rest transparent."""
+    stripes = np.add.outer(np.arange(label.shape[0]), np.arange(label.shape[1])) % 6 < 3
+    missed, alarm = (label > 0) & (prediction == 0), (label == 0) & (prediction > 0)
+    errors = np.zeros((*label.shape, 4))
+    errors[missed] = matplotlib.colors.to_rgba(SKY, 0.85)
+    errors[alarm & stripes] = matplotlib.colors.to_rgba(VERMILION, 0.95)
+    errors[alarm & ~stripes] = matplotlib.colors.to_rgba(VERMILION, 0.45)
+    errors[(label != prediction) & ~missed & ~alarm] = matplotlib.colors.to_rgba(PURPLE, 0.85)
+    return errors
 
 
 def show_slice(axes, image) -> None:
@@ -118,10 +142,6 @@ def _lung_box(image, margin: int = 4) -> tuple[int, int, int, int]:
         middle = (found[0] + found[-1]) // 2
         corners.append(int(np.clip(middle - side // 2, 0, length - side)))
     return corners[0], corners[1], corners[0] + int(side), corners[1] + int(side)
-
-
-def _rgb(colour: str) -> tuple[float, float, float]:
-    return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
 
 
 def _class_legend(figure, class_names) -> None:

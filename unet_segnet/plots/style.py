@@ -24,7 +24,7 @@ def new_figure(width: float, height: float) -> matplotlib.figure.Figure:
     return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
 
 
-def save_figure(figure: matplotlib.figure.Figure, path: Path, dpi: int = 150) -> None:
+def save_figure(figure: matplotlib.figure.Figure, path: Path, dpi: int = 200) -> None:
     """Write a figure (format by the file's ending), whole or not at all; the same figure gives the same bytes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
