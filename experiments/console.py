@@ -1,6 +1,7 @@
 """What every command shares: one clear line for a bad input, and progress that reads well in a log."""
 
 import contextlib
+import errno
 import logging
 import os
 import sys
@@ -28,6 +29,11 @@ def run_command(command: Callable[[], int | None]) -> None:
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         sys.stderr.close()
         status = 0
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"error: {str(error.filename)[:60]}...: this path is too long; give a shorter one", file=sys.stderr)
+        status = 2
     sys.exit(status or 0)
 
 

@@ -7,3 +7,7 @@ class InputError(ValueError):
     The message is one line: what was wrong, in which file, what was expected and what to do. The commands
     print it without a traceback and exit with status 2.
     """
+
+    def __init__(self, message: str):
+        # A file's name may hold line breaks and control characters.
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(message)))

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,8 @@ def fail(error):
         (lambda: None, 0, ""),
         (lambda: 1, 1, ""),
         (lambda: fail(InputError("slices.nii: empty, expected a NIfTI file")), 2, "error: slices.nii: empty"),
+        (lambda: fail(InputError("a\nb\x1b[31m.nii: empty")), 2, r"error: a\nb\x1b[31m.nii: empty"),
+        (lambda: Path("x" * 5000).exists() or Path("x" * 5000).stat(), 2, "this path is too long"),
         (lambda: fail(KeyboardInterrupt()), 130, "interrupted"),
     ],
 )
