@@ -212,17 +212,17 @@ def _slice_figures(evidence: Evidence) -> list[Figure]:
                 found = (network.predictions > 0).astype(np.uint8)
                 dices[network.label] = metrics.dice(metrics.confusion_matrices(truth, found, 2))[:, 1]
         matrices: dict[str, np.ndarray] = {}
-        for best in filter(None, (_best_run(evidence, net, problem) for net in NETS)):
-            run = best.counts
-            names = names or run.test_names
-            label = f"{NETWORK_NAMES[run.net]} {run.experiment}, ours (variant {run.variant}, seed {run.seed})"
-            matrices[label] = run.test_confusion.sum(axis=0)
-            dice = _lesion_dice(stacked([run], names)[:, 0])
-            # The run's own network may be among those at hand.
-            if not any(np.array_equal(dice, other, equal_nan=True) for other in dices.values()):
-                dices[label] = dice
-        if problem == "binary":
-            for net in NETS:
+        for net in NETS:
+            if best := _best_run(evidence, net, problem):
+                run = best.counts
+                names = names or run.test_names
+                label = f"{NETWORK_NAMES[net]} {run.experiment}, ours (variant {run.variant}, seed {run.seed})"
+                matrices[label] = run.test_confusion.sum(axis=0)
+                dice = _lesion_dice(stacked([run], names)[:, 0])
+                # The run's own network may be among those at hand.
+                if not any(np.array_equal(dice, other, equal_nan=True) for other in dices.values()):
+                    dices[label] = dice
+            if problem == "binary":
                 experiment = published.BEST_EXPERIMENT[net, problem]
                 label = f"{NETWORK_NAMES[net]} {experiment}, the authors'"
                 matrices[label] = published.confusion_matrix(net, experiment)

@@ -195,6 +195,14 @@ def test_dice_of_a_run_follows_the_names_of_the_slices(slices, tmp_path):
         assert len(figure.axes[0].get_legend().get_texts()) == number
 
 
+def test_confusion_matrices_stand_beside_the_authors(drawn):
+    titles = [axes.get_title() for axes in drawn["confusion_binary"].figure.axes]
+    ours = "ours (variant released, seed 0)"
+    assert titles == [f"{net} 4, {whose}" for net in ("SegNet", "U-Net") for whose in (ours, "the authors'")]
+    grid = drawn["confusion_binary"].figure.axes[0].get_gridspec()
+    assert (grid.nrows, grid.ncols) == (2, 2)
+
+
 def test_twice_the_same_files(everything, drawn, tmp_path):
     again = {figure.name: figure for figure in figures(everything)}
     for name in ("figure4_training", "table3_binary_map", "contours_own-segnet-multiclass"):

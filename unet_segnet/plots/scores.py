@@ -53,7 +53,7 @@ def confusion_matrices(matrices: Mapping[str, np.ndarray], class_names: Sequence
         class_names: K names.
     """
     count, num_classes = len(matrices), len(class_names)
-    columns = min(count, 3)
+    columns = 2 if count == 4 else min(count, 3)
     side = DOUBLE_COLUMN / 3
     rows = -(-count // columns)
     figure = new_figure(max(columns * side, SINGLE_COLUMN), rows * (side + 0.25))
