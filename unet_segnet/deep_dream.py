@@ -86,6 +86,7 @@ def laplacian_levels(images, num_levels=LAPLACIAN_LEVELS):
     Returns:
         A list of num_levels + 1 tensors, each half as large as the one before; `merge_levels` is the inverse.
     """
+    images = ops.convert_to_tensor(images)
     bands = []
     for _ in range(num_levels):
         smaller = _blur(images)[:, ::2, ::2, :]
@@ -148,7 +149,8 @@ class _Dream(keras.Model):
 
     def call(self, inputs):
         scores = ops.mean(self.trunk(ops.convert_to_tensor(self.images), training=False), axis=(1, 2))
-        return ops.sum(ops.cast(scores, "float32") * self.chosen, axis=-1)
+        # PyTorch multiplies no tensor that has a gradient by a NumPy array.
+        return ops.sum(ops.cast(scores, "float32") * ops.convert_to_tensor(self.chosen, "float32"), axis=-1)
 
 
 def _ascend(trunk, channels, images, iterations, step):
