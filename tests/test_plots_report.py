@@ -84,7 +84,10 @@ def test_confusion_matrices_show_shares_of_the_truth():
 def test_configuration_map_leaves_what_did_not_run_empty():
     published = {(1e-4, 4): 0.9, (1e-3, 4): 0.95, (1e-4, 8): 0.8, (1e-3, 8): 0.85}
     figure = configuration_map(
-        {"SegNet": {"published": published, "ours": {(1e-3, 4): 0.94}}, "U-Net": {"published": {(1e-4, 2): 0.7}, "ours": {}}}
+        {
+            "SegNet": {"published": published, "ours": {(1e-3, 4): 0.94}},
+            "U-Net": {"published": {(1e-4, 2): 0.7}, "ours": {}},
+        }
     )
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert titles == ["SegNet, published", "SegNet, ours", "U-Net, published", "U-Net, ours"]

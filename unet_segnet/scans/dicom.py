@@ -179,7 +179,7 @@ def _read_pixels(header: _Header) -> np.ndarray:
             values = np.asarray(apply_modality_lut(dataset.pixel_array, dataset), np.float32)
     except Exception as error:  # depends on the decoder
         syntax = dataset.file_meta.get("TransferSyntaxUID")
-        if syntax is not None and syntax.is_compressed:
+        if syntax is not None and syntax.is_transfer_syntax and syntax.is_compressed:
             raise InputError(
                 f"{file} is compressed ({syntax.name}) and cannot be decoded here: install a decoder "
                 "(pip install pylibjpeg[all]) or convert the series to NIfTI (dcm2niix)"
