@@ -240,12 +240,16 @@ def test_bad_nifti_files_each_get_one_clear_line(tmp_path, nifti):
     refused(save_nifti(tmp_path / "raw.nii.gz", np.abs(VALUES) * 4, AFFINE), "raw.nii.gz", "Hounsfield")
 
 
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\nshowpage\n%%EOF\n"
+
+
 def test_bad_pictures_each_get_one_clear_line(tmp_path, pictures):
     good = (pictures / "1.png").read_bytes()
     for name, data, words in (
         ("empty.png", b"", ["empty"]),
         ("text.png", b"no picture", ["not a picture"]),
         ("cut.png", good[:45], ["damaged"]),
+        ("postscript.png", POSTSCRIPT, ["not a picture"]),  # Pillow would start Ghostscript for it
     ):
         (tmp_path / name).write_bytes(data)
         refused(tmp_path / name, name, *words)

@@ -16,6 +16,7 @@ from unet_segnet.scans.scan import Scan, is_identity, voxel_spacing
 NIFTI, PICTURES, DICOM = "NIfTI files", "pictures", "DICOM files"
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+PICTURE_FORMATS = ("PNG", "TIFF", "JPEG")  # whatever the name says: Pillow hands some others to outside programs
 UNITS_NOTE = {"HU": "values: Hounsfield units", "8-bit": "values: 8-bit grey levels"}
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # NIfTI's codes of length: metre, millimetre, micrometre
 EXPECTED = (
@@ -181,7 +182,7 @@ def _read_picture(file: Path) -> np.ndarray:
     if not file.stat().st_size:
         raise InputError(f"{file} is empty: expected a picture; restore the file")
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=PICTURE_FORMATS) as image:
             if image.width * image.height > MAX_SLICE_PIXELS:
                 raise InputError(f"{file} claims {image.width}x{image.height} pixels: too large for a slice")
             if getattr(image, "n_frames", 1) > 1:
