@@ -153,7 +153,9 @@ def spoil_json(rng: random.Random, content: bytes) -> tuple[bytes, str]:
     if how == 1:
         return json.dumps(rng.choice(VALUES)).encode(), "another value in all"
     tree = json.loads(content)
-    places = list(_places(tree))
+    places = list(_places(tree)) if isinstance(tree, dict | list) else []
+    if not places:  # an earlier mutation left nothing to spoil
+        return content, "nothing"
     holder, key = rng.choice(places)
     if how == 2 and isinstance(holder, dict):
         del holder[key]

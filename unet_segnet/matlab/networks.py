@@ -89,7 +89,10 @@ def build_network(graph: LayerGraph, source: str = "network") -> MatlabNetwork:
         inputs = produced.pop("image", inputs)
         outputs.update({f"{layer.name}/{port}": value for port, value in produced.items()})
 
-    names, weights = class_names_and_weights(classification)
+    try:
+        names, weights = class_names_and_weights(classification)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{source}: layer {classification.name!r} has damaged class names or weights") from error
     if len(names) != probabilities.shape[-1]:
         raise InputError(
             f"{source}: layer {classification.name!r} names {len(names)} classes, "
