@@ -20,7 +20,7 @@ from experiments.predict_page import case_page, display
 from experiments.whole_folder import whole_folder
 from unet_segnet.comparison import Comparison, compare
 from unet_segnet.errors import InputError
-from unet_segnet.inference import Segmentation
+from unet_segnet.inference import Segmentation, check_same_grid
 from unet_segnet.scans import Scan, read_scan, to_network, write_labels, write_maps
 
 GREY_OF_CLASS = 85  # of the released four-class masks: 0, 85, 170, 255
@@ -47,9 +47,7 @@ def compare_with(truth: Path, result: Segmentation, orientation: str | None) -> 
         InputError: they do not fit the scan.
     """
     found = read_scan(truth)
-    if found.array.shape != result.scan.array.shape:
-        sizes = tuple("x".join(map(str, array.shape)) for array in (found.array, result.scan.array))
-        raise InputError(f"{truth} is {sizes[0]}, the scan is {sizes[1]}: expected equal sizes")
+    check_same_grid(result.scan, found)
     labels = _classes(to_network(found, orientation, like=result.slices).images, len(result.class_names), truth)
     comparison = compare(
         labels,

@@ -16,6 +16,7 @@ from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, read_scan,
 from unet_segnet.severity import Severity, severity
 
 AUTO, NONE, LUNGMASK = "auto", "none", "lungmask"
+SAME_PLACE_MM = 0.1  # farther apart, two files do not show the same voxels
 BLANK_SHARE = 0.4  # of a slice's pixels exactly 0, from which on it shows lungs alone
 
 
@@ -164,10 +165,27 @@ def find_lungs(
 
 def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> np.ndarray:
     mask = read_scan(path)
-    if mask.array.shape != scan.array.shape:
-        sizes = ("x".join(map(str, array.shape)) for array in (mask.array, scan.array))
-        raise InputError("{} is {}, the scan is {}: expected equal sizes".format(path, *sizes))
+    check_same_grid(scan, mask)
     sides = split_left_right(to_network(mask, orientation, like=slices).images > 0)
     if not sides.any():
         raise InputError(f"{path}: marks no lung; expected values above 0 inside the lungs")
     return sides
+
+
+def check_same_grid(scan: Scan, other: Scan) -> None:
+    """Refuse a mask or true labels that do not lie on the scan, voxel by voxel.
+
+    Raises:
+        InputError: another size; or both files know their place in space, and it is not the same.
+    """
+    if other.array.shape != scan.array.shape:
+        sizes = ("x".join(map(str, array.shape)) for array in (other.array, scan.array))
+        raise InputError("{} is {}, the scan is {}: expected equal sizes".format(other.source, *sizes))
+    if scan.affine is not None and other.affine is not None:
+        corners = np.array([(0, 0, 0, 1), (*(length - 1 for length in scan.array.shape), 1)], float)
+        away = np.abs(corners @ (scan.affine - other.affine).T).max()
+        if away > SAME_PLACE_MM:
+            raise InputError(
+                f"{other.source}: lies up to {away:.1f} mm away from the scan, or along other axes; expected the same "
+                "voxels, resample it to the scan"
+            )

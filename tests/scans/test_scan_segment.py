@@ -116,11 +116,21 @@ def test_probabilities_and_progress(files):
 
 @pytest.mark.parametrize(
     ("lungs", "message"),
-    [("small.nii.gz", "is 4x4x4, the scan is 48x48x6"), ("empty.nii.gz", "marks no lung")],
+    [
+        ("small.nii.gz", "is 4x4x4, the scan is 48x48x6"),
+        ("empty.nii.gz", "marks no lung"),
+        ("elsewhere.nii.gz", r"elsewhere\.nii\.gz: lies up to 300\.0 mm away"),
+        ("stretched.nii.gz", "mm away from the scan, or along other axes"),
+    ],
 )
 def test_masks_that_do_not_fit_are_one_line(files, tmp_path, lungs, message):
     save_nifti(tmp_path / "small.nii.gz", np.ones((4, 4, 4), np.uint8), np.eye(4))
     save_nifti(tmp_path / "empty.nii.gz", np.zeros((48, 48, 6), np.uint8), np.eye(4))
+    elsewhere = network_affine()
+    elsewhere[0, 3] += 300
+    save_nifti(tmp_path / "elsewhere.nii.gz", np.ones((48, 48, 6), np.uint8), elsewhere)
+    stretched = network_affine() @ np.diag([2.0, 1, 1, 1])
+    save_nifti(tmp_path / "stretched.nii.gz", np.ones((48, 48, 6), np.uint8), stretched)
     with pytest.raises(InputError, match=message):
         segment(files / "case.nii.gz", Bright(), tmp_path / lungs)
 
