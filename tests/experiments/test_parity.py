@@ -1,7 +1,6 @@
 """`python -m experiments.parity`: what it prints, writes and refuses; the real networks where they are at hand."""
 
 import csv
-import importlib.util
 import json
 import subprocess
 import sys
@@ -10,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matio import save_to_mat
 from matio.utils.matclass import MatlabOpaqueArray
 from PIL import Image
+from saved_networks import save, saved, structure
 from scipy.io import savemat
 
 from experiments import parity, parity_checks, parity_network, parity_replay, published
@@ -24,12 +23,6 @@ from unet_segnet.data import load_slices, paper_split
 
 PROJECT = Path(__file__).parents[2]
 RESULTS = PROJECT / "experiments" / "results"
-
-_spec = importlib.util.spec_from_file_location("mat_file_tests", PROJECT / "tests" / "matlab" / "test_mat_file.py")
-mat_file_tests = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(mat_file_tests)
-writer_of_nested_object_arrays = mat_file_tests.writer_of_nested_object_arrays  # the fixture, for this file as well
-saved, structure = mat_file_tests.saved, mat_file_tests.structure
 
 KERNEL, BIAS, MEAN = (0.0, 0.1, 0.2, 0.3), (0.0, 2.0, -3.0, -12.0), 21.5
 
@@ -85,7 +78,7 @@ def write_network(path, num_classes=4, size=(32, 32)):
     array[:, 0] = layers
     content = {"trained": saved("SeriesNetwork", Version=1.0, Layers=MatlabOpaqueArray(array, package + "Layer"))}
     classes = ["SeriesNetwork", package + "Layer", *{layer.classname for layer in layers}]
-    save_to_mat(str(path), content, version="v7", saveobj_classes=classes)
+    save(path, content, "v7", classes)
     return path
 
 
