@@ -33,7 +33,8 @@ def deep_dream(model, channel, size=(256, 256), levels=3, scale=1.4, iterations=
     Raises:
         ValueError: the model does not end in a softmax, or has no such channel.
 
-    The objective is the channel's mean over the pixels, before the softmax.
+    The objective is the channel's mean over the pixels in the last convolution, normalised where the network does
+    so, before any ReLU and the softmax. The article does not say which layer its Figure 5 is of.
     """
     several = np.ndim(channel) > 0
     channels = np.atleast_1d(channel)
@@ -57,7 +58,9 @@ def deep_dream(model, channel, size=(256, 256), levels=3, scale=1.4, iterations=
 
 
 def scores_model(model: keras.Model) -> keras.Model:
-    """The network up to what its softmax is given.
+    """The network up to its scores of the classes: without its softmax, and without a ReLU before that.
+
+    SegNet ends in a ReLU, which gives no gradient wherever it is off: for noise, on nearly all pixels of a lesion.
 
     Raises:
         ValueError: the model's output is not that of a softmax layer.
@@ -65,7 +68,8 @@ def scores_model(model: keras.Model) -> keras.Model:
     layer = model.outputs[0]._keras_history.operation
     if not isinstance(layer, keras.layers.Softmax):
         raise ValueError(f"The model must end in a keras.layers.Softmax. Received: {type(layer).__name__}")
-    return keras.Model(model.inputs, [layer.input])
+    before = layer.input._keras_history.operation
+    return keras.Model(model.inputs, [before.input if isinstance(before, keras.layers.ReLU) else layer.input])
 
 
 def input_mean(model: keras.Model) -> float:
