@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import matplotlib.lines
 import matplotlib.patches
 import numpy as np
 
@@ -37,6 +38,7 @@ _CLASSES = {
     "Concatenate": "concatenation",
     "Softmax": "softmax",
 }
+LINKS = {"dashed": "pooling indices", "solid": "skip connection"}
 GAP = 1.2  # between stages of different resolution, in units of a bar
 MIN_SKIP = 4  # layers between the ends of a link that is drawn as an arc
 
@@ -118,7 +120,6 @@ def draw_network(model):
         )
     for source, target in links(found):
         rise = max(tops[box.name] for box in found if source.at <= box.at <= target.at)
-        style = "dashed" if target.kind == "max unpooling" else "solid"
         start, end = (source.at, tops[source.name]), (target.at, tops[target.name])
         peak = rise + 0.03 + 0.28 * (target.at - source.at) / found[-1].at
         axes.plot(
@@ -126,7 +127,7 @@ def draw_network(model):
             [start[1], peak, peak, end[1]],
             color="black",
             linewidth=0.6,
-            linestyle=style,
+            linestyle=_link_style(target),
         )
     _write_sizes(axes, found, tops)
     axes.set_xlim(-1.5, found[-1].at + 1.5)
@@ -134,8 +135,17 @@ def draw_network(model):
     axes.set_axis_off()
     kinds = dict.fromkeys(box.kind for box in found)
     handles = [matplotlib.patches.Patch(color=KINDS[kind], label=kind) for kind in KINDS if kind in kinds]
+    styles = dict.fromkeys(_link_style(target) for _, target in links(found))
+    handles += [
+        matplotlib.lines.Line2D([], [], color="black", linewidth=0.6, linestyle=style, label=LINKS[style])
+        for style in styles
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=SMALL, frameon=False)
     return figure
+
+
+def _link_style(target: Box) -> str:
+    return "dashed" if target.kind == "max unpooling" else "solid"
 
 
 def _write_sizes(axes, found: list[Box], tops: dict[str, float]) -> None:
@@ -151,5 +161,5 @@ def _write_sizes(axes, found: list[Box], tops: dict[str, float]) -> None:
         filters = list(dict.fromkeys(member.channels for member in stage if member.kind.endswith("convolution")))
         if filters:
             text = ", ".join(map(str, filters))
-            axes.text(middle, low - 0.12, text, ha="center", va="top", fontsize=SMALL - 1, color=GREY)
+            axes.text(middle, low - 0.12, text, ha="center", va="top", fontsize=SMALL, color=GREY)
         start = number + 1
