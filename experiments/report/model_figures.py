@@ -53,10 +53,10 @@ def dream_figures(evidence: Evidence) -> tuple[Figure, ...]:
             Figure(
                 f"figure5_dreams_{network.key}",
                 f"Figure 5. What the classes look like, {network.label}",
-                "Images that drive the score of each class up, before the softmax: gradient ascent from noise, three "
+                "Gradient ascent from noise on the score of each class, in the last convolution: three "
                 f"resolutions up to {DREAM_SIZE[0]} x {DREAM_SIZE[1]}, ten steps each, as in MATLAB's deepDreamImage; "
-                "noise seed 0, grey levels stretched to the full range. Where a score is 0, no gradient leads away: "
-                "parts of an image may stay as they began, and another machine may draw them otherwise.",
+                "noise seed 0, grey levels stretched to the full range. Parts of "
+                "an image may stay as they began, and another machine may draw them otherwise.",
                 dreams(images, names),
                 "A textured image for each class.",
             )
