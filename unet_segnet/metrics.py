@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 UNLABELLED = 255  # the label of a pixel that has none: it counts nowhere
+FOREGROUND_SCORES = ("sensitivity", "specificity", "Dice")
+EMPTY_RULES = ("released", "text", "nan")
 
 
 def confusion_matrices(labels: ArrayLike, predictions: ArrayLike, num_classes: int) -> np.ndarray:
@@ -168,6 +170,47 @@ def iou(confusion: ArrayLike) -> np.ndarray:
     """
     true_positive, false_negative, false_positive, _ = _one_against_rest(confusion)
     return _ratio(true_positive, true_positive + false_positive + false_negative)
+
+
+def foreground_scores(confusion: ArrayLike, empty: str = "released") -> np.ndarray:
+    """Sensitivity, specificity and Dice of the foreground of binary masks, with a rule for empty slices.
+
+    Where a slice has no foreground, sensitivity has no denominator, nor has Dice where none is predicted either. The
+    rules, of which the mean over slices depends a lot where many slices are empty:
+
+    - "released": all three are 1 where truth and prediction are both empty, as in the study's released code;
+    - "text": all three are 1 wherever nothing is predicted, as its article says, even where all foreground was missed;
+    - "nan": each score is NaN where its own denominator is zero.
+
+    Under the first two, what is still without a denominator is 0: sensitivity where all foreground is false,
+    specificity where the truth has no background. The article's 1e-5 in each denominator does the same; beside the
+    pixels of a slice it changes nothing else.
+
+    Arguments:
+        confusion: (..., 2, 2) pixels, rows the truth, background first.
+        empty: one of `EMPTY_RULES`.
+
+    Returns:
+        (..., 3) float64 in 0..1, in the order of `FOREGROUND_SCORES`.
+
+    Raises:
+        ValueError: an unknown rule, or counts of other than two classes.
+
+    Source: 'Comprehensive comparison of deep learning models for lung and COVID-19 lesion segmentation in CT scans'
+    (Bizopoulos et al. 2021), equations 2 to 4 and the text below them; its released code.
+    """
+    confusion = np.asarray(confusion, np.float64)
+    if empty not in EMPTY_RULES:
+        raise ValueError(f"empty must be one of {EMPTY_RULES}. Received: {empty!r}")
+    if confusion.shape[-2:] != (2, 2):
+        raise ValueError(f"confusion must have the shape (..., 2, 2). Received: {confusion.shape}")
+    scores = np.stack([score(confusion)[..., 1] for score in (sensitivity, specificity, dice)], axis=-1)
+    if empty == "nan":
+        return scores
+    nothing = confusion[..., :, 1].sum(axis=-1) == 0
+    if empty == "released":
+        nothing &= confusion[..., 1, :].sum(axis=-1) == 0
+    return np.where(nothing[..., np.newaxis], 1.0, np.nan_to_num(scores, nan=0.0))
 
 
 def global_accuracy(confusion: ArrayLike) -> np.ndarray:
