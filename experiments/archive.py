@@ -10,7 +10,6 @@ What is merged comes from elsewhere and is believed in nothing: names, kinds, si
 checked before anything is written.
 """
 
-import contextlib
 import io
 import json
 import os
@@ -32,6 +31,7 @@ from experiments.archive_checks import (
 )
 from experiments.runs import HeldError, RunFolder, finished_folders, read_json
 from unet_segnet.errors import InputError
+from unet_segnet.files import whole_file
 
 
 def pack(out: Path, file: Path, force: bool = False) -> tuple[list[str], list[str]]:
@@ -254,10 +254,5 @@ def _place(run: PackedRun, folder: RunFolder, force: bool) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as temporary:
         temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from functools import partial
 
 from experiments.console import run_command
+from experiments.files import check_folder
 from experiments.options import BENCH_PARTS, bench_parser
 from unet_segnet.errors import InputError
 
@@ -54,9 +55,7 @@ def bench(options) -> None:
 
 
 def _check(options):
-    existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{options.out}: cannot be written; give another folder with --out")
+    check_folder(options.out)
     if options.epochs < 3:
         raise InputError(f"--epochs {options.epochs}: too few to see what changes over them; give at least 3")
     if (options.out / "bench.json").exists() and not options.force:
@@ -85,7 +84,7 @@ def _parts(chosen):
 
 
 def _write(out, tables, session, more):
-    from experiments.runs import write_json
+    from experiments.files import write_json
     from experiments.tabular import Table
 
     device = session.machine["provenance"]["device"]

@@ -2,11 +2,11 @@
 
 import argparse
 import csv
-import os
 from pathlib import Path
 
 from experiments.console import Progress, run_command
 from unet_segnet.errors import InputError
+from unet_segnet.files import whole_file
 
 COMMIT = "77f0e029eda602a014d914a3fa4c7a59036325ba"
 BASE_URL = f"https://raw.githubusercontent.com/adnan-saood/COVID19-DL/{COMMIT}/"
@@ -128,13 +128,11 @@ def _print_table_1() -> None:
 
 
 def _write_csv(path: Path, rows: list[dict]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("w", newline="") as file:
+        with whole_file(path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["set", "slice"])
             writer.writeheader()
             writer.writerows(rows)
-        os.replace(temporary, path)
     except OSError as error:
         raise InputError(f"cannot write {path} ({error.strerror}): choose another place") from error
     print(f"\none row for each slice written to {path}")

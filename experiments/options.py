@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.files import check_folder
 from unet_segnet.errors import InputError
 
 NETS = ("segnet", "unet")
@@ -297,9 +298,7 @@ def check_options(options, nets: tuple[str, ...]) -> None:
     if options.workers > 1:
         # Read when the backend is imported: no process, this one included, may take the whole accelerator.
         os.environ.update(TF_FORCE_GPU_ALLOW_GROWTH="true", XLA_PYTHON_CLIENT_PREALLOCATE="false")
-    existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{options.out}: cannot be written; give another folder with --out")
+    check_folder(options.out)
     weights = options.encoder_weights
     if weights is not None:
         if options.variant == "released" or "segnet" not in nets:

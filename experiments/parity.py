@@ -8,11 +8,11 @@ python -m experiments.parity table                 that table into the README
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
 from experiments.console import Progress, import_keras, run_command
+from experiments.files import check_file, write_text
 from experiments.options import EXPERIMENTS, NETS, problem_option
 from experiments.readme import replace_between
 from unet_segnet.errors import InputError
@@ -23,7 +23,8 @@ README = Path(__file__).parent.parent / "README.md"
 
 def network(options) -> int:
     """Print what a network does on the authors' test slices, beside what is known of it."""
-    check_writable(options.json)
+    if options.json:
+        check_file(options.json)
     from experiments import parity_network as report
     from experiments.parity_facts import are_released
 
@@ -51,8 +52,8 @@ def network(options) -> int:
 
 def replay(options) -> int:
     """Train the first iterations of one of the authors' runs again and print both losses."""
-    check_writable(options.json)
-    check_writable(options.csv)
+    for path in filter(None, (options.json, options.csv)):
+        check_file(path)
     from experiments import parity_replay
     from unet_segnet.data import load_slices
 
@@ -83,7 +84,7 @@ def check_all(options) -> int:
     material = parity_checks.Material.of(options.data)
     if not options.quick:
         make_folder(options.out)
-        check_writable(csv)
+        check_file(csv)
     import_keras()
     checks = parity_checks.make_checks(material, options.quick)
     table = parity_checks.parity_table(checks)
@@ -122,28 +123,6 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be made ({error.strerror}); give another folder with --out") from error
-
-
-def check_writable(path: Path | None) -> None:
-    """Refuse, before any work, a file that cannot be written.
-
-    Raises:
-        InputError: its folder does not exist or is closed to us, or it is a folder itself.
-    """
-    if path is not None and (path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
-        raise InputError(f"{path}: cannot be written; give a file in a folder that exists and is open to you")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); give another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _to_json(content: dict) -> str:

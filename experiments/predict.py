@@ -8,11 +8,11 @@ series. For research; not a medical device, not for clinical use.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from experiments.console import Progress, run_command
+from experiments.files import check_folder
 from unet_segnet.errors import InputError
 
 ORIENTATIONS = "network (as the 100 slices), upright, upside-down, or three letters such as LPS"
@@ -101,9 +101,7 @@ def check_options(options) -> None:
         raise InputError(f"{options.lungs}: no such lung mask; expected auto, none, lungmask or a file")
     if options.truth is not None and not options.truth.exists():
         raise InputError(f"{options.truth}: no such file or folder of true labels")
-    existing = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{options.out}: cannot be written; give another folder with --out")
+    check_folder(options.out)
 
 
 def case_name(path: Path) -> str:

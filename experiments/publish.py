@@ -8,13 +8,14 @@ optimiser's state, with a model card beside it.
 """
 
 import argparse
-import json
-import os
 import shutil
 from pathlib import Path
 
 from experiments.console import run_command
+from experiments.files import write_json, write_text
+from experiments.whole_folder import whole_folder
 from unet_segnet.errors import InputError
+from unet_segnet.files import whole_file
 
 RESULTS = Path(__file__).parent / "results"
 FILES = ("config.json", "history.npz", "counts.npz", "result.json")
@@ -53,12 +54,9 @@ def publish(options) -> None:
             raise InputError(f"{run}: its network was not kept (model.keras); train it again, or leave --weights out")
         checked.append((run, target, counts))
     for run, target, counts in checked:
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        temporary.mkdir(parents=True)
-        for name in FILES:
-            shutil.copy2(run / name, temporary / name)
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
+        with whole_folder(target) as new:
+            for name in FILES:
+                shutil.copy2(run / name, new / name)
         print(f"published {target}")
         if options.weights:
             path = write_weights(run, counts, read_json(run / "config.json"), read_json(run / "result.json"))
@@ -76,14 +74,10 @@ def write_weights(run: Path, counts, config: dict, result: dict) -> Path:
     facts = model_facts(counts, config, result)
     WEIGHTS.mkdir(exist_ok=True)
     path = WEIGHTS / f"{counts.problem}.keras"
-    temporary = path.with_name(f".{counts.problem}.{os.getpid()}.keras")
-    try:
+    with whole_file(path) as temporary:
         load_model(run / "model.keras").save(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    path.with_suffix(".json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    path.with_suffix(".md").write_text(model_card(facts), encoding="utf-8")
+    write_json(path.with_suffix(".json"), facts)
+    write_text(path.with_suffix(".md"), model_card(facts))
     return path
 
 

@@ -1,8 +1,8 @@
 """Puts computed text between the markers of a README, so that no number in it is typed."""
 
-import os
 from pathlib import Path
 
+from experiments.files import check_file, write_text
 from unet_segnet.errors import InputError
 
 
@@ -17,8 +17,7 @@ def check_markers(readme: Path, name: str) -> tuple[str, str]:
     Raises:
         InputError: the file cannot be read or written, or has no such place.
     """
-    if readme.is_dir() or not readme.parent.is_dir() or not os.access(readme.parent, os.W_OK):
-        raise InputError(f"{readme}: cannot be written; give a file in a folder that exists and is open to you")
+    check_file(readme)
     try:
         text = readme.read_text(encoding="utf-8")
     except OSError as error:
@@ -37,11 +36,4 @@ def check_markers(readme: Path, name: str) -> tuple[str, str]:
 def replace_between(readme: Path, name: str, text: str) -> None:
     """Put `text` between the markers, whole or not at all. Raises as `check_markers`."""
     before, after = check_markers(readme, name)
-    temporary = readme.with_name(f"{readme.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(f"{before}\n{text}{after}", encoding="utf-8")
-        os.replace(temporary, readme)
-    except OSError as error:
-        raise InputError(f"{readme}: cannot be written ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(readme, f"{before}\n{text}{after}")

@@ -17,8 +17,10 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from experiments.files import write_arrays, write_json
 from experiments.provenance import provenance
 from unet_segnet.errors import InputError
+from unet_segnet.files import whole_file
 
 FORMAT = 1
 STUDIES = ("grid", "kfold")
@@ -122,8 +124,13 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier run left; the result first, so that half a removal is an unfinished run."""
-        left_over = (*self.path.glob("state.*"), *self.path.glob("*.tmp*"))
-        for path in (self.result, self.config, self.history, self.counts, self.model, *left_over):
+        for path in (self.result, self.config, self.history, self.counts, self.model):
+            path.unlink(missing_ok=True)
+        self.remove_state()
+
+    def remove_state(self) -> None:
+        """Remove what only an unfinished run needs, and what a killed one left half written."""
+        for path in (*self.path.glob("state.*"), *self.path.glob("*.tmp*")):
             path.unlink(missing_ok=True)
 
 
@@ -153,22 +160,6 @@ def read_json(path: Path) -> dict:
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no settings; remove the run's folder to train it again")
     return content
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a JSON file whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def write_arrays(path: Path, arrays: dict) -> None:
-    """Write arrays as .npz, whole or not at all."""
-    import numpy as np
-
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp.npz")
-    np.savez_compressed(temporary, **arrays)
-    os.replace(temporary, path)
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> dict:
@@ -295,7 +286,7 @@ def _train_and_evaluate(spec, recipe, slices, split, folder, report):
     except DivergedError as error:
         write_arrays(folder.history, error.history)
         write_json(folder.result, {"status": "diverged", "epoch": error.epoch, **provenance(started)})
-        _remove_state(folder)
+        folder.remove_state()
         return
     counts = {}
     for part in ("test", "validation"):
@@ -306,9 +297,8 @@ def _train_and_evaluate(spec, recipe, slices, split, folder, report):
         counts[f"{part}_bf"] = np.array(
             [metrics.mean_bf_score(*pair, num_classes) for pair in zip(labels, predictions, strict=True)]
         )
-    temporary = folder.model.with_name(f"model.{os.getpid()}.tmp.keras")
-    result.model.save(temporary)
-    os.replace(temporary, folder.model)
+    with whole_file(folder.model) as temporary:
+        result.model.save(temporary)
     write_arrays(folder.history, result.history)
     write_arrays(folder.counts, counts)
     summary = {
@@ -320,13 +310,8 @@ def _train_and_evaluate(spec, recipe, slices, split, folder, report):
         "one_class_only": bool((counts["test_confusion"].sum(axis=(0, 1)) > 0).sum() == 1),
     }
     write_json(folder.result, {**summary, **provenance(started)})
-    _remove_state(folder)
+    folder.remove_state()
     keras.utils.clear_session(free_memory=True)
-
-
-def _remove_state(folder):
-    for path in folder.path.glob("state.*"):
-        path.unlink(missing_ok=True)
 
 
 def _locked(path: Path):

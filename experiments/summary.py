@@ -1,9 +1,9 @@
 """What a study shows at its end: tables on the screen and as files, pictures of one run."""
 
-import os
 import textwrap
 from pathlib import Path
 
+from experiments.files import write_text
 from experiments.runs import load_counts, read_json
 from unet_segnet.errors import InputError
 
@@ -44,12 +44,7 @@ def write_tables(tables: dict, folder: Path) -> list[str]:
     for name, table in tables.items():
         print(f"\n{table.to_text()}")
         table.to_csv(folder / f"{name}.csv")
-        temporary = folder / f".{name}.{os.getpid()}.tmp"
-        try:
-            temporary.write_text(table.to_markdown(), encoding="utf-8")
-            os.replace(temporary, folder / f"{name}.md")
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_text(folder / f"{name}.md", table.to_markdown())
     return [f"{name}.{ending}" for name in tables for ending in ("csv", "md")]
 
 

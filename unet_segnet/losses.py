@@ -1,4 +1,4 @@
-"""Losses on class probabilities and integer labels."""
+"""Losses on probabilities and integer labels."""
 
 import keras
 import numpy as np
@@ -73,3 +73,46 @@ class WeightedCrossEntropy(keras.losses.Loss):
 
     def get_config(self):
         return {"class_weights": self.class_weights, "normalisation": self.normalisation, "name": self.name}
+
+
+@keras.saving.register_keras_serializable(package="unet_segnet")
+class SoftDiceLoss(keras.losses.Loss):
+    """Soft Dice loss of one class: `1 - 2 sum(y p) / (sum(y^2) + sum(p^2) + epsilon)`.
+
+    A slice that has no foreground costs 1 whatever is predicted, and pulls at nothing.
+
+    Arguments:
+        over: "image", the sums go over each slice and the losses are averaged over the batch (equation 1), or
+            "batch", the sums go over all slices of the batch, as those of the released code do.
+        epsilon: keeps the denominator from 0 (equation 1: 1e-5).
+
+    Call arguments:
+        y_true: (batch, height, width) labels 0 and 1.
+        y_pred: (batch, height, width, 1) probabilities.
+
+    Returns:
+        A scalar, 0 to 1.
+
+    Raises:
+        ValueError: over is neither of the two.
+
+    Source: Bizopoulos et al. 2021, equation 1. The released code takes the sums without squares and adds 1 to
+    numerator and denominator.
+    """
+
+    def __init__(self, over="image", epsilon=1e-5, name="soft_dice", **kwargs):
+        super().__init__(name=name, reduction="sum", dtype="float32")
+        if over not in ("image", "batch"):
+            raise ValueError(f"over must be 'image' or 'batch'. Received: over={over!r}")
+        self.over, self.epsilon = over, float(epsilon)
+
+    def call(self, y_true, y_pred):
+        labels = ops.cast(y_true, "float32")
+        probabilities = ops.reshape(ops.cast(y_pred, "float32"), ops.shape(labels))
+        axes = (1, 2) if self.over == "image" else (0, 1, 2)
+        overlap = ops.sum(labels * probabilities, axis=axes)
+        squares = ops.sum(labels * labels + probabilities * probabilities, axis=axes)
+        return ops.mean(1.0 - 2.0 * overlap / (squares + self.epsilon))
+
+    def get_config(self):
+        return {"over": self.over, "epsilon": self.epsilon, "name": self.name}

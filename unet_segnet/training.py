@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from unet_segnet.batch_statistics import pool_batch_statistics, with_batch_stati
 from unet_segnet.data.augmentation import augment
 from unet_segnet.devices import accelerators
 from unet_segnet.errors import InputError
+from unet_segnet.files import whole_file
 from unet_segnet.losses import EPSILON, WeightedCrossEntropy
 from unet_segnet.optimizers import CoupledAdam
 
@@ -445,12 +445,10 @@ class _Keeper(keras.callbacks.Callback):
         if self.checkpoint is None or (not last and time.monotonic() - self.saved_at < 20 * self.saving_took):
             return
         started = time.monotonic()
-        temporary = self.checkpoint.with_suffix(f".{os.getpid()}.tmp.npz")
-        np.savez(temporary, **self.arrays())
-        os.replace(temporary, self._history_file)
-        temporary = self.checkpoint.with_suffix(f".{os.getpid()}.tmp.weights.h5")
-        self.model.save_weights(temporary)
-        os.replace(temporary, self._state_file)
+        with whole_file(self._history_file) as temporary:
+            np.savez(temporary, **self.arrays())
+        with whole_file(self._state_file) as temporary:
+            self.model.save_weights(temporary)
         self.saved_at = time.monotonic()
         self.saving_took = self.saved_at - started
 

@@ -6,10 +6,10 @@ OUT/tables/NAME.{csv,md,tex}
 OUT/figures/NAME.{png,pdf}
 """
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
+from experiments.files import check_folder
 from experiments.report.content import VERDICTS, Report
 from experiments.tabular import Table
 from experiments.whole_folder import whole_folder
@@ -25,9 +25,7 @@ def check_out(out: Path, force: bool) -> None:
     Raises:
         InputError: it is one of these.
     """
-    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{out}: cannot be written; give another folder with --out")
+    check_folder(out)
     if force or not out.exists() or not any(out.iterdir()):
         return
     page = out / PAGE

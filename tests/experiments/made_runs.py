@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.files import write_arrays
 from experiments.report.content import Evidence, FinishedRun
-from experiments.runs import write_arrays
 from experiments.tables import RunCounts
 
 PIXELS = 256 * 256

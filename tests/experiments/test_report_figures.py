@@ -7,11 +7,11 @@ import pytest
 from made_runs import evidence, made_grid, made_run
 
 from experiments import published
+from experiments.files import write_arrays
 from experiments.report import figures as report_figures
 from experiments.report.assemble import SECTIONS
 from experiments.report.content import Network
 from experiments.report.figures import figures, missing_figures
-from experiments.runs import write_arrays
 from unet_segnet import metrics
 from unet_segnet.data import Slices, paper_split
 from unet_segnet.plots import save_figure

@@ -9,7 +9,6 @@ its side or upside down there differs between data sets.
 """
 
 import gzip
-import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from unet_segnet.data.mask_fit import mend_exchanges
 from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES, Slices
 from unet_segnet.errors import InputError
+from unet_segnet.files import whole_file
 
 SLICES = ("tr_im", "tr_mask", "tr_lungmasks_updated")
 VOLUMES = ("rp_im", "rp_msk", "rp_lung_msk")
@@ -265,10 +265,8 @@ def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray | None 
 
 def save_gzipped(path: str | Path, image) -> None:
     """Write a `nibabel.Nifti1Image` as a gzipped file, atomically; equal images give equal bytes."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
 
 
 def _find(folder: Path, name: str) -> Path | None:

@@ -9,13 +9,13 @@ slices, the patient lies sideways in the array: anterior to the left, posterior 
 It is a test object: learnable, not solved by a grey threshold, and no statement about patients.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
 from unet_segnet.data.slices import MULTICLASS_NAMES, Slices
+from unet_segnet.files import whole_file
 
 AIR, FAT, SOFT_TISSUE, BLOOD, BONE = -1000.0, -95.0, 45.0, 40.0, 450.0
 LUNG, GROUND_GLASS, CONSOLIDATION, EFFUSION = -800.0, -360.0, -20.0, 12.0
@@ -95,9 +95,8 @@ def _write_nifti(path, array, affine):
     import nibabel
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.nii.gz")
-    nibabel.save(nibabel.Nifti1Image(np.moveaxis(array, 0, -1), affine), temporary)
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        nibabel.save(nibabel.Nifti1Image(np.moveaxis(array, 0, -1), affine), temporary)
 
 
 def _draw(generator, level, size):

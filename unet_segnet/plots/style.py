@@ -1,12 +1,13 @@
 """What all figures share: colours that the colour-blind can tell apart, sizes, how they are written."""
 
-import os
 from pathlib import Path
 
 import matplotlib
 import matplotlib.colors
 import matplotlib.figure
 import numpy as np
+
+from unet_segnet.files import whole_file
 
 # Okabe and Ito's palette; class 0 stays the grey slice itself.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -28,11 +29,9 @@ def save_figure(figure: matplotlib.figure.Figure, path: Path, dpi: int = 200) ->
     """Write a figure (format by the file's ending), whole or not at all; the same figure gives the same bytes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp{path.suffix}")
     undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix.lower(), {})
-    with matplotlib.rc_context({"svg.hashsalt": "unet_segnet", "pdf.fonttype": 42}):
+    with whole_file(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "unet_segnet", "pdf.fonttype": 42}):
         figure.savefig(temporary, dpi=dpi, metadata=undated)
-    os.replace(temporary, path)
 
 
 def class_overlay(classes: np.ndarray, opacity: float = 0.6) -> np.ndarray:
