@@ -1,0 +1,193 @@
+"""What the encoders and decoders of the second study are made of: layers that count, pad and start as PyTorch's do.
+
+The studied networks are those of segmentation_models_pytorch. Every layer with weights bears the name of its module
+there ("encoder.layer1.0.conv1"), so that published weights are matched by name and shape. Kernels here are (height,
+width, channels in / groups, channels out), there (out, in / groups, height, width); a transposed convolution's are
+(height, width, out, in) here and (in, out, height, width) there, a depthwise one's (height, width, channels, 1) here
+and (channels, 1, height, width) there. In batch normalisation gamma, beta, moving_mean and moving_variance are
+weight, bias, running_mean and running_var.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from unet_segnet.layers import PACKAGE, BatchNormalization
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class GroupedConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` with groups, as eight ordinary convolutions where the backend is TensorFlow.
+
+    TensorFlow has no gradient of a grouped convolution on a CPU, and Keras' detour through XLA is 250 times slower
+    (a step through 256 channels in 32 groups on 32x32: 4.5 s, here 18 ms). Each of the eight convolves several
+    groups at once, by a kernel with zeros between them.
+    """
+
+    def call(self, inputs):
+        if keras.config.backend() != "tensorflow":
+            return super().call(inputs)
+        pieces = math.gcd(self.groups, 8)
+        joined = self.groups // pieces
+        height, width, channels, filters = self.kernel.shape
+        blocks = ops.reshape(self.kernel, (height, width, 1, channels, pieces, joined, filters // self.groups))
+        apart = ops.reshape(ops.eye(joined, dtype=self.compute_dtype), (1, 1, joined, 1, 1, joined, 1))
+        kernels = ops.reshape(blocks * apart, (height, width, joined * channels, filters))
+        outputs = [
+            ops.conv(x, kernel, self.strides, self.padding, data_format="channels_last")
+            for x, kernel in zip(ops.split(inputs, pieces, axis=-1), ops.split(kernels, pieces, axis=-1), strict=True)
+        ]
+        outputs = ops.concatenate(outputs, axis=-1)
+        return outputs + self.bias if self.use_bias else outputs
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class PaddedMaxPooling2D(keras.layers.MaxPooling2D):
+    """Max pooling over an input with (pool_size - 1) // 2 pixels of minus infinity on each side (Keras' "same" pads
+    fewer, and below and to the right first)."""
+
+    def call(self, inputs):
+        rows, columns = ((size - 1) // 2 for size in self.pool_size)
+        padded = ops.pad(inputs, ((0, 0), (rows, rows), (columns, columns), (0, 0)), constant_values=-math.inf)
+        return ops.max_pool(padded, self.pool_size, self.strides, "valid", data_format="channels_last")
+
+    def compute_output_shape(self, input_shape):
+        sizes = zip(input_shape[1:3], self.pool_size, self.strides, strict=True)
+        out = tuple((size + (pool - 1) // 2 * 2 - pool) // stride + 1 for size, pool, stride in sizes)
+        return (input_shape[0], *out, input_shape[3])
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=inputs.dtype)
+
+
+def initializers(initial, fan_in, fan_out):
+    """Initialisers of a kernel and its bias.
+
+    Arguments:
+        initial: "he_fan_out" or "he_fan_in", normal with variance 2 / fan (torchvision's networks); "he_uniform",
+            uniform with variance 2 / fan_in (decoders); "glorot_uniform", uniform with variance
+            2 / (fan_in + fan_out) (the head); "pytorch", uniform in +-1 / sqrt(fan_in), bias too: what PyTorch does
+            where a network says nothing. All other biases start at zero.
+        fan_in: kernel height * width * channels in, of one group.
+        fan_out: kernel height * width * channels out, of all groups.
+
+    Returns:
+        Two Keras initialisers.
+    """
+    if initial in ("he_fan_out", "he_fan_in"):
+        fan = fan_out if initial == "he_fan_out" else fan_in
+        return keras.initializers.RandomNormal(stddev=math.sqrt(2 / fan)), keras.initializers.Zeros()
+    limits = {
+        "he_uniform": math.sqrt(6 / fan_in),
+        "glorot_uniform": math.sqrt(6 / (fan_in + fan_out)),
+        "pytorch": 1 / math.sqrt(fan_in),
+    }
+    kernel = keras.initializers.RandomUniform(-limits[initial], limits[initial])
+    bias = keras.initializers.RandomUniform(-limits[initial], limits[initial])
+    return kernel, bias if initial == "pytorch" else keras.initializers.Zeros()
+
+
+def draw_weights(model, seed):
+    """Draw kernels and biases anew from their own initialisers, the same numbers on every backend.
+
+    Arguments:
+        model: network made of this module's parts.
+        seed: of NumPy's generator, which is used in the order of the layers.
+    """
+    generator = np.random.default_rng(seed)
+    for layer in model.layers:
+        kernel = getattr(layer, "kernel_initializer", None) or getattr(layer, "depthwise_initializer", None)
+        for name, start in (("kernel", kernel), ("bias", getattr(layer, "bias_initializer", None))):
+            weight = getattr(layer, name, None)
+            if weight is None:
+                continue
+            if isinstance(start, keras.initializers.RandomNormal):
+                weight.assign(generator.standard_normal(weight.shape, dtype="float32") * np.float32(start.stddev))
+            elif isinstance(start, keras.initializers.RandomUniform):
+                numbers = generator.random(weight.shape, dtype="float32")
+                weight.assign(np.float32(start.minval) + numbers * np.float32(start.maxval - start.minval))
+
+
+def _pair(size):
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def _pad(x, kernel_size, strides, padding, name):
+    """The input with PyTorch's zeros around it where Keras' "same" would put them elsewhere, and Keras' padding."""
+    if padding is None:
+        if strides == 1 and all(size % 2 for size in kernel_size):
+            return x, "same"
+        padding = tuple(((size - 1) // 2, (size - 1) // 2) for size in kernel_size)
+    if any(any(sides) for sides in padding):
+        x = keras.layers.ZeroPadding2D(padding, name=f"{name}.pad")(x)
+    return x, "valid"
+
+
+def convolution(x, filters, kernel_size, name, strides=1, groups=1, use_bias=False, padding=None, initial="he_fan_out"):
+    """Convolution.
+
+    Arguments:
+        x: (batch, height, width, channels).
+        filters: number of output channels.
+        kernel_size: one number, or (rows, columns).
+        name: of the layer; its module path in PyTorch.
+        strides: of both directions.
+        groups: channels are convolved in that many groups.
+        use_bias: whether a bias is added.
+        padding: None for PyTorch's usual (kernel_size - 1) // 2 zeros on each side, or ((top, bottom), (left, right)).
+        initial: one of `initializers`.
+
+    Returns:
+        (batch, height', width', filters).
+    """
+    kernel_size = _pair(kernel_size)
+    area = kernel_size[0] * kernel_size[1]
+    kernel, bias = initializers(initial, area * x.shape[-1] // groups, area * filters)
+    x, padding = _pad(x, kernel_size, strides, padding, name)
+    layer = GroupedConv2D if groups > 1 else keras.layers.Conv2D
+    return layer(
+        filters,
+        kernel_size,
+        strides,
+        padding,
+        groups=groups,
+        use_bias=use_bias,
+        kernel_initializer=kernel,
+        bias_initializer=bias,
+        name=name,
+    )(x)
+
+
+def depthwise_convolution(x, kernel_size, name, strides=1, use_bias=False, padding=None, initial="he_fan_out"):
+    """Convolution of each channel by itself; arguments as `convolution`."""
+    kernel_size = _pair(kernel_size)
+    area = kernel_size[0] * kernel_size[1]
+    kernel, bias = initializers(initial, area, area * x.shape[-1])
+    x, padding = _pad(x, kernel_size, strides, padding, name)
+    return keras.layers.DepthwiseConv2D(
+        kernel_size,
+        strides,
+        padding,
+        use_bias=use_bias,
+        depthwise_initializer=kernel,
+        bias_initializer=bias,
+        name=name,
+    )(x)
+
+
+def batch_norm(x, name, epsilon=1e-5, momentum=0.9):
+    """Batch normalisation; PyTorch's momentum of 0.1 is 0.9 here."""
+    return BatchNormalization(momentum=momentum, epsilon=epsilon, name=name)(x)
+
+
+def relu(x, name, max_value=None):
+    """ReLU, cut at `max_value` if given."""
+    return keras.layers.ReLU(max_value, name=name)(x)
+
+
+def max_pool(x, pool_size, name, strides=2):
+    """Max pooling with PyTorch's (pool_size - 1) // 2 pixels on each side, none for 2."""
+    layer = PaddedMaxPooling2D if pool_size > 2 else keras.layers.MaxPooling2D
+    return layer(pool_size, strides, name=name)(x)
