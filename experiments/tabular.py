@@ -17,6 +17,10 @@ class Signed(float):
     """A difference: printed with its sign."""
 
 
+class Hundredths(float):
+    """A fraction printed with two digits, such as a percentage."""
+
+
 Cell = str | int | float | None
 
 
@@ -129,4 +133,6 @@ def cell_text(cell: Cell) -> str:
         return "-"
     if isinstance(cell, Signed):
         return f"{cell:+.3f}"
+    if isinstance(cell, Hundredths):
+        return f"{cell:.2f}"
     return f"{cell:.3f}" if isinstance(cell, float) else str(cell)

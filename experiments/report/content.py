@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,29 @@ from experiments.tables import RunCounts
 from experiments.tabular import Table
 
 VERDICTS = ("replicates", "does not replicate", "cannot be decided")
+
+
+@dataclass(frozen=True)
+class Study:
+    """The article that a report repeats.
+
+    Attributes:
+        title: of the report's page.
+        article: authors, title, journal, identifier.
+        generator: marks the page, so that a report replaces only an older one of the same study.
+    """
+
+    title: str
+    article: str
+    generator: str
+
+
+U_NET_VERSUS_SEGNET = Study(
+    "U-Net versus SegNet on COVID\N{NON-BREAKING HYPHEN}19 lung CT: the study repeated",
+    "Saood A, Hatem I. COVID-19 lung CT image segmentation using deep learning methods: U-Net versus SegNet. "
+    "BMC Medical Imaging 21, 19 (2021). doi:10.1186/s12880-020-00529-5",
+    "unet_segnet report",
+)
 
 
 @dataclass(frozen=True)
@@ -155,14 +179,17 @@ class Report:
         verdicts: one per claim.
         tables: by file name, in order.
         figures: in order.
-        evidence: what it was made from; its slices and networks feed the slice viewer.
+        evidence: what it was made from: the first study's `Evidence`, whose slices and networks feed the slice
+            viewer, or that of another study with `data` and `missing` of the same kind.
         provenance: lines about how the report came about (commit, data, number of runs).
         sections: heading -> names of the tables and figures below it, in order.
+        study: the article that it repeats.
     """
 
     verdicts: tuple[Verdict, ...]
     tables: dict[str, Table]
     figures: tuple[Figure, ...]
-    evidence: Evidence
+    evidence: Evidence | Any
     provenance: tuple[str, ...]
     sections: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    study: Study = U_NET_VERSUS_SEGNET

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
 
 from experiments.report.content import VERDICTS, Evidence, Report, Verdict
 from experiments.web import table, viewer
 from experiments.web.page import asset, checked_identifier, escape, figure_html, prose, render_page
 
-TITLE = "U-Net versus SegNet on COVID\N{NON-BREAKING HYPHEN}19 lung CT: the study repeated"
-ARTICLE = (
-    "Saood A, Hatem I. COVID-19 lung CT image segmentation using deep learning methods: U-Net versus SegNet. "
-    "BMC Medical Imaging 21, 19 (2021). doi:10.1186/s12880-020-00529-5"
-)
 # Shapes as well as colours tell the verdicts apart.
 ICONS = {
     "replicates": '<path d="M3 8.5l3.5 3.5L13 4.5"/>',
@@ -63,11 +59,11 @@ def report_page(report: Report, images: dict[str, bytes]) -> str:
 </div>
 </main>"""
     return render_page(
-        TITLE,
+        report.study.title,
         body,
         scripts=(table.SCRIPT, viewer.SCRIPT),
         styles=(viewer.STYLE, asset("page.css", "experiments.report")),
-        generator="unet_segnet report",
+        generator=report.study.generator,
     )
 
 
@@ -84,7 +80,7 @@ def _summary(report: Report) -> str:
 <p class="lead">Every table and figure of the article, our own results beside the published ones, and a verdict on
 {claims}. Data: {escape(report.evidence.data)}.</p>
 <ul class="tallies">{tallies}</ul>
-<p class="article">The article: {escape(ARTICLE)}</p>
+<p class="article">The article: {escape(report.study.article)}</p>
 <p class="article">For research. Not a medical device, not for clinical use.</p>
 </section>"""
 
@@ -146,9 +142,12 @@ def _contents_entry(anchor: str, heading: str, parts: dict[str, str], sections: 
     )
 
 
-def _viewers(evidence: Evidence) -> str:
-    """A slice viewer for each problem that a network was trained for; without networks, one of the labels alone."""
-    if evidence.slices is None or evidence.slices.labels is None:
+def _viewers(evidence: Evidence | Any) -> str:
+    """A slice viewer for each problem that a network was trained for; without networks, one of the labels alone.
+
+    Only the first study's evidence has such slices.
+    """
+    if not isinstance(evidence, Evidence) or evidence.slices is None or evidence.slices.labels is None:
         return ""
     from unet_segnet.data import paper_split
     from unet_segnet.plots import CLASS_COLOURS

@@ -10,17 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.files import check_folder
-from experiments.report.content import VERDICTS, Report
+from experiments.report.content import U_NET_VERSUS_SEGNET, VERDICTS, Report, Study
 from experiments.tabular import Table
 from experiments.whole_folder import whole_folder
 from unet_segnet.errors import InputError
 
 PAGE = "index.html"
-MARK = 'name="generator" content="unet_segnet report"'
 
 
-def check_out(out: Path, force: bool) -> None:
-    """Refuse a folder that cannot be written, or that holds something other than an older report.
+def check_out(out: Path, force: bool, study: Study = U_NET_VERSUS_SEGNET) -> None:
+    """Refuse a folder that cannot be written, or that holds something other than an older report of the study.
 
     Raises:
         InputError: it is one of these.
@@ -29,7 +28,8 @@ def check_out(out: Path, force: bool) -> None:
     if force or not out.exists() or not any(out.iterdir()):
         return
     page = out / PAGE
-    if not page.is_file() or MARK not in page.read_text(encoding="utf-8", errors="replace")[:4096]:
+    mark = f'name="generator" content="{study.generator}"'
+    if not page.is_file() or mark not in page.read_text(encoding="utf-8", errors="replace")[:4096]:
         raise InputError(f"{out}: holds something other than a report; give another folder with --out, or --force")
 
 
