@@ -173,6 +173,21 @@ def fit(
     return prepare(Slices(padded, None, inside, names, units), window, size).images
 
 
+def fit_labels(labels: np.ndarray, size: int = DEFAULT_SIZE, background: int = 0) -> np.ndarray:
+    """Labels or masks of slices that went through `fit`, each value on the same pixel.
+
+    Arguments:
+        labels: (num_slices, height, width) uint8 or bool, networks' orientation.
+        size: height and width of the result.
+        background: value of what is padded around slices that are not square.
+
+    Returns:
+        (num_slices, size, size) of the same type, by the nearest pixel.
+    """
+    margins = ((0, 0), *_margins(labels.shape[1:]))
+    return np.ascontiguousarray(resize_labels(np.pad(labels, margins, constant_values=background), (size, size)))
+
+
 def unfit(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Maps of the networks' size back to the slices' own: the way back from `fit`.
 
