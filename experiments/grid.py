@@ -40,8 +40,7 @@ def grid(options) -> None:
     from experiments.baselines import evaluate_baselines
     from experiments.runs import RunSpec
     from experiments.schedule import Job, carry_out
-    from experiments.summary import finished_runs, report_tables
-    from experiments.tables import accuracy_table, class_table
+    from experiments.summary import finished_runs, grid_tables, report_tables
     from unet_segnet.data import paper_split
 
     split = paper_split(len(data.slices))
@@ -64,12 +63,8 @@ def grid(options) -> None:
 
     runs, notes = finished_runs(folders, options)
     baselines = evaluate_baselines(data.slices.subset(split.train), data.slices.subset(split.test))
-    arguments = {"networks": [options.net], "baselines": baselines, "data": data.name, "notes": notes}
-    numbers = (3, 4) if options.problem == "binary" else (5, 6)
-    tables = {
-        f"table{numbers[0]}": accuracy_table(runs, **arguments),
-        f"table{numbers[1]}": class_table(runs, **arguments),
-    }
+    about = {"networks": [options.net], "baselines": baselines, "data": data.name, "notes": notes}
+    tables = grid_tables(options.problem, runs, **about)
     report_tables(tables, runs, folders, data, options.out / specs[0].group)
 
 

@@ -17,7 +17,7 @@ import textwrap
 import time
 
 from experiments.console import run_command
-from experiments.options import NETS, PROBLEMS, check_options, load_data, make_recipe, study_parser
+from experiments.options import NETS, check_options, load_data, make_recipe, study_parser
 from unet_segnet.errors import InputError
 
 
@@ -197,8 +197,8 @@ def carry_out(waiting: list, data: dict, options, estimates, deadline: float | N
 def print_tables(jobs: dict, data: dict, options) -> None:
     """Print and write the tables of all planned runs that are finished, as `grid` and `kfold` do."""
     from experiments.baselines import evaluate_baselines
-    from experiments.summary import write_tables
-    from experiments.tables import accuracy_table, class_table, five_fold_table
+    from experiments.summary import grid_tables, write_tables
+    from experiments.tables import five_fold_table
 
     finished: dict[tuple, list] = {}
     for job in jobs:
@@ -221,12 +221,7 @@ def print_tables(jobs: dict, data: dict, options) -> None:
             tables = {"table7": five_fold_table(runs, baselines=baselines, **about)}
         else:
             folder = options.out / members[0].spec.group
-            numbers = (3, 4) if problem == PROBLEMS[0] else (5, 6)
-            about |= {"networks": [net], "baselines": baselines[0]}
-            tables = {
-                f"table{numbers[0]}": accuracy_table(runs, **about),
-                f"table{numbers[1]}": class_table(runs, **about),
-            }
+            tables = grid_tables(problem, runs, networks=[net], baselines=baselines[0], **about)
         _say(f"written to {folder}: {', '.join(write_tables(tables, folder))}")
 
 

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.options import EXPERIMENTS
 from experiments.published import BEST_EXPERIMENT
 from experiments.runs import RunFolder, RunSpec, finished_folders, read_arrays, read_json
 from experiments.schedule import Job
+from unet_segnet.data.splits import NUM_FOLDS
 from unet_segnet.errors import InputError
 
 RESULTS = Path(__file__).parent / "results"
 GROUPS = (("segnet", "binary"), ("unet", "binary"), ("unet", "multiclass"), ("segnet", "multiclass"))
-NUM_EXPERIMENTS, NUM_FOLDS = 9, 5
 
 
 def planned_specs(options) -> dict[RunSpec, str]:
@@ -53,7 +54,7 @@ def _specs(part, net, variant, problem, options) -> Iterator[RunSpec]:
         if part in ("best", "seeds"):
             yield RunSpec("grid", net, variant, problem, best, seed, None, options.stream, encoder_weights)
         if part in ("grid", "more"):
-            for experiment in range(1, NUM_EXPERIMENTS + 1):
+            for experiment in EXPERIMENTS:
                 yield RunSpec("grid", net, variant, problem, experiment, seed, None, options.stream, encoder_weights)
         if part in ("folds", "more"):
             for fold in range(NUM_FOLDS):

@@ -39,6 +39,14 @@ def finished_runs(folders: list[Path], options) -> tuple[list, list[str]]:
     return runs, notes
 
 
+def grid_tables(problem: str, runs, **about) -> dict:
+    """Tables 3 and 4 (binary) or 5 and 6 (multiclass) by file name; `about` is handed to both."""
+    from experiments.tables import accuracy_table, class_table
+
+    first = 3 if problem == "binary" else 5
+    return {f"table{first}": accuracy_table(runs, **about), f"table{first + 1}": class_table(runs, **about)}
+
+
 def write_tables(tables: dict, folder: Path) -> list[str]:
     """Print tables by file name, write each as CSV and, with its notes, as Markdown; returns the files' names."""
     for name, table in tables.items():

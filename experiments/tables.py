@@ -16,6 +16,7 @@ from experiments import published
 from experiments.baselines import Baseline
 from experiments.tabular import Cell, Signed, Table
 from unet_segnet import metrics
+from unet_segnet.data.splits import NUM_FOLDS
 
 NETWORK_NAMES = {"segnet": "SegNet", "unet": "U-Net"}
 CLASS_NAMES = {"binary": ("not infected", "infected"), "multiclass": ("C0", "C1", "C2", "C3")}
@@ -26,7 +27,6 @@ SCORES = {
     "G-mean": metrics.g_mean,
     "F2": metrics.f2,
 }
-NUM_FOLDS = 5
 PAPER_SLICES = ("COVID19-DL", "medseg")  # data sets that hold the 100 slices of the paper
 
 

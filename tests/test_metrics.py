@@ -211,6 +211,13 @@ class TestScoresOfCounts:
             metrics.dice(np.zeros((2, 3)))
 
 
+def test_lesions_together_are_the_counts_of_merged_labels():
+    rng = np.random.default_rng(5)
+    labels, predictions = rng.integers(0, 4, (2, 3, 16, 16), dtype=np.uint8)
+    merged = metrics.confusion_matrices((labels > 0).astype(np.uint8), (predictions > 0).astype(np.uint8), 2)
+    np.testing.assert_array_equal(metrics.lesions_together(metrics.confusion_matrices(labels, predictions, 4)), merged)
+
+
 class TestInvariants:
     @repeatable
     @given(confusions)

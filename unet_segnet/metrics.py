@@ -102,6 +102,20 @@ def _mean_over_classes(scores: np.ndarray) -> np.ndarray:
     return _ratio(np.nansum(scores, axis=-1), np.sum(~np.isnan(scores), axis=-1))
 
 
+def lesions_together(confusion: ArrayLike) -> np.ndarray:
+    """Counts with all classes but the background taken for one.
+
+    Arguments:
+        confusion: (..., K, K).
+
+    Returns:
+        (..., 2, 2).
+    """
+    confusion = np.asarray(confusion)
+    rows = np.stack([confusion[..., 0, :], confusion[..., 1:, :].sum(axis=-2)], axis=-2)
+    return np.stack([rows[..., 0], rows[..., 1:].sum(axis=-1)], axis=-1)
+
+
 def sensitivity(confusion: ArrayLike) -> np.ndarray:
     """TP / (TP + FN) of each class: the share of its true pixels that were found.
 

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from experiments.options import PROBLEMS
 from experiments.provenance import commit
 from experiments.report import comparisons, figures, tables
 from experiments.report.content import Evidence, Report
 from experiments.report.errata import errata_table
+from experiments.report.trainings import VARIANTS
 from experiments.report.verdicts import verdicts
 from experiments.tabular import Table
 
@@ -37,8 +39,8 @@ def make_report(evidence: Evidence) -> Report:
 def compute_tables(evidence: Evidence) -> dict[str, Table]:
     """Every table, by file name."""
     found = dict(tables.paper_tables(evidence))
-    for problem in tables.PROBLEMS:
-        for variant in tables.VARIANTS:
+    for problem in PROBLEMS:
+        for variant in VARIANTS:
             suffix = f"{problem}_{variant}"
             found[f"intervals_{suffix}"] = comparisons.score_intervals(evidence, problem, variant)
             found[f"networks_{suffix}"] = comparisons.network_comparison(evidence, problem, variant)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 
 from experiments.report.content import Evidence, FinishedRun, Network
@@ -134,6 +133,4 @@ def _network(whose: str, label: str, net: str, path: Path, test) -> Network:
 
     model = load_model(path)
     problem = "binary" if model.output_shape[-1] == 2 else "multiclass"
-    return Network(
-        f"{whose}-{net}-{problem}", label, net, problem, partial(load_model, path), predict(model, test.images)
-    )
+    return Network(f"{whose}-{net}-{problem}", label, net, problem, lambda: model, predict(model, test.images))

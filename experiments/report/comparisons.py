@@ -10,10 +10,10 @@ import math
 import numpy as np
 
 from experiments import published
+from experiments.options import NETS
 from experiments.report.content import Evidence
 from experiments.report.selection import selection_table
 from experiments.report.trainings import (
-    NETS,
     class_scores,
     compared_experiments,
     grid_runs,
@@ -24,6 +24,7 @@ from experiments.report.trainings import (
 from experiments.tables import CLASS_NAMES, NETWORK_NAMES, SCORES, RunCounts, best_experiment
 from experiments.tabular import Cell, Signed, Table
 from unet_segnet import metrics
+from unet_segnet.data.splits import NUM_FOLDS
 from unet_segnet.statistics import (
     bootstrap_interval,
     bootstrap_mean,
@@ -208,7 +209,7 @@ def fold_comparison(evidence: Evidence, problem: str, variant: str) -> Table | N
         folds.setdefault(counts.fold, []).append(class_scores(counts.test_confusion.sum(axis=0)))
     chosen = {}
     for net in NETS:
-        complete = [experiment for experiment, folds in by_net[net].items() if len(folds) == 5]
+        complete = [experiment for experiment, folds in by_net[net].items() if len(folds) == NUM_FOLDS]
         if not complete:
             return None
         named = published.BEST_EXPERIMENT[net, problem]

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from experiments import published
+from experiments.options import NETS, PROBLEMS
 from experiments.report.article import (
     background_accuracy,
     five_fold_means_are_possible,
@@ -23,7 +24,6 @@ from experiments.tabular import Table
 from unet_segnet import metrics
 
 Row = tuple[str, str, str, str, str]
-NETS = ("segnet", "unet")
 RAW_MASKS = "dataset/raw/tr_mask.nii.gz"
 
 
@@ -101,7 +101,7 @@ def _segnet_three() -> Row:
 
 
 def _variances() -> Row:
-    binary, multiclass = (published.global_accuracy("segnet", problem) for problem in ("binary", "multiclass"))
+    binary, multiclass = (published.global_accuracy("segnet", problem) for problem in PROBLEMS)
     same = sum(binary[e].variance == multiclass[e].variance for e in binary)
     computed = [f"{released_accuracies('segnet', e).var(ddof=1):.4f}" for e in binary]
     return (
@@ -115,7 +115,7 @@ def _variances() -> Row:
 
 def _sigma_range() -> Row:
     ranges = {}
-    for problem in ("binary", "multiclass"):
+    for problem in PROBLEMS:
         values = [a.standard_deviation for net in NETS for a in published.global_accuracy(net, problem).values()]
         ranges[problem] = f"{min(values):.3f} to {max(values):.3f}"
     return (
@@ -296,12 +296,7 @@ def _consistent() -> tuple[str, ...]:
     f2 = sum(
         follows(lambda s, d: 5 * s / (3 + 2 * s / d), (row["sensitivity"], row["dice"]), row["f2"]) for row in rows
     )
-    folds = [
-        scores
-        for net in NETS
-        for problem in ("binary", "multiclass")
-        for scores in published.five_fold(net, problem).values()
-    ]
+    folds = [scores for net in NETS for problem in PROBLEMS for scores in published.five_fold(net, problem).values()]
     possible = sum(map(five_fold_means_are_possible, folds))
     spreads = [a for net in NETS for a in published.global_accuracy(net, "multiclass").values()]
     squares = sum(follows(lambda s: s * s, (a.standard_deviation,), a.variance) for a in spreads)

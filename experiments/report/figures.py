@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from experiments import published
+from experiments.options import NETS
 from experiments.report.article import background_accuracy
 from experiments.report.content import Evidence, Figure, FinishedRun
 from experiments.report.model_figures import dream_figures, network_figures
-from experiments.report.trainings import NETS, VARIANTS, grid_runs, stacked
+from experiments.report.trainings import VARIANTS, grid_runs, stacked
 from experiments.tables import CLASS_NAMES, NETWORK_NAMES, RunCounts
 from unet_segnet import metrics
 from unet_segnet.data import paper_split
@@ -218,7 +219,7 @@ def _slice_figures(evidence: Evidence) -> list[Figure]:
                 names = names or run.test_names
                 label = f"{NETWORK_NAMES[net]} {run.experiment}, ours (variant {run.variant}, seed {run.seed})"
                 matrices[label] = run.test_confusion.sum(axis=0)
-                dice = _lesion_dice(stacked([run], names)[:, 0])
+                dice = metrics.dice(metrics.lesions_together(stacked([run], names)[:, 0]))[:, 1]
                 # The run's own network may be among those at hand.
                 if not any(np.array_equal(dice, other, equal_nan=True) for other in dices.values()):
                     dices[label] = dice
@@ -259,13 +260,3 @@ def _best_run(evidence: Evidence, net: str, problem: str) -> FinishedRun | None:
             if (run.counts.net, run.counts.experiment) == (net, experiment):
                 return run
     return None
-
-
-def _lesion_dice(confusion: np.ndarray) -> np.ndarray:
-    """Dice of all lesion classes together, (n,) from (n, K, K)."""
-    together = np.empty((len(confusion), 2, 2), confusion.dtype)
-    together[:, 0, 0] = confusion[:, 0, 0]
-    together[:, 0, 1] = confusion[:, 0, 1:].sum(axis=1)
-    together[:, 1, 0] = confusion[:, 1:, 0].sum(axis=1)
-    together[:, 1, 1] = confusion[:, 1:, 1:].sum(axis=(1, 2))
-    return metrics.dice(together)[:, 1]

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from experiments import published
+from experiments.options import NETS, PROBLEMS
 from experiments.report.article import (
     background_accuracy,
     implied_healthy_sensitivity,
@@ -17,13 +18,12 @@ from experiments.report.article import (
 from experiments.report.content import Evidence
 from experiments.report.judgement import UNDECIDED, Judgement, decided, how_many
 from experiments.report.statements import stated, vgg16_parameters
-from experiments.report.trainings import NETS, VARIANTS, accuracy_matrix, class_scores, grid_runs
+from experiments.report.trainings import VARIANTS, accuracy_matrix, class_scores, grid_runs
 from experiments.tables import CLASS_NAMES, NETWORK_NAMES
 from unet_segnet import metrics
 from unet_segnet.data.mask_fit import lung_area
 from unet_segnet.statistics import holm, paired_comparison
 
-PROBLEMS = ("binary", "multiclass")
 FETCH = "The slices: python -m experiments.data fetch."
 
 

@@ -8,6 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from experiments import published
+from experiments.options import NETS, PROBLEMS
 from experiments.report.article import step_milliseconds
 from experiments.report.content import Evidence, FinishedRun
 from experiments.report.judgement import (
@@ -21,11 +22,10 @@ from experiments.report.judgement import (
 )
 from experiments.report.selection import released_accuracies
 from experiments.report.statements import stated
-from experiments.report.trainings import NETS, VARIANTS, accuracy_matrix
+from experiments.report.trainings import VARIANTS, accuracy_matrix
 from experiments.runs import read_arrays
 from experiments.tables import NETWORK_NAMES
 
-PROBLEMS = ("binary", "multiclass")
 ENOUGH = 6  # comparisons of two mini-batches at one learning rate: a grid of both networks
 VALIDATIONS = 10  # averaged, as a single one is noisy
 ALIKE = 1.25  # training times that differ by less count as alike

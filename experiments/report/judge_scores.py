@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from experiments import published
+from experiments.options import NETS
 from experiments.report.article import background_accuracy
 from experiments.report.content import Evidence
 from experiments.report.judgement import Judgement, Outcome, across_variants, how_many, with_limits
 from experiments.report.selection import released_accuracies, released_candidates, resampled_choice
 from experiments.report.statements import stated
 from experiments.report.trainings import (
-    NETS,
     NUM_CONFIGURATIONS,
     accuracy_matrix,
     accuracy_per_slice,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from experiments.options import NETS
 from experiments.report.content import Evidence, Figure
-from experiments.report.trainings import NETS, VARIANTS
+from experiments.report.trainings import VARIANTS
 from experiments.tables import CLASS_NAMES, NETWORK_NAMES
 
 DREAM_SIZE = (192, 192)  # pixels; larger ones show the same patterns more often

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments import published
+from experiments.options import NETS, PROBLEMS
 from experiments.report.content import Evidence
 from experiments.report.trainings import (
-    NETS,
     VARIANTS,
     accuracy_matrix,
     grid_runs,
@@ -105,7 +105,7 @@ def own_candidates(evidence: Evidence) -> list[Candidates]:
     """Own networks of which at least two configurations ran and were validated."""
     found = []
     for variant in VARIANTS:
-        for problem in ("binary", "multiclass"):
+        for problem in PROBLEMS:
             for net in NETS:
                 accuracies = accuracy_matrix(evidence, problem, variant, net)
                 runs = grid_runs(evidence, problem, variant, net)

@@ -6,15 +6,16 @@ import numpy as np
 
 from experiments import published
 from experiments.baselines import Baseline, evaluate_baselines
+from experiments.options import PROBLEMS
 from experiments.report.content import Evidence
+from experiments.report.trainings import VARIANTS
 from experiments.tables import NETWORK_NAMES, accuracy_table, class_table, five_fold_table
 from experiments.tabular import Signed, Table
 from unet_segnet.data import five_folds, paper_split
 from unet_segnet.data.balance import class_sizes
-from unet_segnet.metrics import confusion_matrices
+from unet_segnet.data.splits import NUM_FOLDS
+from unet_segnet.metrics import confusion_matrices, dice
 
-PROBLEMS = ("binary", "multiclass")
-VARIANTS = ("released", "paper")
 RAW_MASKS = "dataset/raw/tr_mask.nii.gz"
 
 
@@ -26,13 +27,14 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
     """
     tables = {"table1_class_sizes": size_table(evidence), "table2_configurations": configuration_table(evidence)}
     for number, problem in ((3, "binary"), (5, "multiclass")):
+        baselines = _grid_baselines(evidence, problem)
         for variant in VARIANTS:
             runs = [run.counts for run in evidence.grid(problem, variant)]
             if not runs and variant != "released":
                 continue
             arguments = {
                 "networks": tuple(NETWORK_NAMES),
-                "baselines": _grid_baselines(evidence, problem),
+                "baselines": baselines,
                 "data": evidence.data,
                 "problem": problem,
                 "notes": _notes_on_runs(evidence, f"grid/{variant}-{problem}-"),
@@ -47,7 +49,7 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
             if runs or variant == "released":
                 tables[f"table7_{problem}_{variant}"] = five_fold_table(
                     runs,
-                    baselines=_fold_baselines(evidence, problem) if len({run.fold for run in runs}) == 5 else (),
+                    baselines=_fold_baselines(evidence, problem, runs),
                     data=evidence.data,
                     problem=problem,
                     networks=tuple(NETWORK_NAMES),
@@ -130,8 +132,9 @@ def _grid_baselines(evidence: Evidence, problem: str) -> tuple[Baseline, ...]:
     return ()
 
 
-def _fold_baselines(evidence: Evidence, problem: str):
-    if evidence.slices is None:
+def _fold_baselines(evidence: Evidence, problem: str, runs):
+    """On each fold; none unless all five were trained, for the table has means over them."""
+    if evidence.slices is None or len({run.fold for run in runs}) < NUM_FOLDS:
         return ()
     slices = _problem_slices(evidence, problem)
     return [evaluate_baselines(slices.subset(f.train), slices.subset(f.test)) for f in five_folds(len(slices))]
@@ -150,8 +153,7 @@ def agreement_table(evidence: Evidence) -> Table | None:
             if first.problem == second.problem:
                 lesions = [(network.predictions > 0).astype(np.uint8) for network in (first, second)]
                 counts = confusion_matrices(*lesions, 2).sum(axis=0)
-                dice = 2 * counts[1, 1] / (2 * counts[1, 1] + counts[0, 1] + counts[1, 0])
-                rows.append((first.label, second.label, float(dice), int(counts[0, 1] + counts[1, 0])))
+                rows.append((first.label, second.label, float(dice(counts)[1]), int(counts[0, 1] + counts[1, 0])))
     if not rows:
         return None
     return Table(

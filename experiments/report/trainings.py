@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments import published
+from experiments.options import EXPERIMENTS, NETS
 from experiments.report.content import Evidence
-from experiments.tables import NETWORK_NAMES, SCORES, RunCounts, best_experiment
+from experiments.tables import SCORES, RunCounts, best_experiment
 from unet_segnet import metrics
 
-NETS = tuple(NETWORK_NAMES)
-VARIANTS = ("released", "paper")
-NUM_CONFIGURATIONS = 9
+VARIANTS = ("released", "paper")  # what the authors trained comes first
+NUM_CONFIGURATIONS = len(EXPERIMENTS)
 
 
 def grid_runs(

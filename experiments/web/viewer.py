@@ -111,8 +111,8 @@ def _layer(name, layer, truth, class_names, class_colours) -> dict:
 def _dice_texts(truth: np.ndarray, layer: np.ndarray, class_names: Sequence[str]) -> list[str]:
     """A line per slice: Dice of all lesions together, then of each class that occurs in either."""
     num_classes = len(class_names)
-    together = metrics.dice(metrics.confusion_matrices((truth > 0).astype(np.uint8), (layer > 0).astype(np.uint8), 2))
-    of_classes = metrics.dice(metrics.confusion_matrices(truth, layer, num_classes))
+    counts = metrics.confusion_matrices(truth, layer, num_classes)
+    together, of_classes = metrics.dice(metrics.lesions_together(counts)), metrics.dice(counts)
     texts = []
     for all_lesions, dices in zip(together[:, 1], of_classes, strict=True):
         if math.isnan(all_lesions):

@@ -57,8 +57,8 @@ def segmentations(images, labels, predictions, names, class_names, title) -> mat
     figure = matplotlib.figure.Figure(figsize=(1.9 * max(count, 2), 6.4), layout="constrained")
     figure.suptitle(title, fontsize=10)
     grid = figure.subplots(3, count, squeeze=False)
-    lesions = metrics.confusion_matrices((labels > 0).astype(np.uint8), (predictions > 0).astype(np.uint8), 2)
-    dices = metrics.dice(lesions)[:, 1]
+    counts = metrics.confusion_matrices(labels, predictions, len(class_names))
+    dices = metrics.dice(metrics.lesions_together(counts))[:, 1]
     for column, (image, label, prediction, name, dice) in enumerate(
         zip(images, labels, predictions, names, dices, strict=True)
     ):

@@ -80,7 +80,7 @@ def contours(images, labels, predictions, names: Sequence[str], columns: int = 6
     figure = new_figure(DOUBLE_COLUMN, DOUBLE_COLUMN / columns * rows * 1.1 + 0.3)
     grid = figure.subplots(rows, columns, squeeze=False)
     truth, found = np.asarray(labels) > 0, np.asarray(predictions) > 0
-    dices = metrics.dice(metrics.confusion_matrices(truth.astype(np.uint8), found.astype(np.uint8), 2))[:, 1]
+    dices = metrics.dice(metrics.confusion_matrices(truth.view(np.uint8), found.view(np.uint8), 2))[:, 1]
     for axes in grid.flat:
         axes.set_axis_off()
     panels = zip(grid.flat, images, labels, predictions, names, dices, strict=False)
