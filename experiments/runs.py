@@ -19,7 +19,7 @@ from pathlib import Path
 
 from experiments.files import write_arrays, write_json
 from experiments.provenance import provenance
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, one_line
 from unet_segnet.files import whole_file
 
 FORMAT = 1
@@ -173,7 +173,7 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> dict:
     try:
         return read_npz(path, names)
     except Exception as error:  # a damaged .npz raises a dozen kinds
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)
         raise InputError(f"{path}: cannot be read ({reason}); remove the run's folder to train it again") from error
 
 

@@ -1,4 +1,4 @@
-"""The one error that a user of the commands is meant to see."""
+"""The one error that a user of the commands is meant to see, and what it says of others."""
 
 
 class InputError(ValueError):
@@ -11,3 +11,8 @@ class InputError(ValueError):
     def __init__(self, message: str):
         # A file's name may hold line breaks and control characters.
         super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(message)))
+
+
+def one_line(error: Exception) -> str:
+    """What another library's error says, for a part of an `InputError`'s line: at most 200 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

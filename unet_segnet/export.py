@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from unet_segnet import __version__
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, one_line
 from unet_segnet.export_check import Check, compare, traced_anew
 from unet_segnet.layers import MaxPooling2D, MaxUnpooling2D, _pool, _unpool
 
@@ -308,8 +308,7 @@ def _convert(form, network, path):
     try:
         form.convert(network, path)
     except Exception as error:  # the converters raise whatever they met
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-        raise InputError(f"{path.name}: the network cannot be converted ({reason})") from error
+        raise InputError(f"{path.name}: the network cannot be converted ({one_line(error)})") from error
 
 
 def _text(value) -> str:

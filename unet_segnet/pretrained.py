@@ -6,7 +6,7 @@ import os
 import zipfile
 from pathlib import Path
 
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, one_line
 
 WEIGHTS = Path(__file__).parent / "weights"
 MAX_BYTES = 2**31  # of a .keras file's parts, unpacked
@@ -60,8 +60,7 @@ def load_model(source: str | Path = "binary"):
     except InputError:
         raise
     except Exception as error:  # Keras raises many types on what it does not know
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-        raise InputError(f"{path}: holds no network that can be loaded ({reason})") from error
+        raise InputError(f"{path}: holds no network that can be loaded ({one_line(error)})") from error
 
 
 def _pretrained_path(problem: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, one_line
 
 NETWORK_CLASSES = ("DAGNetwork", "SeriesNetwork")
 _EXPECTED = "expected a file in which MATLAB saved one trained DAGNetwork or SeriesNetwork"
@@ -69,7 +69,7 @@ def read_layer_graph(path) -> LayerGraph:
         columns = ([str(np.ravel(cell)[0]) for cell in table[side]] for side in ("Source", "Destination"))
         return LayerGraph(layers, tuple(zip(*columns, strict=True)))
     except Exception as error:  # whatever a damaged or unforeseen structure trips over
-        raise InputError(f"{path}: the network in it cannot be read ({_one_line(error)}); {_EXPECTED}") from None
+        raise InputError(f"{path}: the network in it cannot be read ({one_line(error)}); {_EXPECTED}") from None
 
 
 def _read_network_object(path: Path):
@@ -83,7 +83,7 @@ def _read_network_object(path: Path):
             networks = [name for name, (_, kind) in variables.items() if kind in NETWORK_CLASSES]
             found = _read_objects(path, networks) if len(networks) == 1 else {}
         except Exception as error:  # the reader meets damage with whatever error comes first
-            raise InputError(f"{path}: not a readable MATLAB file ({_one_line(error)}); {_EXPECTED}") from None
+            raise InputError(f"{path}: not a readable MATLAB file ({one_line(error)}); {_EXPECTED}") from None
     if len(networks) != 1:
         content = ", ".join(f"{name} ({kind})" for name, (_, kind) in variables.items()) or "nothing"
         raise InputError(f"{path}: holds {content}; {_EXPECTED}")
@@ -148,7 +148,3 @@ def _plain(value):
     if value.dtype == object:
         return [_plain(item) for item in value.ravel(order="F")]
     return np.asarray(value)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, one_line
 from unet_segnet.scans.scan import Scan, voxel_spacing
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -138,7 +138,7 @@ def _read_header(file: Path) -> _Header:
     except InputError:
         raise
     except Exception as error:  # values are parsed when they are asked for
-        raise InputError(f"{file} has a damaged header ({_reason(error)}): restore the file") from error
+        raise InputError(f"{file} has a damaged header ({one_line(error)}): restore the file") from error
 
 
 def _read(file: Path, stop_before_pixels: bool = False):
@@ -162,7 +162,7 @@ def _read(file: Path, stop_before_pixels: bool = False):
     except pydicom.errors.InvalidDicomError as error:
         raise InputError(f"{file} is not a DICOM file: expected the slices of one series") from error
     except Exception as error:  # pydicom raises many types on damaged files
-        raise InputError(f"{file} is damaged ({_reason(error)}): restore the file") from error
+        raise InputError(f"{file} is damaged ({one_line(error)}): restore the file") from error
 
 
 def _read_pixels(header: _Header) -> np.ndarray:
@@ -184,7 +184,7 @@ def _read_pixels(header: _Header) -> np.ndarray:
                 f"{file} is compressed ({syntax.name}) and cannot be decoded here: install a decoder "
                 "(pip install pylibjpeg[all]) or convert the series to NIfTI (dcm2niix)"
             ) from error
-        raise InputError(f"{file} has damaged pixel data ({_reason(error)}): restore the file") from error
+        raise InputError(f"{file} has damaged pixel data ({one_line(error)}): restore the file") from error
     if values.shape != header.size or not np.isfinite(values).all():
         raise InputError(f"{file} has pixel data that do not fit its header: restore the file")
     return values
@@ -231,7 +231,3 @@ def _step(path: Path, headers: list[_Header]) -> np.ndarray:
     if off.max() > max(tolerance, 0.5 * min(first.pixel)):
         raise InputError(f"{path}: {headers[off.argmax()].file.name} is shifted sideways; expected slices in one line")
     return step
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
