@@ -12,10 +12,10 @@ import numpy as np
 from keras import ops
 
 from unet_segnet.batch_statistics import pool_batch_statistics, with_batch_statistics
+from unet_segnet.checkpoint import Checkpoint
 from unet_segnet.data.augmentation import augment
 from unet_segnet.devices import accelerators
 from unet_segnet.errors import InputError
-from unet_segnet.files import whole_file
 from unet_segnet.losses import EPSILON, WeightedCrossEntropy
 from unet_segnet.optimizers import CoupledAdam
 
@@ -111,15 +111,17 @@ class AugmentedBatches(keras.utils.PyDataset):
     """The mini-batches of one epoch: shuffled, augmented, the last batch left out if it is not full.
 
     Arguments:
-        images: (num_slices, height, width) uint8.
+        images: (num_slices, height, width).
         labels: (num_slices, height, width) uint8 class indices.
         batch_size: slices in a batch, at most num_slices.
         stream: see `unet_segnet.streams`.
+        augment: of images, labels and the stream's uniform numbers; the first study's by default.
     """
 
-    def __init__(self, images, labels, batch_size, stream):
+    def __init__(self, images, labels, batch_size, stream, augment=augment):
         super().__init__()
         self.images, self.labels, self.batch_size, self.stream = images, labels, batch_size, stream
+        self.augment = augment
         self.set_epoch(0)
 
     def set_epoch(self, epoch):
@@ -132,7 +134,7 @@ class AugmentedBatches(keras.utils.PyDataset):
     def __getitem__(self, index):
         batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
         chosen = self.order[batch]
-        images, labels = augment(self.images[chosen], self.labels[chosen], self.uniforms[batch])
+        images, labels = self.augment(self.images[chosen], self.labels[chosen], self.uniforms[batch])
         return images[..., None], labels
 
 
@@ -248,17 +250,20 @@ def compile_model(model: keras.Model, recipe: Recipe, class_weights: np.ndarray,
     """
     loss = WeightedCrossEntropy(class_weights, recipe.loss_normalisation)
     log = IterationLog(iterations, loss)
+    at_once = iterations if recipe.validation == "epoch" else 1
+    model.compile(optimizer=_optimizer(recipe, model), loss=loss, metrics=[log], **fastest_execution(at_once))
+    return log
+
+
+def fastest_execution(iterations: int) -> dict:
+    """Arguments of `keras.Model.compile`: what is fastest here where so many iterations can go at once."""
     # An accelerator is kept busy by whole epochs at a time; on a processor that would only hold up Ctrl-C.
     accelerated = bool(accelerators())
-    model.compile(
-        optimizer=_optimizer(recipe, model),
-        loss=loss,
-        metrics=[log],
+    return {
         # On a processor, TensorFlow's own convolutions are a little faster than XLA's.
-        jit_compile="auto" if accelerated or keras.config.backend() != "tensorflow" else False,
-        steps_per_execution=iterations if accelerated and recipe.validation == "epoch" else 1,
-    )
-    return log
+        "jit_compile": "auto" if accelerated or keras.config.backend() != "tensorflow" else False,
+        "steps_per_execution": iterations if accelerated else 1,
+    }
 
 
 def predict(model: keras.Model, images: np.ndarray, batch_size: int = 4) -> np.ndarray:
@@ -319,6 +324,13 @@ def keep_freed_memory():
         mallopt(parameter, value)
 
 
+def seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:
+    """Set the random states of all dropout layers to what they are at the beginning of epoch 0, 1, ..."""
+    for number, layer in enumerate(model.layers):
+        if hasattr(layer, "seed_generator"):
+            layer.seed_generator.state.assign(np.array([seed + number, epoch << 16], dtype="uint32"))
+
+
 class _Validation:
     """Loss and accuracy on the validation slices as MATLAB R2020a reports them during training.
 
@@ -356,9 +368,8 @@ class _Keeper(keras.callbacks.Callback):
     def __init__(self, recipe, batches, log, seed, checkpoint, report, validation):
         super().__init__()
         self.recipe, self.batches, self.log, self.seed = recipe, batches, log, seed
-        self.checkpoint, self.report, self.validation = checkpoint, report, validation
+        self.checkpoint, self.report, self.validation = Checkpoint(checkpoint), report, validation
         self.history = {key: [] for key in HISTORY_KEYS}
-        self.saved_at, self.saving_took = time.monotonic(), 0.0
 
     @property
     def num_iterations(self):
@@ -366,20 +377,10 @@ class _Keeper(keras.callbacks.Callback):
 
     def restore(self, model):
         """Load the saved state, if there is one; returns the number of finished epochs."""
-        if self.checkpoint is None or not self._state_file.exists():
+        found = self.checkpoint.load(model, HISTORY_KEYS)
+        if found is None:
             return 0
-        try:
-            model.optimizer.build(model.trainable_variables)
-            model.load_weights(self._state_file)
-            with np.load(self._history_file, allow_pickle=False) as saved:
-                history = {key: saved[key] for key in HISTORY_KEYS}
-        except Exception as error:
-            raise InputError(
-                f"{self._state_file}: the saved state cannot be read ({type(error).__name__}); "
-                "remove it and its history to train this run from the beginning"
-            ) from error
-        # The history is written first, so that it is never behind the weights; what it is ahead is dropped.
-        iterations = int(ops.convert_to_numpy(model.optimizer.iterations))
+        history, iterations, _ = found
         finished = iterations // self.num_iterations
         validated = history["validation_iteration"] <= iterations
         for key, values in history.items():
@@ -394,9 +395,7 @@ class _Keeper(keras.callbacks.Callback):
         self.started = time.monotonic()
         self.batches.set_epoch(epoch)
         self.model.optimizer.learning_rate = self.recipe.learning_rate_at(epoch)
-        for number, layer in enumerate(self.model.layers):
-            if isinstance(layer, keras.layers.Dropout):
-                layer.seed_generator.state.assign(np.array([self.seed + number, epoch << 16], dtype="uint32"))
+        seed_dropout(self.model, self.seed, epoch)
 
     def on_train_batch_end(self, batch, logs=None):
         if batch == 0:  # again: TensorFlow's generator datasets set a threshold of their own
@@ -416,7 +415,7 @@ class _Keeper(keras.callbacks.Callback):
         if self.recipe.validation == "epoch":
             self._validate((epoch + 1) * self.num_iterations)
         self.history["epoch_seconds"].append(time.monotonic() - self.started)
-        self._save(last=epoch + 1 == self.recipe.epochs)
+        self.checkpoint.save(self.model, self.arrays(), last=epoch + 1 == self.recipe.epochs)
         if self.report:
             validated = (
                 f", validation {self.history['validation_loss'][-1]:.4f}" if self.history["validation_loss"] else ""
@@ -439,23 +438,3 @@ class _Keeper(keras.callbacks.Callback):
         self.history["validation_iteration"].append(iteration)
         self.history["validation_loss"].append(loss)
         self.history["validation_accuracy"].append(accuracy)
-
-    def _save(self, last):
-        # Each epoch, unless writing takes a noticeable part of the time (large networks on a fast device).
-        if self.checkpoint is None or (not last and time.monotonic() - self.saved_at < 20 * self.saving_took):
-            return
-        started = time.monotonic()
-        with whole_file(self._history_file) as temporary:
-            np.savez(temporary, **self.arrays())
-        with whole_file(self._state_file) as temporary:
-            self.model.save_weights(temporary)
-        self.saved_at = time.monotonic()
-        self.saving_took = self.saved_at - started
-
-    @property
-    def _state_file(self):
-        return self.checkpoint.with_suffix(".weights.h5")
-
-    @property
-    def _history_file(self):
-        return self.checkpoint.with_suffix(".history.npz")
