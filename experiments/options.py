@@ -34,14 +34,14 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
         help="the networks that the article describes (SegNet on VGG16, U-Net of four levels), or those that "
         "its authors trained (both much smaller)",
     )
-    study.add_argument("--seeds", type=_integers(0, 2**31), default=(0,), metavar="0,1,2", help="one run for each")
+    study.add_argument("--seeds", type=integers(0, 2**31), default=(0,), metavar="0,1,2", help="one run for each")
     study.add_argument(
         "--stream",
         choices=("numpy", "matlab"),
         default="numpy",
         help="where random numbers come from; matlab replays the authors' kernels, shuffles and augmentations",
     )
-    study.add_argument("--epochs", type=_positive, default=160, help="passes over the training slices")
+    study.add_argument("--epochs", type=positive, default=160, help="passes over the training slices")
     study.add_argument(
         "--validation",
         choices=("epoch", "matlab"),
@@ -71,12 +71,12 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
         help="Hounsfield units that become grey levels 0 and 255; no effect on 8-bit slices",
     )
     data.add_argument(
-        "--size", type=_positive, default=256, help="height and width to which slices are resized, pixels"
+        "--size", type=positive, default=256, help="height and width to which slices are resized, pixels"
     )
     machine = parser.add_argument_group("machine")
     machine.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
     machine.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
-    machine.add_argument("--workers", type=_positive, default=1, help="trainings side by side")
+    machine.add_argument("--workers", type=positive, default=1, help="trainings side by side")
     machine.add_argument(
         "--dtype",
         choices=DTYPES,
@@ -92,7 +92,7 @@ def study_parser(prog: str, description: str) -> argparse.ArgumentParser:
     plan = parser.add_argument_group("plan")
     plan.add_argument(
         "--parts",
-        type=_choices(STUDY_PARTS),
+        type=choices(STUDY_PARTS),
         default="best,grid,folds,seeds",
         metavar="best,grid,folds,seeds,more",
         help="the best configurations of Tables 4 and 6; all nine; the five folds; the best ones with the second and "
@@ -128,47 +128,47 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     )
     parts = ",".join(BENCH_PARTS)
     parser.add_argument(
-        "--parts", type=_choices(BENCH_PARTS), default=parts, metavar="step,...", help="what to measure"
+        "--parts", type=choices(BENCH_PARTS), default=parts, metavar="step,...", help="what to measure"
     )
-    parser.add_argument("--repeats", type=_positive, default=5, help="counted repetitions of each measurement")
+    parser.add_argument("--repeats", type=positive, default=5, help="counted repetitions of each measurement")
     networks = parser.add_argument_group("networks")
-    networks.add_argument("--nets", type=_choices(NETS), metavar=",".join(NETS), help="which; both if left out")
+    networks.add_argument("--nets", type=choices(NETS), metavar=",".join(NETS), help="which; both if left out")
     networks.add_argument(
         "--variants",
-        type=_choices(VARIANTS),
+        type=choices(VARIANTS),
         default="released,paper",
         metavar="released,paper",
         help="see grid --help",
     )
     networks.add_argument(
         "--dtypes",
-        type=_choices(DTYPES),
+        type=choices(DTYPES),
         metavar=",".join(DTYPES),
         help="data types; those that this machine has units for if left out",
     )
     networks.add_argument(
         "--against",
-        type=_choices(BENCH_RIVALS),
+        type=choices(BENCH_RIVALS),
         metavar=",".join(BENCH_RIVALS),
         help="PyTorch as it is, by torch.compile, or with the memory setting of our training; by default as it is, on "
         "a GPU also compiled",
     )
-    networks.add_argument("--batch", type=_positive, default=4, help="slices in a mini-batch")
+    networks.add_argument("--batch", type=positive, default=4, help="slices in a mini-batch")
     networks.add_argument(
-        "--paper-batch", type=_positive, help="the same for variant paper; by default 2, or on a GPU as --batch"
+        "--paper-batch", type=positive, help="the same for variant paper; by default 2, or on a GPU as --batch"
     )
-    networks.add_argument("--size", type=_multiple_of_32, default=256, help="height and width of a slice, pixels")
+    networks.add_argument("--size", type=multiple_of_32, default=256, help="height and width of a slice, pixels")
     networks.add_argument(
         "--epoch-size",
-        type=_multiple_of_32,
+        type=multiple_of_32,
         help="the same for whole epochs (epoch, memory); by default 96, or on a GPU as --size",
     )
     other = parser.add_argument_group("other")
-    other.add_argument("--epochs", type=_positive, default=20, help="epochs over which memory is watched (memory)")
-    other.add_argument("--slices", type=_positive, default=829, help="slices of 512x512 that are scored (metrics)")
+    other.add_argument("--epochs", type=positive, default=20, help="epochs over which memory is watched (memory)")
+    other.add_argument("--slices", type=positive, default=829, help="slices of 512x512 that are scored (metrics)")
     other.add_argument(
         "--peak-size",
-        type=_positive,
+        type=positive,
         help="rows of the matrices that are multiplied (peak); by default 2048, or on a GPU 8192",
     )
     other.add_argument("--out", type=Path, default=Path("runs/bench"), help="where the tables go")
@@ -176,7 +176,7 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _choices(allowed):
+def choices(allowed):
     def parse(text):
         values = tuple(text.split(","))
         if not set(values) <= set(allowed):
@@ -195,7 +195,7 @@ def problem_option(parser: argparse.ArgumentParser) -> None:
 
 def experiments_option(text: str) -> tuple[int, ...]:
     """Parse "4,7" into configurations of Table 2."""
-    return _integers(EXPERIMENTS.start, EXPERIMENTS.stop)(text)
+    return integers(EXPERIMENTS.start, EXPERIMENTS.stop)(text)
 
 
 def _minutes(text):
@@ -208,7 +208,7 @@ def _minutes(text):
     return value
 
 
-def _integers(low, high):
+def integers(low, high):
     def parse(text):
         try:
             values = tuple(dict.fromkeys(int(part) for part in text.split(",")))
@@ -221,14 +221,14 @@ def _integers(low, high):
     return parse
 
 
-def _multiple_of_32(text):
-    value = _positive(text)
+def multiple_of_32(text):
+    value = positive(text)
     if value % 32:
         raise argparse.ArgumentTypeError(f"expected a multiple of 32, got {text!r}")
     return value
 
 
-def _positive(text):
+def positive(text):
     try:
         value = int(text)
     except ValueError:
