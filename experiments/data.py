@@ -1,4 +1,4 @@
-"""Get, examine and make data: `python -m experiments.data fetch | check PATH | phantom --to DIR`."""
+"""Get, examine and make data: `python -m experiments.data fetch | check PATH | manifest PATH --to FILE | phantom`."""
 
 import argparse
 import csv
@@ -60,25 +60,39 @@ def read_manifest() -> dict[str, str]:
     return {row["path"]: row["sha256"] for row in csv.DictReader(text.splitlines())}
 
 
-def check(path: str, table: Path | None = None, force: bool = False) -> int:
+def check(
+    path: str,
+    table: Path | None = None,
+    force: bool = False,
+    classes: Path | None = None,
+    lungs: str = "auto",
+    orientation: str | None = None,
+) -> int:
     """Print what a data set holds and what is wrong with it; 0 where it can be used, else 1.
 
     Arguments:
-        path: a name in the data root, or a path.
+        path: a name in the data root, or a path; of a folder or of a manifest.
         table: CSV file to write with one row for each slice.
         force: replace that file if it exists.
+        classes, lungs, orientation: of data of one's own, see `unet_segnet.cohort.load_cohort`.
 
     Raises:
         InputError: there is no data set, or the CSV file exists or cannot be written.
     """
+    from unet_segnet.cohort.cases import is_own
+    from unet_segnet.cohort.examine import examine_cohort
     from unet_segnet.data.catalogue import find_data
     from unet_segnet.data.examine import examine
 
-    folder = find_data(path)
     if table is not None and table.exists() and not force:
         raise InputError(f"{table} exists: give another name, or --force to replace it")
-    found = examine(folder)
-    print(folder)
+    if is_own(path):
+        found = examine_cohort(path, classes, lungs, orientation)
+        print(path)
+    else:
+        folder = find_data(path)
+        found = examine(folder)
+        print(folder)
     for line in found.facts:
         print(f"  {line}")
     for title, class_names, pixels, image_pixels in found.sizes:
@@ -97,6 +111,51 @@ def check(path: str, table: Path | None = None, force: bool = False) -> int:
     verdict = f"{len(found.problems)} problem(s): mend them first" if found.problems else "usable"
     print(f"\n{verdict}")
     return 1 if found.problems else 0
+
+
+def manifest(
+    path: str,
+    to: Path,
+    slices_per_patient: int | None = None,
+    orientation: str | None = None,
+    volume_orientation: str | None = None,
+    test: str | None = None,
+    force: bool = False,
+) -> int:
+    """Write a manifest of a data set, with what a folder alone does not say.
+
+    Arguments:
+        path: a name in the data root, or the path of a folder: images and labels, or MedSeg's layout.
+        to: the CSV file.
+        slices_per_patient: every so many slices of tr_im are one patient's.
+        orientation, volume_orientation: how the slices' and the volumes' arrays lie, see `unet_segnet.scans`.
+        test: "volumes" or "slices": these are marked as test data.
+        force: replace the file if it exists.
+
+    Raises:
+        InputError: there is no such data, or the file exists or cannot be written.
+    """
+    from dataclasses import replace
+
+    from unet_segnet.cohort.cases import cases_for_manifest, write_manifest
+    from unet_segnet.data.catalogue import find_data
+
+    if to.suffix != ".csv":
+        raise InputError(f"{to}: expected the name of a .csv file")
+    if to.exists() and not force:
+        raise InputError(f"{to} exists: give another name, or --force to replace it")
+    slices, volumes = cases_for_manifest(find_data(path), slices_per_patient)
+    slices = [replace(case, orientation=orientation, part="test" if test == "slices" else "") for case in slices]
+    volumes = [
+        replace(case, orientation=volume_orientation or orientation, part="test" if test == "volumes" else "")
+        for case in volumes
+    ]
+    try:
+        write_manifest(to, slices + volumes)
+    except OSError as error:
+        raise InputError(f"cannot write {to} ({error.strerror}): choose another place") from error
+    print(f"{len(slices) + len(volumes)} scans in {to}; look through it, then `python -m experiments.data check {to}`")
+    return 0
 
 
 def phantom(to: Path, num_slices: int, seed: int, size: int, force: bool = False) -> int:
@@ -157,10 +216,10 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of `python -m experiments.data`."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.data",
-        description="Get the released slices, examine any data set, or write the phantom.",
+        description="Get the released slices, examine any data set, list its scans, or write the phantom.",
         epilog="Exit status: 0 done or usable, 1 a checked data set has problems, 2 bad input or no network.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="fetch|check|phantom")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="fetch|check|manifest|phantom")
 
     verb = verbs.add_parser(
         "fetch",
@@ -185,14 +244,38 @@ def build_parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser(
         "check",
         help="examine a data set",
-        description="Examine a data set in one of the two layouts (PNG tree of the release, MedSeg NIfTI): "
+        description="Examine a data set in one of the released layouts (PNG tree, MedSeg NIfTI): "
         "sizes, values and units, unknown labels, empty masks, class sizes as in the article's Table 1, and "
         "slices whose mask does not fit their image. Masks that stand in each other's place are "
-        "found by that and are put back by every command on loading.",
+        "found by that and are put back by every command on loading. Of your own scans (a folder with images/ and "
+        "labels/, or a manifest): files without a partner, geometry that does not match, unknown label values, labels "
+        "of another scan, and slices that stand under two patients' names.",
         epilog="Exit status: 0 usable, 1 problems that loading does not mend, 2 no such data set.",
     )
-    verb.add_argument("path", help="a name in $UNET_SEGNET_DATA (COVID19-DL, medseg, ct20) or a path")
+    verb.add_argument("path", help="a name in $UNET_SEGNET_DATA (COVID19-DL, medseg), a folder, or a manifest (.csv)")
+    verb.add_argument("--classes", type=Path, metavar="FILE", help="CSV with the columns value,name; own scans")
+    verb.add_argument("--lungs", default="auto", choices=("auto", "none", "lungmask"), help="where no mask is given")
+    verb.add_argument("--orientation", metavar="HOW", help="of own scans without geometry, as for predict")
     verb.add_argument("--csv", type=Path, metavar="FILE", help="write one row for each slice to FILE")
+    verb.add_argument("--force", action="store_true", help="replace FILE if it exists")
+
+    verb = verbs.add_parser(
+        "manifest",
+        help="list the scans of a folder in a CSV file, to say more about them",
+        description="Write a manifest (image, labels, lungs, patient, slices, orientation, part) of a folder with "
+        "images/ and labels/, or of one in MedSeg's layout, where it divides the slices among patients. Edit it where "
+        "it knows less than you; train, evaluate and check take it as their data.",
+    )
+    verb.add_argument("path", help="a name in $UNET_SEGNET_DATA, or a folder")
+    verb.add_argument("--to", type=Path, required=True, metavar="FILE", help="the manifest, a .csv file")
+    verb.add_argument(
+        "--slices-per-patient", type=_positive, metavar="N", help="every N slices of tr_im, in order, are one patient's"
+    )
+    verb.add_argument(
+        "--orientation", metavar="HOW", help="how the arrays lie, as for predict; where no affine says it"
+    )
+    verb.add_argument("--volume-orientation", metavar="HOW", help="the same of the volumes (rp_im), if it differs")
+    verb.add_argument("--test", choices=("volumes", "slices"), help="mark these as test data, never trained on")
     verb.add_argument("--force", action="store_true", help="replace FILE if it exists")
 
     verb = verbs.add_parser(
@@ -225,7 +308,17 @@ def main(argv: list[str] | None = None) -> int:
 
         return fetch(options.to or data_root() / DEFAULT_NAMES[0], options.base_url)
     if options.verb == "check":
-        return check(options.path, options.csv, options.force)
+        return check(options.path, options.csv, options.force, options.classes, options.lungs, options.orientation)
+    if options.verb == "manifest":
+        return manifest(
+            options.path,
+            options.to,
+            options.slices_per_patient,
+            options.orientation,
+            options.volume_orientation,
+            options.test,
+            options.force,
+        )
     return phantom(options.to, options.slices, options.seed, options.size, options.force)
 
 

@@ -1,9 +1,10 @@
-"""The authors' split and the five folds."""
+"""The authors' split and the five folds; splits and folds by patient."""
 
 import numpy as np
 import pytest
 
 from unet_segnet.data import five_folds, paper_split
+from unet_segnet.data.splits import grouped_folds, grouped_split, read_splits, write_splits
 from unet_segnet.errors import InputError
 
 # The order of the released per-image tables, one-based.
@@ -61,3 +62,83 @@ def test_too_few_slices_are_one_clear_line():
         paper_split(2)
     with pytest.raises(InputError, match="folds of 4 slices"):
         five_folds(4)
+
+
+GROUPS = [f"p{number // 4}" for number in range(40)]  # ten patients of four slices
+
+
+def held(split, groups):
+    return [{groups[index] for index in part} for part in parts(split)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_grouped_split_keeps_each_patient_in_one_part(seed):
+    split = grouped_split(GROUPS, seed)
+    assert sorted(np.concatenate(parts(split))) == list(range(40))
+    assert [len(group) for group in held(split, GROUPS)] == [7, 1, 2]
+    assert len(set().union(*held(split, GROUPS))) == 10
+    np.testing.assert_array_equal(split.train, grouped_split(GROUPS, seed).train)
+
+
+def test_parts_can_be_left_out():
+    split = grouped_split(["one"] * 4, validation=0, test=0)
+    assert [len(part) for part in parts(split)] == [4, 0, 0]
+    split = grouped_split(["a", "a", "b"], validation=0)
+    assert [len(part) for part in parts(split)] in ([2, 0, 1], [1, 0, 2])
+
+
+def test_one_patient_cannot_be_divided():
+    with pytest.raises(InputError, match="1 patient: cannot be divided into training, validation and test"):
+        grouped_split(["one"] * 40)
+    with pytest.raises(InputError, match="2 patients: cannot be divided"):
+        grouped_split(["a", "b"])
+    with pytest.raises(InputError, match="below 1"):
+        grouped_split(GROUPS, test=1.0)
+    with pytest.raises(InputError, match="3 patients: cannot make 4 folds"):
+        grouped_folds(["a", "b", "c"], 4)
+    with pytest.raises(InputError, match="none are left to train on"):
+        grouped_folds(["a", "b"], 2)
+
+
+@pytest.mark.parametrize("num_folds", [2, 3, 5])
+def test_grouped_folds_are_those_of_scikit_learn(num_folds):
+    from sklearn.model_selection import GroupKFold
+
+    sizes = np.random.default_rng(1).integers(1, 9, 12)
+    groups = np.repeat([f"p{number}" for number in range(12)], sizes)
+    folds = grouped_folds(groups, num_folds, seed=3)
+    assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(len(groups)))
+    for fold in folds:
+        assert len(set().union(*held(fold, groups))) == sum(map(len, held(fold, groups))) == 12
+        assert len(held(fold, groups)[1]) == 1
+    expected = [len(test) for _, test in GroupKFold(num_folds).split(groups, groups=groups)]
+    assert sorted(len(fold.test) for fold in folds) == sorted(expected)
+    assert any(list(fold.test) != list(other.test) for fold, other in
+               zip(folds, grouped_folds(groups, num_folds, seed=4), strict=True))  # fmt: skip
+
+
+def test_a_written_split_is_read_as_it_was(tmp_path):
+    names = [f"s{number}" for number in range(40)]
+    folds = grouped_folds(GROUPS, 3)
+    write_splits(tmp_path / "split.json", folds, names, GROUPS)
+    for read, written in zip(read_splits(tmp_path / "split.json", names, GROUPS), folds, strict=True):
+        for one, other in zip(parts(read), parts(written), strict=True):
+            np.testing.assert_array_equal(one, other)
+    # In another order, with more slices: the same slices by name.
+    turned = read_splits(tmp_path / "split.json", ["new", *reversed(names)], ["x", *reversed(GROUPS)])
+    assert [["new", *reversed(names)][index] for index in turned[0].test] == [names[index] for index in folds[0].test]
+
+
+def test_a_split_that_does_not_fit_is_one_clear_line(tmp_path):
+    path = tmp_path / "split.json"
+    names = [f"s{number}" for number in range(40)]
+    write_splits(path, [grouped_split(GROUPS)], names, GROUPS)
+    text = path.read_text()
+    with pytest.raises(InputError, match=r"40 slices are not in this data \(s"):
+        read_splits(path, [f"t{number}" for number in range(40)], GROUPS)
+    with pytest.raises(InputError, match=r"patient one is in train and in validation"):
+        read_splits(path, names, ["one"] * 40)
+    for damaged in ("", text[:100], "[]", '{"format": 9, "folds": []}', '{"format": 1, "folds": []}'):
+        path.write_text(damaged)
+        with pytest.raises(InputError, match=r"split\.json"):
+            read_splits(path, names, GROUPS)

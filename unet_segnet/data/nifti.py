@@ -18,7 +18,7 @@ import numpy as np
 
 from unet_segnet.data.mask_fit import mend_exchanges
 from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES, Slices
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, one_line
 from unet_segnet.files import whole_file
 
 SLICES = ("tr_im", "tr_mask", "tr_lungmasks_updated")
@@ -84,7 +84,7 @@ def inspect_medseg_slices(folder: str | Path) -> tuple[Slices | None, list[str]]
         InputError: there is no tr_im in the folder.
     """
     folder = Path(folder)
-    paths = [_find(folder, name) for name in SLICES]
+    paths = slice_paths(folder)
     if paths[0] is None:
         raise InputError(f"no slices in {folder}: expected {SLICES[0]}.nii.gz")
     volume, problems = inspect_volume(*paths)
@@ -100,6 +100,11 @@ def inspect_medseg_slices(folder: str | Path) -> tuple[Slices | None, list[str]]
         class_names=BINARY_NAMES if is_binary else MULTICLASS_NAMES,
     )
     return slices, problems
+
+
+def slice_paths(folder: str | Path) -> tuple[Path | None, Path | None, Path | None]:
+    """Image, mask and lung mask file of the slices, None where a file is missing."""
+    return tuple(_find(Path(folder), name) for name in SLICES)
 
 
 def volume_names(folder: str | Path) -> list[str]:
@@ -247,7 +252,7 @@ def read_image(path: Path, dtype: type):
     except InputError:
         raise
     except Exception as error:  # nibabel raises many types on a damaged header
-        raise InputError(f"{path} cannot be read as NIfTI ({_one_line(error)}): restore the file") from error
+        raise InputError(f"{path} cannot be read as NIfTI ({one_line(error)}): restore the file") from error
 
 
 def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray | None = None) -> None:
@@ -317,9 +322,9 @@ def _read_bytes(path: Path) -> bytes:
     except InputError:
         raise
     except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{path} is damaged ({_one_line(error)}): restore the file") from error
+        raise InputError(f"{path} is damaged ({one_line(error)}): restore the file") from error
     except (nibabel.spatialimages.HeaderDataError, OverflowError) as error:
-        raise InputError(f"{path} is not a NIfTI-1 file ({_one_line(error)})") from error
+        raise InputError(f"{path} is not a NIfTI-1 file ({one_line(error)})") from error
 
 
 def _expected_bytes(header, path: Path) -> int:
@@ -345,7 +350,3 @@ def _expected_bytes(header, path: Path) -> int:
     if not 348 <= offset <= 2**20:
         raise InputError(f"{path} claims that its values begin at byte {offset:g}: expected a NIfTI file")
     return int(offset) + voxels * dtype.itemsize
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,228 @@
+"""Labelled scans of one's own: what belongs together, what the labels mean, and the way to the networks' slices."""
+
+import re
+
+import numpy as np
+import pytest
+from own_data import AFFINE, drawn, write_cohort, write_nifti, write_slice, write_volume
+
+from unet_segnet.cohort import find_cases, load_cohort, read_classes, recognise_classes
+from unet_segnet.errors import InputError
+
+
+def refused(folder, message, **options):
+    with pytest.raises(InputError, match=message) as error:
+        load_cohort(folder, size=32, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_of_volumes_is_a_patient_each(tmp_path):
+    arrays = [write_volume(tmp_path, f"p{number}", seed=number) for number in (1, 2)]
+    cohort = load_cohort(tmp_path, size=32)
+    assert cohort.patients == ("p1",) * 3 + ("p2",) * 3
+    assert cohort.slices.names[:2] == ("p1/001", "p1/002")
+    assert cohort.slices.class_names == ("not infected", "infected")
+    np.testing.assert_array_equal(cohort.slices.labels, np.concatenate([labels > 0 for _, labels, _ in arrays]))
+    lungs = np.concatenate([lungs > 0 for _, _, lungs in arrays])
+    assert not cohort.slices.images[~lungs].any()
+    grey = np.round((np.concatenate([images for images, _, _ in arrays]) + 1100) * 255 / 1500)
+    np.testing.assert_allclose(cohort.slices.images[lungs], grey[lungs], atol=1)
+    assert "classes, found in the label files: 0 = not infected, 2 = infected" in cohort.notes
+
+
+def test_images_go_in_as_predict_puts_them_in(tmp_path):
+    """A scan that is not square, upright and with another affine: the same slices as segmentation sees."""
+    from unet_segnet.inference import find_lungs
+    from unet_segnet.scans import fit, read_scan, to_network
+
+    images, labels, lungs = (np.swapaxes(array, 1, 2)[:, :, :24] for array in drawn(3, 32))
+    upright = np.array([[0, -5.0, 0, 0], [-5.0, 0, 0, 0], [0, 0, 8.0, 0], [0, 0, 0, 1]])
+    for kind, array in (("images", images), ("labels", labels), ("lungs", lungs)):
+        write_nifti(tmp_path / kind / "case.nii.gz", array, upright)
+    cohort = load_cohort(tmp_path, size=32)
+    scan = read_scan(tmp_path / "images" / "case.nii.gz")
+    slices = to_network(scan)
+    inside, _ = find_lungs(scan, slices, tmp_path / "lungs" / "case.nii.gz")
+    np.testing.assert_array_equal(cohort.slices.images, fit(slices.images, inside > 0, size=32))
+    np.testing.assert_array_equal(cohort.slices.labels[:, 4:28] > 0, np.swapaxes(labels, 1, 2) > 0)
+
+
+def test_volumes_of_different_sizes_come_out_as_one(tmp_path):
+    write_volume(tmp_path, "small", size=32)
+    write_volume(tmp_path, "large", size=64, num_slices=5)
+    cohort = load_cohort(tmp_path, size=48)
+    assert cohort.slices.images.shape == (8, 48, 48)
+    assert {facts.shape for facts in cohort.facts.values()} == {(32, 32), (64, 64)}
+
+
+def test_single_slices_are_of_unknown_patients(tmp_path):
+    for number in range(3):
+        write_slice(tmp_path, f"s{number}", seed=number)
+    cohort = load_cohort(tmp_path, size=32)
+    assert cohort.patients == (None,) * 3 and cohort.num_unknown == 3
+    assert cohort.slices.names == cohort.groups == ("s0", "s1", "s2")
+
+
+def test_a_manifest_says_whose_slices_these_are(tmp_path):
+    images, labels, lungs = drawn(6)
+    for kind, array in (("im", images), ("seg", labels), ("lung", lungs)):
+        write_nifti(tmp_path / f"{kind}.nii.gz", array, np.eye(4))
+    rows = ["image,labels,lungs,patient,slices,orientation,part"]
+    rows += [f"im.nii.gz,seg.nii.gz,lung.nii.gz,{who},{which},network,{part}" for who, which, part in
+             (("anna", "1-2", ""), ("ben", "3", "test"), ("anna", "4-6", ""))]  # fmt: skip
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
+    cohort = load_cohort(tmp_path / "list.csv", size=32)
+    assert cohort.patients == ("anna", "anna", "ben", "anna", "anna", "anna")
+    assert cohort.parts == ("", "", "test", "", "", "")
+    assert cohort.slices.names == ("im-1-2/001", "im-1-2/002", "im-3", "im-4-6/004", "im-4-6/005", "im-4-6/006")
+    np.testing.assert_array_equal(cohort.slices.labels, labels > 0)
+
+
+def test_scans_without_labels_are_left_out_and_named(tmp_path):
+    write_volume(tmp_path, "p1")
+    write_volume(tmp_path, "p2", seed=2)
+    (tmp_path / "labels" / "p2.nii.gz").unlink()
+    cohort = load_cohort(tmp_path, size=32)
+    assert set(cohort.cases) == {"p1"}
+    assert "1 of 2 scans have no labels and are left out: p2" in cohort.notes
+    (tmp_path / "labels" / "p1.nii.gz").unlink()
+    refused(tmp_path, "none of 2 scans has labels")
+
+
+def test_files_without_a_partner_are_refused(tmp_path):
+    write_volume(tmp_path, "p1")
+    (tmp_path / "labels" / "p1.nii.gz").rename(tmp_path / "labels" / "other.nii.gz")
+    refused(tmp_path, r"other.nii.gz: there is no other in images/; expected the same names")
+
+
+def test_geometry_that_does_not_match_is_refused(tmp_path):
+    _, labels, _ = write_volume(tmp_path, "p1")
+    write_nifti(tmp_path / "labels" / "p1.nii.gz", labels[:2])
+    refused(tmp_path, "is 32x32x2, the scan is 32x32x3: expected equal sizes")
+    moved = AFFINE.copy()
+    moved[0, 3] = 10
+    write_nifti(tmp_path / "labels" / "p1.nii.gz", labels, moved)
+    refused(tmp_path, "lies up to 10.0 mm away from the scan")
+
+
+def test_an_unknown_value_names_its_file_and_the_way_out(tmp_path):
+    _, labels, _ = write_volume(tmp_path, "p1", lesion=1)
+    (tmp_path / "classes.csv").write_text("value,name\n0,healthy\n1,ground glass\n")
+    assert load_cohort(tmp_path, size=32).slices.class_names == ("healthy", "ground glass")
+    labels[0, 5, 9] = 7
+    write_nifti(tmp_path / "labels" / "p1.nii.gz", labels)
+    refused(tmp_path, r"labels/p1.nii.gz: has the value 7, which stands for no class; expected 0 = healthy, 1 = ground")
+
+
+def test_one_name_for_several_values_is_one_class(tmp_path):
+    path = tmp_path / "classes.csv"
+    path.write_text("value,name\n0,healthy\n1,lesion\n4,lesion\n2,effusion\n")
+    classes = read_classes(path)
+    assert classes.names == ("healthy", "lesion", "effusion")
+    np.testing.assert_array_equal(classes.indices(np.array([[4, 2], [1, 0]], np.uint8)), [[1, 2], [1, 0]])
+    assert classes.unknown([0, 3, 4, 9]) == [3, 9]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("value,name\n0,healthy\n", "1 classes; expected 2 to 7"),
+        ("value,name\n0,healthy\n300,lesion\n", "line 3: expected a whole number 0 to 255"),
+        ("value,name\n0,healthy\n0,lesion\n", "value 0 a second time"),
+        ("number,name\n0,healthy\n", "unknown column 'number'"),
+        ("value,name\n0,healthy\n1\n", "line 3: 1 cells; expected 2"),
+        ("", "no column 'value'"),
+    ],
+)
+def test_bad_class_files(tmp_path, text, message):
+    (tmp_path / "classes.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_classes(tmp_path / "classes.csv")
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ([0, 255], ("not infected", "infected")),
+        ([2], ("not infected", "infected")),
+        ([0, 1, 2, 3], ("C0", "C1", "C2", "C3")),
+        ([0, 85, 170, 255], ("C0", "C1", "C2", "C3")),
+        ([0, 1, 2], ("background", "value 1", "value 2")),
+    ],
+)
+def test_classes_are_found_in_the_values(values, names):
+    assert recognise_classes(values).names == names
+
+
+def test_pictures_in_place_of_labels_are_refused():
+    with pytest.raises(InputError, match=r"hold 50 different values .* are they label files"):
+        recognise_classes(range(50))
+    with pytest.raises(InputError, match="no label file marks anything"):
+        recognise_classes([0, 0])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("image,pat\nx.nii,1", "unknown column 'pat'"),
+        ("labels\nx.nii", "no column 'image'"),
+        ("image,slices\np1.nii.gz,0-3", "line 2: slices '0-3'"),
+        ("image,part\np1.nii.gz,exam", "line 2: part 'exam'; expected train, validation, test"),
+        ("image,labels\np1.nii.gz,gone.nii.gz", "line 2: .*gone.nii.gz does not exist"),
+        ("image,labels,slices\np1.nii.gz,p1.nii.gz,1-9", "has 3 slices; the manifest asks for 1 to 9"),
+        ("image,labels\np1.nii.gz,p1.nii.gz\np1.nii.gz,p1.nii.gz", "line 3: the same image as in line 2"),
+        ("image", "names no scan"),
+    ],
+)
+def test_bad_manifests(tmp_path, rows, message):
+    write_nifti(tmp_path / "p1.nii.gz", drawn()[1])
+    (tmp_path / "list.csv").write_text(rows + "\n")
+    refused(tmp_path / "list.csv", message, lungs="none")
+
+
+def test_eight_bit_slices_without_lungs_are_refused_with_the_way_out(tmp_path):
+    write_slice(tmp_path, "s1")
+    from PIL import Image
+
+    Image.fromarray(np.full((32, 32), 90, np.uint8)).save(tmp_path / "images" / "s1.png")
+    refused(tmp_path, "its lungs cannot be found in 8-bit grey levels")
+    assert load_cohort(tmp_path, size=32, lungs="none").slices.images.min() == 90
+
+
+def test_no_data_is_one_clear_line(tmp_path):
+    refused(tmp_path, "no data set; expected a manifest")
+    refused(tmp_path / "missing", "no data set .* no folder of that path")
+    (tmp_path / "images").mkdir()
+    refused(tmp_path, "no scan in this folder")
+    refused(tmp_path / "missing.csv", "cannot be read")
+
+
+def test_the_released_slices_keep_their_split_and_are_mended(real_data):
+    cohort = load_cohort(real_data)
+    assert len(cohort) == cohort.num_unknown == 100
+    assert any(re.search("masks 033 and 039", note) for note in cohort.notes)
+    tested = [name for name, part in zip(cohort.slices.names, cohort.parts, strict=True) if part == "test"]
+    assert len(tested) == 18 and f"{real_data.name}/071" in tested
+
+
+def test_a_cohort_reads_from_a_released_folder_of_volumes_by_manifest(ct20_data, tmp_path):
+    from experiments.data import manifest
+
+    path = tmp_path / "ct20.csv"
+    arguments = {"slices_per_patient": 10, "orientation": "upright", "volume_orientation": "upside-down"}
+    assert manifest(str(ct20_data), path, test="volumes", **arguments) == 0
+    cases = find_cases(path).cases
+    assert len(cases) == 19 and [case.part for case in cases].count("test") == 9
+    assert cases[0].patient == "tr01" and cases[0].slices == (1, 10) and cases[-1].orientation == "upside-down"
+    with pytest.raises(InputError, match="cannot be divided among patients of 7"):
+        manifest(str(ct20_data), tmp_path / "other.csv", slices_per_patient=7)
+
+
+def test_binary_merges_the_lesion_classes(tmp_path):
+    write_cohort(tmp_path, 2)
+    write_volume(tmp_path, "p3", lesion=2)
+    cohort = load_cohort(tmp_path, size=32)
+    assert cohort.slices.num_classes == 3
+    merged = cohort.binary()
+    np.testing.assert_array_equal(merged.slices.labels, cohort.slices.labels > 0)
+    assert merged.classes.text() == "0 = not infected, 1 = infected, 2 = infected"

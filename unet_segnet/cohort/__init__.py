@@ -1,0 +1,23 @@
+"""Labelled scans of one's own: which files belong together, whose they are, and ready for the networks.
+
+    DIR/images/NAME.nii.gz   DIR/labels/NAME.nii.gz   DIR/lungs/NAME.nii.gz      or PNG slices, or folders of slices
+    manifest.csv             image,labels,lungs,patient,...: a row for each scan, wherever its files are
+    classes.csv              value,name: what the label files' values mean
+
+A folder in one of the layouts of `unet_segnet.data` (the released slices) is taken too; its patients are unknown.
+"""
+
+from unet_segnet.cohort.cases import Case, CaseList, find_cases
+from unet_segnet.cohort.classes import Classes, read_classes, recognise_classes
+from unet_segnet.cohort.load import Cohort, load_cohort
+
+__all__ = [
+    "Case",
+    "CaseList",
+    "Classes",
+    "Cohort",
+    "find_cases",
+    "load_cohort",
+    "read_classes",
+    "recognise_classes",
+]

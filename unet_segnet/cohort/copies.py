@@ -1,0 +1,49 @@
+"""The same slice under two patients' names: what makes a split by patient leak."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from unet_segnet.data.resize import resize_images
+
+THUMBNAIL = 32
+# Correlation of thumbnails. Neighbours in a volume of 3 mm spacing reach 0.9989 on ct20, slices of two patients 0.993;
+# a slice that was resized, or written as 8 bit, stays above 0.9999.
+SAME = 0.9995
+ROWS = 512  # compared at a time
+
+
+def find_copies(images: np.ndarray, groups: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of slices of different patients that show the same, also turned by quarters or mirrored.
+
+    Arguments:
+        images: (num_slices, height, width) grey levels.
+        groups: (num_slices,) the patient of each, or its own name where that is unknown.
+
+    Returns:
+        Pairs (i, j), i < j, in rising order. Slices that show nothing are left out.
+    """
+    if len(images) < 2:
+        return []
+    small = resize_images(images.astype(np.float32), (THUMBNAIL, THUMBNAIL))
+    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    plain, shows = _standardised(small)
+    found = set()
+    for turn in range(8):
+        turned = np.rot90(small if turn < 4 else small.swapaxes(1, 2), turn % 4, axes=(1, 2))
+        other, _ = _standardised(np.ascontiguousarray(turned))
+        for start in range(0, len(plain), ROWS):
+            alike = plain[start : start + ROWS] @ other.T > SAME
+            for row, column in np.argwhere(alike):
+                i, j = sorted((int(row) + start, int(column)))
+                if codes[i] != codes[j] and shows[i] and shows[j]:
+                    found.add((i, j))
+    return sorted(found)
+
+
+def _standardised(thumbnails):
+    """Vectors whose products are correlations, and which of them show anything."""
+    vectors = thumbnails.reshape(len(thumbnails), -1)
+    vectors = vectors - vectors.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, 1e-6), lengths[:, 0] > 1.0

@@ -1,0 +1,341 @@
+"""Labelled scans of one's own as slices that the networks take: the way of `unet_segnet.inference`, truth included."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from unet_segnet.cohort.cases import Case, CaseList, find_cases
+from unet_segnet.cohort.classes import Classes, read_classes, recognise_classes
+from unet_segnet.data.catalogue import read_slices
+from unet_segnet.data.png_tree import tree_root
+from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
+from unet_segnet.data.slices import BINARY_NAMES, Slices
+from unet_segnet.data.splits import PARTS, paper_split
+from unet_segnet.errors import InputError
+from unet_segnet.inference import AUTO, BLANK_SHARE, check_same_grid, find_lungs
+from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, read_scan, to_network
+
+GIVEN = "given with the scans"
+NUM_SLICES = 100  # of the article
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """What a case's files say, for the comparison of data sets.
+
+    Attributes:
+        units: "HU" or "8-bit".
+        shape: (height, width) of its slices, in the networks' orientation, before resizing.
+        orientation: three letters and how they are known, such as "LPS, by the affine".
+        spacing: (slice, row, column) in mm, or None where unknown.
+        low, high: smallest and largest value.
+        lungs: where the lungs come from.
+    """
+
+    units: str
+    shape: tuple[int, int]
+    orientation: str
+    spacing: tuple[float, float, float] | None
+    low: float
+    high: float
+    lungs: str
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Labelled slices with the patients they come from.
+
+    Attributes:
+        slices: 8 bit, lungs alone, one size, in the networks' orientation; names are "case/slice".
+        patients: (num_slices,) whose each slice is, or None where nobody knows.
+        cases: (num_slices,) the case of each slice.
+        parts: (num_slices,) "train", "validation" or "test" where a manifest fixes it, else "".
+        facts: of each case, by its name.
+        classes: what the label files' values mean.
+        source: folder or manifest.
+        notes: what was recognised, assumed or left out, one line each.
+    """
+
+    slices: Slices
+    patients: tuple[str | None, ...]
+    cases: tuple[str, ...]
+    parts: tuple[str, ...]
+    facts: dict[str, CaseFacts]
+    classes: Classes
+    source: Path
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """(num_slices,) what must stay together: the patient, or the slice itself where nobody knows whose it is."""
+        pairs = zip(self.patients, self.slices.names, strict=True)
+        return tuple(name if patient is None else patient for patient, name in pairs)
+
+    @property
+    def num_unknown(self) -> int:
+        """Slices of unknown patients."""
+        return self.patients.count(None)
+
+    def subset(self, indices: Sequence[int]) -> Cohort:
+        """The slices at `indices`, in that order."""
+        indices = [int(index) for index in indices]
+        cases = tuple(self.cases[index] for index in indices)
+        return replace(
+            self,
+            slices=self.slices.subset(indices),
+            patients=tuple(self.patients[index] for index in indices),
+            cases=cases,
+            parts=tuple(self.parts[index] for index in indices),
+            facts={name: self.facts[name] for name in dict.fromkeys(cases)},
+        )
+
+    def binary(self) -> Cohort:
+        """The same for the binary problem: every lesion class becomes "infected"."""
+        index_of = {value: min(index, 1) for value, index in self.classes.index_of.items()}
+        return replace(
+            self, slices=self.slices.binary(), classes=replace(self.classes, names=BINARY_NAMES, index_of=index_of)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedCase:
+    """A case as its files have it, without what its label values mean.
+
+    Attributes:
+        case: which.
+        patient: whose, or None.
+        names: of the slices.
+        images, labels, lungs: (num_slices, size, size): uint8 grey levels of the lungs alone; uint8 values of the
+            label file, or None; bool, all True where nothing is masked.
+        values: all that occur in the label file.
+        facts: see `CaseFacts`.
+        notes: of the orientation.
+    """
+
+    case: Case
+    patient: str | None
+    names: tuple[str, ...]
+    images: np.ndarray
+    labels: np.ndarray | None
+    lungs: np.ndarray
+    values: tuple[int, ...]
+    facts: CaseFacts
+    notes: tuple[str, ...]
+
+
+def load_cohort(
+    data: str | Path,
+    classes: str | Path | None = None,
+    lungs: str = AUTO,
+    orientation: str | None = None,
+    window: tuple[float, float] = DEFAULT_WINDOW,
+    size: int = DEFAULT_SIZE,
+    report: Callable[[int, int], None] | None = None,
+) -> Cohort:
+    """Load labelled scans as the networks take them.
+
+    Arguments:
+        data: see `unet_segnet.cohort.find_cases`.
+        classes: file that names the classes; None: classes.csv beside the data, else found in the label files.
+        lungs: of scans that come without a mask: "auto", "none" or "lungmask", see `unet_segnet.inference.segment`.
+        orientation: of scans for which neither affine nor manifest says it.
+        window: (low, high) HU that become grey levels 0 and 255.
+        size: height and width of the slices.
+        report: called with the numbers of finished cases and of all.
+
+    Returns:
+        Cohort of the labelled cases; those without labels are left out and named in its notes.
+
+    Raises:
+        InputError: files that do not fit together or cannot be read, an unknown label value, no lesion anywhere.
+    """
+    found = find_cases(data)
+    if found.problems:
+        more = (
+            f" ({len(found.problems) - 1} more; see `python -m experiments.data check`)" if found.problems[1:] else ""
+        )
+        raise InputError(found.problems[0] + more)
+    labelled = [case for case in found.cases if case.labels is not None]
+    if found.cases and not labelled:
+        raise InputError(f"{found.source}: none of {len(found.cases)} scans has labels; training and scoring need them")
+    given = read_classes(classes or found.classes) if classes or found.classes else None
+    background = 0 if given is None else next(value for value, index in given.index_of.items() if index == 0)
+    read = Reader(lungs, orientation, window, size, background)
+    loaded = []
+    if found.is_released:
+        loaded.append(read.released(found))
+    for number, case in enumerate(labelled, 1):
+        loaded.append(read(case))
+        if report:
+            report(number, len(labelled))
+    return _joined(found, loaded, given or recognise_classes(value for one in loaded for value in one.values))
+
+
+def _joined(found: CaseList, loaded: list[LoadedCase], classes: Classes) -> Cohort:
+    for one in loaded:
+        if unknown := classes.unknown(one.values):
+            raise InputError(
+                f"{one.case.labels or found.source}: has the value {unknown[0]}, which stands for no class; expected "
+                f"{classes.text()}; add it to classes.csv, several values may have one name"
+            )
+    slices = Slices(
+        images=np.concatenate([one.images for one in loaded]),
+        labels=classes.indices(np.concatenate([one.labels for one in loaded])),
+        lungs=np.concatenate([one.lungs for one in loaded]),
+        names=tuple(
+            one.case.name if len(one.names) == 1 and not found.is_released else f"{one.case.name}/{name}"
+            for one in loaded
+            for name in one.names
+        ),
+        class_names=classes.names,
+    )
+    if not slices.labels.any():
+        raise InputError(f"{found.source}: no label file marks a lesion; expected something to learn and to score")
+    return Cohort(
+        slices=slices,
+        patients=tuple(one.patient for one in loaded for _ in one.names),
+        cases=tuple(one.case.name for one in loaded for _ in one.names),
+        parts=_article_parts(found, len(slices)) or tuple(one.case.part for one in loaded for _ in one.names),
+        facts={one.case.name: one.facts for one in loaded},
+        classes=classes,
+        source=found.source,
+        notes=tuple(_notes(found, loaded, classes)),
+    )
+
+
+def _article_parts(found: CaseList, num_slices: int) -> tuple[str, ...] | None:
+    """The parts of the article's own 100 slices; None for other data."""
+    if not found.is_released or tree_root(found.source) is None or num_slices != NUM_SLICES:
+        return None
+    split = paper_split(num_slices)
+    of_slice = {int(index): part for part in PARTS for index in getattr(split, part)}
+    return tuple(of_slice[index] for index in range(num_slices))
+
+
+def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
+    yield f"classes, {'as given' if classes.given else 'found in the label files'}: {classes.text()}"
+    unlabelled = [case.name for case in found.cases if case.labels is None]
+    if unlabelled:
+        listed = ", ".join(unlabelled[:5]) + (", ..." if unlabelled[5:] else "")
+        yield f"{len(unlabelled)} of {len(found.cases)} scans have no labels and are left out: {listed}"
+    for note, count in Counter(note for one in loaded for note in one.notes).items():
+        yield note if len(loaded) == 1 else f"{note} ({count} of {len(loaded)} scans)"
+    for source, count in Counter(one.facts.lungs for one in loaded).items():
+        yield f"lungs: {source}" + ("" if len(loaded) == 1 else f" ({count} of {len(loaded)} scans)")
+
+
+class Reader:
+    """Reads cases; the last file of each kind is kept, for manifests that take several parts of one.
+
+    Arguments:
+        lungs, orientation, window, size: as of `load_cohort`.
+        background: label value of what is padded around slices that are not square.
+    """
+
+    def __init__(self, lungs=AUTO, orientation=None, window=DEFAULT_WINDOW, size=DEFAULT_SIZE, background=0):
+        self.lungs, self.orientation, self.window, self.size = lungs, orientation, window, size
+        self.background = background
+        self._kept: dict[str, tuple[Path, Scan]] = {}
+
+    def __call__(self, case: Case) -> LoadedCase:
+        """Read one case.
+
+        Raises:
+            InputError: a file cannot be read, or a mask does not fit the scan.
+        """
+        whole = self._read("image", case.image)
+        masks = {}
+        for kind, path in (("labels", case.labels), ("lungs", case.lungs)):
+            if path is not None:
+                masks[kind] = self._read(kind, path)
+                check_same_grid(whole, masks[kind])
+                if masks[kind].units != "8-bit":
+                    raise InputError(f"{path}: expected a mask of whole numbers 0 to 255, not Hounsfield units")
+        scan, labels, lungs = (
+            None if one is None else _part(one, case) for one in (whole, masks.get("labels"), masks.get("lungs"))
+        )
+        is_alone = scan.array.shape[2] == 1 or min(scan.array.shape) == 1
+        patient = case.patient or (None if is_alone else case.name)
+        return self._prepared(case, patient, scan, labels, lungs)
+
+    def released(self, found: CaseList) -> LoadedCase:
+        """Read a folder of the released slices; patients are unknown, masks that were exchanged are put back."""
+        slices = read_slices(found.source)
+        if slices.labels is None:
+            raise InputError(f"{found.source}: has no masks; training and scoring need them")
+        case = Case(found.source.resolve().name, found.source, found.source)
+
+        def scan(array, units="8-bit"):
+            array = np.ascontiguousarray(np.moveaxis(array, 0, 2))
+            return Scan(case.name, array, None, units, None, found.source, slices.names, is_volume=False)
+
+        lungs = None if slices.lungs is None else scan(slices.lungs.astype(np.uint8))
+        one = self._prepared(case, None, scan(slices.images, slices.units), scan(slices.labels), lungs)
+        return replace(one, notes=one.notes + slices.notes)
+
+    def _read(self, kind: str, path: Path) -> Scan:
+        if kind not in self._kept or self._kept[kind][0] != path:
+            self._kept.pop(kind, None)  # before the next one is held too
+            self._kept[kind] = (path, read_scan(path))
+        return self._kept[kind][1]
+
+    def _prepared(self, case, patient, scan, labels, lungs) -> LoadedCase:
+        orientation = case.orientation or self.orientation
+        slices = to_network(scan, orientation)
+        inside, source = self._lungs(case, scan, slices, lungs, orientation)
+        values = None if labels is None else to_network(labels, orientation, like=slices).images
+        how, _, _ = (slices.notes[0] if slices.notes else "").removeprefix("orientation: ").partition(" (")
+        return LoadedCase(
+            case=case,
+            patient=patient,
+            names=slices.names,
+            images=fit(slices.images, inside, self.window, self.size),
+            labels=None if values is None else fit_labels(values, self.size, self.background),
+            lungs=fit_labels(np.ones(slices.images.shape, bool) if inside is None else inside, self.size),
+            values=() if values is None else tuple(np.flatnonzero(np.bincount(values.ravel(), minlength=1)).tolist()),
+            facts=CaseFacts(
+                units=scan.units,
+                shape=slices.images.shape[1:],
+                orientation=how.split(";")[0],
+                spacing=slices.spacing,
+                low=float(slices.images.min()),
+                high=float(slices.images.max()),
+                lungs=source,
+            ),
+            notes=slices.notes,
+        )
+
+    def _lungs(self, case, scan, slices: NetworkSlices, lungs: Scan | None, orientation):
+        """Where the lungs are (None: everywhere), and how that is known."""
+        if lungs is not None:
+            inside = to_network(lungs, orientation, like=slices).images > 0
+            if not inside.any():
+                raise InputError(f"{case.lungs or case.image}: marks no lung; expected values above 0 inside the lungs")
+            return inside, GIVEN
+        if scan.units == "8-bit" and self.lungs == AUTO and (slices.images == 0).mean() < BLANK_SHARE:
+            raise InputError(
+                f"{case.image}: its lungs cannot be found in 8-bit grey levels; give masks (lungs/ or the manifest's "
+                "column lungs), or --lungs none to take the slices as they are"
+            )
+        sides, notes = find_lungs(scan, slices, self.lungs, orientation)
+        return (None if sides is None else sides > 0), notes[0].removeprefix("lungs: ")
+
+
+def _part(scan: Scan, case: Case) -> Scan:
+    """The slices of a scan that the case is about."""
+    if case.slices is None:
+        return scan
+    first, last = case.slices
+    number = scan.array.shape[2]
+    if last > number:
+        raise InputError(f"{scan.source}: has {number} slices; the manifest asks for {first} to {last}")
+    names = scan.slice_names or tuple(f"{index:03}" for index in range(1, number + 1))
+    return replace(scan, array=scan.array[:, :, first - 1 : last], slice_names=names[first - 1 : last])
