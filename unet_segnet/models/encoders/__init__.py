@@ -8,8 +8,15 @@ encoder of that name, "encoder." in front.
 Adding an encoder is one file with a dict `ENCODERS` and one line here.
 """
 
-from unet_segnet.models.encoders import vgg
+from unet_segnet.models.encoders import densenet, dpn, efficientnet, inception, mobilenet, resnet, vgg, xception
 
 ENCODERS = {
     **vgg.ENCODERS,
+    **resnet.ENCODERS,
+    **densenet.ENCODERS,
+    **mobilenet.ENCODERS,
+    **dpn.ENCODERS,
+    **xception.ENCODERS,
+    **inception.ENCODERS,
+    **efficientnet.ENCODERS,
 }
