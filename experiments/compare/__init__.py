@@ -1,0 +1,1 @@
+"""The second study: four architectures, 25 encoders, two initialisations, three experiments."""

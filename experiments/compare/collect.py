@@ -1,0 +1,115 @@
+"""Finds what the report of the second study is made from: finished runs and the test volumes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from experiments.compare.evidence import CompareRun, Evidence
+from experiments.compare.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, encoders, number
+from experiments.runs import read_arrays, read_json
+from unet_segnet.errors import InputError
+
+RESULTS = Path(__file__).parent.parent / "results"
+ARTICLE_DATA = "medseg"
+AGAIN = "remove the run's folder to train it again"
+
+
+def collect(runs: Path | None, data: str | None = None) -> Evidence:
+    """Everything at hand.
+
+    Arguments:
+        runs: a folder of runs as `python -m experiments.compare` writes it, beside the committed results; None:
+            these alone.
+        data: name or path of the data set with the test volumes; None: the one that most runs name.
+
+    Returns:
+        `Evidence`; of a run that is in both places, the one in `runs`.
+
+    Raises:
+        InputError: `runs` is given and is no folder, or a run's files are damaged; or `data` is given and is not to
+            be had.
+    """
+    from experiments.compare.pictures import add_pictures
+
+    if runs is not None and not runs.is_dir():
+        raise InputError(f"{runs}: no such folder; give the folder of the runs, or leave --runs out")
+    missing: list[str] = []
+    found: dict[tuple, CompareRun] = {}
+    for root in (RESULTS, runs):
+        for run in _finished_runs(root, missing) if root else ():
+            found[run.experiment, *run.model, run.seed] = run
+    ordered = tuple(found[key] for key in sorted(found, key=str))
+    if not ordered:
+        missing.append(
+            "No run of the second study: the tables hold the published figures alone. `python -m experiments.compare` "
+            "trains."
+        )
+    names = Counter(run.data for run in ordered).most_common(1)
+    title = ", ".join(sorted({run.data for run in ordered})) or "none of ours yet"
+    return add_pictures(Evidence(ordered, title, tuple(missing)), data, names[0][0] if names else None)
+
+
+def _finished_runs(root: Path, missing: list[str]) -> Iterator[CompareRun]:
+    for path in sorted((Path(root) / "compare").glob("*/*/*/result.json")):
+        folder = path.parent
+        if folder.name.startswith("."):
+            continue
+        where = folder.relative_to(root).as_posix()
+        result, config = read_json(path), read_json(folder / "config.json")
+        if result.get("status") == "diverged":
+            missing.append(f"{where} diverged; it is in no table.")
+            continue
+        run = _read_run(folder, config, result)
+        if result.get("one_class_only"):
+            missing.append(f"{where} predicts one class only; it is in the tables as it is.")
+        if run.initialisation not in INITIALISATIONS:
+            missing.append(f"{where} began from other weights than the article's runs; it is in no part of Table II.")
+        yield run
+
+
+def _read_run(folder: Path, config: dict, result: dict) -> CompareRun:
+    data, recipe = config.get("data"), config.get("recipe")
+    known = {"experiment": EXPERIMENTS, "architecture": ARCHITECTURES, "encoder": encoders()}
+    if strange := [key for key, values in known.items() if config.get(key) not in values]:
+        raise InputError(f"{folder}/config.json: holds an unknown {strange[0]}, {config.get(strange[0])!r}; {AGAIN}")
+    if not (isinstance(data, dict) and isinstance(recipe, dict) and isinstance(config.get("seed"), int)):
+        raise InputError(f"{folder}/config.json: holds no recipe, data or seed; {AGAIN}")
+    counts = read_arrays(folder / "counts.npz", ("test_names", "test_volumes", "test_confusion"))
+    confusion, names = counts["test_confusion"], counts["test_names"]
+    sound = confusion.ndim == 3 and confusion.shape[1:] == (2, 2) and confusion.dtype.kind in "iu" and len(confusion)
+    if not sound or names.shape != counts["test_volumes"].shape or names.shape != confusion.shape[:1]:
+        raise InputError(f"{folder}/counts.npz: holds no 2x2 counts of named slices; {AGAIN}")
+    seconds = read_arrays(folder / "history.npz", ("epoch_seconds", "validation_seconds"))
+    name = str(data.get("name", "unknown"))
+    return CompareRun(
+        experiment=config["experiment"],
+        architecture=config["architecture"],
+        encoder=config["encoder"],
+        initialisation="none" if config.get("encoder_weights") is None else str(config["encoder_weights"]),
+        seed=config["seed"],
+        names=tuple(map(str, names)),
+        volumes=tuple(map(str, counts["test_volumes"])),
+        confusion=confusion.astype(np.int64),
+        data=name,
+        deviations=_deviations(name, {**data, **recipe}),
+        parameters=int(result.get("parameters", 0)),
+        seconds=tuple(float(np.median(values)) if values.size else float("nan") for values in seconds.values()),
+        device=str(result.get("device", "unknown device")),
+        folder=folder,
+        config=config,
+    )
+
+
+def _deviations(name: str, settings: dict) -> tuple[str, ...]:
+    """In what a run differs from the article's protocol, for notes."""
+    found = [] if name == ARTICLE_DATA else [f"data {name}"]
+    found += [
+        f"{settings[key]} {unit}"
+        for key, unit in (("size", "pixels"), ("epochs", "epochs"))
+        if settings.get(key) not in (None, int(number(key)))
+    ]
+    return tuple(found)
