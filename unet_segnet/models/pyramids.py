@@ -49,5 +49,5 @@ def build_pyramid_model(architecture, encoder, input_shape=(512, 512, 1), num_cl
     if encoder_weights is not None:
         from unet_segnet.models.encoders.weights import load_encoder_weights
 
-        load_encoder_weights(model, encoder_weights)
+        load_encoder_weights(model, encoder, encoder_weights)
     return model
