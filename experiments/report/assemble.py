@@ -5,7 +5,7 @@ from dataclasses import replace
 from experiments.options import PROBLEMS
 from experiments.provenance import commit
 from experiments.report import comparisons, figures, tables
-from experiments.report.content import Evidence, Report
+from experiments.report.content import Evidence, Report, sections
 from experiments.report.errata import errata_table
 from experiments.report.trainings import VARIANTS
 from experiments.report.verdicts import verdicts
@@ -32,7 +32,12 @@ def make_report(evidence: Evidence) -> Report:
     drawn = figures.figures(evidence)
     evidence = replace(evidence, missing=(*evidence.missing, *figures.missing_figures(evidence)))
     return Report(
-        verdicts(evidence), made, drawn, evidence, _provenance(evidence), _sections([*made, *(f.name for f in drawn)])
+        verdicts(evidence),
+        made,
+        drawn,
+        evidence,
+        _provenance(evidence),
+        sections([*made, *(f.name for f in drawn)], SECTIONS),
     )
 
 
@@ -51,15 +56,6 @@ def compute_tables(evidence: Evidence) -> dict[str, Table]:
     found["agreement"] = tables.agreement_table(evidence)
     found["errata"] = errata_table(evidence)
     return {name: table for name, table in found.items() if table is not None}
-
-
-def _sections(names: list[str]) -> dict[str, tuple[str, ...]]:
-    """Heading -> names below it, tables before figures; every name is under one heading."""
-    placed = {heading: tuple(name for name in names if name.startswith(starts)) for heading, starts in SECTIONS.items()}
-    left = set(names).difference(*placed.values())
-    if left:
-        raise ValueError(f"no section of the report takes {sorted(left)}")
-    return {heading: under for heading, under in placed.items() if under}
 
 
 def _provenance(evidence: Evidence) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ finished runs + data + published numbers -> Evidence -> tables, verdicts, figure
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,12 @@ U_NET_VERSUS_SEGNET = Study(
     "Saood A, Hatem I. COVID-19 lung CT image segmentation using deep learning methods: U-Net versus SegNet. "
     "BMC Medical Imaging 21, 19 (2021). doi:10.1186/s12880-020-00529-5",
     "unet_segnet report",
+)
+COMPREHENSIVE_COMPARISON = Study(
+    "Four architectures, 25 encoders: lungs and COVID\N{NON-BREAKING HYPHEN}19 lesions on CT, the study repeated",
+    "Bizopoulos P, Vretos N, Daras P. Comprehensive comparison of deep learning models for lung and COVID-19 lesion "
+    "segmentation in CT scans. arXiv:2009.06412v2 (2021)",
+    "unet_segnet comparison report",
 )
 
 
@@ -193,3 +199,20 @@ class Report:
     provenance: tuple[str, ...]
     sections: dict[str, tuple[str, ...]] = field(default_factory=dict)
     study: Study = U_NET_VERSUS_SEGNET
+
+
+def sections(names: Sequence[str], headings: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Heading -> the tables and figures below it, in the order given; every name is under one heading.
+
+    Arguments:
+        names: of all tables and figures.
+        headings: heading -> how the names below it begin, in the order of the page; those with none are left out.
+
+    Raises:
+        ValueError: a name that no heading takes.
+    """
+    placed = {heading: tuple(name for name in names if name.startswith(starts)) for heading, starts in headings.items()}
+    left = set(names).difference(*placed.values())
+    if left:
+        raise ValueError(f"no section of the report takes {sorted(left)}")
+    return {heading: under for heading, under in placed.items() if under}

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from experiments import published
-from experiments.report.assemble import SECTIONS, _sections
+from experiments.report.assemble import SECTIONS
+from experiments.report.content import sections
 from experiments.report.write import check_out
 from experiments.whole_folder import whole_folder
 from unet_segnet.errors import InputError
@@ -132,7 +133,11 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
 
 def test_each_name_is_under_one_heading():
     names = ["table3_binary_released", "figure1_slices", "errata"]
-    assert [name for under in _sections(names).values() for name in under] == ["figure1_slices", names[0], "errata"]
+    assert [name for under in sections(names, SECTIONS).values() for name in under] == [
+        "figure1_slices",
+        names[0],
+        "errata",
+    ]
     assert next(iter(SECTIONS)) == "The data"
     with pytest.raises(ValueError, match="no section"):
-        _sections(["stray"])
+        sections(["stray"], SECTIONS)
