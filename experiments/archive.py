@@ -29,7 +29,8 @@ from experiments.archive_checks import (
     check_run,
     checked_members,
 )
-from experiments.runs import HeldError, RunFolder, finished_folders, read_json
+from experiments.locks import HeldError
+from experiments.runs import RunFolder, finished_folders, read_json
 from unet_segnet.errors import InputError
 from unet_segnet.files import whole_file
 

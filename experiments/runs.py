@@ -11,13 +11,12 @@ OUT/kfold/released-binary-segnet/fold2-exp4-seed0/ a run of the five folds
 """
 
 import json
-import os
-import platform
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from experiments.files import write_arrays, write_json
+from experiments.locks import alone
 from experiments.provenance import provenance
 from unet_segnet.errors import InputError, one_line
 from unet_segnet.files import whole_file
@@ -25,10 +24,6 @@ from unet_segnet.files import whole_file
 FORMAT = 1
 STUDIES = ("grid", "kfold")
 PARTS = ("train", "validation", "test")
-
-
-class HeldError(InputError):
-    """Another process works on this run."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +114,9 @@ class RunFolder:
         Raises:
             HeldError: another process does, on entering.
             InputError: the folder cannot be written.
+            OSError: the disk is full.
         """
-        return _locked(self.path)
+        return alone(self.path, self.path / "lock")
 
     def clear(self) -> None:
         """Remove what an earlier run left; the result first, so that half a removal is an unfinished run."""
@@ -236,7 +232,7 @@ def run(spec: RunSpec, recipe, slices, split, data: dict, out: Path, force: bool
     with folder.lock():
         if folder.finished and not force:  # meanwhile, by another process
             return folder.path
-        if force:
+        if force or not folder.config.exists():  # without it, nobody knows what a state belongs to
             folder.clear()
         write_json(folder.config, config)
         _train_and_evaluate(spec, recipe, slices, split, folder, report)
@@ -312,33 +308,6 @@ def _train_and_evaluate(spec, recipe, slices, split, folder, report):
     write_json(folder.result, {**summary, **provenance(started)})
     folder.remove_state()
     keras.utils.clear_session(free_memory=True)
-
-
-def _locked(path: Path):
-    """Hold the run's folder for this process alone; a killed process leaves no lock behind."""
-    import contextlib
-
-    from filelock import FileLock, Timeout
-
-    @contextlib.contextmanager
-    def hold():
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            holder = path / "lock.json"
-            with FileLock(path / "lock", timeout=0):
-                write_json(holder, {"process": os.getpid(), "machine": platform.node(), "since": time.ctime()})
-                yield
-                holder.unlink(missing_ok=True)
-        except Timeout:
-            who = read_json(holder) if holder.exists() else {}
-            raise HeldError(
-                f"{path}: process {who.get('process', '?')} on {who.get('machine', '?')} works on this run since "
-                f"{who.get('since', '?')}; wait for it, or stop it"
-            ) from None
-        except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror}); give another folder with --out") from error
-
-    return hold()
 
 
 def load_counts(path: Path):

@@ -11,7 +11,8 @@ from multiprocessing import connection, get_context
 from pathlib import Path
 
 from experiments.console import Progress, import_keras
-from experiments.runs import HeldError, RunFolder, RunSpec, run
+from experiments.locks import HeldError
+from experiments.runs import RunFolder, RunSpec, run
 from unet_segnet.errors import InputError
 
 

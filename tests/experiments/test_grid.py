@@ -206,14 +206,20 @@ def test_bad_options_are_refused_by_name(arguments):
 
 
 def test_a_second_process_on_the_same_run_says_who_holds_it(tmp_path):
-    from experiments.runs import _locked
-    from unet_segnet.errors import InputError
+    from experiments.locks import HeldError, alone
 
-    expected = pytest.raises(InputError, match=rf"process {os.getpid()} .* works on this run")
-    with _locked(tmp_path / "run"), expected, _locked(tmp_path / "run"):
+    run, lock = tmp_path / "run", tmp_path / "run" / "lock"
+    expected = pytest.raises(HeldError, match=rf"process {os.getpid()} .* works on this run")
+    with alone(run, lock), expected, alone(run, lock):
         pass
-    with _locked(tmp_path / "run"):
-        pass
+    expected = pytest.raises(HeldError, match=r"process \? on \? works on this run")
+    with alone(run, lock), expected:
+        (run / "lock.json").write_text("cut")
+        with alone(run, lock):
+            pass
+    with pytest.raises(ZeroDivisionError), alone(run, lock):
+        raise ZeroDivisionError
+    assert [path.name for path in run.iterdir()] == ["lock"]
 
 
 @pytest.mark.parametrize("file", ["config.json", "counts.npz"])
