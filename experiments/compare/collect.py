@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from experiments.compare.evidence import CompareRun, Evidence
-from experiments.compare.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, encoders, number
+from experiments.compare.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, encoders, stated
 from experiments.runs import read_arrays, read_json
 from unet_segnet.errors import InputError
 
 RESULTS = Path(__file__).parent.parent / "results"
 ARTICLE_DATA = "medseg"
+# What the article states of its recipe, by the names that a run's configuration has.
+RECIPE = (
+    *("size", "normalise", "epochs", "loss", "learning_rate", "batch_size", "beta_1", "beta_2", "epsilon"),
+    *("flip", "rotation"),
+)
+UNITS = {"size": "pixels", "epochs": "epochs"}
 AGAIN = "remove the run's folder to train it again"
 
 
@@ -24,7 +29,7 @@ def collect(runs: Path | None, data: str | None = None) -> Evidence:
     Arguments:
         runs: a folder of runs as `python -m experiments.compare` writes it, beside the committed results; None:
             these alone.
-        data: name or path of the data set with the test volumes; None: the one that most runs name.
+        data: name or path of the data set with the test volumes; None: that of the runs, or MedSeg's.
 
     Returns:
         `Evidence`; of a run that is in both places, the one in `runs`.
@@ -48,9 +53,8 @@ def collect(runs: Path | None, data: str | None = None) -> Evidence:
             "No run of the second study: the tables hold the published figures alone. `python -m experiments.compare` "
             "trains."
         )
-    names = Counter(run.data for run in ordered).most_common(1)
-    title = ", ".join(sorted({run.data for run in ordered})) or "none of ours yet"
-    return add_pictures(Evidence(ordered, title, tuple(missing)), data, names[0][0] if names else None)
+    title = ", ".join(sorted({run.data for run in ordered})) or "the published figures alone"
+    return add_pictures(Evidence(ordered, title, tuple(missing)), data, runs)
 
 
 def _finished_runs(root: Path, missing: list[str]) -> Iterator[CompareRun]:
@@ -106,10 +110,9 @@ def _read_run(folder: Path, config: dict, result: dict) -> CompareRun:
 
 def _deviations(name: str, settings: dict) -> tuple[str, ...]:
     """In what a run differs from the article's protocol, for notes."""
-    found = [] if name == ARTICLE_DATA else [f"data {name}"]
-    found += [
-        f"{settings[key]} {unit}"
-        for key, unit in (("size", "pixels"), ("epochs", "epochs"))
-        if settings.get(key) not in (None, int(number(key)))
-    ]
+    found = [] if name == ARTICLE_DATA else [f"on {name}"]
+    for key in RECIPE:
+        value, wanted = settings.get(key), stated(key)
+        if value is not None and (value != float(wanted) if isinstance(value, int | float) else value != wanted):
+            found.append(f"{value} {UNITS[key]}" if key in UNITS else f"{key} {value}")
     return tuple(found)

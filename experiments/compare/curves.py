@@ -51,6 +51,11 @@ def epochs_to_common_level(curves_: Sequence[np.ndarray]) -> np.ndarray:
     return np.array([int(np.argmax(curve <= level)) + 1 for curve in curves_])
 
 
+def epochs_to_converge(curve: np.ndarray, share: float = 0.9) -> int:
+    """Epochs until a curve has first made this share of its fall from the first epoch to its lowest."""
+    return int(np.argmax(curve <= curve[0] - share * (curve[0] - curve.min()))) + 1
+
+
 def early_and_late(curve: np.ndarray) -> tuple[float, float]:
     """Mean over the first and over the last quarter of the epochs, at least one each."""
     quarter = max(len(curve) // 4, 1)

@@ -105,17 +105,21 @@ class Pictures:
     Attributes:
         experiment: "lung", "lesion_a" or "lesion_b".
         volume: its name.
+        source: the data set's name.
         images: (n, H, W) float32, the networks' input.
         masks: (n, H, W) bool, the truth.
         names: (n,) of the slices.
-        predictions: run -> (n, H, W) bool, of the runs whose weights are at hand.
+        slices: run -> (H, W) bool, what the networks at hand make of the slice with the largest mask.
+        predictions: run -> (n, H, W) bool, of the whole volume, of fewer runs.
     """
 
     experiment: str
     volume: str
+    source: str
     images: np.ndarray
     masks: np.ndarray
     names: tuple[str, ...]
+    slices: dict[CompareRun, np.ndarray] = field(default_factory=dict)
     predictions: dict[CompareRun, np.ndarray] = field(default_factory=dict)
 
 

@@ -140,7 +140,7 @@ def run_notes(runs: Sequence[CompareRun]) -> tuple[str, ...]:
         )
     notes.append(text)
     changed = Counter(
-        ", ".join(part for part in run.deviations if not part.startswith("data ")) for run in runs if run.deviations
+        ", ".join(part for part in run.deviations if not part.startswith("on ")) for run in runs if run.deviations
     )
     for settings, count in sorted(changed.items()):
         if settings:
