@@ -62,7 +62,7 @@ def multiply_adds(model: keras.Model) -> tuple[int, int]:
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2DTranspose):
             pixels = layer.input.shape[1:3]  # each input pixel meets each element of the kernel
-        elif isinstance(layer, keras.layers.Conv2D):
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
             pixels = layer.output.shape[1:3]
         else:
             continue

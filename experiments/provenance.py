@@ -22,7 +22,7 @@ def provenance(started: float) -> dict:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "command": " ".join(["python -m", f"experiments.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "command": " ".join(["python -m", _module(Path(sys.argv[0])), *sys.argv[1:]]),
         "commit": commit(),
         "backend": keras.config.backend(),
         "versions": {"python": platform.python_version(), **versions},
@@ -32,6 +32,11 @@ def provenance(started: float) -> dict:
         "seconds": round(time.time() - started, 1),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _module(file: Path) -> str:
+    name = file.parent.name if file.stem == "__main__" else file.stem  # a package is run by its __main__
+    return f"experiments.{name}"
 
 
 def commit() -> str | None:

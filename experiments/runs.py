@@ -67,13 +67,19 @@ class RunSpec:
 
 
 class RunFolder:
-    """The files of one run. Everything is written to a temporary file first and moved into place."""
+    """The files of one run. Everything is written to a temporary file first and moved into place.
 
-    def __init__(self, out: Path, spec: RunSpec):
+    Arguments:
+        out: folder of all runs.
+        spec: `RunSpec`, or another study's with a `group` and a `name`.
+    """
+
+    def __init__(self, out: Path, spec):
         self.path = Path(out) / spec.group / spec.name
         self.config, self.result = self.path / "config.json", self.path / "result.json"
         self.history, self.counts = self.path / "history.npz", self.path / "counts.npz"
         self.model, self.state = self.path / "model.keras", self.path / "state"
+        self.first_layer = self.path / "first_layer.npz"  # of the second study
 
     @property
     def finished(self) -> bool:
@@ -120,14 +126,18 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier run left; the result first, so that half a removal is an unfinished run."""
-        for path in (self.result, self.config, self.history, self.counts, self.model):
+        for path in (self.result, self.config, self.history, self.counts, self.model, self.first_layer):
             path.unlink(missing_ok=True)
         self.remove_state()
 
     def remove_state(self) -> None:
         """Remove what only an unfinished run needs, and what a killed one left half written."""
-        for path in (*self.path.glob("state.*"), *self.path.glob("*.tmp*")):
+        for path in self.left_over():
             path.unlink(missing_ok=True)
+
+    def left_over(self) -> list[Path]:
+        """The files of which `remove_state` tells."""
+        return [*self.path.glob("state.*"), *self.path.glob("*.tmp*")]
 
 
 def _differences(found, wanted, prefix=""):

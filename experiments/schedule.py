@@ -6,12 +6,14 @@ import signal
 import threading
 import traceback
 from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from pathlib import Path
 
 from experiments.console import Progress, import_keras
 from experiments.locks import HeldError
+from experiments.run_checks import check_finished
 from experiments.runs import RunFolder, RunSpec, run
 from unet_segnet.errors import InputError
 
@@ -23,6 +25,10 @@ class Job:
     spec: RunSpec
     recipe: object
     split: object
+
+    def train(self, data, options, plain: bool = False) -> None:
+        """Train the run; see `attempt`."""
+        _train(self, data[self.spec.problem], options, plain)
 
 
 def carry_out(jobs: list[Job], data, options) -> list[Path]:
@@ -37,26 +43,41 @@ def carry_out(jobs: list[Job], data, options) -> list[Path]:
         The run folders, in the order of the jobs.
 
     Raises:
-        InputError: a folder holds a run with other settings, or another process works on it.
+        InputError: a folder holds a run with other settings or one that is damaged, another process works on it, or
+            a process that trained was killed.
     """
-    finished = 0 if options.force else sum(RunFolder(options.out, job.spec).finished for job in jobs)
-    print(f"{len(jobs)} runs in {options.out}: {finished} finished, {len(jobs) - finished} to do", flush=True)
-    if options.workers == 1 or len(jobs) - finished < 2:
+    folders = [] if options.force else [RunFolder(options.out, job.spec) for job in jobs]
+    finished = [folder for folder in folders if folder.finished]
+    without = check_finished(finished)
+    print(f"{len(jobs)} runs in {options.out}: {len(finished)} finished, {len(jobs) - len(finished)} to do", flush=True)
+    if without:
+        print(f"{len(without)} of them without the network (model.keras), such as {without[0]}", flush=True)
+    if options.workers == 1 or len(jobs) == len(finished):
         return [_train(job, data, options) for job in jobs]
     return _side_by_side(jobs, data, options)
 
 
 def _side_by_side(jobs, data, options):
     divide_threads(options.workers)
-    # Keras first of all: a job that arrives would import it too, and not as quietly.
-    with ProcessPoolExecutor(options.workers, get_context("spawn"), initializer=import_keras) as pool:
+    with ProcessPoolExecutor(options.workers, get_context("spawn"), initializer=_begin) as pool:
         futures = [pool.submit(_train, job, data, options) for job in jobs]
         try:
             wait(futures)
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise
-        return [future.result() for future in futures]
+        try:
+            return [future.result() for future in futures]
+        except BrokenProcessPool:
+            raise InputError(
+                f"{options.out}: a process that trained was killed; is memory short? What is finished is kept: start "
+                "the same command again, or with fewer --workers"
+            ) from None
+
+
+def _begin():
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import_keras()  # quietly, before a job that arrives does
 
 
 def divide_threads(workers: int) -> None:
@@ -89,17 +110,17 @@ class Outcome:
     message: str = ""
 
 
-def attempt(job: Job, data, options, plain: bool = False) -> Outcome:
+def attempt(job, data, options, plain: bool = False) -> Outcome:
     """Train one run and say how it ended; faults of ours are raised.
 
     Arguments:
-        job: the training.
-        data: `LoadedData` by problem.
+        job: the training, a `Job` or another study's with a `spec` and `train(data, options, plain)`.
+        data: what the job's `train` takes; `LoadedData` by problem for a `Job`.
         options: the command's.
         plain: progress as lines, also on a terminal.
     """
     try:
-        _train(job, data[job.spec.problem], options, plain)
+        job.train(data, options, plain)
     except HeldError as error:
         return Outcome("held", str(error))
     except InputError as error:
@@ -115,7 +136,7 @@ class Here:
 
     workers = 1
 
-    def __init__(self, data: dict, options):
+    def __init__(self, data, options):
         self.data, self.options, self.ended = data, options, []
 
     def start(self, job: Job) -> None:
@@ -136,11 +157,11 @@ class Lanes:
     A process that dies (killed, out of memory) costs its own run alone, and none outlives this process.
 
     Arguments:
-        data: `LoadedData` by problem.
+        data: see `attempt`.
         options: the command's; `workers` is the number of processes.
     """
 
-    def __init__(self, data: dict, options):
+    def __init__(self, data, options):
         self.data, self.options, self.workers = data, options, options.workers
         self.idle, self.busy = {}, {}  # this end of the pipe -> process; -> (process, job)
 
@@ -182,8 +203,7 @@ class Lanes:
 
 def _lane(pipe, data, options):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    import_keras()  # quietly, before a job that arrives does
+    _begin()
     while True:
         try:
             job = pipe.recv()

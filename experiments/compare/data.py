@@ -10,7 +10,6 @@ import numpy as np
 
 from unet_segnet.errors import InputError, one_line
 
-EXPERIMENTS = ("lung", "lesion_a", "lesion_b")
 DEFAULT_DATA = "medseg"
 TRAIN_SHARE = 0.8
 PHANTOM_SLICES, PHANTOM_VOLUMES, PHANTOM_VOLUME_SLICES = 40, 3, 10
