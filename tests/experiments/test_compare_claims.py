@@ -1,0 +1,149 @@
+"""Verdicts of the second study: on its own table as it is, on runs as they were made."""
+
+import numpy as np
+import pytest
+from made_comparison import made_run
+
+from experiments.compare import claims_runs, curves, published
+from experiments.compare.collect import collect
+from experiments.compare.evidence import Evidence
+from experiments.compare.verdicts import JUDGES, verdicts
+from experiments.report.judgement import DOES_NOT, REPLICATES, UNDECIDED
+
+NOTHING = Evidence((), "none")
+
+
+@pytest.fixture(scope="module")
+def found():
+    return {verdict.name: verdict for verdict in verdicts(NOTHING)}
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory):
+    """All architectures with two encoders, both initialisations, all experiments."""
+    out = tmp_path_factory.mktemp("runs")
+    for experiment in published.EXPERIMENTS:
+        for architecture in published.ARCHITECTURES:
+            for encoder in ("resnet18", "vgg11"):
+                for weights in (None, "imagenet"):
+                    made_run(out, experiment, architecture, encoder, weights)
+    return collect(out)
+
+
+def test_each_claim_has_its_judge(found):
+    assert [claim.name for claim in published.claims()] == list(JUDGES) == list(found)
+    assert {claim.about for claim in published.claims()} == {"table", "text", "runs"}
+
+
+def test_without_runs_only_table_and_text_decide(found):
+    for claim in published.claims():
+        verdict = found[claim.name]
+        assert (verdict.verdict == UNDECIDED) == (claim.about == "runs"), claim.name
+        assert bool(verdict.decides) == (claim.about == "runs")
+        assert verdict.evidence.endswith(".") and "nan" not in verdict.evidence
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "parts"),
+    [
+        ("best-pairs", DOES_NOT, ("unet-resnet18", "95.58", "fpn-xception", "fpn-efficientnet-b4", "two halves")),
+        ("mean-dice-experiments", DOES_NOT, ("92.74, 84.52, 85.94", "which is what is stated")),
+        ("mean-dice-architectures", DOES_NOT, ("12 of the 12", "lung 93.21, 93.63, 92.67, 91.45")),
+        ("mean-dice-initialisations", DOES_NOT, ("87.10 ± 4.10", "88.36 ± 3.62")),
+        ("best-worst-encoder", DOES_NOT, ("dpn98", "resnet34", "efficientnet-b4", "vgg19")),
+        ("parameters-correlate", DOES_NOT, ("0.15 (lung", "0.10 (lesion A", "-0.05 (lesion B", "0.30 (lung")),
+        ("largest-not-best", REPLICATES, ("linknet-dpn98", "74.11")),
+        ("linknet-larger", DOES_NOT, ("25.41", "27.83")),
+        ("empty-prediction-right", DOES_NOT, ("373 of the 829", "100.0 %", "55.0 %")),
+    ],
+)
+def test_what_the_article_contradicts_itself_in(found, name, verdict, parts):
+    assert found[name].verdict == verdict
+    for part in parts:
+        assert part in found[name].evidence
+
+
+@pytest.mark.parametrize(
+    ("judge", "verdict", "part"),
+    [
+        ("architecture_order", REPLICATES, "FPN less PSPNet +4"),
+        ("pspnet_fastest", REPLICATES, "PSPNet 0.50"),
+        ("linknet_slowest", REPLICATES, "LinkNet 3.00"),
+        ("lung_masks_help", REPLICATES, "higher in 16 of 16"),
+        ("imagenet_helps", REPLICATES, "higher in 24 of 24"),
+        ("imagenet_converges_faster", REPLICATES, "24 pairs"),
+        ("losses_fall_early", REPLICATES, "24 of 24"),
+        # Twenty epochs do not tell where losses end up.
+        ("gap_closes", UNDECIDED, "first and"),
+        ("a_b_converge", UNDECIDED, "16 pairs"),
+        ("pspnet_converges_faster", UNDECIDED, "n=12"),
+        ("linknet_converges_slowest", UNDECIDED, "n=12"),
+        ("fpn_varies_most", UNDECIDED, "standard deviation over encoders"),
+        ("volumes_match", DOES_NOT, "lesion A: U-Net 6"),
+    ],
+)
+def test_runs_decide(evidence, judge, verdict, part):
+    judgement = getattr(claims_runs, judge)(evidence)
+    assert judgement.verdict == verdict, judgement.evidence
+    assert part in judgement.evidence
+    assert "48 runs (not as in the article: on ct20, 32 pixels, normalise minmax, 20 epochs)" in judgement.evidence
+
+
+def test_too_few_pairs_decide_nothing(tmp_path):
+    for weights in (None, "imagenet"):
+        made_run(tmp_path, weights=weights)
+    judgement = claims_runs.imagenet_helps(collect(tmp_path))
+    assert judgement.verdict == UNDECIDED and "higher in 1 of 1" in judgement.evidence
+    assert "At least 6 pairs" in judgement.decides
+
+
+def test_what_does_not_help_does_not_replicate(tmp_path):
+    from made_comparison import made_counts
+
+    for encoder in ("vgg11", "vgg13", "vgg19", "resnet18", "resnet34", "resnet50"):
+        for experiment, share in (("lesion_a", 0.7), ("lesion_b", 0.6)):
+            made_run(tmp_path, experiment, "fpn", encoder, counts=made_counts(experiment, share))
+    judgement = claims_runs.lung_masks_help(collect(tmp_path))
+    assert judgement.verdict == DOES_NOT and "higher in 0 of 6" in judgement.evidence
+
+
+def test_only_runs_of_one_recipe_are_compared(tmp_path):
+    for encoder in ("vgg11", "vgg13", "resnet18"):
+        made_run(tmp_path, "lesion_a", encoder=encoder)
+        made_run(tmp_path, "lesion_b", encoder=encoder, settings={"size": 64})
+    made_run(tmp_path, "lung")
+    evidence = collect(tmp_path)
+    assert [run.experiment for run in evidence.comparable] == ["lesion_a", "lesion_a", "lesion_a", "lung"]
+    assert claims_runs.lung_masks_help(evidence).evidence.startswith("The runs that this needs are not at hand.")
+
+
+def test_long_runs_decide_where_losses_end_up(monkeypatch, evidence):
+    """Of 200 epochs, in which PSPNet falls the fastest, LinkNet the slowest, FPN's encoders differ the most."""
+    at = np.arange(1, 201)
+
+    def history(run):
+        rate = {"unet": 0.1, "linknet": 0.05, "fpn": 0.1, "pspnet": 0.4}[run.architecture]
+        spread = 0.1 if (run.architecture, run.encoder) == ("fpn", "vgg11") else 0
+        start = 0.2 if run.initialisation == "imagenet" else 0.4
+        start += 0.1 if run.experiment == "lesion_b" else 0
+        loss = 0.1 + spread + start * np.exp(-rate * at)
+        return {"loss": loss, "validation_loss": loss + 0.1}
+
+    monkeypatch.setattr(type(evidence.runs[0]), "history", history)
+    monkeypatch.setattr(claims_runs, "MIN_ENCODERS", 2)
+    for name in (
+        *("gap_closes", "a_b_converge", "pspnet_converges_faster", "linknet_converges_slowest", "fpn_varies_most"),
+        *("losses_fall_early",),
+    ):
+        judgement = getattr(claims_runs, name)(evidence)
+        assert judgement.verdict == REPLICATES, (name, judgement.evidence)
+
+
+def test_epochs_by_hand():
+    slow, fast = np.array([1.0, 0.8, 0.6, 0.5]), np.array([0.9, 0.5, 0.4, 0.45])
+    np.testing.assert_array_equal(curves.epochs_to_common_level([slow, fast]), [4, 2])
+    assert curves.epochs_to_converge(slow) == 4 and curves.epochs_to_converge(fast, 0.8) == 2
+    assert curves.early_and_late(np.arange(8.0)) == (0.5, 6.5)
+    by_key = {("lung", "none", "unet", "vgg11"): slow, ("lung", "imagenet", "unet", "vgg11"): fast[:3]}
+    (pair,) = curves.paired(by_key, 1, "none", "imagenet")
+    np.testing.assert_array_equal(pair, [slow[:3], fast[:3]])
