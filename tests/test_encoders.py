@@ -1,0 +1,214 @@
+"""The encoders: their pyramids, their parameters under each decoder, and the parts that they are made of."""
+
+import csv
+import functools
+import math
+
+import keras
+import numpy as np
+import pytest
+from scipy.signal import correlate2d
+
+from unet_segnet.models.decoders import DECODERS, DEPTHS
+from unet_segnet.models.encoders import ENCODERS, blocks
+
+# One a family: the channels of P1 to P5.
+CHANNELS = {
+    "vgg11": (128, 256, 512, 512, 512),
+    "resnet18": (64, 64, 128, 256, 512),
+    "resnext50_32x4d": (64, 256, 512, 1024, 2048),
+    "densenet121": (64, 256, 512, 1024, 1024),
+    "dpn68": (10, 144, 320, 704, 832),
+    "mobilenet_v2": (16, 24, 32, 96, 1280),
+    "xception": (64, 128, 256, 728, 2048),
+    "inceptionv4": (64, 192, 384, 1024, 1536),
+    "efficientnet-b0": (32, 24, 40, 112, 320),
+}
+FAMILIES = tuple(CHANNELS)
+
+
+@functools.cache
+def pyramid_of(encoder, depth=5):
+    inputs = keras.Input((64, 96, 1), name="image")
+    return inputs, ENCODERS[encoder](inputs, depth=depth)
+
+
+def layers_after(tensor):
+    """Names of all layers with weights that were called on a tensor, on what came of it, and so on."""
+    found, waiting = {}, [tensor._keras_history.operation]
+    while waiting:
+        for node in waiting.pop()._outbound_nodes:
+            if node.operation.name not in found:
+                found[node.operation.name] = node.operation
+                waiting.append(node.operation)
+    return {name for name, operation in found.items() if getattr(operation, "weights", [])}
+
+
+def layers_before(inputs, outputs):
+    """Names of all layers with weights that lead to the outputs."""
+    return {layer.name for layer in keras.Model(inputs, outputs).layers if layer.weights}
+
+
+def published_counts(reference):
+    with open(reference / "bizopoulos2021" / "parameter_counts.csv", newline="") as file:
+        return {(row["architecture"], row["encoder"]): int(row["used_parameters"]) for row in csv.DictReader(file)}
+
+
+def test_the_encoders_are_those_of_the_study(reference):
+    assert set(ENCODERS) == {encoder for _, encoder in published_counts(reference)}
+    assert len(ENCODERS) == 25
+
+
+@pytest.mark.parametrize("encoder", FAMILIES)
+def test_each_level_halves_the_resolution(encoder):
+    _, pyramid = pyramid_of(encoder)
+    assert {level: features.shape for level, features in pyramid.items()} == {
+        f"P{level}": (None, 64 // 2**level, 96 // 2**level, channels)
+        for level, channels in enumerate(CHANNELS[encoder], 1)
+    }
+
+
+@pytest.mark.parametrize("encoder", FAMILIES)
+@pytest.mark.parametrize("depth", [1, 3])
+def test_nothing_deeper_than_the_depth_is_built(encoder, depth):
+    inputs, pyramid = pyramid_of(encoder, depth)
+    assert list(pyramid) == [f"P{level}" for level in range(1, depth + 1)]
+    assert layers_after(inputs) == layers_before(inputs, pyramid[f"P{depth}"])
+
+
+@pytest.mark.parametrize("encoder", FAMILIES)
+def test_every_layer_leads_to_the_deepest_level(encoder):
+    inputs, pyramid = pyramid_of(encoder)
+    encoder_layers = {name for name in layers_after(inputs) if name.startswith("encoder.")}
+    assert encoder_layers == layers_before(inputs, pyramid["P5"])
+
+
+@pytest.mark.parametrize("encoder", FAMILIES)
+def test_parameters_under_each_decoder_are_those_published(encoder, reference):
+    inputs, pyramid = pyramid_of(encoder)
+    published = published_counts(reference)
+    for architecture, decoder in DECODERS.items():
+        levels = {f"P{level}": pyramid[f"P{level}"] for level in range(1, DEPTHS[architecture] + 1)}
+        options = {"center": True} if (architecture, encoder) == ("unet", "vgg11") else {}
+        model = keras.Model(inputs, decoder(levels, 1, **options))
+        used = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+        assert used == published[architecture, encoder], architecture
+
+
+@pytest.mark.parametrize(
+    ("encoder", "name", "shape"),
+    [
+        ("vgg11", "encoder.features.18", (3, 3, 512, 512)),
+        ("resnet18", "encoder.layer2.0.downsample.0", (1, 1, 64, 128)),
+        ("resnext50_32x4d", "encoder.layer1.2.conv2", (3, 3, 4, 128)),
+        ("densenet121", "encoder.features.denseblock3.denselayer24.conv1", (1, 1, 992, 128)),
+        ("densenet121", "encoder.features.transition2.conv", (1, 1, 512, 256)),
+        ("mobilenet_v2", "encoder.features.1.conv.0.0", (3, 3, 32, 1)),
+        ("mobilenet_v2", "encoder.features.17.conv.2", (1, 1, 960, 320)),
+    ],
+)
+def test_layers_are_named_as_the_published_modules(encoder, name, shape):
+    inputs, pyramid = pyramid_of(encoder)
+    assert tuple(keras.Model(inputs, pyramid["P5"]).get_layer(name).kernel.shape) == shape
+
+
+def reference_convolution(x, kernel, bias, strides, groups):
+    """PyTorch's convolution, one image, group, filter and channel at a time."""
+    top, left = ((size - 1) // 2 for size in kernel.shape[:2])
+    x = np.pad(x, ((0, 0), (top, top), (left, left), (0, 0)))
+    per_group, filters = kernel.shape[2], kernel.shape[3]
+    images = []
+    for image in x:
+        maps = []
+        for f in range(filters):
+            first = f // (filters // groups) * per_group
+            planes = [correlate2d(image[..., first + c], kernel[..., c, f], "valid") for c in range(per_group)]
+            maps.append(sum(planes)[::strides, ::strides] + bias[f])
+        images.append(np.stack(maps, axis=-1))
+    return np.stack(images)
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "strides", "groups"),
+    [(3, 1, 1), (3, 2, 1), (7, 2, 1), (1, 2, 1), ((1, 7), 1, 1), (3, 1, 32), (3, 2, 20), (3, 2, 3)],
+)
+@pytest.mark.parametrize("size", [(8, 12), (7, 9)])
+def test_convolutions_pad_and_group_as_in_pytorch(kernel_size, strides, groups, size):
+    channels, filters = 2 * groups, 3 * groups
+    inputs = keras.Input((*size, channels))
+    outputs = blocks.convolution(inputs, filters, kernel_size, "a.b", strides=strides, groups=groups, use_bias=True)
+    model = keras.Model(inputs, outputs)
+    rng = np.random.default_rng(groups)
+    layer = model.get_layer("a.b")
+    kernel, bias = rng.standard_normal(layer.kernel.shape), rng.standard_normal(filters)
+    layer.set_weights([kernel, bias])
+    x = rng.standard_normal((2, *size, channels))
+    expected = reference_convolution(x, kernel, bias, strides, groups)
+    assert outputs.shape[1:] == expected.shape[1:]
+    np.testing.assert_allclose(model.predict_on_batch(x.astype("float32")), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_depthwise_convolutions_pad_as_in_pytorch(strides):
+    inputs = keras.Input((8, 6, 5))
+    model = keras.Model(inputs, blocks.depthwise_convolution(inputs, 3, "a.b", strides=strides))
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal((3, 3, 5, 1))
+    model.get_layer("a.b").set_weights([kernel])
+    x = rng.standard_normal((2, 8, 6, 5))
+    expected = reference_convolution(x, kernel.transpose(0, 1, 3, 2), np.zeros(5), strides, groups=5)
+    np.testing.assert_allclose(model.predict_on_batch(x.astype("float32")), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(8, 6), (7, 9)])
+def test_max_pooling_centres_its_windows(size):
+    inputs = keras.Input((*size, 3))
+    outputs = blocks.max_pool(inputs, 3, "pool")
+    x = np.random.default_rng(0).standard_normal((2, *size, 3)).astype("float32") - 10  # zeros would win
+    rows, columns = ((length + 1) // 2 for length in size)
+    expected = np.empty((2, rows, columns, 3), "float32")
+    for r in range(rows):
+        for c in range(columns):
+            window = x[:, max(0, 2 * r - 1) : 2 * r + 2, max(0, 2 * c - 1) : 2 * c + 2]
+            expected[:, r, c] = window.max(axis=(1, 2))
+    assert outputs.shape == (None, *expected.shape[1:])
+    np.testing.assert_array_equal(keras.Model(inputs, outputs).predict_on_batch(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("initial", "std", "largest"),
+    [
+        ("he_fan_out", math.sqrt(2 / (9 * 96)), np.inf),
+        ("he_fan_in", math.sqrt(2 / (9 * 16)), np.inf),
+        ("he_uniform", math.sqrt(2 / (9 * 16)), math.sqrt(6 / (9 * 16))),
+        ("glorot_uniform", math.sqrt(2 / (9 * 112)), math.sqrt(6 / (9 * 112))),
+        ("pytorch", math.sqrt(1 / (3 * 9 * 16)), math.sqrt(1 / (9 * 16))),
+    ],
+)
+def test_weights_are_drawn_with_the_stated_spread(initial, std, largest):
+    inputs = keras.Input((8, 8, 32))
+    outputs = blocks.convolution(inputs, 96, 3, "a.b", groups=2, use_bias=True, initial=initial)
+    model = keras.Model(inputs, outputs)
+    layer = model.get_layer("a.b")
+    before, _ = layer.get_weights()
+    blocks.draw_weights(model, 1)
+    kernel, bias = layer.get_weights()
+    for values in (before, kernel):
+        assert values.std() == pytest.approx(std, rel=0.03)
+        assert abs(values.mean()) < 0.05 * std
+        assert np.abs(values).max() <= largest * (1 + 1e-6)
+    assert np.abs(before - kernel).max() > std
+    assert (bias.std() > 0.3 * std) if initial == "pytorch" else not bias.any()
+
+
+def test_the_seed_determines_the_weights():
+    inputs, pyramid = pyramid_of("mobilenet_v2", 3)
+    model = keras.Model(inputs, pyramid["P3"])
+
+    def drawn(seed):
+        blocks.draw_weights(model, seed)
+        return [model.get_layer(f"encoder.features.{name}").get_weights()[0] for name in ("0.0", "3.conv.1.0")]
+
+    for one, again, other in zip(drawn(1), drawn(1), drawn(2), strict=True):
+        np.testing.assert_array_equal(one, again)
+        assert np.abs(one - other).max() > one.std()
