@@ -12,7 +12,7 @@ OUT/compare/lung/unet-resnet18-none/seed0/
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,10 +77,20 @@ class CompareJob:
         """
         import_keras()
         label = f"{self.spec.experiment} {self.spec.group.name} {self.spec.name}"
-        bars = Progress(self.recipe.epochs, label), Progress(len(data.volume_names), f"{label}, testing")
-        for bar in bars:
-            bar.terminal &= not plain  # bars of several processes would overwrite each other
-        run(self.spec, self.recipe, data, options.out, options.force, *(bar.update for bar in bars))
+
+        def bar(total, label):
+            made = Progress(total, label)
+            made.terminal &= not plain  # bars of several processes would overwrite each other
+            return made
+
+        def watch(volumes):
+            testing = bar(len(data.volume_names), f"{label}, testing")
+            for number, volume in enumerate(volumes, 1):
+                yield volume
+                testing.update(number)
+
+        report = bar(self.recipe.epochs, label).update
+        run(self.spec, self.recipe, data, options.out, options.force, report, watch)
 
 
 def make_config(spec: CompareSpec, recipe, data) -> dict:
@@ -133,7 +143,7 @@ def run(
     out: Path,
     force: bool = False,
     report: Callable[[int, str], None] | None = None,
-    tested: Callable[[int], None] | None = None,
+    watch: Callable[[Iterator], Iterator] = iter,
 ) -> Path:
     """Train and evaluate one run, or go on with it, or leave it alone if it is finished.
 
@@ -144,7 +154,7 @@ def run(
         out: folder of all runs.
         force: throw a finished or different run away.
         report: called after each epoch with the number of finished epochs and a line about it.
-        tested: called after each test volume with the number of finished ones.
+        watch: called with the test volumes, of which it yields one after the other.
 
     Returns:
         The run's folder.
@@ -164,11 +174,11 @@ def run(
         if force:
             folder.clear()
         write_json(folder.config, config)
-        _train_and_evaluate(spec, recipe, data, folder, report, tested)
+        _train_and_evaluate(spec, recipe, data, folder, report, watch)
     return folder.path
 
 
-def _train_and_evaluate(spec, recipe, data, folder, report, tested):
+def _train_and_evaluate(spec, recipe, data, folder, report, watch):
     import keras
 
     from experiments.bench_keras import multiply_adds
@@ -200,7 +210,7 @@ def _train_and_evaluate(spec, recipe, data, folder, report, tested):
         write_arrays(folder.history, error.history)
         write_json(folder.result, {"status": "diverged", "epoch": error.epoch, **facts, **provenance(started)})
     else:
-        counts = _evaluate(result.model, validation, data.volumes(spec.experiment), recipe.batch_size, tested)
+        counts = _evaluate(result.model, validation, watch(data.volumes(spec.experiment)), recipe.batch_size)
         with whole_file(folder.model) as temporary:
             result.model.save(temporary)
         write_arrays(folder.history, result.history)
@@ -218,7 +228,7 @@ def _train_and_evaluate(spec, recipe, data, folder, report, tested):
     keras.utils.clear_session(free_memory=True)
 
 
-def _evaluate(model, validation, volumes, batch_size, tested):
+def _evaluate(model, validation, volumes, batch_size):
     """The arrays of `counts.npz`."""
     import numpy as np
 
@@ -232,12 +242,10 @@ def _evaluate(model, validation, volumes, batch_size, tested):
     counts = {"validation_names": np.asarray(validation.names), "validation_confusion": confusion(validation)}
     counts["validation_seconds"] = np.asarray(time.perf_counter() - began)
     names, of_volumes, confusions = [], [], []
-    for number, volume in enumerate(volumes, 1):
+    for volume in volumes:
         names += volume.names
         of_volumes += [volume.name] * len(volume.names)
         confusions.append(confusion(volume))
-        if tested:
-            tested(number)
     counts["test_names"], counts["test_volumes"] = np.asarray(names), np.asarray(of_volumes)
     counts["test_confusion"] = np.concatenate(confusions)
     return counts

@@ -1,0 +1,444 @@
+"""`python -m experiments.compare` from end to end: on a stand-in network, and (slow) on one of the study's."""
+
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.compare.__main__ import compare
+from experiments.compare.data import open_data, slice_counts, split_slices
+from experiments.compare.options import compare_parser, selection
+from experiments.compare.runs import CompareSpec, start_of
+from experiments.runs import RunFolder
+from unet_segnet.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+SPEC = CompareSpec("lesion_b", "unet", "resnet18")
+
+
+@pytest.fixture(scope="session")
+def volumes_data(tmp_path_factory):
+    """Ten phantom slices and two volumes of three, 48x48, in MedSeg's layout."""
+    from unet_segnet.data.phantom import write_phantom
+
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    write_phantom(folder, num_slices=10, seed=1, size=48, volumes=2, volume_slices=3)
+    return folder
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Two convolutions in place of the study's networks."""
+    import keras
+
+    def build(spec, size):
+        inputs = keras.Input((size, size, 1))
+        first = keras.initializers.HeNormal(seed=spec.seed)
+        x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", kernel_initializer=first, name="one")(inputs)
+        last = keras.initializers.HeNormal(seed=spec.seed + 1)
+        outputs = keras.layers.Conv2D(1, 1, activation="sigmoid", kernel_initializer=last, name="two")(x)
+        return keras.Model(inputs, outputs)
+
+    monkeypatch.setattr("experiments.compare.runs.build", build)
+
+
+def options_for(data, out, *more):
+    arguments = [
+        "--only", "architecture=unet,encoder=resnet18", "--experiment", "lesion_b", "--size", "32", "--epochs", "3",
+        "--data", str(data), "--out", str(out),
+    ]  # fmt: skip
+    return compare_parser("").parse_args([*arguments, *map(str, more)])
+
+
+def arrays(path):
+    with np.load(path, allow_pickle=False) as saved:
+        return dict(saved)
+
+
+def test_a_run_leaves_its_folder(volumes_data, tmp_path, stand_in, capsys):
+    import keras
+
+    from unet_segnet.encoder_training import predict_foreground
+    from unet_segnet.metrics import confusion_matrices
+
+    assert compare(options_for(volumes_data, tmp_path)) == 0
+    folder = tmp_path / "compare" / "lesion_b" / "unet-resnet18-none" / "seed0"
+    files = {path.name for path in folder.iterdir()} - {"lock"}
+    assert files == {
+        "config.json", "history.npz", "counts.npz", "first_layer.npz", "model.keras", "result.json",
+    }  # fmt: skip
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["format"], config["study"], config["encoder_weights"]) == (1, "compare", None)
+    assert (config["experiment"], config["architecture"], config["encoder"]) == ("lesion_b", "unet", "resnet18")
+    assert config["recipe"]["epochs"] == 3
+    assert config["split"]["train"] == [f"{number:03}" for number in range(1, 9)]
+    assert config["split"]["validation"] == ["009", "010"]
+    assert config["split"]["test"] == ["1", "2"]
+    assert config["data"] | {"sha256": 0} == {
+        "name": "tiny", "size": 32, "scored_at": 32, "units": "HU", "normalise": "hu", "sha256": 0,
+    }  # fmt: skip
+    history = arrays(folder / "history.npz")
+    assert {key: value.shape for key, value in history.items()} == dict.fromkeys(
+        ("loss", "validation_loss", "epoch_seconds", "validation_seconds"), (3,)
+    )
+    result = json.loads((folder / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert result["parameters"] == 45
+    assert result["multiply_adds"] == 32 * 32 * (36 + 4)
+    assert result["best_epoch"] == history["validation_loss"].argmin() + 1
+    counts = arrays(folder / "counts.npz")
+    assert counts["test_names"].tolist() == ["1-001", "1-002", "1-003", "2-001", "2-002", "2-003"]
+    assert counts["test_volumes"].tolist() == ["1"] * 3 + ["2"] * 3
+    assert result["one_class_only"] == ((counts["test_confusion"].sum(axis=(0, 1)) > 0).sum() == 1)
+    model = keras.saving.load_model(folder / "model.keras")
+    data = open_data(str(volumes_data), 32)
+    expected = [
+        confusion_matrices(volume.masks, predict_foreground(model, volume.images), 2)
+        for volume in data.volumes("lesion_b")
+    ]
+    np.testing.assert_array_equal(counts["test_confusion"], np.concatenate(expected))
+    assert counts["validation_confusion"].shape == (2, 2, 2)
+    kernels = arrays(folder / "first_layer.npz")
+    assert kernels["before"].shape == kernels["after"].shape == (3, 3, 1, 4)
+    np.testing.assert_array_equal(kernels["after"], model.get_layer("one").get_weights()[0])
+
+    before = (folder / "model.keras").stat().st_mtime_ns
+    capsys.readouterr()
+    assert compare(options_for(volumes_data, tmp_path)) == 0
+    assert "1 finished, 0 to do" in capsys.readouterr().out
+    assert (folder / "model.keras").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match=r"recipe.epochs: 3 there, 2 asked for"):
+        compare(options_for(volumes_data, tmp_path, "--epochs", 2))
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(volumes_data, tmp_path, stand_in, monkeypatch):
+    from experiments.console import Progress
+
+    class Interrupting(Progress):
+        def update(self, done, note=""):
+            if done == 2:
+                raise KeyboardInterrupt
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert compare(options_for(volumes_data, whole)) == 0
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("experiments.compare.runs.Progress", Interrupting)
+        compare(options_for(volumes_data, broken))
+    folders = [RunFolder(out, SPEC) for out in (whole, broken)]
+    assert not folders[1].finished
+    assert folders[1].epochs_done() in (1, 2)
+    assert compare(options_for(volumes_data, broken)) == 0
+    for name in ("counts", "first_layer", "history"):
+        one, other = (arrays(getattr(folder, name)) for folder in folders)
+        for key in one.keys() - {"validation_seconds", "epoch_seconds"}:
+            np.testing.assert_array_equal(one[key], other[key])
+    assert not list(folders[1].path.glob("state*"))
+
+
+def test_a_diverged_run_is_recorded_and_left_alone(volumes_data, tmp_path, stand_in, monkeypatch, capsys):
+    from unet_segnet import encoder_training
+
+    real = encoder_training.EncoderRecipe
+    monkeypatch.setattr(encoder_training, "EncoderRecipe", lambda **more: real(learning_rate=float("inf"), **more))
+    assert compare(options_for(volumes_data, tmp_path)) == 0
+    folder = RunFolder(tmp_path, SPEC)
+    result = json.loads(folder.result.read_text())
+    assert result["status"] == "diverged"
+    assert len(arrays(folder.history)["loss"]) == result["epoch"]
+    assert f"diverged in epoch {result['epoch']}" in capsys.readouterr().out
+    assert not folder.counts.exists()
+    assert compare(options_for(volumes_data, tmp_path)) == 0
+    assert "1 finished, 0 to do" in capsys.readouterr().out
+
+
+def test_the_three_experiments_see_what_they_should(volumes_data):
+    data = open_data(str(volumes_data), 48)
+    slices = data.slices
+    lung, _ = data.parts("lung")
+    np.testing.assert_array_equal(lung.masks, slices.lungs[:8])
+    np.testing.assert_allclose(lung.images, (slices.images[:8] + 500) / 500)
+    _, lesion_a = data.parts("lesion_a")
+    np.testing.assert_array_equal(lesion_a.masks, slices.labels[8:] > 0)
+    np.testing.assert_allclose(lesion_a.images, (slices.images[8:] + 500) / 500)
+    assert lesion_a.names == ("009", "010")
+    for volume in data.volumes("lesion_b"):
+        assert volume.images.shape == volume.masks.shape == (3, 48, 48)
+        whole = next(other for other in data.volumes("lesion_a") if other.name == volume.name)
+        lungs = next(other for other in data.volumes("lung") if other.name == volume.name).masks
+        np.testing.assert_array_equal(volume.images, whole.images * lungs)
+        np.testing.assert_array_equal(volume.masks, whole.masks)
+
+
+def test_real_slices_without_hounsfield_units(ct20_data):
+    data = open_data(str(ct20_data), 256)
+    description = data.describe()
+    assert (description["units"], description["normalise"]) == ("8-bit", "minmax")
+    train, validation = data.parts("lung")
+    assert (len(train.names), len(validation.names)) == (80, 20)
+    assert (train.images.min(), train.images.max()) == (0, 1)
+    assert slice_counts(str(ct20_data)) == (100, 301)
+    with pytest.raises(InputError, match="not Hounsfield units: use --normalise minmax"):
+        open_data(str(ct20_data), 64, "hu").describe()
+
+
+def test_a_changed_file_changes_the_hash(volumes_data, tmp_path):
+    import shutil
+
+    copy = tmp_path / "tiny"
+    shutil.copytree(volumes_data, copy)
+    hashes = [open_data(str(folder), 32).describe()["sha256"] for folder in (volumes_data, copy)]
+    shutil.copy(copy / "rp_msk" / "1.nii.gz", copy / "rp_msk" / "2.nii.gz")
+    hashes.append(open_data(str(copy), 32).describe()["sha256"])
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_first_four_fifths_train():
+    train, validation = split_slices(100)
+    assert (train.tolist(), validation.tolist()) == (list(range(80)), list(range(80, 100)))
+
+
+def test_the_phantom_is_drawn_once(tmp_path):
+    data = open_data("phantom", 32, out=tmp_path)
+    assert slice_counts("phantom") == (len(data.slices), sum(len(volume.names) for volume in data.volumes("lung")))
+    written = (data.folder / "tr_im.nii.gz").stat().st_mtime_ns
+    again = open_data("phantom", 32, out=tmp_path)
+    assert (again.folder / "tr_im.nii.gz").stat().st_mtime_ns == written
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, capsys):
+    more = ["--only", "architecture=pspnet,encoder=resnet18", "--experiment", "lung,lesion_a", "--dry-run"]
+    assert compare(options_for("phantom", tmp_path / "out", *more)) == 0
+    printed = capsys.readouterr().out
+    assert "830113" in printed  # parameters of the article's network that PSPNet uses
+    assert re.search(r"2 runs: 0 finished, 2 left, about \d+", printed)
+    assert not (tmp_path / "out").exists()
+
+
+def test_costs_of_a_network_counted_by_hand():
+    import keras
+
+    from experiments.compare.plan import model_cost
+
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(inputs)
+    x = keras.layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+    outputs = keras.layers.Conv2D(1, 1)(x)
+    cost = model_cost(keras.Model(inputs, outputs), batch_size=2)
+    assert cost.parameters == 36 + 36 + 5
+    assert cost.inference == 16 * (36 + 36 + 4)
+    assert cost.step == 3 * cost.inference - 16 * 36
+    assert cost.memory == 16 * 77 + 2 * 4 * (64 + 64 + 64 + 16)
+
+
+def test_times_come_from_runs_of_this_machine(tmp_path):
+    from experiments.compare.plan import rates
+    from experiments.files import write_arrays, write_json
+    from experiments.study_plan import Machine
+
+    machine = Machine("a device", "tensorflow", 2, "float32", 32)
+    for encoder, device, seconds in (("resnet18", "a device", 9.0), ("resnet34", "a device", 3.0), ("vgg11", "x", 1.0)):
+        folder = RunFolder(tmp_path, CompareSpec("lung", "unet", encoder))
+        folder.path.mkdir(parents=True)
+        recipe = {"dtype": "float32", "batch_size": 2}
+        write_json(
+            folder.config,
+            {"recipe": recipe, "data": {"size": 32}, "split": {"train": ["1", "2", "3"]}, "architecture": "unet",
+             "encoder": encoder},
+        )  # fmt: skip
+        write_json(folder.result, {"device": device, "backend": "tensorflow", "threads": 2, "multiply_adds": 500})
+        write_arrays(folder.history, {"epoch_seconds": np.array([100.0, seconds, seconds])})
+    found = rates(tmp_path, machine)
+    assert found.keys() == {("unet", "resnet18"), ("unet", "resnet34"), None}
+    assert found["unet", "resnet18"].seconds == pytest.approx(9 / (2 * 3 * 500))
+    assert found[None].seconds == pytest.approx(6 / (2 * 3 * 500))
+
+
+def test_several_values_are_selected():
+    assert selection("architecture=fpn,unet,encoder=resnet18") == {
+        "architecture": ("fpn", "unet"),
+        "encoder": ("resnet18",),
+    }
+    assert selection("encoder=vgg11,encoder=vgg13") == {"encoder": ("vgg11", "vgg13")}
+    for wrong in ("fpn", "decoder=fpn", "encoder=", ""):
+        with pytest.raises(argparse.ArgumentTypeError):
+            selection(wrong)
+
+
+def test_a_start_from_a_file_is_named_by_its_content(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"weights")
+    assert start_of(None, None) == "none"
+    assert start_of("imagenet", None) == "imagenet"
+    assert start_of(str(path), None) == "encoder-9a129038"
+    assert start_of(None, str(path)) == "model-9a129038"
+    with pytest.raises(InputError, match="cannot be read"):
+        start_of(str(tmp_path / "missing.keras"), None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "encoder=resnet19"], "--only encoder=resnet19: expected some of vgg11"),
+        (["--data", "nowhere"], "no data set 'nowhere'"),
+        (["--init", "a.keras", "--encoder-weights", "imagenet"], "give one of them"),
+        (["--encoder-weights", "missing.keras"], "missing.keras: cannot be read"),
+        (["--out", "pyproject.toml/runs"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line(volumes_data, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.setenv("UNET_SEGNET_DATA", "/nonexistent")
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        compare(options_for(volumes_data, tmp_path, *arguments))
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("missing", ["rp_msk/2.nii.gz", "tr_lungmasks_updated.nii.gz"])
+def test_a_missing_file_is_told_before_training(volumes_data, tmp_path, missing):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(volumes_data, copy)
+    (copy / missing).unlink()
+    with pytest.raises(InputError, match=f"lacks {missing}"):
+        compare(options_for(copy, tmp_path / "out"))
+
+
+def test_a_damaged_volume_is_told_before_training(volumes_data, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(volumes_data, copy)
+    path = copy / "rp_im" / "2.nii.gz"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"2\.nii\.gz"):
+        compare(options_for(copy, tmp_path / "out"))
+    assert not (tmp_path / "out" / "compare").exists()
+
+
+def test_ray_that_is_missing_is_one_line(volumes_data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install -r requirements-ray.txt"):
+        compare(options_for(volumes_data, tmp_path, "--executor", "ray"))
+
+
+def test_the_report_is_another_command():
+    result = subprocess.run(
+        [sys.executable, "-m", "experiments.compare", "report", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "experiments.compare report" in result.stdout
+
+
+def command(data, out, *more):
+    arguments = ["--size", "32", "--data", data, "--out", out, *more]
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.compare", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(condition, process, seconds=1200):
+    deadline = time.monotonic() + seconds
+    while not condition() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.mark.slow
+def test_a_killed_run_of_the_study_ends_with_the_same_weights(volumes_data, tmp_path):
+    import keras
+
+    import unet_segnet.models  # noqa: F401  the layers
+
+    more = ["--only", "architecture=unet,encoder=resnet18", "--experiment", "lung", "--epochs", "2"]
+    spec = CompareSpec("lung", "unet", "resnet18")
+    whole, killed = RunFolder(tmp_path / "whole", spec), RunFolder(tmp_path / "killed", spec)
+    process = command(volumes_data, tmp_path / "whole", *more)
+    assert process.wait() == 0, process.stdout.read()
+    process = command(volumes_data, tmp_path / "killed", *more)
+    state = killed.state.with_suffix(".weights.h5")
+    assert wait_for(state.exists, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not killed.finished
+    process = command(volumes_data, tmp_path / "killed", *more)
+    assert process.wait() == 0, process.stdout.read()
+    weights = [keras.saving.load_model(folder.model).get_weights() for folder in (whole, killed)]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_two_ray_workers_finish_four_runs_though_one_is_killed(volumes_data, tmp_path):
+    pytest.importorskip("ray", reason="needs Ray: pip install -r requirements-ray.txt")
+    more = ["--only", "architecture=pspnet,encoder=vgg11,resnet18", "--experiment", "lung,lesion_a", "--epochs", "30"]
+    process = command(volumes_data, tmp_path, *more, "--executor", "ray", "--workers", "2")
+    specs = [CompareSpec(task, "pspnet", encoder) for task in ("lung", "lesion_a") for encoder in ("vgg11", "resnet18")]
+    folders = [RunFolder(tmp_path, spec) for spec in specs]
+
+    def under_way():
+        return [f for f in folders if f.state.with_suffix(".weights.h5").exists() and not f.finished]
+
+    assert wait_for(under_way, process), process.stdout.read()
+    victim = under_way()[0]
+    os.kill(json.loads((victim.path / "lock.json").read_text())["process"], signal.SIGKILL)
+    output, _ = process.communicate(timeout=1800)
+    assert process.returncode == 0, output
+    assert victim.finished
+    for folder in folders:
+        result = json.loads(folder.result.read_text())
+        assert result["status"] == "finished", output
+        assert "--executor ray" in result["command"]
+        assert len(arrays(folder.history)["loss"]) == 30
+
+
+STREAMED = """
+import resource, sys
+from experiments.compare.data import open_data
+data = open_data(sys.argv[1], 512)
+data.parts("lesion_b")
+slices = sum(len(volume.names) for volume in data.volumes("lesion_b"))
+print(slices, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_nine_volumes_of_the_true_size_are_streamed(tmp_path):
+    """100 slices of 512x512 and 829 of 630x630, by which the whole would take 4 GB."""
+    from unet_segnet.data.nifti import write_volume
+
+    def write(names, num_slices, size):
+        rows, columns = np.mgrid[:size, :size]
+        lungs = ((rows - size / 2) ** 2 + (columns - size / 2) ** 2 < (size / 3) ** 2).astype(np.uint8)
+        image = np.where(lungs > 0, -800, 40).astype(np.int16)
+        for name, array in zip(names, (image, lungs, lungs), strict=True):
+            path = tmp_path / f"{name}.nii.gz"
+            path.parent.mkdir(exist_ok=True)
+            write_volume(path, np.repeat(array[None], num_slices, axis=0))
+
+    write(("tr_im", "tr_mask", "tr_lungmasks_updated"), 100, 512)
+    for number in range(1, 10):
+        write((f"rp_im/{number}", f"rp_msk/{number}", f"rp_lung_msk/{number}"), 93 if number == 9 else 92, 630)
+    result = subprocess.run(
+        [sys.executable, "-c", STREAMED, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    slices, peak = map(int, result.stdout.split())
+    assert slices == 829
+    assert peak < 1.5 * 2**20  # KiB; a network in training takes as much again
