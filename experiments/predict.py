@@ -39,7 +39,11 @@ def main() -> None:
     parser.add_argument("--orientation", metavar="HOW", help=f"of scans without geometry: {ORIENTATIONS}")
     parser.add_argument("--truth", type=Path, metavar="FILE|DIR", help="true labels; in a folder, by the scan's name")
     parser.add_argument(
-        "--window", type=float, nargs=2, default=(-1100.0, 400.0), metavar=("LOW", "HIGH"), help="HU of black and white"
+        "--window",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="HU of black and white; by default as the network was trained, else -1100 400",
     )
     parser.add_argument("--probabilities", action="store_true", help="write them too")
     parser.add_argument("--batch-size", type=int, default=4, help="slices at a time")
@@ -69,9 +73,11 @@ def predict(options) -> int:
     from experiments.console import import_keras
 
     import_keras()
+    from unet_segnet.data.preprocess import DEFAULT_WINDOW
     from unet_segnet.pretrained import load_model
 
     model = load_model(options.model)
+    options.window = tuple(options.window or getattr(model, "window", DEFAULT_WINDOW))
     failed = 0
     for number, (path, target) in enumerate(targets.items(), start=1):
         try:
@@ -94,14 +100,22 @@ def check_options(options) -> None:
     """
     if options.batch_size < 1:
         raise InputError(f"--batch-size {options.batch_size}: expected a whole number above 0")
-    low, high = options.window
-    if not low < high:
-        raise InputError(f"--window {low:g} {high:g}: the second must be the larger")
+    check_window(options.window)
     if options.lungs not in ("auto", "none", "lungmask") and not Path(options.lungs).exists():
         raise InputError(f"{options.lungs}: no such lung mask; expected auto, none, lungmask or a file")
     if options.truth is not None and not options.truth.exists():
         raise InputError(f"{options.truth}: no such file or folder of true labels")
     check_folder(options.out)
+
+
+def check_window(window) -> None:
+    """Refuse a window whose ends are the wrong way round; None is none.
+
+    Raises:
+        InputError: it is.
+    """
+    if window is not None and not window[0] < window[1]:
+        raise InputError(f"--window {window[0]:g} {window[1]:g}: the second must be the larger")
 
 
 def case_name(path: Path) -> str:
@@ -133,7 +147,7 @@ def _one(path: Path, target: Path, model, options, label: str) -> str:
         model,
         lungs=options.lungs,
         orientation=options.orientation,
-        window=tuple(options.window),
+        window=options.window,
         batch_size=options.batch_size,
         probabilities=options.probabilities,
         report=report,

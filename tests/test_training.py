@@ -225,6 +225,60 @@ def test_validation_uses_the_statistics_of_its_own_batch():
     assert result.history["validation_loss"][0] == pytest.approx(expected, rel=1e-3)
 
 
+def test_the_best_epoch_is_kept_on_request(tmp_path):
+    """Validation labels turned round make an early epoch the best; also where the run was stopped after it."""
+    images, labels = toy_slices()
+
+    class Stopped(Exception):  # noqa: N818
+        pass
+
+    def run(epochs=4, **options):
+        parts = (images[:8], labels[:8], images[8:], 1 - labels[8:])
+        return train(build(), *parts, np.ones(2), Recipe(batch_size=4, epochs=epochs), NumpyStream(0), **options)
+
+    def stop_after_three(epoch, _):
+        if epoch == 3:
+            raise Stopped
+
+    last, best = run(), run(keep="best")
+    losses = best.history["validation_loss"]
+    epochs = int(np.argmin(losses)) + 1
+    assert epochs < 3
+    np.testing.assert_array_equal(losses, last.history["validation_loss"])
+    of_best, of_short, of_last = ([w for w in weights_of(r.model) if w.ndim == 4] for r in (best, run(epochs), last))
+    for one, other in zip(of_best, of_short, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any(not np.array_equal(*pair) for pair in zip(of_best, of_last, strict=True))
+    with pytest.raises(Stopped):
+        run(keep="best", checkpoint=tmp_path / "state", report=stop_after_three)
+    resumed = run(keep="best", checkpoint=tmp_path / "state")
+    for one, other in zip(weights_of(best.model), weights_of(resumed.model), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_best_needs_something_to_choose_by():
+    images, labels = toy_slices()
+    with pytest.raises(ValueError, match="keep must be"):
+        train(build(), images, labels, images[:0], labels[:0], WEIGHTS, Recipe(), NumpyStream(0), keep="best")
+
+
+def test_frozen_layers_come_out_as_they_went_in():
+    def frozen(**random):
+        model = build()(**random)
+        for layer in model.layers[:4]:
+            layer.trainable = False
+        return model
+
+    images, labels = toy_slices()
+    arguments = (images[:8], labels[:8], images[8:], labels[8:], WEIGHTS, Recipe(batch_size=4, epochs=2))
+    trained = train(frozen, *arguments, NumpyStream(0)).model
+    untouched = frozen(mean=0.0, draw=NumpyStream(0).draw_kernel)
+    for index, (layer, before) in enumerate(zip(trained.layers, untouched.layers, strict=True)):
+        pairs = list(zip(weights_of(layer), weights_of(before), strict=True))
+        same = [np.array_equal(*pair) for pair in pairs]
+        assert all(same) if index < 4 else not same or not all(same), layer.name
+
+
 def test_no_validation_slices_are_allowed():
     images, labels = toy_slices()
     recipe = Recipe(batch_size=4, epochs=1)

@@ -51,23 +51,29 @@ def pool_batch_statistics(model: keras.Model, images: np.ndarray, batch_size: in
     this once after the last iteration, over one more augmented pass of the training slices.
 
     Arguments:
-        model: a functional network, changed in place; left alone if it has no batch normalisation.
+        model: a functional network, changed in place; layers that are not trainable keep their averages, with which
+            they were trained.
         images: (num_slices, height, width) grey levels.
         batch_size: slices in a mini-batch.
     """
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    normalisations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    layers = [layer for layer in normalisations if layer.trainable]
     if not layers:
         return
     twin, layer_inputs = with_batch_statistics(model)
-    moments = [ops.moments(ops.cast(layer_inputs[layer.name], "float32"), (0, 1, 2), keepdims=True) for layer in layers]
+    moments = [
+        moment
+        for layer in layers
+        for moment in ops.moments(ops.cast(layer_inputs[layer.name], "float32"), (0, 1, 2), keepdims=True)
+    ]
     statistics = keras.Model(twin.inputs, moments)
     sizes, means, squares = [], [], []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size, ..., None]
-        found = [[np.asarray(m, np.float64).ravel() for m in pair] for pair in statistics.predict_on_batch(batch)]
+        found = [np.asarray(moment, np.float64).ravel() for moment in statistics.predict_on_batch(batch)]
         sizes.append(len(batch))
-        means.append([mean for mean, _ in found])
-        squares.append([variance + mean**2 for mean, variance in found])
+        means.append(found[::2])
+        squares.append([variance + mean**2 for mean, variance in zip(found[::2], found[1::2], strict=True)])
     for index, layer in enumerate(layers):
         mean = np.average([row[index] for row in means], axis=0, weights=sizes)
         square = np.average([row[index] for row in squares], axis=0, weights=sizes)

@@ -62,7 +62,7 @@ def segment(
     model="binary",
     lungs: str | Path = AUTO,
     orientation: str | None = None,
-    window: tuple[float, float] = DEFAULT_WINDOW,
+    window: tuple[float, float] | None = None,
     batch_size: int = 4,
     probabilities: bool = False,
     report: Callable[[int, int], None] | None = None,
@@ -71,11 +71,12 @@ def segment(
 
     Arguments:
         source: a scan's path (see `unet_segnet.scans.read_scan`) or a `Scan`.
-        model: a `keras.Model`, or what `unet_segnet.pretrained.load_model` takes.
+        model: a `keras.Model`, or what `unet_segnet.pretrained.load_model` takes; its `class_names` are those of the
+            labels, where it has any.
         lungs: "auto" (found in Hounsfield units; or taken from slices that show lungs alone), "none" (the slices go
             in as they are), "lungmask" (by that package), or the path of a mask in the scan's own geometry.
         orientation: of a scan without geometry, see `unet_segnet.scans.to_network`.
-        window: (low, high) HU that become grey levels 0 and 255.
+        window: (low, high) HU that become grey levels 0 and 255; None: as the network was trained.
         batch_size: slices at a time.
         probabilities: keep them.
         report: called with the numbers of finished slices and of all.
@@ -92,9 +93,8 @@ def segment(
 
         model = load_model(model)
     size, num_classes = model.input_shape[1], model.output_shape[-1]
-    class_names = {2: BINARY_NAMES, 4: MULTICLASS_NAMES}.get(num_classes)
-    if class_names is None:
-        raise InputError(f"the network tells {num_classes} classes apart; expected 2 (not infected, infected) or 4")
+    window = window or getattr(model, "window", DEFAULT_WINDOW)
+    class_names = names_of_classes(model)
     slices = to_network(scan, orientation)
     sides, lung_notes = find_lungs(scan, slices, lungs, orientation)
     images = slices.images
@@ -124,6 +124,19 @@ def segment(
     )
     notes = (*scan.notes, *slices.notes, *lung_notes)
     return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes)
+
+
+def names_of_classes(model) -> tuple[str, ...]:
+    """The classes of a network, background first: its own names, or those of the study by their number.
+
+    Raises:
+        InputError: it has none, and their number is not one of the study's.
+    """
+    num_classes = model.output_shape[-1]
+    names = getattr(model, "class_names", None) or {2: BINARY_NAMES, 4: MULTICLASS_NAMES}.get(num_classes)
+    if names is None:
+        raise InputError(f"the network tells {num_classes} classes apart; expected 2 (not infected, infected) or 4")
+    return tuple(names)
 
 
 def find_lungs(

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 from unet_segnet.errors import InputError, one_line
+from unet_segnet.network_facts import read_facts
 
 WEIGHTS = Path(__file__).parent / "weights"
 MAX_BYTES = 2**31  # of a .keras file's parts, unpacked
@@ -35,7 +36,8 @@ def load_model(source: str | Path = "binary"):
 
     Returns:
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
-        num_classes) probabilities.
+        num_classes) probabilities. Where its file says so, `class_names` (tuple) and `window` (HU of the grey levels
+        0 and 255) are attributes of it.
 
     Raises:
         InputError: no such own network, or a file that is missing, damaged, or holds none.
@@ -56,11 +58,24 @@ def load_model(source: str | Path = "binary"):
 
     try:
         _check_parameters(path)
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        _tell(model, path)
+        return model
     except InputError:
         raise
     except Exception as error:  # Keras raises many types on what it does not know
         raise InputError(f"{path}: holds no network that can be loaded ({one_line(error)})") from error
+
+
+def _tell(model, path: Path) -> None:
+    """Give a network what its file says about its classes and window."""
+    facts = read_facts(path)
+    if names := facts.get("class_names"):
+        if len(names) != model.output_shape[-1]:
+            raise InputError(f"{path}: names {len(names)} classes, the network tells {model.output_shape[-1]} apart")
+        model.class_names = tuple(names)
+    if window := facts.get("window"):
+        model.window = tuple(map(float, window))
 
 
 def _pretrained_path(problem: str) -> Path:

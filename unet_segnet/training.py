@@ -180,6 +180,7 @@ def train(
     seed: int = 0,
     checkpoint: Path | None = None,
     report: Callable[[int, str], None] | None = None,
+    keep: str = "last",
 ) -> TrainingResult:
     """Train one network.
 
@@ -194,14 +195,21 @@ def train(
         checkpoint: file stem beside which the state is kept after each epoch; a later call with the same
             arguments goes on from there and ends with the same weights.
         report: called after each epoch with the number of finished epochs and a line about it.
+        keep: "last", the network after the last iteration, as in the study; or "best", the one after the epoch with
+            the lowest validation loss, the first of equals.
 
     Returns:
         A `TrainingResult`.
 
     Raises:
+        ValueError: keep is neither, or "best" without a validation after each epoch.
         InputError: fewer slices than a mini-batch, or a checkpoint that does not fit.
         DivergedError: the loss, or after the last update a weight, became NaN or infinite.
     """
+    if keep not in ("last", "best") or (
+        keep == "best" and not (len(validation_images) and recipe.validation == "epoch")
+    ):
+        raise ValueError(f"keep must be 'last', or 'best' with validation slices and by epoch. Received: keep={keep!r}")
     if len(images) < recipe.batch_size:
         raise InputError(
             f"{len(images)} training slices do not fill one mini-batch of {recipe.batch_size}; "
@@ -220,7 +228,7 @@ def train(
     log = compile_model(model, recipe, class_weights, len(batches))
     keeper = _Keeper(
         recipe, batches, log, seed, checkpoint, report,
-        _Validation(model, validation_images, validation_labels, class_weights, recipe),
+        _Validation(model, validation_images, validation_labels, class_weights, recipe), keep,
     )  # fmt: skip
     first_epoch = keeper.restore(model)
     if first_epoch < recipe.epochs:
@@ -232,6 +240,8 @@ def train(
             verbose=0,
             callbacks=[keeper],
         )
+    if keeper.best:
+        model.set_weights([keeper.best[name] for name in sorted(keeper.best)])
     stream.epoch(recipe.epochs - 1, len(images), recipe.batch_size)
     augmented = augment(images, labels, stream.final_pass(len(images)))[0]
     pool_batch_statistics(model, augmented, recipe.batch_size)
@@ -367,8 +377,9 @@ class _Keeper(keras.callbacks.Callback):
     ends with the same weights as one that was not.
     """
 
-    def __init__(self, recipe, batches, log, seed, checkpoint, report, validation):
+    def __init__(self, recipe, batches, log, seed, checkpoint, report, validation, keep):
         super().__init__()
+        self.keep, self.best = keep, {}  # weights of the best epoch, by their number as text
         self.recipe, self.batches, self.log, self.seed = recipe, batches, log, seed
         self.checkpoint, self.report, self.validation = Checkpoint(checkpoint), report, validation
         self.history = {key: [] for key in HISTORY_KEYS}
@@ -382,7 +393,7 @@ class _Keeper(keras.callbacks.Callback):
         found = self.checkpoint.load(model, HISTORY_KEYS)
         if found is None:
             return 0
-        history, iterations, _ = found
+        history, iterations, self.best = found
         finished = iterations // self.num_iterations
         validated = history["validation_iteration"] <= iterations
         for key, values in history.items():
@@ -417,7 +428,10 @@ class _Keeper(keras.callbacks.Callback):
         if self.recipe.validation == "epoch":
             self._validate((epoch + 1) * self.num_iterations)
         self.history["epoch_seconds"].append(time.monotonic() - self.started)
-        self.checkpoint.save(self.model, self.arrays(), last=epoch + 1 == self.recipe.epochs)
+        losses_seen = self.history["validation_loss"]
+        if self.keep == "best" and losses_seen[-1] < min(losses_seen[:-1], default=np.inf):
+            self.best = {f"{number:05}": weight for number, weight in enumerate(self.model.get_weights())}
+        self.checkpoint.save(self.model, self.arrays(), last=epoch + 1 == self.recipe.epochs, extra=self.best)
         if self.report:
             validated = (
                 f", validation {self.history['validation_loss'][-1]:.4f}" if self.history["validation_loss"] else ""

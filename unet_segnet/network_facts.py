@@ -1,0 +1,64 @@
+"""What is known of a trained network, kept in its own file: class names, window, and what it was trained on.
+
+A `.keras` file is a zip archive; the facts are one more member of it, JSON that Keras passes over, so that they go
+wherever the network goes.
+"""
+
+import json
+import math
+import zipfile
+from pathlib import Path
+
+from unet_segnet.errors import InputError, one_line
+
+MEMBER = "unet_segnet.json"
+MAX_BYTES = 2**20
+KINDS = {  # of the facts that are used, not only shown; each may be missing
+    "class_names": lambda value: _is_list_of(value, str) and len(set(value)) == len(value) > 1,
+    "window": lambda value: _is_list_of(value, float) and len(value) == 2 and value[0] < value[1],
+    "thresholds": lambda value: _is_list_of(value, int),
+    "trained_on": lambda value: isinstance(value, dict),
+    "data": lambda value: isinstance(value, str),
+}
+
+
+def write_facts(path: str | Path, facts: dict) -> None:
+    """Add facts to a `.keras` file that has none yet.
+
+    Arguments:
+        path: the file, just saved.
+        facts: ready for JSON; keys with a meaning are `KINDS`: "class_names", background first; "window", the HU that
+            were grey levels 0 and 255; "trained_on", see `unet_segnet.cohort.domain.describe`; "data", its name;
+            "thresholds", grey levels from which on each lesion class was told best on it.
+    """
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(MEMBER, json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_facts(path: str | Path) -> dict:
+    """The facts in a `.keras` file; empty where it has none.
+
+    Raises:
+        InputError: they are damaged, or the file is no archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if MEMBER not in archive.namelist():
+                return {}
+            if archive.getinfo(MEMBER).file_size > MAX_BYTES:
+                raise ValueError("too large")
+            facts = json.loads(archive.read(MEMBER))
+        wrong = [key for key, fits in KINDS.items() if facts.get(key) is not None and not fits(facts[key])]
+        if wrong:
+            raise ValueError(f"impossible {wrong[0]}")
+    except Exception as error:  # zipfile raises a dozen kinds on damaged archives
+        raise InputError(f"{path}: its facts ({MEMBER}) cannot be read ({one_line(error)}); restore the file") from error
+    return facts
+
+
+def _is_list_of(value, kind) -> bool:
+    if not isinstance(value, list) or not value:
+        return False
+    if kind is float:
+        return all(type(item) in (int, float) and math.isfinite(item) for item in value)
+    return all(type(item) is kind for item in value)
