@@ -12,6 +12,7 @@ OUT/kfold/released-binary-segnet/fold2-exp4-seed0/ a run of the five folds
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -123,6 +124,33 @@ class RunFolder:
             OSError: the disk is full.
         """
         return alone(self.path, self.path / "lock")
+
+    def complete(self, config: dict, train: Callable[[], None], force: bool = False) -> Path:
+        """Train a run, or go on with it, or leave it alone if it is finished.
+
+        Arguments:
+            config: everything that determines it.
+            train: called alone in the folder; goes on from `state` where there is one and writes the result.
+            force: throw a finished or different run away.
+
+        Returns:
+            The run's folder.
+
+        Raises:
+            InputError: the folder holds a run with other settings.
+            HeldError: another process works on it.
+        """
+        self.check(config, force)
+        if self.finished and not force:
+            return self.path
+        with self.lock():
+            if self.finished and not force:  # meanwhile, by another process
+                return self.path
+            if force or not self.config.exists():  # without it, nobody knows what a state belongs to
+                self.clear()
+            write_json(self.config, config)
+            train()
+        return self.path
 
     def clear(self) -> None:
         """Remove what an earlier run left; the result first, so that half a removal is an unfinished run."""
@@ -236,17 +264,7 @@ def run(spec: RunSpec, recipe, slices, split, data: dict, out: Path, force: bool
     """
     folder = RunFolder(out, spec)
     config = make_config(spec, recipe, slices, split, data)
-    folder.check(config, force)
-    if folder.finished and not force:
-        return folder.path
-    with folder.lock():
-        if folder.finished and not force:  # meanwhile, by another process
-            return folder.path
-        if force or not folder.config.exists():  # without it, nobody knows what a state belongs to
-            folder.clear()
-        write_json(folder.config, config)
-        _train_and_evaluate(spec, recipe, slices, split, folder, report)
-    return folder.path
+    return folder.complete(config, lambda: _train_and_evaluate(spec, recipe, slices, split, folder, report), force)
 
 
 def _train_and_evaluate(spec, recipe, slices, split, folder, report):

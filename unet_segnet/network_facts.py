@@ -52,7 +52,9 @@ def read_facts(path: str | Path) -> dict:
         if wrong:
             raise ValueError(f"impossible {wrong[0]}")
     except Exception as error:  # zipfile raises a dozen kinds on damaged archives
-        raise InputError(f"{path}: its facts ({MEMBER}) cannot be read ({one_line(error)}); restore the file") from error
+        raise InputError(
+            f"{path}: its facts ({MEMBER}) cannot be read ({one_line(error)}); restore the file"
+        ) from error
     return facts
 
 

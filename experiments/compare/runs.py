@@ -165,17 +165,7 @@ def run(
     """
     folder = RunFolder(out, spec)
     config = make_config(spec, recipe, data)
-    folder.check(config, force)
-    if folder.finished and not force:
-        return folder.path
-    with folder.lock():
-        if folder.finished and not force:  # meanwhile, by another process
-            return folder.path
-        if force:
-            folder.clear()
-        write_json(folder.config, config)
-        _train_and_evaluate(spec, recipe, data, folder, report, watch)
-    return folder.path
+    return folder.complete(config, lambda: _train_and_evaluate(spec, recipe, data, folder, report, watch), force)
 
 
 def _train_and_evaluate(spec, recipe, data, folder, report, watch):
