@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from unet_segnet.data.catalogue import data_root
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, one_line
 from unet_segnet.models.encoders import ENCODERS
 from unet_segnet.models.encoders.keras_applications import BUILDERS, keras_network, published_layers
 
@@ -175,7 +175,7 @@ def read_tensors(path):
         return load_file(path)
     # A number type that NumPy has not is a KeyError, TypeError or AttributeError, by version.
     except (SafetensorError, OSError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"{path}: is damaged or no safetensors file ({_reason(error)}); restore it") from error
+        raise InputError(f"{path}: is damaged or no safetensors file ({one_line(error)}); restore it") from error
 
 
 def imagenet_folder():
@@ -207,7 +207,7 @@ def imagenet_tensors(encoder):
     try:
         network = keras_network(encoder)
     except Exception as error:  # whatever a download or HDF5 may raise
-        raise InputError(f"no ImageNet weights of {encoder} ({_reason(error)}): {remedy}") from error
+        raise InputError(f"no ImageNet weights of {encoder} ({one_line(error)}): {remedy}") from error
     return _tensors(_variables(published_layers(encoder, network))), f"Keras' {network.name}"
 
 
@@ -221,6 +221,7 @@ def _variables(layers):
         f"{path}.{PUBLISHED_NAMES[variable.name]}": (variable, _axes(layer, variable))
         for path, layer in layers.items()
         for variable in layer.weights
+        if variable.name in PUBLISHED_NAMES
     }
 
 
@@ -232,15 +233,11 @@ def _tensors(variables):
 
 
 def _axes(layer, variable):
-    if variable.name != "kernel":
-        return (0,)
+    if len(variable.shape) != 4:
+        return tuple(range(len(variable.shape)))
     return (2, 3, 0, 1) if isinstance(layer, keras.layers.DepthwiseConv2D) else (3, 2, 0, 1)
 
 
 def _listed(names):
     more = f" and {len(names) - 1} more are" if len(names) > 1 else " is"
     return names[0] + more
-
-
-def _reason(error):
-    return (" ".join(str(error).split()) or type(error).__name__)[:160]
