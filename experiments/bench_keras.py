@@ -12,15 +12,13 @@ from keras import ops
 from experiments.bench_slices import CLASS_WEIGHTS, NUM_CLASSES, made_up_slices, peak_memory
 from experiments.bench_workers import Channel
 from experiments.provenance import provenance
-from unet_segnet.devices import accelerators
+from unet_segnet.devices import accelerators, has_bfloat16_units
 from unet_segnet.models import build_model
 from unet_segnet.streams import NumpyStream
 from unet_segnet.training import Recipe, compile_model, dtype_policy, keep_freed_memory, predict, train
 
 STUDY_SLICES = 72
 """In the authors' training part."""
-
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
 
 
 def machine(channel: Channel):
@@ -30,19 +28,9 @@ def machine(channel: Channel):
         {
             "provenance": provenance(time.time()),
             "device": "cuda" if accelerators() else "cpu",
-            "bfloat16": bool(accelerators()) or has_bfloat16_units(),
+            "bfloat16": has_bfloat16_units(),
         }
     )
-
-
-def has_bfloat16_units(cpuinfo: str | None = None) -> bool:
-    """Whether the processor multiplies bfloat16 itself, by the flags in /proc/cpuinfo; False where there is none."""
-    if cpuinfo is None:
-        path = Path("/proc/cpuinfo")
-        cpuinfo = path.read_text(encoding="utf-8") if path.exists() else ""
-    names = ("flags", "Features")  # x86, Arm
-    flags = {flag for line in cpuinfo.splitlines() if line.startswith(names) for flag in line.split()}
-    return bool(flags & BFLOAT16_FLAGS)
 
 
 def multiply_adds(model: keras.Model) -> tuple[int, int]:

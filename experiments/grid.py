@@ -17,6 +17,7 @@ from experiments.options import (
     load_data,
     make_recipe,
     problem_option,
+    settle_dtype,
     training_parser,
 )
 
@@ -37,6 +38,7 @@ def grid(options) -> None:
     """Train what is not trained, print the tables, write them and the pictures of the best run."""
     check_options(options, (options.net,))
     data = load_data(options, options.problem)
+    settle_dtype(options)
     from experiments.baselines import evaluate_baselines
     from experiments.runs import RunSpec
     from experiments.schedule import Job, carry_out

@@ -15,6 +15,7 @@ from experiments.options import (
     load_data,
     make_recipe,
     problem_option,
+    settle_dtype,
     training_parser,
 )
 
@@ -40,6 +41,7 @@ def kfold(options) -> None:
     nets = (options.net,) if options.net else NETS
     check_options(options, nets)
     data = load_data(options, options.problem)
+    settle_dtype(options)
     from experiments.baselines import evaluate_baselines
     from experiments.published import BEST_EXPERIMENT
     from experiments.runs import RunSpec

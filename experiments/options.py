@@ -79,9 +79,10 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
     machine.add_argument("--workers", type=positive, default=1, help="trainings side by side")
     machine.add_argument(
         "--dtype",
-        choices=DTYPES,
-        default="float32",
-        help="of the layers; mixed_bfloat16 needs hardware for it to be faster",
+        choices=("auto", *DTYPES),
+        default="auto",
+        help="of the layers; auto takes mixed_bfloat16 where the machine has units for it, but float32, the "
+        "reference, where MATLAB's stream is replayed",
     )
     return parser
 
@@ -267,6 +268,19 @@ def load_data(options, problem: str) -> LoadedData:
     for note in slices.notes:
         print(textwrap.fill(f"note: {note}", 100, subsequent_indent="  "), flush=True)
     return LoadedData(slices, name, {"name": name, "window": list(options.window), "size": options.size})
+
+
+def settle_dtype(options) -> None:
+    """Put the data type that `--dtype auto` stands for on this machine into the options, and say which."""
+    from experiments.console import import_keras
+
+    import_keras()
+    from experiments.provenance import device_name
+    from unet_segnet.devices import best_dtype
+
+    if options.dtype == "auto":
+        options.dtype = "float32" if options.stream == "matlab" else best_dtype()
+    print(f"{options.dtype} on {device_name()}", flush=True)
 
 
 def make_recipe(options, net: str, experiment: int):

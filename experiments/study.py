@@ -17,7 +17,7 @@ import textwrap
 import time
 
 from experiments.console import run_command
-from experiments.options import NETS, check_options, load_data, make_recipe, study_parser
+from experiments.options import NETS, check_options, load_data, make_recipe, settle_dtype, study_parser
 from unet_segnet.errors import InputError
 
 
@@ -53,6 +53,7 @@ def study(options) -> int:
         divide_threads(options.workers)
     check_options(options, (options.net,) if options.net else NETS)
     data = _load(options)
+    settle_dtype(options)
     jobs = _jobs(options, data)
     left = _unfinished(jobs, options, again=options.force)
     estimates = _estimates(left, data, options)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from experiments.bench_keras import has_bfloat16_units, multiply_adds
+from experiments.bench_keras import multiply_adds
 from experiments.bench_slices import CLASS_WEIGHTS
 from unet_segnet.models import build_model
 from unet_segnet.training import Recipe, compile_model
@@ -131,9 +131,3 @@ def test_pieces_cover_the_network(net, variant):
     for piece in pieces:
         if len(piece.layers) == 2:
             assert piece.layers[1].input is piece.layers[0].output
-
-
-def test_bfloat16_units_are_read_from_the_flags():
-    assert has_bfloat16_units("processor: 0\nflags\t\t: fpu avx512f avx512_bf16\n")
-    assert has_bfloat16_units("Features\t: fp asimd bf16\n")
-    assert not has_bfloat16_units("flags\t\t: fpu avx2\nmodel name: amx_bf16\n")
