@@ -9,14 +9,18 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, one_line
+
+# What backends raise where memory runs out.
+NO_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
 
 
 def run_command(command: Callable[[], int | None]) -> None:
     """Run `command` and leave the process with its exit status.
 
-    `InputError` becomes one line on standard error and exit status 2; Ctrl-C becomes status 130. Anything else
-    is a fault of ours and keeps its traceback.
+    `InputError` becomes one line on standard error and exit status 2, and so does what the system refuses: a full
+    disk, a folder that is gone, memory that has run out. Ctrl-C becomes status 130. Anything else is a fault of ours
+    and keeps its traceback.
     """
     try:
         status = command()
@@ -30,11 +34,31 @@ def run_command(command: Callable[[], int | None]) -> None:
         sys.stderr.close()
         status = 0
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
+        print(f"error: {_told(error)}", file=sys.stderr)
+        status = 2
+    except Exception as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ not in NO_MEMORY:
             raise
-        print(f"error: {str(error.filename)[:60]}...: this path is too long; give a shorter one", file=sys.stderr)
+        print(
+            "error: memory has run out; leave more to this command, or take fewer --workers or smaller slices: what is "
+            "finished is kept, start the same command again to go on",
+            file=sys.stderr,
+        )
         status = 2
     sys.exit(status or 0)
+
+
+def _told(error: OSError) -> str:
+    """One line about a disk that is full, a folder that is gone, and what to do."""
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{str(error.filename)[:60]}...: this path is too long; give a shorter one"
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return str(
+        InputError(
+            f"{where}{error.strerror or one_line(error)}; make room or mend it, and start the same command again: what "
+            "is finished is kept"
+        )
+    )
 
 
 def import_keras() -> None:

@@ -43,7 +43,7 @@ def alone(folder: Path, lock: Path) -> Iterator[None]:
         except Timeout:
             who = _read(holder)
             raise HeldError(
-                f"{folder}: process {who.get('process', '?')} on {who.get('machine', '?')} works on this run since "
+                f"{folder}: process {who.get('process', '?')} on {who.get('machine', '?')} works on it since "
                 f"{who.get('since', '?')}; wait for it, or stop it"
             ) from None
         except OSError as error:

@@ -53,11 +53,15 @@ def main() -> None:
 
 
 def predict(options) -> int:
-    """Segment every input; what fails is reported and skipped. Returns the exit status: 1 if some failed, 2 if all.
+    """Segment every input; what fails is reported and skipped, and so is what an earlier call has done.
+
+    Returns:
+        The exit status: 1 if some failed, 2 if all.
 
     Raises:
-        InputError: nothing can be done at all: no network, no scan, no place to write.
+        InputError: nothing can be done at all: no network, no scan, no place to write, or other results there.
     """
+    from experiments.predict_settings import check_settings, read_settings, settings
     from unet_segnet.scans import find_scans
 
     check_options(options)
@@ -66,9 +70,9 @@ def predict(options) -> int:
     if len(set(targets.values())) < len(targets):
         twice = next(t for t in targets.values() if list(targets.values()).count(t) > 1)
         raise InputError(f"two inputs are called {twice.name}: segment them with different --out folders")
-    for target in targets.values():
-        if target.exists() and not options.force:
-            raise InputError(f"{target}: is there already; give another folder with --out, or --force")
+    there = {} if options.force else {path: target for path, target in targets.items() if target.exists()}
+    for target in there.values():
+        read_settings(target)
 
     from experiments.console import import_keras
 
@@ -78,8 +82,13 @@ def predict(options) -> int:
 
     model = load_model(options.model)
     options.window = tuple(options.window or getattr(model, "window", DEFAULT_WINDOW))
+    for path, target in there.items():
+        check_settings(target, settings(path, options))
     failed = 0
     for number, (path, target) in enumerate(targets.items(), start=1):
+        if path in there:
+            print(f"{target.name}: is there already, made from this scan with these settings", flush=True)
+            continue
         try:
             line = _one(path, target, model, options, f"{number}/{len(targets)} {target.name}")
         except InputError as error:
@@ -130,6 +139,8 @@ def case_name(path: Path) -> str:
 def _one(path: Path, target: Path, model, options, label: str) -> str:
     """Segment one scan into its folder; returns a line about it."""
     from experiments.predict_outputs import compare_with, find_truth, summary_line, write_case
+    from experiments.predict_settings import settings, write_settings
+    from experiments.whole_folder import whole_folder
     from unet_segnet.inference import segment
     from unet_segnet.scans import read_scan
 
@@ -142,18 +153,22 @@ def _one(path: Path, target: Path, model, options, label: str) -> str:
         bar = bar or Progress(total, label)
         bar.update(done)
 
-    result = segment(
-        scan,
-        model,
-        lungs=options.lungs,
-        orientation=options.orientation,
-        window=options.window,
-        batch_size=options.batch_size,
-        probabilities=options.probabilities,
-        report=report,
-    )
-    comparison = compare_with(truth, result, options.orientation) if truth else None
-    write_case(result, comparison, target, options)
+    with whole_folder(target) as new:  # from here on, so that a second process learns who is at it
+        if target.exists() and not options.force:
+            raise InputError(f"{target}: another process made it meanwhile; give another folder with --out, or --force")
+        result = segment(
+            scan,
+            model,
+            lungs=options.lungs,
+            orientation=options.orientation,
+            window=options.window,
+            batch_size=options.batch_size,
+            probabilities=options.probabilities,
+            report=report,
+        )
+        comparison = compare_with(truth, result, options.orientation) if truth else None
+        write_case(result, comparison, target.name, new, options)
+        write_settings(new, settings(path, options))
     return summary_line(target.name, result, comparison)
 
 

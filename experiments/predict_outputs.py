@@ -6,6 +6,7 @@ OUT/NAME/severity.json, severity.csv, slices.csv     volumes, shares of the lung
 OUT/NAME/agreement.json, agreement.csv, agreement_slices.csv     where the truth is known
 OUT/NAME/overview.png          the most affected slices
 OUT/NAME/index.html            every slice, in one self-contained page
+OUT/NAME/settings.json         what determines all this, and the SHA-256 of each file
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from experiments.predict_page import case_page, display
-from experiments.whole_folder import whole_folder
 from unet_segnet.comparison import Comparison, compare
 from unet_segnet.errors import InputError
 from unet_segnet.inference import Segmentation, check_same_grid
@@ -71,13 +71,14 @@ def _classes(values: np.ndarray, num_classes: int, path: Path) -> np.ndarray:
     return labels.astype(np.uint8)
 
 
-def write_case(result: Segmentation, compared, target: Path, options) -> None:
-    """Write a scan's folder, whole or not at all.
+def write_case(result: Segmentation, compared, name: str, new: Path, options) -> None:
+    """Write a scan's files.
 
     Arguments:
         result: the labelled scan.
         compared: what `compare_with` gave, or None.
-        target: the folder.
+        name: of the scan, for titles.
+        new: the folder.
         options: of the command; its model, window and probabilities are recorded.
     """
     from unet_segnet.plots import save_figure
@@ -92,29 +93,28 @@ def write_case(result: Segmentation, compared, target: Path, options) -> None:
         "notes": list(result.notes),
         "for": "research; not a medical device, not for clinical use",
     }
-    with whole_folder(target) as new:
-        write_labels(new / "labels.nii.gz", result.array(), result.scan)
-        if result.probabilities is not None:
-            write_maps(new / "probabilities.nii.gz", result.maps(), result.scan)
-        _write_json(new / "severity.json", about | result.severity.to_dict())
-        _write_csv(new / "severity.csv", result.severity.rows())
-        _write_csv(new / "slices.csv", result.severity.slice_rows())
-        if comparison is not None:
-            _write_json(new / "agreement.json", comparison.to_dict())
-            _write_csv(new / "agreement.csv", comparison.rows())
-            _write_csv(new / "agreement_slices.csv", comparison.slice_rows())
-        shown = display(result, options.window)
-        overview = case_overview(
-            shown,
-            result.labels.transpose(0, 2, 1),
-            None if truth is None else truth.transpose(0, 2, 1),
-            result.slices.names,
-            result.class_names,
-            target.name,
-        )
-        save_figure(overview, new / "overview.png")
-        page = case_page(target.name, result, shown, truth, comparison)
-        (new / "index.html").write_text(page, encoding="utf-8")
+    write_labels(new / "labels.nii.gz", result.array(), result.scan)
+    if result.probabilities is not None:
+        write_maps(new / "probabilities.nii.gz", result.maps(), result.scan)
+    _write_json(new / "severity.json", about | result.severity.to_dict())
+    _write_csv(new / "severity.csv", result.severity.rows())
+    _write_csv(new / "slices.csv", result.severity.slice_rows())
+    if comparison is not None:
+        _write_json(new / "agreement.json", comparison.to_dict())
+        _write_csv(new / "agreement.csv", comparison.rows())
+        _write_csv(new / "agreement_slices.csv", comparison.slice_rows())
+    shown = display(result, options.window)
+    overview = case_overview(
+        shown,
+        result.labels.transpose(0, 2, 1),
+        None if truth is None else truth.transpose(0, 2, 1),
+        result.slices.names,
+        result.class_names,
+        name,
+    )
+    save_figure(overview, new / "overview.png")
+    page = case_page(name, result, shown, truth, comparison)
+    (new / "index.html").write_text(page, encoding="utf-8")
 
 
 def summary_line(name: str, result: Segmentation, compared) -> str:

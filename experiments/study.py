@@ -84,8 +84,9 @@ def _jobs(options, data) -> dict:
     """The planned trainings with the part of the study that each belongs to.
 
     Raises:
-        InputError: a folder holds a run with other settings; better now than after hours.
+        InputError: a folder holds a run with other settings, or one that is damaged; better now than after hours.
     """
+    from experiments.run_checks import check_finished
     from experiments.runs import RunFolder, make_config
     from experiments.schedule import Job
     from experiments.study_plan import planned_specs
@@ -106,6 +107,10 @@ def _jobs(options, data) -> dict:
             config = make_config(spec, recipe, of_problem.slices, job.split, of_problem.description)
             folder.check(config, options.force)
         jobs[job] = part
+    if not options.force:
+        folders = [RunFolder(options.out, job.spec) for job in jobs]
+        if without := check_finished([folder for folder in folders if folder.finished]):
+            _say(f"{len(without)} finished runs are there without the network (model.keras), such as {without[0]}")
     return jobs
 
 

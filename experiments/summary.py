@@ -88,27 +88,33 @@ def draw_run(run_folder: Path, test, folder: Path) -> list[Path]:
     Arguments:
         run_folder: of a finished run.
         test: its test slices.
-        folder: where the two PNG files go.
+        folder: where the PNG files go.
 
     Returns:
-        The files.
+        The files; of a run that came without its network (model.keras), the curves alone.
+
+    Raises:
+        InputError: one of the run's files is damaged.
     """
-    import keras
     import numpy as np
 
-    import unet_segnet.layers  # noqa: F401  the loaded model's layers
     from experiments.runs import read_arrays
     from unet_segnet.plots import save_figure, segmentations, training_curves
+    from unet_segnet.pretrained import load_model
     from unet_segnet.training import HISTORY_KEYS, predict
 
     title = f"{run_folder.parent.name}, {run_folder.name}"
     curves = training_curves(read_arrays(run_folder / "history.npz", HISTORY_KEYS), title)
-    model = keras.saving.load_model(run_folder / "model.keras", compile=False)
+    save_figure(curves, folder / "training.png")
+    if not (run_folder / "model.keras").exists():
+        return [folder / "training.png"]
+    try:
+        model = load_model(run_folder / "model.keras")
+    except InputError as error:
+        raise InputError(f"{error}; or remove the run's folder to train it again") from error
     lesion = (test.labels > 0).sum(axis=(1, 2))
     shown = np.sort(np.argsort(-lesion, kind="stable")[:6])
     few = test.subset(shown)
     overlays = segmentations(few.images, few.labels, predict(model, few.images), few.names, few.class_names, title)
-    files = [folder / "training.png", folder / "segmentations.png"]
-    for figure, file in zip((curves, overlays), files, strict=True):
-        save_figure(figure, file)
-    return files
+    save_figure(overlays, folder / "segmentations.png")
+    return [folder / "training.png", folder / "segmentations.png"]

@@ -1,11 +1,11 @@
 """A folder of results that appears whole or not at all."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from experiments.locks import alone
 from unet_segnet.errors import InputError
 
 
@@ -13,23 +13,40 @@ from unet_segnet.errors import InputError
 def whole_folder(out: Path) -> Iterator[Path]:
     """Give a temporary folder beside `out` to write into; when all went well it takes the place of `out`.
 
-    Whatever happens on the way, `out` is what it was before, or the new folder.
+    Whatever happens on the way, `out` is what it was before, or the new folder; after a kill it is so from the next
+    time on. Until the end no other process can do the same.
 
     Raises:
+        HeldError: another process does.
         InputError: it cannot be written.
     """
     out = Path(out).absolute()
-    new, old = (out.with_name(f".{out.name}.{kind}.{os.getpid()}.tmp") for kind in ("new", "old"))
+    new, old, lock = (out.with_name(f".{out.name}.{kind}") for kind in ("new", "old", "lock"))
+    made = [folder for folder in out.parents if not folder.exists()]
     try:
-        new.mkdir(parents=True)
-        yield new
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
+        with alone(out, lock):
+            try:
+                _tidy(out, new, old)
+                new.mkdir()
+                yield new
+                if out.exists():
+                    out.rename(old)
+                new.rename(out)
+            finally:
+                with contextlib.suppress(OSError):
+                    _tidy(out, new, old)
+                    lock.unlink()
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error}); give another --out") from error
     finally:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+
+def _tidy(out: Path, new: Path, old: Path) -> None:
+    if old.exists() and not out.exists():
+        old.rename(out)
+    for folder in (new, old):
+        if folder.exists():
+            shutil.rmtree(folder)

@@ -2,18 +2,52 @@
 
 import contextlib
 import os
+import platform
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary file name beside `path`, with its endings; when all went well it takes the place of `path`."""
+    """Give a temporary file name beside `path`, with its endings; when all went well it takes the place of `path`.
+
+    What a process of this machine that was killed left there of the same file is removed.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")
+    machine = re.sub(r"[^A-Za-z0-9-]", "", platform.node())[:32]
+    _sweep(path, machine)
+    temporary = path.with_name(f".{machine}.{os.getpid()}.tmp.{path.name}")
     try:
         yield temporary
+        _to_disk(temporary)
         os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):  # the first error is the one to tell of
             temporary.unlink(missing_ok=True)
+
+
+def _sweep(path: Path, machine: str) -> None:
+    name = re.compile(rf"\.{machine}\.(\d+)\.tmp\.{re.escape(path.name)}")
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(path.parent):
+            if (found := name.fullmatch(entry)) and not _alive(int(found[1])):
+                (path.parent / entry).unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    if os.name != "posix":  # to ask is to end it elsewhere
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _to_disk(path: Path) -> None:
+    """Have the system write the file out, so that not even a power cut leaves its name with nothing behind it."""
+    with open(path, "rb+") as stream:
+        os.fsync(stream.fileno())

@@ -1,0 +1,82 @@
+"""What a segmented scan was made from and with, so that the same command, started again, goes on with the others."""
+
+import hashlib
+from pathlib import Path
+
+from experiments.files import write_json
+from unet_segnet.errors import InputError
+
+FORMAT = 1
+FILE = "settings.json"
+ADVICE = "give another folder with --out, or --force"
+
+
+def settings(path: Path, options) -> dict:
+    """All that determines a scan's results.
+
+    Arguments:
+        path: of the scan.
+        options: the command's, its window settled.
+    """
+    from unet_segnet.pretrained import pretrained
+
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    network = Path(options.model)
+    return {
+        "format": FORMAT,
+        "scan": str(path.resolve()),
+        "bytes": sum(file.stat().st_size for file in files),
+        "network": _sha256(network if network.is_file() else pretrained()[str(network)]),
+        "lungs": str(options.lungs),
+        "orientation": options.orientation,
+        "truth": None if options.truth is None else str(options.truth),
+        "window": [float(value) for value in options.window],
+        "probabilities": options.probabilities,
+    }
+
+
+def write_settings(folder: Path, made_with: dict) -> None:
+    """Write them beside the results, with the SHA-256 of each file that is there."""
+    files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    write_json(folder / FILE, {"settings": made_with, "files": files})
+
+
+def read_settings(folder: Path) -> dict:
+    """What results were made with, and whether they are whole.
+
+    Raises:
+        InputError: they are damaged, or not known to be whole.
+    """
+    from experiments.runs import read_json
+
+    try:
+        found = read_json(folder / FILE)
+    except InputError:
+        raise InputError(f"{folder}: is there already, and {FILE} in it cannot be read; {ADVICE}") from None
+    files, made_with = found.get("files"), found.get("settings")
+    if not isinstance(files, dict) or not isinstance(made_with, dict) or made_with.get("format") != FORMAT:
+        raise InputError(f"{folder}: is there already, made by another version; {ADVICE}")
+    there = {file.name for file in folder.iterdir()} - {FILE}
+    for name in sorted(there | files.keys()):
+        if name not in files:
+            raise InputError(f"{folder}: is there already, with another file, {name}; {ADVICE}")
+        if name not in there or _sha256(folder / name) != files[name]:
+            raise InputError(f"{folder}: is there already, but its {name} is missing or was changed; {ADVICE}")
+    return made_with
+
+
+def check_settings(folder: Path, wanted: dict) -> None:
+    """Hold results that are there against those asked for.
+
+    Raises:
+        InputError: they are others, or not whole.
+    """
+    found = read_settings(folder)
+    different = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+    if different:
+        raise InputError(f"{folder}: is there already, made with another {', '.join(different)}; {ADVICE}")
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

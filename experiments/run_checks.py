@@ -1,0 +1,60 @@
+"""Whether finished runs are whole, looked at before more is trained beside them."""
+
+import zipfile
+
+from experiments.locks import HeldError
+from experiments.runs import FORMAT, RunFolder, load_counts, read_arrays, read_json
+from unet_segnet.errors import InputError, one_line
+
+HISTORY = (
+    "loss", "accuracy", "learning_rate", "validation_iteration", "validation_loss", "validation_accuracy",
+    "epoch_seconds",
+)  # fmt: skip
+
+
+def check_finished(folders: list[RunFolder]) -> list[str]:
+    """Look at all files of finished runs, and remove what a killed process left beside them.
+
+    Returns:
+        The folders of those that have no network (model.keras), as runs that came in an archive may.
+
+    Raises:
+        InputError: a file is missing, damaged, or of another version.
+    """
+    without = []
+    for folder in folders:
+        _check(folder)
+        _remove_left_over(folder)
+        if read_json(folder.result)["status"] == "finished" and not folder.model.exists():
+            without.append(str(folder.path))
+    return without
+
+
+def _check(folder: RunFolder) -> None:
+    again = "remove the run's folder to train it again"
+    status, config = read_json(folder.result).get("status"), read_json(folder.config)
+    if status not in ("finished", "diverged"):
+        raise InputError(f"{folder.result}: does not say how the run ended; {again}")
+    if config.get("format") != FORMAT:
+        found = config.get("format")
+        raise InputError(f"{folder.config}: written by another version (format {found}, expected {FORMAT}); {again}")
+    read_arrays(folder.history, HISTORY)
+    load_counts(folder.path)
+    if folder.model.exists():
+        try:
+            with zipfile.ZipFile(folder.model) as archive:
+                damaged = archive.testzip()
+        except Exception as error:  # a damaged archive raises many kinds
+            raise InputError(f"{folder.model}: is damaged ({one_line(error)}); {again}") from error
+        if damaged:
+            raise InputError(f"{folder.model}: is damaged ({damaged} in it); {again}")
+
+
+def _remove_left_over(folder: RunFolder) -> None:
+    if not folder.left_over():
+        return
+    try:
+        with folder.lock():
+            folder.remove_state()
+    except (HeldError, OSError, InputError):  # it does no harm there
+        return
