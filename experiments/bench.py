@@ -39,7 +39,7 @@ def bench(options) -> None:
     from experiments.bench_speed import Session
     from experiments.bench_workers import once
 
-    started, load = time.time(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    started, load = time.monotonic(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > BUSY:
         print(f"note: the machine is busy (load {load:.1f}): this spoils comparisons, PyTorch's above all", flush=True)
     session = Session(options, once("the machine", "bench_keras", "machine"))
@@ -50,7 +50,7 @@ def bench(options) -> None:
         for name, table in measure(session).items():
             tables[name] = table
             print(f"\n{table.to_text()}", end="", flush=True)
-    _write(options.out, tables, session, {"load_before": load, "seconds": round(time.time() - started, 1)})
+    _write(options.out, tables, session, {"load_before": load, "seconds": round(time.monotonic() - started, 1)})
     print(f"\nwritten to {options.out}: {', '.join(f'{name}.csv' for name in tables)}, bench.json")
 
 

@@ -26,7 +26,7 @@ def machine(channel: Channel):
     channel.wait()
     channel.reply(
         {
-            "provenance": provenance(time.time()),
+            "provenance": provenance(time.monotonic()),
             "device": "cuda" if accelerators() else "cpu",
             "bfloat16": has_bfloat16_units(),
         }

@@ -12,7 +12,11 @@ PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "jax", "torch")
 
 
 def provenance(started: float) -> dict:
-    """Where and with what something was computed: command, commit, versions, device, seconds."""
+    """Where and with what something was computed: command, commit, versions, device, seconds.
+
+    Arguments:
+        started: what `time.monotonic()` said at the beginning.
+    """
     import keras
 
     versions = {}
@@ -29,7 +33,7 @@ def provenance(started: float) -> dict:
         "device": device_name(),
         "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
-        "seconds": round(time.time() - started, 1),
+        "seconds": round(time.monotonic() - started, 1),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 

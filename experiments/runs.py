@@ -287,7 +287,7 @@ def _train_and_evaluate(spec, recipe, slices, split, folder, report):
             **random,
         )
 
-    started = time.time()
+    started = time.monotonic()
     stream = NumpyStream(spec.seed) if spec.stream == "numpy" else MatlabStream(spec.net, spec.seed, len(slices))
     parts = {part: slices.subset(getattr(split, part)) for part in PARTS}
     # The weights come from all slices, as the authors' do: three of the 72 numbers that determine the loss

@@ -175,7 +175,7 @@ def _train_and_evaluate(spec, recipe, data, folder, report, watch):
     from unet_segnet.encoder_training import train_encoder
     from unet_segnet.training import DivergedError, dtype_policy
 
-    started = time.time()
+    started = time.monotonic()
     with dtype_policy(recipe.dtype):
         model = build(spec, data.size)
     before = _first_kernels(model)

@@ -209,10 +209,10 @@ def test_a_second_process_on_the_same_run_says_who_holds_it(tmp_path):
     from experiments.locks import HeldError, alone
 
     run, lock = tmp_path / "run", tmp_path / "run" / "lock"
-    expected = pytest.raises(HeldError, match=rf"process {os.getpid()} .* works on this run")
+    expected = pytest.raises(HeldError, match=rf"process {os.getpid()} .* works on it")
     with alone(run, lock), expected, alone(run, lock):
         pass
-    expected = pytest.raises(HeldError, match=r"process \? on \? works on this run")
+    expected = pytest.raises(HeldError, match=r"process \? on \? works on it")
     with alone(run, lock), expected:
         (run / "lock.json").write_text("cut")
         with alone(run, lock):
