@@ -1,0 +1,292 @@
+"""The second study's report from end to end: what it reads, what it says is missing, whole files, the same twice."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_comparison import made_run
+
+from experiments import provenance
+from experiments.compare import collect as collecting
+from experiments.compare import pictures, published
+from experiments.compare.collect import collect
+from experiments.compare.data import open_data
+from experiments.compare.figures import figures
+from experiments.compare.report import SECTIONS, main
+from experiments.report.content import COMPREHENSIVE_COMPARISON, sections
+from unet_segnet import plots
+from unet_segnet.data.nifti import SLICES, VOLUMES, write_volume
+from unet_segnet.errors import InputError
+from unet_segnet.metrics import confusion_matrices
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch, tmp_path):
+    """No data set is at hand, and no committed run."""
+    monkeypatch.setenv("UNET_SEGNET_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(collecting, "RESULTS", tmp_path / "nothing")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A data set of three small volumes, its description, and its volumes of each experiment."""
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    rng = np.random.default_rng(0)
+    for names, num_slices in [(SLICES, 10)] + [([f"{kind}/{n}" for kind in VOLUMES], 4) for n in (1, 2, 3)]:
+        images = rng.integers(0, 256, (num_slices, 32, 32)).astype(np.uint8)
+        lungs = np.zeros_like(images)
+        lungs[:, 6:26, 6:26] = 1
+        lesions = np.zeros_like(images)
+        lesions[: num_slices - 1, 10:16, 12 : 14 + num_slices] = 1
+        for name, array in zip(names, (images, lesions, lungs), strict=True):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_volume(folder / f"{name}.nii.gz", array)
+    study = open_data(str(folder), 32, "minmax")
+    return folder, study.describe(), {name: list(study.volumes(name)) for name in published.EXPERIMENTS}
+
+
+@pytest.fixture
+def drawn(tiny, monkeypatch, tmp_path):
+    """Runs of two architectures whose networks find every mask moved by one pixel."""
+    _, data, volumes = tiny
+    runs = tmp_path / "runs"
+
+    def shifted(run, images):
+        (volume,) = [of for of in volumes[run.experiment] if any(np.array_equal(images[0], i) for i in of.images)]
+        at = [next(k for k, i in enumerate(volume.images) if np.array_equal(i, image)) for image in images]
+        return np.roll(volume.masks[at], 1, axis=2) > 0
+
+    monkeypatch.setattr(pictures, "_predict", shifted)
+    for experiment, of in volumes.items():
+        counts = (
+            np.concatenate([confusion_matrices(v.masks, np.roll(v.masks, 1, axis=2), 2) for v in of]),
+            [name for volume in of for name in volume.names],
+            [volume.name for volume in of for _ in volume.names],
+        )
+        for architecture, encoder in (("unet", "resnet18"), ("unet", "vgg19"), ("linknet", "resnet18")):
+            settings = {key: data[key] for key in ("size", "normalise", "sha256")}
+            folder = made_run(*(runs, experiment, architecture, encoder), data="tiny", counts=counts, settings=settings)
+            (folder / "model.keras").write_bytes(b"a network")
+    return runs
+
+
+def report(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main(list(map(str, arguments)))
+    return ended.value.code
+
+
+def test_the_same_files_twice_whole_and_with_all_that_was_asked_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(provenance, "commit", lambda: "1234567")
+    monkeypatch.setattr(plots, "save_figure", partial(plots.save_figure, dpi=30))  # large enough to be compared
+    for architecture in ("unet", "pspnet"):
+        made_run(tmp_path / "runs", "lung", architecture, "resnet18", first_layer=True)
+    for name in ("first", "second"):
+        assert report("--runs", tmp_path / "runs", "--out", tmp_path / name) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "does not replicate: LinkNet has more parameters than U-Net." in told
+    assert "missing: Figure 8 has no kernels of the ImageNet initialisation" in told
+    files = [
+        sorted(path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*"))
+        for name in ("first", "second")
+    ]
+    assert files[0] == files[1]
+    for file in files[0]:
+        if (tmp_path / "first" / file).is_file():
+            assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
+    names = {path.name for path in files[0]}
+    for table in ("table2_lung", "table2_lesion_b", "table2_costs", "empty_slices", "scores", "correlations", "gains"):
+        assert {f"{table}.{suffix}" for suffix in ("csv", "md", "tex")} <= names
+    for figure in ("figure4_parameters_published", "figure4_parameters_used", "figure5_losses", "figure6_boxes"):
+        assert {f"{figure}.png", f"{figure}.pdf"} <= names
+    with (tmp_path / "first" / "verdicts.csv").open(newline="", encoding="utf-8") as stream:
+        assert [row["name"] for row in csv.DictReader(stream)] == [claim.name for claim in published.claims()]
+    page = (tmp_path / "first" / "index.html").read_text(encoding="utf-8")
+    assert COMPREHENSIVE_COMPARISON.generator in page and "Bizopoulos" in page and 'class="viewer"' not in page
+    assert "Table II" in page and "What is missing" in page and "Saood" not in page
+
+
+def test_a_report_of_the_other_study_is_not_replaced(tmp_path, capsys):
+    out = tmp_path / "report"
+    out.mkdir()
+    (out / "index.html").write_text('<meta name="generator" content="unet_segnet report">')
+    assert report("--out", out) == 2
+    assert "something other than a report" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["index.html"]
+
+
+@pytest.mark.parametrize("arguments", [("--runs", "no/such/folder"), ("--data", "no-such-data")])
+def test_what_is_not_there_is_one_line_and_nothing_is_written(arguments, tmp_path, capsys):
+    assert report(*arguments, "--out", tmp_path / "report") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and arguments[1] in error
+    assert not (tmp_path / "report").exists()
+
+
+def test_help_is_quick_and_needs_nothing():
+    command = "import sys; from experiments.compare.report import main; main(['--help'])"
+    heavy = "('numpy', 'keras', 'tensorflow', 'matplotlib', 'scipy')"
+    command = f"import atexit, sys; atexit.register(lambda: print([m for m in {heavy} if m in sys.modules])); {command}"
+    result = subprocess.run(
+        [sys.executable, "-c", command], cwd=ROOT, env={**os.environ}, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "--runs" in result.stdout and result.stdout.strip().endswith("[]")
+
+
+def test_runs_are_read_as_they_are(tmp_path):
+    made_run(tmp_path, "lesion_b", "fpn", "xception", "imagenet", seed=3)
+    (run,) = collect(tmp_path).runs
+    assert (run.experiment, *run.model, run.seed) == ("lesion_b", "fpn", "xception", "imagenet", 3)
+    assert run.label == "FPN xception, ImageNet, seed 3" and run.data == "ct20"
+    assert run.deviations == ("on ct20", "32 pixels", "normalise minmax", "20 epochs")
+    assert run.seconds == (1.5, 1.5 / 8) and run.confusion.shape == (30, 2, 2)
+    assert list(run.volume_scores()) == ["1", "2", "3"] and run.weights is None and run.first_layer() is None
+
+
+def test_runs_of_ones_own_stand_before_the_committed_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(collecting, "RESULTS", tmp_path / "committed")
+    for place, data in (("committed", "medseg"), ("own", "ct20")):
+        made_run(tmp_path / place, "lung", data=data)
+    made_run(tmp_path / "committed", "lesion_a")
+    assert [(run.experiment, run.data) for run in collect(tmp_path / "own").runs] == [
+        ("lesion_a", "ct20"),
+        ("lung", "ct20"),
+    ]
+    assert collect(None).runs[1].data == "medseg"
+
+
+def test_what_cannot_be_in_the_tables_is_said(tmp_path):
+    made_run(tmp_path, encoder="vgg11", status="diverged")
+    made_run(tmp_path, encoder="vgg13", one_class_only=True)
+    made_run(tmp_path, encoder="vgg19", weights="model-01234567")
+    evidence = collect(tmp_path)
+    assert [run.encoder for run in evidence.runs] == ["vgg13", "vgg19"]
+    assert [run.encoder for run in evidence.comparable] == ["vgg13"]
+    told = " ".join(evidence.missing)
+    for part in ("unet-vgg11-none/seed0 diverged", "predicts one class only", "began from other weights"):
+        assert part in told
+    assert "No run of the second study" in " ".join(collect(None).missing)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "counts.npz").write_bytes(b"PK"), "cannot be read"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "holds no settings"),
+        (lambda folder: _change(folder, encoder="resnet17"), "unknown encoder"),
+        (lambda folder: _change(folder, data=None), "no recipe, data or seed"),
+        (lambda folder: np.savez(folder / "counts.npz", **_counts(np.ones((3, 2, 2)))), "no 2x2 counts"),
+        (lambda folder: np.savez(folder / "counts.npz", **_counts(np.ones((2, 2, 2), int))), "no 2x2 counts"),
+        (lambda folder: (folder / "history.npz").unlink(), "history.npz"),
+    ],
+)
+def test_damaged_runs_are_one_line(spoil, message, tmp_path):
+    spoil(made_run(tmp_path))
+    with pytest.raises(InputError, match=message) as error:
+        collect(tmp_path)
+    assert "\n" not in str(error.value) and "remove the run's folder" in str(error.value)
+
+
+def _change(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def _counts(confusion):
+    return {"test_names": np.array(list("abc")), "test_volumes": np.array(list("111")), "test_confusion": confusion}
+
+
+def test_masks_volumes_and_histograms_are_drawn_where_networks_and_data_are_at_hand(drawn, tiny):
+    evidence = collect(drawn, str(tiny[0]))
+    made, missing = figures(evidence)
+    drawn_figures = {figure.name: figure for figure in made}
+    assert {"figure2_histograms", "figure3_masks", "figure7_volumes"} <= set(drawn_figures)
+    told = " ".join(missing)
+    assert "Figure 3 has no FPN lung, PSPNet lung" in told and "Figure 7 has no FPN lung, PSPNet lung" in told
+    assert "Figure 3 shows other encoders" in told and "Figure 8 needs" in told
+    masks = drawn_figures["figure3_masks"].figure
+    labels = [axes.get_xlabel() for axes in masks.axes]
+    # U-Net ran with the worst encoder; the best is stood in for by the run that scores most.
+    assert labels[12].startswith("vgg19 ") and all(
+        label.split()[0] in ("vgg19", "resnet18") for label in labels if label
+    )
+    assert len(masks.axes) == 24 and "tiny" in drawn_figures["figure3_masks"].caption
+    for pictures_of in evidence.pictures:
+        assert {run.encoder for run in pictures_of.predictions} == {"resnet18"}
+        assert {run.architecture for run in pictures_of.slices} == {"unet", "linknet"}
+        for run, prediction in pictures_of.predictions.items():
+            np.testing.assert_array_equal(prediction, np.roll(pictures_of.masks, 1, axis=2))
+            assert run.experiment == pictures_of.experiment
+    assert all(figure.caption.endswith(".") and figure.alt for figure in made)
+    placed = sections([figure.name for figure in made], SECTIONS)
+    assert next(iter(placed)) == "The data"
+
+
+def test_histograms_count_every_pixel(drawn, tiny):
+    histograms = collect(drawn, str(tiny[0])).histograms
+    for experiment, volumes in tiny[2].items():
+        edges, images, masks = histograms[experiment]
+        values = np.concatenate([volume.images.ravel() for volume in volumes])
+        inside = np.concatenate([volume.images[volume.masks > 0] for volume in volumes])
+        np.testing.assert_allclose(images, np.histogram(values, edges)[0] / len(values))
+        np.testing.assert_allclose(masks, np.histogram(inside, edges)[0] / len(inside))
+
+
+def test_a_network_that_predicts_otherwise_is_not_drawn(drawn, tiny, monkeypatch):
+    monkeypatch.setattr(pictures, "_predict", lambda run, images: images > 0.5)
+    evidence = collect(drawn, str(tiny[0]))
+    assert not any(of.slices for of in evidence.pictures)
+    assert any("does not predict what its run counted" in sentence for sentence in evidence.missing)
+
+
+def test_other_data_than_the_runs_give_histograms_alone(drawn, tiny):
+    for path in (drawn / "compare").rglob("config.json"):
+        config = json.loads(path.read_text())
+        config["data"]["sha256"] = "1" * 64
+        path.write_text(json.dumps(config))
+    evidence = collect(drawn, str(tiny[0]))
+    assert evidence.histograms and not evidence.pictures
+    assert any("are not those of the runs" in sentence for sentence in evidence.missing)
+
+
+@pytest.mark.slow
+def test_real_runs_of_the_phantom_are_drawn(tmp_path):
+    """Two trainings of one epoch, then the report: networks load and predict what was counted."""
+    environment = {**os.environ, "UNET_SEGNET_DATA": str(tmp_path / "nowhere")}
+    common = ["--data", "phantom", "--out", str(tmp_path / "runs")]
+    for command in (
+        [
+            *common,
+            "--size",
+            "32",
+            "--epochs",
+            "1",
+            "--experiment",
+            "lung",
+            "--only",
+            "architecture=unet,encoder=resnet18",
+        ],
+        ["report", "--data", "phantom", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "report")],
+    ):
+        result = subprocess.run(
+            [sys.executable, "-m", "experiments.compare", *command],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+    told = " ".join(result.stdout.split())
+    assert "does not predict what its run counted" not in told and "are not those of the runs" not in told
+    made = {path.stem for path in (tmp_path / "report" / "figures").glob("*.png")}
+    assert {f"figure{number}" for number in range(2, 9)} == {name.split("_")[0] for name in made}
