@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from experiments.schedule import Outcome, attempt
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, one_line
 
 ROOT = Path(__file__).parents[2]
 RETRIES = 3  # of a run whose worker was lost; it goes on from its saved state
@@ -46,10 +46,8 @@ class RayRuns:
                 include_dashboard=None if cluster else False,
                 log_to_driver=True,
             )
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            raise InputError(
-                f"Ray cannot be reached ({' '.join(str(error).split())}); is $RAY_ADDRESS right?"
-            ) from error
+        except Exception as error:  # Ray raises many kinds, Exception itself among them
+            raise InputError(f"Ray does not start or cannot be reached ({one_line(error)})") from error
         task = ray.remote(_attempt)
         self.task = task.options(num_cpus=1, num_gpus=options.gpus_per_run, max_retries=RETRIES)
 
