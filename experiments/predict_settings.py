@@ -23,7 +23,6 @@ def settings(path: Path, options) -> dict:
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     network = Path(options.model)
     return {
-        "format": FORMAT,
         "scan": str(path.resolve()),
         "bytes": sum(file.stat().st_size for file in files),
         "network": _sha256(network if network.is_file() else pretrained()[str(network)]),
@@ -38,7 +37,7 @@ def settings(path: Path, options) -> dict:
 def write_settings(folder: Path, made_with: dict) -> None:
     """Write them beside the results, with the SHA-256 of each file that is there."""
     files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
-    write_json(folder / FILE, {"settings": made_with, "files": files})
+    write_json(folder / FILE, {"format": FORMAT, "settings": made_with, "files": files})
 
 
 def read_settings(folder: Path) -> dict:
@@ -54,7 +53,7 @@ def read_settings(folder: Path) -> dict:
     except InputError:
         raise InputError(f"{folder}: is there already, and {FILE} in it cannot be read; {ADVICE}") from None
     files, made_with = found.get("files"), found.get("settings")
-    if not isinstance(files, dict) or not isinstance(made_with, dict) or made_with.get("format") != FORMAT:
+    if found.get("format") != FORMAT or not isinstance(files, dict) or not isinstance(made_with, dict):
         raise InputError(f"{folder}: is there already, made by another version; {ADVICE}")
     there = {file.name for file in folder.iterdir()} - {FILE}
     for name in sorted(there | files.keys()):

@@ -1,0 +1,97 @@
+"""Files of run folders that are missing, empty, cut, or of another version."""
+
+import io
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from fault_commands import files_below
+from fault_trials import SAID, SAME, Trial, WrongError
+
+OF_A_RUN = ("config.json", "history.npz", "counts.npz", "model.keras", "result.json")
+OF_A_REPORTED_RUN = ("config.json", "history.npz", "counts.npz", "result.json")
+OF_A_STATE = ("config.json", "state.weights.h5", "state.history.npz", "lock.json")
+OF_A_SCAN = ("labels.nii.gz", "severity.json", "slices.csv", "overview.png", "index.html", "settings.json")
+
+
+def another_version(path: Path) -> None:
+    """Make a file what another version of the project might have written."""
+    content = path.read_bytes()
+    if path.suffix == ".json":
+        found = {"format": 0, "version": 2} if path.name == "result.json" else {**json.loads(content), "format": 0}
+        path.write_text(json.dumps(found))
+    elif path.suffix == ".npz":
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            renamed = {f"{name}_2": arrays[name] for name in arrays.files}
+        np.savez(path, **renamed)
+    elif path.suffix == ".keras":
+        with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(path, "w") as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name).replace(b'"Conv2D"', b'"Conv2D2"'))
+    elif path.suffix == ".h5":
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            file["layers/of_another_network"] = np.zeros(3)
+    else:
+        path.write_bytes(content[:-1] + b"?")
+
+
+DAMAGES = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "of another version": another_version,
+}
+
+
+def damaged_run(trial: Trial, file: str, damage: str) -> list[str]:
+    """One file of the first finished run is damaged; where a line says to remove a folder, that is done."""
+    below = trial.home / "runs" if trial.name == "report" else trial.out
+    path = sorted(below.rglob(file))[0]
+    DAMAGES[damage](path)
+    return [_next_start(trial, below, path)]
+
+
+def damaged_state(trial: Trial, file: str, damage: str) -> list[str]:
+    """One file of an unfinished run is damaged."""
+    running = trial.start()
+    while not (found := sorted(trial.out.rglob("state.weights.h5"))):
+        if running.wait(0.001) is not None:
+            raise WrongError("there was no state")
+    running.kill()
+    path = found[0].parent / file
+    if not path.exists() or (found[0].parent / "result.json").exists():
+        return []
+    DAMAGES[damage](path)
+    return [_next_start(trial, trial.out, path)]
+
+
+def _next_start(trial: Trial, below: Path, path: Path) -> str:
+    before = files_below(below)
+    ended = trial.start().wait(trial.patience)
+    said = trial.judge(ended, trial.finished() if trial.name == "report" else {})
+    if said == SAME:
+        return SAME
+    if str(path.parent.relative_to(trial.home)) not in said:
+        raise WrongError(f"does not name the run: {said}")
+    if files_below(below) != before:
+        changed = [name for name, was in before.items() if files_below(below).get(name) != was]
+        raise WrongError(f"said {said!r}, but changed {', '.join(changed) or 'the folder'}")
+    _follow(said, path)
+    trial.go_on()
+    return SAID
+
+
+def _follow(advice: str, path: Path) -> None:
+    """Do what the line says."""
+    if re.search("remove the (run's )?folder|remove its folder|remove that folder", advice):
+        shutil.rmtree(path.parent)
+    elif "remove it and its history" in advice:
+        for state in path.parent.glob("state.*"):
+            state.unlink()
+    else:
+        raise WrongError(f"does not say what to do: {advice}")

@@ -1,0 +1,15 @@
+"""What the server of `fault_trials.Stage` imports before it forks: what every start of a command would import anew.
+
+No device is looked for and nothing computed: a backend that has threads of its own cannot be forked.
+"""
+
+from experiments.console import _stderr_kept
+
+with _stderr_kept():
+    import keras  # noqa: F401
+
+import h5py  # noqa: F401
+import matplotlib.figure  # noqa: F401
+import nibabel  # noqa: F401
+import scipy.ndimage  # noqa: F401
+import skimage.measure  # noqa: F401

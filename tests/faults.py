@@ -1,0 +1,179 @@
+"""Puts commands through faults, many times each: `python tests/faults.py --kills 50 --out faults.csv`.
+
+Nothing that was finished may be lost or changed in silence; the next start goes on, to the result of a run that was not
+disturbed, or says in one line what to do. Exit status 1 where one did neither.
+
+    python tests/faults.py --only "kill -9" --commands grid --kills 5 --seed 3
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import fault_files
+import fault_kinds
+from fault_commands import COMMANDS, ROOT
+from fault_trials import Stage, Trial, WrongError
+
+sys.path[:0] = [str(ROOT)]
+
+TRAINING = ("grid", "kfold", "compare")
+WRITING = (*TRAINING, "predict")
+KILLS = "kill -9 at a random moment"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row of the table.
+
+    Attributes:
+        name: what goes wrong.
+        commands: names in `COMMANDS`.
+        bring: of a `Trial`: an outcome for each time that it was tried; raises `WrongError`. Several of them are
+            tried once each.
+        done: whether it meets a command that has finished before.
+        mounts: it needs a file system of its own.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    bring: Callable[[Trial], list[str]] | tuple[Callable[[Trial], list[str]], ...]
+    done: bool = False
+    mounts: bool = False
+
+
+def _files(function, files, commands, done=False, what=""):
+    kinds = f"{', '.join([*fault_files.DAMAGES][:-1])} or {[*fault_files.DAMAGES][-1]}"
+    return [
+        Fault(
+            f"{what}{file} {kinds}",
+            commands,
+            tuple(partial(function, file=file, damage=damage) for damage in fault_files.DAMAGES),
+            done,
+        )
+        for file in files
+    ]
+
+
+FAULTS = [
+    Fault(KILLS, WRITING, fault_kinds.killed),
+    Fault("kill -9 as a file is put in place", ("grid", "predict"), fault_kinds.killed_at_move),
+    Fault("kill -9 of the command, two workers left", TRAINING, fault_kinds.parent_killed),
+    Fault("kill -9 of one of two workers", TRAINING, fault_kinds.worker_killed),
+    Fault("disk full", WRITING, fault_kinds.full_disk, mounts=True),
+    Fault("quota full", WRITING, fault_kinds.full_quota),
+    Fault("folder read-only", WRITING, fault_kinds.read_only),
+    Fault("input folder vanishes", WRITING, fault_kinds.inputs_vanish),
+    Fault("memory short", WRITING, fault_kinds.memory_short),
+    Fault("second process on the same folder", WRITING, fault_kinds.second_process),
+    Fault("clock jumps by years", TRAINING, fault_kinds.clock_jumps),
+    *_files(fault_files.damaged_run, fault_files.OF_A_RUN, (*TRAINING, "study"), done=True),
+    *_files(fault_files.damaged_run, fault_files.OF_A_REPORTED_RUN, ("report",)),
+    *_files(fault_files.damaged_run, fault_files.OF_A_SCAN, ("predict",), done=True),
+    *_files(fault_files.damaged_state, fault_files.OF_A_STATE, ("grid",), what="unfinished run: "),
+]
+
+
+def chosen(only: list[str], commands: list[str]) -> list[tuple[Fault, str]]:
+    """The faults whose name begins with one of `only`, each with those of the commands that it is for."""
+    return [
+        (fault, command)
+        for fault in FAULTS
+        if not only or fault.name.startswith(tuple(only))
+        for command in fault.commands
+        if not commands or command in commands
+    ]
+
+
+def bring_about(stage: Stage, fault: Fault, command: str, times: int, seed: int, report=print) -> Counter:
+    """Try a fault so often, on a command; each outcome with its number, faults of ours as "WRONG: ..."."""
+    outcomes: Counter = Counter()
+    several = fault.bring if isinstance(fault.bring, tuple) else ()
+    for number, bring in enumerate(several or [fault.bring] * 10 * times):
+        rng = random.Random(f"{seed} {fault.name} {command} {number}")
+        try:
+            found = bring(Trial(stage, command, rng, fault.done))
+            outcomes.update(found if several else found[: times - outcomes.total()])
+        except WrongError as error:
+            outcomes[f"WRONG: {error}"] += 1
+            report(f"{fault.name}, {command}, {number}: {error}")
+        except Exception:
+            outcomes["WRONG: the test itself"] += 1
+            report(traceback.format_exc())
+        if not several and outcomes.total() >= times:
+            break
+    return outcomes
+
+
+def rows_of(stage: Stage, options, report) -> list[tuple]:
+    """The rows of the table: fault, command, times tried, outcome."""
+    rows = []
+    pairs = chosen(options.only, options.commands)
+    for fault, command in pairs:
+        if fault.mounts and not fault_kinds.can_mount():
+            rows.append((fault.name, command, 0, "not tried: file systems can be mounted by root alone"))
+            continue
+        times = options.times
+        if fault.name == KILLS:
+            times = -(-options.kills // sum(other.name == KILLS for other, _ in pairs))
+        began = time.monotonic()
+        outcomes = bring_about(stage, fault, command, times, options.seed, report)
+        text = "; ".join(f"{number} {what}" for what, number in outcomes.most_common())
+        rows.append((fault.name, command, outcomes.total(), text))
+        report(f"{fault.name}, {command}: {text} ({time.monotonic() - began:.0f} s)")
+    return rows
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=50, help="at random moments, over all commands")
+    parser.add_argument("--times", type=int, default=5, help="of each other fault")
+    parser.add_argument("--only", nargs="+", default=[], metavar="FAULT", help="faults whose names begin so")
+    parser.add_argument("--commands", nargs="+", default=[], choices=list(COMMANDS))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="CSV file; where it comes from is written beside it, as JSON")
+    parser.add_argument("--readme", type=Path, help="also put the table between this file's markers")
+    options = parser.parse_args()
+    began = time.monotonic()
+    pairs = chosen(options.only, options.commands)
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        stage = Stage(Path(folder) / "stage", sorted({command for _, command in pairs}))
+        rows = rows_of(stage, options, report=lambda line: print(line, flush=True))
+    if options.out:
+        write(rows, options, began)
+    sys.exit(any("WRONG" in row[-1] for row in rows))
+
+
+def write(rows: list[tuple], options, began: float) -> None:
+    """Write the table, where it comes from, and its place in the README."""
+    from experiments.files import write_json
+    from experiments.provenance import provenance
+    from experiments.readme import replace_between
+    from experiments.tabular import Table
+
+    tried = sum(row[2] for row in rows)
+    notes = (
+        f"{tried} trials, {sum('WRONG' in row[-1] for row in rows)} of {len(rows)} rows with a fault of ours. Phantom "
+        "slices of 32x32, variant released. The same result: weights, counts, histories, tables and pictures, bit for "
+        "bit, those of an undisturbed run.",
+        "Made by `python tests/faults.py`.",
+    )
+    table = Table("Faults, and what came of them.", ("fault", "command", "times tried", "outcome"), tuple(rows), notes)
+    table.to_csv(options.out)
+    about = {**provenance(began), "command": f"python tests/faults.py {' '.join(sys.argv[1:])}", "trials": tried}
+    write_json(options.out.with_suffix(".json"), about)
+    if options.readme:
+        replace_between(options.readme, "faults", table.to_markdown())
+
+
+if __name__ == "__main__":
+    main()
