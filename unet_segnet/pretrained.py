@@ -27,6 +27,20 @@ def model_facts(problem: str) -> dict:
     return json.loads(_pretrained_path(problem).with_suffix(".json").read_text(encoding="utf-8"))
 
 
+def model_path(source: str | Path) -> Path:
+    """The file of a network that `load_model` takes.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(source)
+    if path.suffix not in (".keras", ".mat"):
+        path = _pretrained_path(str(source))
+    if not os.path.isfile(path):  # False also of a name that is too long
+        raise InputError(f"{path}: no such file; expected a trained network (.keras or .mat)")
+    return path
+
+
 def load_model(source: str | Path = "binary"):
     """A trained network, ready to predict.
 
@@ -42,11 +56,7 @@ def load_model(source: str | Path = "binary"):
     Raises:
         InputError: no such own network, or a file that is missing, damaged, or holds none.
     """
-    path = Path(source)
-    if path.suffix not in (".keras", ".mat"):
-        path = _pretrained_path(str(source))
-    if not os.path.isfile(path):  # False also of a name that is too long
-        raise InputError(f"{path}: no such file; expected a trained network (.keras or .mat)")
+    path = model_path(source)
     if path.suffix == ".mat":
         from unet_segnet.matlab import load_network
 

@@ -5,7 +5,7 @@ import pytest
 from own_data import write_cohort, write_slice
 
 from unet_segnet.cohort import load_cohort
-from unet_segnet.cohort.domain import describe, differences, released_domain
+from unet_segnet.cohort.domain import describe, differences, released_domain, released_thresholds
 
 
 def remarks(then, now):
@@ -69,3 +69,13 @@ def test_the_committed_facts_are_those_of_the_released_slices(real_data):
         elif key != "lesion_share_of_class":
             assert committed[key] == value, key
     assert committed["lesion_share_of_class"] == pytest.approx(found["lesion_share_of_class"], abs=1e-6)
+
+
+def test_the_committed_thresholds_are_those_of_the_training_slices(real_data):
+    from experiments.baselines import class_histograms, fit_thresholds
+
+    cohort = load_cohort(real_data)
+    train = cohort.subset([index for index, part in enumerate(cohort.parts) if part == "train"])
+    for slices in (train.slices, train.slices.binary()):
+        histograms = class_histograms(slices.images, slices.labels, slices.num_classes)
+        assert list(fit_thresholds(histograms)) == released_thresholds(slices.num_classes)

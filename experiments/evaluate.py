@@ -1,0 +1,266 @@
+"""Score a trained network on labelled scans: another hospital's, or your own that it has not seen.
+
+    python -m experiments.evaluate binary --data DIR --out evaluation
+    python -m experiments.evaluate runs/own/list-released-unet/seed0 --data list.csv --out evaluation
+
+MODEL is a .keras file, a network trained in MATLAB (.mat), the folder of a run, or binary or multiclass for the
+project's own. For research; not a medical device, not for clinical use.
+"""
+
+import argparse
+import hashlib
+import time
+from pathlib import Path
+
+from experiments.console import Progress, import_keras, run_command
+from experiments.files import check_folder
+from experiments.options import positive
+from experiments.own_options import check_own_options, load_own, own_parser, say
+from unet_segnet.errors import InputError
+
+PARTS = ("train", "validation", "test")
+RELEASED = "COVID19-DL"
+
+
+def main() -> None:
+    """The command."""
+    options = build_parser().parse_args()
+    run_command(lambda: evaluate(options))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser, data = own_parser(
+        "python -m experiments.evaluate",
+        __doc__.splitlines()[0],
+        "Scores are counted at the network's size; experiments.predict --truth counts at the scan's own.",
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", help="binary, multiclass, a .keras or .mat file, or the folder of a run"
+    )
+    data.add_argument(
+        "--part",
+        choices=("all", *PARTS),
+        help="of a manifest's marks, or of --split; by default test where any is marked, else all",
+    )
+    data.add_argument("--fold", type=positive, default=1, metavar="N", help="of --split")
+    parser.add_argument("--batch-size", type=positive, default=4, help="slices at a time")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--force", action="store_true", help="replace results that are there")
+    return parser
+
+
+def evaluate(options) -> None:
+    """Load, predict, print the tables, and write them."""
+    check_own_options(options)
+    check_folder(options.out)
+    if options.out.exists() and not options.force:
+        raise InputError(f"{options.out}: is there already; give another folder with --out, or --force")
+    import_keras()
+    import numpy as np
+
+    from experiments.files import write_arrays, write_json
+    from experiments.own_scores import Tested, domain_table, score_tables, slice_table
+    from experiments.provenance import provenance
+    from experiments.summary import write_tables
+    from experiments.whole_folder import whole_folder
+    from unet_segnet.cohort.domain import describe, differences, released_domain, released_thresholds
+    from unet_segnet.data.preprocess import DEFAULT_WINDOW
+    from unet_segnet.inference import names_of_classes
+    from unet_segnet.pretrained import load_model, model_path
+
+    started = time.time()
+    path, facts = find_model(options.model)
+    model = load_model(path)
+    if facts.get("data") == RELEASED:
+        facts = {"thresholds": released_thresholds(model.output_shape[-1]), "trained_on": released_domain(), **facts}
+    window = tuple(options.window or facts.get("window") or DEFAULT_WINDOW)
+    class_names = tuple(facts.get("class_names") or names_of_classes(model))
+    if len(class_names) != model.output_shape[-1]:
+        raise InputError(f"{path}: its run names {len(class_names)} classes, it tells {model.output_shape[-1]} apart")
+    cohort = load_own(options, window, model.input_shape[1])
+    cohort = cohort.subset(chosen_slices(cohort, options))
+    say(f"scored: {len(cohort)} slices")
+    predictions = predicted(model, cohort.slices.images, options.batch_size, Path(options.model).name)
+    slices, predictions, notes = same_classes(cohort.slices, predictions, class_names)
+    notes += seen_before(facts, cohort)
+    name = cohort.source.stem if cohort.source.suffix == ".csv" else cohort.source.resolve().name
+    tested = Tested(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, name)
+    methods = methods_of(slices, predictions, facts)
+    origin = facts.get("data") or "unknown data"
+    tables = {
+        **score_tables(tested, methods, notes),
+        "domain": domain_table(differences(facts.get("trained_on"), describe(cohort)), origin, name),
+    }
+    about = {
+        "network": str(options.model),
+        "network_sha256": hashlib.sha256(model_path(path).read_bytes()).hexdigest(),
+        "data": str(cohort.source),
+        "data_sha256": slices.sha256(),
+        "methods": [method.name for method in methods],
+        "notes": list(cohort.notes),
+        "for": "research; not a medical device, not for clinical use",
+        **provenance(started),
+    }
+    counts = {"names": np.asarray(slices.names), "patients": np.asarray(cohort.groups)}
+    counts |= {f"confusion_{number}": method.confusion for number, method in enumerate(methods)}
+    with whole_folder(options.out) as new:
+        files = write_tables(tables, new)
+        slice_table(tested, methods[0]).to_csv(new / "slices.csv")
+        write_arrays(new / "counts.npz", counts)
+        write_json(new / "evaluation.json", about)
+        draw(slices, predictions, f"{Path(options.model).name} on {name}", new / "segmentations.png")
+    files += ["slices.csv", "counts.npz", "evaluation.json", "segmentations.png"]
+    say(f"written to {options.out}: {', '.join(files)}")
+
+
+def find_model(source: str) -> tuple[str, dict]:
+    """What `load_model` takes for a MODEL, and what is known of it.
+
+    Raises:
+        InputError: a folder that is no finished run, or facts that are damaged.
+    """
+    from experiments.runs import read_json
+    from unet_segnet.network_facts import read_facts
+    from unet_segnet.pretrained import model_facts
+
+    folder = Path(source)
+    if folder.is_dir():
+        if not (folder / "model.keras").is_file():
+            raise InputError(
+                f"{source}: no network in this folder (model.keras); expected the folder of a finished run"
+            )
+        facts = read_facts(folder / "model.keras")
+        return str(folder / "model.keras"), facts or _facts_of_run(read_json(folder / "config.json"))
+    if folder.suffix == ".mat":
+        say("note: a network trained in MATLAB is taken for one of the authors', trained on the 100 released slices")
+        return source, {"data": RELEASED}
+    if folder.suffix == ".keras":
+        return source, read_facts(source) if folder.is_file() else {}
+    return source, _facts_of_run(model_facts(source))
+
+
+def _facts_of_run(config: dict) -> dict:
+    """Of a run of the first study, or of an own network's card: the data that it was trained on."""
+    data = config.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("classes"), list):
+        return {}
+    return {"class_names": data["classes"], "window": data.get("window"), "data": data.get("name")}
+
+
+def chosen_slices(cohort, options) -> list[int]:
+    """Indices of the slices that are scored.
+
+    Raises:
+        InputError: there are none.
+    """
+    if options.split is not None:
+        from unet_segnet.data.splits import read_splits
+
+        splits = read_splits(options.split, cohort.slices.names, cohort.groups)
+        if options.fold > len(splits):
+            raise InputError(f"{options.split}: has {len(splits)} folds; --fold {options.fold} is none of them")
+        split = splits[options.fold - 1]
+        parts = PARTS if options.part == "all" else (options.part or "test",)
+        chosen = sorted(int(index) for part in parts for index in getattr(split, part))
+    else:
+        part = options.part or ("test" if "test" in cohort.parts else "all")
+        chosen = [index for index, marked in enumerate(cohort.parts) if part in ("all", marked)]
+    if not chosen:
+        raise InputError(f"{cohort.source}: no slice is marked {options.part or 'test'}; expected some, or --part all")
+    return chosen
+
+
+def predicted(model, images, batch_size: int, label: str):
+    """(num_slices, height, width) class indices, with progress."""
+    import numpy as np
+
+    from unet_segnet.training import predict
+
+    bar, found = Progress(len(images), label), []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        short = batch_size - len(batch) if len(images) > batch_size else 0  # one shape, one compilation
+        found.append(predict(model, np.pad(batch, ((0, short), (0, 0), (0, 0))), batch_size)[: len(batch)])
+        bar.update(start + len(batch))
+    return np.concatenate(found)
+
+
+def same_classes(slices, predictions, class_names: tuple[str, ...]):
+    """Slices and predictions with the classes that both have, and notes on how they were matched.
+
+    Raises:
+        InputError: they tell different numbers of classes apart, and neither is the binary problem.
+    """
+    import numpy as np
+
+    if len(class_names) == slices.num_classes:
+        if class_names == slices.class_names:
+            return slices, predictions, []
+        pairs = ", ".join(f"{of} for {here}" for of, here in zip(class_names, slices.class_names, strict=True))
+        return slices, predictions, [f"The network's classes are taken by their order: {pairs}."]
+    if 2 not in (len(class_names), slices.num_classes):
+        raise InputError(
+            f"the network tells {', '.join(class_names)} apart, the data {', '.join(slices.class_names)}; expected the "
+            "same, --problem binary scores all lesions together"
+        )
+    note = (
+        f"Scored as infected or not: the network tells {len(class_names)} classes apart, the data {slices.num_classes}."
+    )
+    return slices.binary(), (predictions > 0).astype(np.uint8), [note]
+
+
+def seen_before(facts: dict, cohort) -> list[str]:
+    """A note where the network was trained on some of these slices."""
+    from experiments.own_runs import slice_marks
+
+    trained_on = facts.get("slices")
+    if not isinstance(trained_on, list):
+        return []
+    known = len(set(map(str, trained_on)) & set(slice_marks(cohort.slices.images)))
+    if not known:
+        return []
+    say(f"WARNING: the network was trained on {known} of these slices")
+    return [f"The network was trained on {known} of these slices: the scores are too high."]
+
+
+def methods_of(slices, predictions, facts: dict) -> list:
+    """The network and the baselines, as `experiments.own_scores.Method`."""
+    from experiments.baselines import GREY_LEVELS, classify, evaluate_baselines
+    from experiments.own_scores import Method
+    from unet_segnet.metrics import confusion_matrices
+
+    def counted(found):
+        return confusion_matrices(slices.labels, found, slices.num_classes)
+
+    background, fitted = evaluate_baselines(slices, slices)
+    methods = [
+        Method("network", counted(predictions)),
+        Method(background.name, background.test_confusion, background.description),
+    ]
+    thresholds = facts.get("thresholds")
+    if thresholds and all(0 <= level <= GREY_LEVELS for level in thresholds):
+        if slices.num_classes == 2:
+            thresholds = thresholds[:1]
+        if len(thresholds) == slices.num_classes - 1 and sorted(thresholds) == list(thresholds):
+            text = f"grey levels from {', '.join(map(str, thresholds))}; fitted on what the network was trained on"
+            methods.append(Method("grey threshold", counted(classify(slices.images, tuple(thresholds))), text))
+    text = f"{fitted.description.split(';')[0]}; fitted on the scored slices themselves, no threshold does better"
+    methods.append(Method("best threshold", fitted.test_confusion, text))
+    return methods
+
+
+def draw(slices, predictions, title: str, file: Path) -> None:
+    """Draw the segmentation of the up to six slices with most lesion."""
+    import numpy as np
+
+    from unet_segnet.plots import save_figure, segmentations
+
+    shown = np.sort(np.argsort(-(slices.labels > 0).sum(axis=(1, 2)), kind="stable")[:6])
+    few = slices.subset(shown)
+    figure = segmentations(few.images, few.labels, predictions[shown], few.names, few.class_names, title)
+    save_figure(figure, file)
+
+
+if __name__ == "__main__":
+    main()

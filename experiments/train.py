@@ -1,0 +1,287 @@
+"""Train on labelled scans of your own, or go on from a trained network, and test by patient.
+
+    python -m experiments.train --data DIR --net segnet --variant released
+    python -m experiments.train --data list.csv --init binary --epochs 5 --learning-rate 1e-4
+    python -m experiments.train --data DIR --net unet --folds 5
+
+DIR holds images/, labels/ and perhaps lungs/ with equal names; a manifest (CSV: image,labels,lungs,patient,...) says
+more. The same command started again skips what is finished and goes on with what is not. For research; not a medical
+device, not for clinical use.
+"""
+
+import argparse
+from pathlib import Path
+
+from experiments.console import Progress, import_keras, run_command
+from experiments.files import check_folder
+from experiments.options import DTYPES, positive
+from experiments.own_networks import RECIPES, VARIANTS, NetworkPlan, safe_name
+from experiments.own_options import add_size, check_own_options, load_own, own_parser, say
+from unet_segnet.errors import InputError
+
+
+def main() -> None:
+    """The command."""
+    options = build_parser().parse_args()
+    run_command(lambda: train(options))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser, data = own_parser(
+        "python -m experiments.train",
+        __doc__.splitlines()[0],
+        "Slices train, validate or test as the manifest marks them, as --split FILE has it, or drawn by patient. A "
+        "patient is never divided; a volume is a patient unless the manifest says otherwise.",
+    )
+    add_size(data)
+    data.add_argument("--folds", type=positive, metavar="K", help="cross-validation by patient instead of one split")
+    data.add_argument("--split-seed", type=int, default=0, help="of the draw of patients")
+    data.add_argument("--validation-share", type=float, default=0.10, metavar="S", help="of the patients; 0 for none")
+    data.add_argument("--test-share", type=float, default=0.18, metavar="S", help="of the patients; 0 for none")
+    network = parser.add_argument_group("network")
+    network.add_argument(
+        "--net", metavar="segnet|unet|ARCHITECTURE/ENCODER", help="which; with --init that of the file"
+    )
+    network.add_argument("--variant", choices=VARIANTS, help="of segnet and unet, see grid --help; paper if left out")
+    network.add_argument(
+        "--init", metavar="FILE|binary|multiclass", help="begin with this trained network (.keras, .mat)"
+    )
+    network.add_argument("--freeze", choices=("encoder",), help="leave this part of it as it is")
+    network.add_argument("--encoder-weights", metavar="imagenet|FILE", help="begin a new network's encoder with these")
+    training = parser.add_argument_group("training")
+    training.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default="grid",
+        help="the first study's (weighted cross-entropy), or the second's (soft Dice, one kind of lesion)",
+    )
+    training.add_argument("--epochs", type=positive, help="passes over the training slices; 160, or 200 by compare")
+    training.add_argument("--learning-rate", type=float, help="of Adam in the first epochs; 1e-3 if left out")
+    training.add_argument("--batch-size", type=positive, help="slices in a mini-batch; 4, or 2 by compare")
+    training.add_argument(
+        "--keep", choices=("best", "last"), default="last", help="the epoch of the least validation loss, or the last"
+    )
+    training.add_argument("--seed", type=int, default=0, help="of everything random but the split")
+    training.add_argument("--dtype", choices=DTYPES, default="float32", help="of a new network's layers")
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
+    machine.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
+    return parser
+
+
+def train(options) -> None:
+    """Load, divide, train what is not trained, test, print the tables and write them."""
+    plan = check_options(options)
+    import_keras()
+    from experiments.own_networks import begin_with
+    from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
+    from unet_segnet.pretrained import load_model
+
+    known = load_model(plan.init) if plan.init else None
+    size = options.size or (known.input_shape[1] if known else DEFAULT_SIZE)
+    window = tuple(options.window or getattr(known, "window", DEFAULT_WINDOW))
+    if known and known.input_shape[1:3] != (size, size):
+        raise InputError(
+            f"{plan.init}: takes slices of {known.input_shape[1]}x{known.input_shape[2]}; leave --size out"
+        )
+    cohort = load_own(options, window, size)
+    if plan.recipe == "compare" and cohort.slices.num_classes > 2:
+        raise InputError("--recipe compare tells one kind of lesion from the rest; use it with --problem binary")
+    begin_with(plan, cohort.slices.class_names)  # what does not fit is said before anything is written
+    splits = make_splits(cohort, options)
+    check_splits(cohort, splits, plan)
+
+    from experiments.own_runs import OwnJob, OwnSpec, complete
+    from unet_segnet.data.splits import write_splits
+
+    name = safe_name(Path(options.data).stem if options.data.endswith(".csv") else cohort.source.resolve().name)
+    description = {
+        "name": name, "window": list(window), "size": size, "lungs": options.lungs, "orientation": options.orientation,
+    }  # fmt: skip
+    recipe = make_recipe(options, plan)
+    folds = range(len(splits)) if options.folds or len(splits) > 1 else (None,)
+    jobs = [
+        OwnJob(OwnSpec(name, plan.label, options.seed, fold), plan, recipe, split)
+        for fold, split in zip(folds, splits, strict=True)
+    ]
+    folders = []
+    for job in jobs:
+        report = Progress(recipe.epochs, f"{job.spec.group.name} {job.spec.name}").update
+        folders.append(complete(job, cohort, description, options.out, options.force, report))
+    group = options.out / jobs[0].spec.group
+    write_splits(group / "split.json", splits, cohort.slices.names, cohort.groups)
+    show(jobs, folders, cohort, group)
+
+
+def check_options(options) -> NetworkPlan:
+    """Refuse what cannot work before anything heavy begins.
+
+    Raises:
+        InputError: options that do not go together, or an output folder that cannot be written.
+    """
+    check_own_options(options)
+    check_folder(options.out)
+    plan = NetworkPlan(
+        options.net,
+        options.variant,
+        options.recipe,
+        options.init,
+        options.freeze,
+        options.encoder_weights,
+        options.keep,
+    )
+    plan.check()
+    if options.learning_rate is not None and not 0 < options.learning_rate < 1:
+        raise InputError(f"--learning-rate {options.learning_rate:g}: expected a number between 0 and 1")
+    if options.split_seed < 0 or options.seed < 0:
+        raise InputError("--seed and --split-seed: expected 0 or a whole number above")
+    if options.split is not None and options.folds is not None:
+        raise InputError("--split FILE has its folds in it; leave --folds out")
+    if options.init is not None and options.dtype != "float32":
+        raise InputError("--dtype belongs to new networks; one of --init keeps its own")
+    return plan
+
+
+def make_recipe(options, plan):
+    """The recipe with what the options change."""
+    from unet_segnet.encoder_training import EncoderRecipe
+    from unet_segnet.training import Recipe
+
+    changes = {"epochs": options.epochs, "learning_rate": options.learning_rate, "batch_size": options.batch_size}
+    kind = EncoderRecipe if plan.recipe == "compare" else Recipe
+    return kind(dtype=options.dtype, **{name: value for name, value in changes.items() if value is not None})
+
+
+def make_splits(cohort, options) -> list:
+    """One split, or one per fold: from a file, from the manifest's marks, or drawn by patient.
+
+    Raises:
+        InputError: too few patients, a patient that is marked twice, or a file that does not fit.
+    """
+    import numpy as np
+
+    from unet_segnet.data.splits import PARTS, Split, grouped_folds, grouped_split, read_splits
+
+    groups = np.asarray(cohort.groups)
+    if options.split is not None:
+        return read_splits(options.split, cohort.slices.names, cohort.groups)
+    marked = {part: np.flatnonzero(np.asarray(cohort.parts) == part) for part in ("", *PARTS)}
+    for first in PARTS:
+        for second in ("", *PARTS):
+            shared = set(groups[marked[first]]) & set(groups[marked[second]])
+            if first != second and shared:
+                raise InputError(
+                    f"{cohort.source}: patient {min(shared)} is marked {first}, and elsewhere {second or 'not'}; "
+                    "expected one part for each patient"
+                )
+    if options.folds:
+        if len(marked["test"]):
+            say(f"note: {len(marked['test'])} slices marked test take no part in the folds; see experiments.evaluate")
+        rest = np.flatnonzero(np.asarray(cohort.parts) != "test")
+        folds = grouped_folds(groups[rest], options.folds, options.split_seed, options.validation_share)
+        return [Split(*(rest[getattr(fold, part)] for part in PARTS)) for fold in folds]
+    rest = marked[""]
+    validation = 0 if len(marked["validation"]) else options.validation_share
+    test = 0 if len(marked["test"]) else options.test_share
+    drawn = Split(*(np.zeros(0, np.int64) for _ in PARTS))
+    if len(rest):
+        drawn = grouped_split(groups[rest], options.split_seed, validation, test)
+    return [Split(*(np.sort(np.concatenate([marked[part], rest[getattr(drawn, part)]])) for part in PARTS))]
+
+
+def check_splits(cohort, splits, plan) -> None:
+    """Say how large the parts are; refuse what leaks or leaves nothing to choose the best epoch by.
+
+    Raises:
+        InputError: it does.
+    """
+    from unet_segnet.cohort.copies import find_copies
+    from unet_segnet.data.splits import PARTS
+
+    names, groups = cohort.slices.names, cohort.groups
+    copies = find_copies(cohort.slices.images, groups)
+    for number, split in enumerate(splits, 1):
+        part_of = {int(index): part for part in PARTS for index in getattr(split, part)}
+        sizes = [
+            f"{part} {len(getattr(split, part))} slices of {len({groups[index] for index in getattr(split, part)})}"
+            for part in PARTS
+        ]
+        say(f"{'split' if len(splits) == 1 else f'fold {number}'}: {', '.join(sizes)} patients")
+        for pair in copies:
+            parts = [part_of.get(index) for index in pair]
+            if None not in parts and parts[0] != parts[1]:
+                which = [f"{names[index]} ({groups[index]}, {part})" for index, part in zip(pair, parts, strict=True)]
+                raise InputError(
+                    f"{cohort.source}: slices {' and '.join(which)} are the same picture: a leak; mend the data, see "
+                    "`python -m experiments.data check`"
+                )
+        if (plan.keep == "best" or plan.recipe == "compare") and not len(split.validation):
+            raise InputError(
+                "the best epoch is chosen on validation slices, and there are none; use --keep last with grid"
+            )
+
+
+def show(jobs, folders, cohort, group: Path) -> None:
+    """Print and write the scores of the test slices, and draw the first run."""
+    import numpy as np
+
+    from experiments.baselines import evaluate_baselines
+    from experiments.own_runs import read_finished
+    from experiments.own_scores import Method, Tested, score_tables, slice_table
+    from experiments.summary import write_tables
+
+    notes, tested, confusions, baselines, drawn = [], [], [], [], None
+    for job, folder in zip(jobs, folders, strict=True):
+        result, counts = read_finished(folder)
+        if not counts:
+            notes.append(f"{folder.name} diverged in epoch {result.get('epoch', '?')} and is left out.")
+            continue
+        drawn = drawn or (job, folder)
+        if result.get("missing_classes"):
+            notes.append(f"{folder.name}: {', '.join(result['missing_classes'])} is on no training slice: not learnt.")
+        if result.get("one_class_only"):
+            notes.append(f"{folder.name} predicts one class only and is in the table as it is.")
+        if len(job.split.test):
+            parts = [cohort.slices.subset(part) for part in (job.split.train, job.split.test)]
+            baselines.append(evaluate_baselines(*parts))
+            tested += job.split.test.tolist()
+            confusions.append(counts["test_confusion"])
+    for folder in folders:
+        print(f"network: {folder / 'model.keras'}")
+    if not confusions:
+        say(" ".join(["no test slices: nothing is scored.", *notes]))
+        return
+    part = cohort.subset(tested)
+    about = Tested(part.slices.names, part.groups, part.num_unknown, part.slices.class_names, jobs[0].spec.data)
+    methods = [Method(jobs[0].spec.network, np.concatenate(confusions))]
+    for of_folds in zip(*baselines, strict=True):
+        text = of_folds[0].description if len(of_folds) == 1 else "fitted on the training slices of each fold"
+        methods.append(Method(of_folds[0].name, np.concatenate([one.test_confusion for one in of_folds]), text))
+    files = write_tables(score_tables(about, methods, notes), group)
+    slice_table(about, methods[0]).to_csv(group / "slices.csv")
+    files += ["slices.csv", "split.json", *draw(*drawn, cohort, group)]
+    say(f"written to {group}: {', '.join(files)}")
+
+
+def draw(job, folder: Path, cohort, group: Path) -> list[str]:
+    """Draw the training curves of a run and its segmentation of up to six test slices; returns the files' names."""
+    from experiments.evaluate import draw as draw_slices
+    from experiments.runs import read_arrays
+    from unet_segnet.plots import save_figure, training_curves
+    from unet_segnet.pretrained import load_model
+    from unet_segnet.training import HISTORY_KEYS, predict
+
+    title = f"{folder.parent.name}, {folder.name}"
+    files = []
+    if job.plan.recipe == "grid":
+        save_figure(training_curves(read_arrays(folder / "history.npz", HISTORY_KEYS), title), group / "training.png")
+        files.append("training.png")
+    test = cohort.slices.subset(job.split.test)
+    found = predict(load_model(folder / "model.keras"), test.images)
+    draw_slices(test, found, title, group / "segmentations.png")
+    return [*files, "segmentations.png"]
+
+
+if __name__ == "__main__":
+    main()
