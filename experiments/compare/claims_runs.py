@@ -2,7 +2,8 @@
 
 They look at the largest group of runs of one data set and recipe (`Evidence.comparable`) and compare models that
 differ in one thing alone. A difference counts where the signed-rank test over the pairs gives p < 0.05. Where losses
-end up is decided by runs as long as the article's alone.
+end up, and that something does not hold, is decided by runs as long as the article's alone, speed apart; runs on the
+phantom decide nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from experiments.compare.published import (
     stated,
 )
 from experiments.report.judgement import DOES_NOT, REPLICATES, UNDECIDED, Judgement
+from unet_segnet.data.catalogue import PHANTOM
 
 COMMAND = "python -m experiments.compare"
 SIGNIFICANT = 0.05
@@ -89,7 +91,12 @@ def _speed(evidence: Evidence, architecture: str, extreme) -> Judgement:
     holds = all(int(extreme(of)) == list(ARCHITECTURES).index(architecture) for of in means)
     text = "; ".join(f"{what} {_named(of, '.2f')} s" for what, of in zip(KINDS.values(), means, strict=True))
     return _judged(
-        evidence, holds, f"{text}, means of {int(common.sum())} models each on {runs[0].device}", f"{beside}.", decides
+        evidence,
+        holds,
+        f"{text}, means of {int(common.sum())} models each on {runs[0].device}",
+        f"{beside}.",
+        decides,
+        any_length=True,
     )
 
 
@@ -146,12 +153,12 @@ def a_b_converge(evidence: Evidence) -> Judgement:
 
 def _closing(evidence: Evidence, axis: int, first: str, second: str, needed: str) -> Judgement:
     pairs = paired(curves(evidence.comparable)["validation_loss"], axis, first, second)
-    decides = f"At least {MIN_PAIRS} pairs of {needed}, {number('epochs'):.0f} epochs each: {COMMAND}."
+    decides = f"At least {MIN_PAIRS} pairs of {needed}: {COMMAND}."
     if not pairs:
         return _undecided(evidence, "", decides)
     gaps = np.array([early_and_late(np.abs(a - b)) for a, b in pairs])
     found = gain(gaps[:, 0], gaps[:, 1])
-    holds = _beyond_chance(found) if _long_enough(a for a, _ in pairs) else None
+    holds, decides = _if_long_enough(_beyond_chance(found), (a for a, _ in pairs), decides)
     text = (
         f"the validation losses differ by {gaps[:, 0].mean():.3f} in the first and {gaps[:, 1].mean():.3f} in the last "
         f"quarter of the epochs ({_pairs(found)})"
@@ -195,7 +202,7 @@ def linknet_converges_slowest(evidence: Evidence) -> Judgement:
 
 def _convergence(evidence: Evidence, architecture: str, kinds: tuple[str, ...], sign: int) -> Judgement:
     """`sign` 1: is the architecture faster than each other one; -1: slower."""
-    decides = f"At least {MIN_PAIRS} models of each architecture, {number('epochs'):.0f} epochs each: {COMMAND}."
+    decides = f"At least {MIN_PAIRS} models of each architecture: {COMMAND}."
     found, answers, texts = curves(evidence.comparable), [], []
     place = list(ARCHITECTURES).index(architecture)
     for kind in kinds:
@@ -212,7 +219,7 @@ def _convergence(evidence: Evidence, architecture: str, kinds: tuple[str, ...], 
                 answers.append(_beyond_chance(gain(sign * epochs[:, other], sign * epochs[:, place])))
         texts.append(f"{KINDS[kind]} loss, epochs to nine tenths of its fall: {_named(epochs.mean(axis=0), '.1f')}")
         texts[-1] += f" (n={len(epochs)})"
-    holds = _all(answers) if _long_enough(found["loss"].values()) else None
+    holds, decides = _if_long_enough(_all(answers), found["loss"].values(), decides)
     return _judged(evidence, holds, "; ".join(texts), "", decides)
 
 
@@ -231,15 +238,11 @@ def fpn_varies_most(evidence: Evidence) -> Judgement:
             else:
                 tops.append(list(ARCHITECTURES)[int(np.argmax(spreads))] == "fpn")
                 texts.append(f"{name}, {title}: {_named(spreads, '.3f')}")
-    decides = (
-        f"At least {MIN_ENCODERS} encoders with each architecture in each experiment, {number('epochs'):.0f} epochs "
-        f"each: {COMMAND}."
-    )
+    decides = f"At least {MIN_ENCODERS} encoders with each architecture in each experiment: {COMMAND}."
     if not tops:
         return _undecided(evidence, "", decides)
     holds = False if not all(tops) else True if len(tops) == len(KINDS) * len(EXPERIMENTS) else None
-    if not _long_enough(found["loss"].values()):
-        holds = None
+    holds, decides = _if_long_enough(holds, found["loss"].values(), decides)
     return _judged(evidence, holds, f"standard deviation over encoders, {'; '.join(texts)}", "", decides)
 
 
@@ -268,11 +271,24 @@ def volumes_match(evidence: Evidence) -> Judgement:
     )
 
 
-def _judged(evidence: Evidence, holds: bool | None, text: str, beside: str, decides: str) -> Judgement:
+def _judged(
+    evidence: Evidence, holds: bool | None, text: str, beside: str, decides: str, any_length: bool = False
+) -> Judgement:
+    """`any_length`: may runs shorter than the article's deny the claim?"""
+    run = evidence.comparable[0]
+    if run.data == PHANTOM or (holds is False and not any_length and run.epochs < number("epochs")):
+        holds = None
+        decides = _longer(decides)
     text = f"{_what_ran(evidence)}: {text}.{f' {beside}' if beside else ''}"
     if holds is None:
         return Judgement(UNDECIDED, text, decides)
     return Judgement(REPLICATES if holds else DOES_NOT, text)
+
+
+def _longer(decides: str) -> str:
+    """The same runs, long enough and on real slices."""
+    longer = f", {number('epochs'):.0f} epochs each on real slices: {COMMAND}"
+    return decides if longer in decides else decides.replace(f": {COMMAND}", longer)
 
 
 def _undecided(evidence: Evidence, beside: str, decides: str) -> Judgement:
@@ -287,9 +303,11 @@ def _what_ran(evidence: Evidence) -> str:
     return f"{len(runs)} runs{f' (not as in the article: {changed})' if changed else ''}"
 
 
-def _long_enough(found: Iterable[np.ndarray]) -> bool:
-    """Have all curves as many epochs as the article's?"""
-    return min(map(len, found)) >= number("epochs")
+def _if_long_enough(holds: bool | None, found: Iterable[np.ndarray], decides: str) -> tuple[bool | None, str]:
+    """The answer where all curves are as long as the article's, else None; and what would decide it then."""
+    if min(map(len, found)) >= number("epochs"):
+        return holds, decides
+    return None, _longer(decides)
 
 
 def _beyond_chance(found: Gain) -> bool | None:

@@ -55,6 +55,11 @@ class CompareRun:
         return self.architecture, self.encoder, self.initialisation
 
     @property
+    def epochs(self) -> int:
+        """That it was to train for."""
+        return self.config["recipe"].get("epochs", 0)
+
+    @property
     def label(self) -> str:
         """For captions and rows."""
         start = INITIALISATIONS.get(self.initialisation, self.initialisation)

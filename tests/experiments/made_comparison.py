@@ -42,6 +42,7 @@ def made_run(
     seed=0,
     counts=None,
     settings=None,
+    epochs=EPOCHS,
     first_layer=False,
     **result,
 ):
@@ -56,7 +57,7 @@ def made_run(
         "encoder": encoder,
         "encoder_weights": weights,
         "seed": seed,
-        "recipe": {"epochs": EPOCHS, "batch_size": 2, "loss": "image"},
+        "recipe": {"epochs": epochs, "batch_size": 2, "loss": "image"},
         "data": {"name": data, "size": 32, "normalise": "minmax", "sha256": "0" * 64} | (settings or {}),
         "split": {},
     }
