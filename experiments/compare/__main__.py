@@ -46,7 +46,7 @@ def compare(options) -> int:
         print_plan(planned_jobs(options), *counts, options)
         return 0
     data = open_data(options.data, options.size, options.normalise, options.out)
-    for note in data.slices.notes:
+    for note in data.facts.notes:
         _say(f"note: {note}")
     jobs = planned_jobs(options)
     left = _unfinished(jobs, data, options)

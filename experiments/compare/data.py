@@ -31,18 +31,29 @@ class Examples:
     masks: np.ndarray
     names: tuple[str, ...]
 
-    def subset(self, indices) -> "Examples":
-        """The slices at `indices`, in that order."""
-        names = tuple(self.names[index] for index in indices)
-        return Examples(self.name, self.images[indices], self.masks[indices], names)
+
+@dataclass(frozen=True)
+class SliceFacts:
+    """What is known of the slices that train and validate, without them.
+
+    Attributes:
+        names: one per slice.
+        units: "HU" or "8-bit".
+        notes: what was mended on loading, one line each.
+    """
+
+    names: tuple[str, ...]
+    units: str
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class StudyData:
     """A data set in MedSeg's NIfTI layout, as the second study takes it.
 
-    Images are normalised, then resized bilinearly, masks resized to the nearest pixel. Test slices are scored at that
-    same size, as in the article and its code, not at their own.
+    Arrays are read when they are asked for and not kept: memory is short while a network trains. Images are
+    normalised, then resized bilinearly, masks resized to the nearest pixel. Test slices are scored at that same size,
+    as in the article and its code, not at their own.
 
     Attributes:
         folder: of the files.
@@ -61,7 +72,12 @@ class StudyData:
         return {key: getattr(self, key) for key in ("folder", "name", "size", "rule")}
 
     @cached_property
-    def slices(self):
+    def facts(self) -> SliceFacts:
+        """What is known of the slices."""
+        slices = self.read_slices()
+        return SliceFacts(slices.names, slices.units, slices.notes)
+
+    def read_slices(self):
         """`Slices` as they lie in the files, exchanged masks put back."""
         from unet_segnet.data.nifti import read_medseg_slices
 
@@ -74,8 +90,8 @@ class StudyData:
         Raises:
             InputError: the values are not Hounsfield units, and the rule for these was asked for.
         """
-        rule = self.rule or ("hu" if self.slices.units == "HU" else "minmax")
-        self._check_units(rule, self.slices.units, "slices")
+        rule = self.rule or ("hu" if self.facts.units == "HU" else "minmax")
+        self._check_units(rule, self.facts.units, "slices")
         return rule
 
     @property
@@ -87,10 +103,11 @@ class StudyData:
 
     def parts(self, experiment: str) -> tuple[Examples, Examples]:
         """The slices that train and those that validate."""
-        slices = self.slices
-        examples = self._prepare("slices", slices.images, slices.labels, slices.lungs, slices.names, experiment)
-        train, validation = split_slices(len(slices))
-        return examples.subset(train), examples.subset(validation)
+        slices = self.read_slices()
+        both = self._prepare("slices", slices.images, slices.labels, slices.lungs, slices.names, experiment)
+        num_train = len(split_slices(len(slices))[0])
+        parts = slice(num_train), slice(num_train, None)  # views, not copies
+        return tuple(Examples(both.name, both.images[part], both.masks[part], both.names[part]) for part in parts)
 
     def volumes(self, experiment: str) -> Iterator[Examples]:
         """The test volumes, one at a time, so that only one lies in memory; slices named "3-001", "3-002", ...
@@ -124,14 +141,14 @@ class StudyData:
             "name": self.name,
             "size": self.size,
             "scored_at": self.size,
-            "units": self.slices.units,
+            "units": self.facts.units,
             "normalise": self.normalisation,
             "sha256": self._sha256,
         }
 
     def split(self) -> dict:
         """Names of the slices that train and validate, and of the volumes that test."""
-        names = self.slices.names
+        names = self.facts.names
         train, validation = split_slices(len(names))
         return {
             "train": [names[index] for index in train],
@@ -158,12 +175,14 @@ class StudyData:
         from unet_segnet.data.normalise import normalise, resize_bilinear
         from unet_segnet.data.resize import resize_labels
 
-        shape = (self.size, self.size)
-        images = resize_bilinear(normalise(images, self.normalisation), shape)
-        masks = resize_labels(lungs if experiment == "lung" else labels > 0, shape).astype(np.uint8)
+        shape, rule = (self.size, self.size), self.normalisation
+        prepared = np.empty((len(images), *shape), np.float32)
+        for index, image in enumerate(images):
+            prepared[index] = resize_bilinear(normalise(image[None], rule), shape)[0]
         if experiment == "lesion_b":
-            images = images * resize_labels(lungs, shape)
-        return Examples(name, images, masks, names)
+            prepared *= resize_labels(lungs, shape)
+        masks = resize_labels(lungs if experiment == "lung" else labels > 0, shape).astype(np.uint8)
+        return Examples(name, prepared, masks, names)
 
 
 def split_slices(num_slices: int) -> tuple[np.ndarray, np.ndarray]:

@@ -161,7 +161,7 @@ def test_a_diverged_run_is_recorded_and_left_alone(volumes_data, tmp_path, stand
 
 def test_the_three_experiments_see_what_they_should(volumes_data):
     data = open_data(str(volumes_data), 48)
-    slices = data.slices
+    slices = data.read_slices()
     lung, _ = data.parts("lung")
     np.testing.assert_array_equal(lung.masks, slices.lungs[:8])
     np.testing.assert_allclose(lung.images, (slices.images[:8] + 500) / 500)
@@ -207,7 +207,7 @@ def test_the_first_four_fifths_train():
 
 def test_the_phantom_is_drawn_once(tmp_path):
     data = open_data("phantom", 32, out=tmp_path)
-    assert slice_counts("phantom") == (len(data.slices), sum(len(volume.names) for volume in data.volumes("lung")))
+    assert slice_counts("phantom") == (len(data.facts.names), sum(len(volume.names) for volume in data.volumes("lung")))
     written = (data.folder / "tr_im.nii.gz").stat().st_mtime_ns
     again = open_data("phantom", 32, out=tmp_path)
     assert (again.folder / "tr_im.nii.gz").stat().st_mtime_ns == written
