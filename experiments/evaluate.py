@@ -60,7 +60,7 @@ def evaluate(options) -> None:
     import numpy as np
 
     from experiments.files import write_arrays, write_json
-    from experiments.own_scores import Tested, domain_table, score_tables, slice_table
+    from experiments.own_scores import ScoredSlices, domain_table, score_tables, slice_table
     from experiments.provenance import provenance
     from experiments.summary import write_tables
     from experiments.whole_folder import whole_folder
@@ -85,7 +85,7 @@ def evaluate(options) -> None:
     slices, predictions, notes = same_classes(cohort.slices, predictions, class_names)
     notes += seen_before(facts, cohort)
     name = cohort.source.stem if cohort.source.suffix == ".csv" else cohort.source.resolve().name
-    tested = Tested(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, name)
+    tested = ScoredSlices(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, name)
     methods = methods_of(slices, predictions, facts)
     origin = facts.get("data") or "unknown data"
     tables = {

@@ -32,7 +32,7 @@ class Method:
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class ScoredSlices:
     """The slices that were scored.
 
     Attributes:
@@ -57,7 +57,7 @@ class Tested:
 
 
 def lesion_counts(confusion: np.ndarray) -> np.ndarray:
-    """(num_slices, num_lesions, 2, 2) pixels of each lesion against the rest, in the order of `Tested.lesions`."""
+    """(num_slices, num_lesions, 2, 2) pixels of each lesion against the rest, ordered as `ScoredSlices.lesions`."""
     num_classes = confusion.shape[-1]
     members = [[k] for k in range(1, num_classes)] + ([list(range(1, num_classes))] if num_classes > 2 else [])
     counts = np.zeros((len(confusion), len(members), 2, 2), np.int64)
@@ -74,7 +74,7 @@ def _scores(counts: np.ndarray) -> np.ndarray:
     return np.stack([score(counts)[..., 1] for score in SCORES.values()], axis=-1)
 
 
-def score_tables(tested: Tested, methods: Sequence[Method], notes: Sequence[str] = ()) -> dict[str, Table]:
+def score_tables(tested: ScoredSlices, methods: Sequence[Method], notes: Sequence[str] = ()) -> dict[str, Table]:
     """Tables by file name: "scores" of all methods, and "patients" of the first one, where patients are known."""
     patients = list(dict.fromkeys(tested.groups))
     rows = []
@@ -93,7 +93,7 @@ def _per_patient(counts, tested, patients):
     return summed
 
 
-def _summary_rows(method: Method, tested: Tested, patients):
+def _summary_rows(method: Method, tested: ScoredSlices, patients):
     counts = lesion_counts(method.confusion)
     of_patients = _per_patient(counts, tested, patients)
     of_slices = _scores(counts)
@@ -149,7 +149,7 @@ def _summary(tested, methods, patients, rows, notes) -> Table:
     return Table(title, ("method", "lesion", "over", *_columns()), tuple(rows), (*own_notes, *notes))
 
 
-def _patients(tested: Tested, methods, patients) -> Table:
+def _patients(tested: ScoredSlices, methods, patients) -> Table:
     """The first method's scores of each patient's pixels, with intervals over the patient's slices."""
     counts = [lesion_counts(method.confusion)[:, -1] for method in methods]
     groups = np.asarray(tested.groups)
@@ -172,7 +172,7 @@ def _patients(tested: Tested, methods, patients) -> Table:
     )
 
 
-def slice_table(tested: Tested, method: Method) -> Table:
+def slice_table(tested: ScoredSlices, method: Method) -> Table:
     """A row per slice and lesion: true and predicted pixels and scores."""
     counts = lesion_counts(method.confusion)
     scores = _scores(counts)

@@ -228,7 +228,7 @@ def show(jobs, folders, cohort, group: Path) -> None:
 
     from experiments.baselines import evaluate_baselines
     from experiments.own_runs import read_finished
-    from experiments.own_scores import Method, Tested, score_tables, slice_table
+    from experiments.own_scores import Method, ScoredSlices, score_tables, slice_table
     from experiments.summary import write_tables
 
     notes, tested, confusions, baselines, drawn = [], [], [], [], None
@@ -253,7 +253,7 @@ def show(jobs, folders, cohort, group: Path) -> None:
         say(" ".join(["no test slices: nothing is scored.", *notes]))
         return
     part = cohort.subset(tested)
-    about = Tested(part.slices.names, part.groups, part.num_unknown, part.slices.class_names, jobs[0].spec.data)
+    about = ScoredSlices(part.slices.names, part.groups, part.num_unknown, part.slices.class_names, jobs[0].spec.data)
     methods = [Method(jobs[0].spec.network, np.concatenate(confusions))]
     for of_folds in zip(*baselines, strict=True):
         text = of_folds[0].description if len(of_folds) == 1 else "fitted on the training slices of each fold"

@@ -1,0 +1,343 @@
+"""Training on scans of one's own: by patient, with a network at the end that predict takes, and what is refused."""
+
+import contextlib
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from own_data import write_cohort, write_slice, write_volume
+
+from experiments import train as command
+from experiments.own_networks import NetworkPlan, safe_name
+from unet_segnet.errors import InputError
+
+NET = ["--net", "segnet", "--variant", "released", "--size", "16", "--batch-size", "2"]
+
+
+def train(data, out, *arguments, net=NET):
+    """Run the command in this process; returns what it printed."""
+    options = command.build_parser().parse_args(["--data", str(data), "--out", str(out), *net, *map(str, arguments)])
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        command.train(options)
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="session")
+def own(tmp_path_factory):
+    """Five patients of three slices with two kinds of lesion, which classes.csv names."""
+    folder = write_cohort(tmp_path_factory.mktemp("data") / "own", 3)
+    for name in ("p4", "p5"):
+        write_volume(folder, name, seed=int(name[1]), lesion=2)
+    (folder / "classes.csv").write_text("value,name\n0,healthy\n1,ground glass\n2,scar\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(own, tmp_path_factory):
+    """One split, two epochs: what was printed, and the folder of the run."""
+    out = tmp_path_factory.mktemp("runs")
+    printed = train(own, out, "--epochs", "2", "--validation-share", "0.2", "--test-share", "0.4")
+    return printed, out / "own" / "own-released-segnet" / "seed0"
+
+
+def split_of(folder):
+    return json.loads((folder.parent / "split.json").read_text())
+
+
+def test_a_run_leaves_scores_split_and_network(trained):
+    printed, folder = trained
+    assert "classes, as given: 0 = healthy, 1 = ground glass, 2 = scar" in printed
+    assert "split: train 6 slices of 2, validation 3 slices of 1, test 6 slices of 2 patients" in printed
+    assert "Scores on own, 2 patients, 6 slices" in printed and "grey threshold" in printed
+    assert {path.name for path in folder.iterdir()} - {"lock"} == {
+        "config.json", "history.npz", "counts.npz", "model.keras", "result.json",
+    }  # fmt: skip
+    assert {path.name for path in folder.parent.glob("*.*")} == {
+        "scores.csv", "scores.md", "patients.csv", "patients.md", "slices.csv", "split.json", "training.png",
+        "segmentations.png",
+    }  # fmt: skip
+    config = json.loads((folder / "config.json").read_text())
+    assert config["recipe"]["epochs"] == 2 and config["data"]["classes"] == ["healthy", "ground glass", "scar"]
+    assert config["split"] == {part: split_of(folder)["folds"][0][part] for part in ("train", "validation", "test")}
+
+
+def test_no_patient_is_on_two_sides(trained):
+    parts = split_of(trained[1])["patients"][0]
+    assert sorted(name for names in parts.values() for name in names) == ["p1", "p2", "p3", "p4", "p5"]
+
+
+def test_counts_are_those_of_the_network_on_its_test_slices(trained, own):
+    from unet_segnet import metrics
+    from unet_segnet.cohort import load_cohort
+    from unet_segnet.pretrained import load_model
+    from unet_segnet.training import predict
+
+    _, folder = trained
+    cohort = load_cohort(own, size=16)
+    names = split_of(folder)["folds"][0]["test"]
+    test = cohort.slices.subset([cohort.slices.names.index(name) for name in names])
+    expected = metrics.confusion_matrices(test.labels, predict(load_model(folder / "model.keras"), test.images), 3)
+    with np.load(folder / "counts.npz", allow_pickle=False) as counts:
+        np.testing.assert_array_equal(counts["test_confusion"], expected)
+        assert counts["test_names"].tolist() == names
+    with (folder.parent / "scores.csv").open(newline="") as stream:
+        row = next(r for r in csv.DictReader(stream) if (r["lesion"], r["over"]) == ("all lesions", "all pixels"))
+    pooled = expected.sum(axis=0)
+    found, missed, false = pooled[1:, 1:].sum(), pooled[1:, 0].sum(), pooled[0, 1:].sum()
+    assert float(row["Dice value"]) == pytest.approx(2 * found / (2 * found + missed + false))
+
+
+def test_class_weights_and_thresholds_come_from_the_training_slices_alone(trained, own):
+    from experiments.baselines import class_histograms, fit_thresholds
+    from unet_segnet.cohort import load_cohort
+    from unet_segnet.data import median_frequency_weights
+
+    _, folder = trained
+    cohort = load_cohort(own, size=16)
+    train_part = cohort.slices.subset([cohort.slices.names.index(n) for n in split_of(folder)["folds"][0]["train"]])
+    result = json.loads((folder / "result.json").read_text())
+    assert result["class_weights"] == pytest.approx(median_frequency_weights(train_part.labels, 3))
+    assert result["class_weights"] != pytest.approx(median_frequency_weights(cohort.slices.labels, 3))
+    histograms = class_histograms(train_part.images, train_part.labels, 3)
+    assert result["thresholds"] == list(fit_thresholds(histograms))
+
+
+def test_predict_takes_the_network_with_its_classes(trained, own):
+    from unet_segnet.inference import segment
+    from unet_segnet.network_facts import read_facts
+
+    model = trained[1] / "model.keras"
+    result = segment(own / "images" / "p1.nii.gz", model, lungs=own / "lungs" / "p1.nii.gz")
+    assert result.class_names == ("healthy", "ground glass", "scar")
+    assert result.labels.shape == (3, 32, 32) and result.labels.max() <= 2
+    facts = read_facts(model)
+    assert facts["data"] == "own" and facts["window"] == [-1100.0, 400.0]
+    assert facts["trained_on"]["slices"] == 6 and facts["trained_on"]["patients"] == 2
+
+
+def test_what_is_finished_is_left_alone_and_other_settings_are_refused(trained, own):
+    _, folder = trained
+    arguments = (own, folder.parents[2], "--validation-share", "0.2", "--test-share", "0.4", "--epochs")
+    before = (folder / "model.keras").stat().st_mtime_ns
+    assert "Scores on own" in train(*arguments, "2")
+    assert (folder / "model.keras").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match=r"recipe.epochs: 2 there, 3 asked for"):
+        train(*arguments, "3")
+
+
+def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, own, tmp_path, monkeypatch):
+    from unet_segnet.pretrained import load_model
+
+    class Killed(BaseException):
+        pass
+
+    def kill(self, done, note=""):
+        if self.label.endswith("seed0") and done == 1:
+            raise Killed
+
+    arguments = (own, tmp_path, "--split", trained[1].parent / "split.json", "--epochs", "2")
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(command.Progress, "update", kill)
+        train(*arguments)
+    folder = tmp_path / "own" / "own-released-segnet" / "seed0"
+    assert (folder / "state.weights.h5").exists() and not (folder / "result.json").exists()
+    train(*arguments)
+    networks = [load_model(path / "model.keras").get_weights() for path in (folder, trained[1])]
+    for one, other in zip(*networks, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not list(folder.glob("state.*"))
+
+
+def test_fine_tuning_leaves_a_frozen_encoder_as_it_was(trained, own, tmp_path):
+    from unet_segnet.pretrained import load_model
+
+    begun = trained[1] / "model.keras"
+    arguments = ("--init", begun, "--freeze", "encoder", "--epochs", "1", "--keep", "best")
+    printed = train(own, tmp_path, *arguments, net=["--batch-size", "2"])
+    folder = tmp_path / "own" / "own-from-model-frozen-best" / "seed0"
+    assert str(folder / "model.keras") in printed
+    before, after = load_model(begun), load_model(folder / "model.keras")
+    changed = {
+        layer.name
+        for layer, other in zip(before.layers, after.layers, strict=True)
+        if any(not np.array_equal(*pair) for pair in zip(layer.get_weights(), other.get_weights(), strict=True))
+    }
+    assert changed and all(name.startswith("decoder") for name in changed)
+    assert json.loads((folder / "result.json").read_text())["best_epoch"] == 1
+    config = json.loads((folder / "config.json").read_text())
+    assert len(config["network"]["init_sha256"]) == 64 and config["data"]["size"] == 16
+
+
+@pytest.mark.slow
+def test_folds_test_each_patient_once_and_leave_marked_test_data_out(own, tmp_path):
+    rows = ["image,labels,lungs,patient,part"]
+    rows += [f"{own}/images/p{n}.nii.gz,{own}/labels/p{n}.nii.gz,{own}/lungs/p{n}.nii.gz,p{n},{'test' * (n == 5)}"
+             for n in range(1, 6)]  # fmt: skip
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
+    arguments = ("--classes", own / "classes.csv", "--folds", "2", "--epochs", "1", "--validation-share", "0")
+    printed = train(tmp_path / "list.csv", tmp_path / "runs", *arguments)
+    assert "3 slices marked test take no part in the folds" in printed
+    group = tmp_path / "runs" / "own" / "list-released-segnet"
+    names = []
+    for fold in (1, 2):
+        with np.load(group / f"fold{fold}-seed0" / "counts.npz", allow_pickle=False) as counts:
+            names += counts["test_patients"].tolist()
+    assert sorted(names) == [f"p{n}" for n in range(1, 5) for _ in range(3)]
+    assert "Scores on list, 4 patients, 12 slices" in printed
+
+
+@pytest.mark.slow
+def test_the_second_studys_recipe_ends_with_a_network_that_predict_takes(own, tmp_path):
+    from unet_segnet.inference import segment
+
+    net = ["--net", "unet/resnet18", "--recipe", "compare", "--size", "32", "--problem", "binary"]
+    train(own, tmp_path, "--epochs", "1", net=net)
+    model = tmp_path / "own" / "own-unet-resnet18" / "seed0" / "model.keras"
+    result = segment(own / "images" / "p1.nii.gz", model, lungs=own / "lungs" / "p1.nii.gz", probabilities=True)
+    assert result.class_names == ("not infected", "infected")
+    np.testing.assert_allclose(result.probabilities.astype(float).sum(axis=-1), 1, atol=2e-3)
+    train(own, tmp_path, "--epochs", "1", "--init", model, "--freeze", "encoder", net=net)
+    assert (tmp_path / "own" / "own-unet-resnet18-from-model-frozen" / "seed0" / "result.json").exists()
+
+
+def test_grey_levels_become_standardised_values_and_one_probability_two():
+    import keras
+
+    from experiments.own_networks import grey_levels_in
+
+    inputs = keras.Input((4, 4, 1))
+    network = keras.Model(inputs, keras.layers.Activation("sigmoid")(inputs), name="net")
+    grey = np.arange(16, dtype="float32").reshape(1, 4, 4, 1)
+    both = np.asarray(grey_levels_in(network, 8.0, 4.0).predict_on_batch(grey))
+    lesion = 1 / (1 + np.exp(-(grey - 8) / 4))
+    np.testing.assert_allclose(both, np.concatenate([1 - lesion, lesion], axis=-1), rtol=1e-5)
+
+
+def test_the_manifests_marks_are_followed(tmp_path):
+    from unet_segnet.cohort import load_cohort
+
+    folder = write_cohort(tmp_path, 5)
+
+    def splits(*parts, options=()):
+        rows = ["image,labels,lungs,patient,part"]
+        rows += [f"images/p{n}.nii.gz,labels/p{n}.nii.gz,lungs/p{n}.nii.gz,{who},{part}"
+                 for n, (who, part) in enumerate(parts, 1)]  # fmt: skip
+        (folder / "list.csv").write_text("\n".join(rows) + "\n")
+        options = command.build_parser().parse_args(["--data", "x", *options])
+        cohort = load_cohort(folder / "list.csv", size=32)
+        (split,) = command.make_splits(cohort, options)
+        return [
+            sorted({cohort.patients[index] for index in part}) for part in (split.train, split.validation, split.test)
+        ]
+
+    train_part, validation, test = splits(("a", ""), ("b", ""), ("c", "test"), ("d", ""), ("e", "test"))
+    assert test == ["c", "e"] and len(validation) == 1 and sorted(train_part + validation) == ["a", "b", "d"]
+    everything = (("a", "train"), ("b", "train"), ("c", "validation"), ("d", "test"), ("e", "test"))
+    assert splits(*everything) == [["a", "b"], ["c"], ["d", "e"]]
+    only = (("a", ""), ("a", ""), ("a", ""), ("a", ""), ("a", "test"))
+    with pytest.raises(InputError, match="patient a is marked test, and elsewhere not"):
+        splits(*only)
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (lambda folder: write_volume(folder, "p1", lesion=1), [], "1 patient: cannot be divided"),
+        (lambda folder: write_cohort(folder, 3), ["--folds", "4"], "3 patients: cannot make 4 folds"),
+        (lambda folder: write_cohort(folder, 3, lesion=0), [], "no label file marks anything"),
+        (
+            lambda folder: write_cohort(folder, 4),
+            ["--keep", "best", "--validation-share", "0"],
+            "the best epoch is chosen on validation slices, and there are none",
+        ),
+        (lambda folder: write_cohort(folder, 3, seed=1), [], "are the same picture: a leak"),
+        (lambda folder: folder.mkdir(), [], "no data set; expected a manifest"),
+    ],
+    ids=["one patient", "folds", "no lesion", "best", "leak", "nothing"],
+)
+def test_what_cannot_be_trained_on_is_one_line(tmp_path, make, arguments, message):
+    make(tmp_path / "own")
+    with pytest.raises(InputError, match=message) as error:
+        train(tmp_path / "own", tmp_path / "runs", *arguments)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_loose_slices_are_trained_on_with_a_warning(tmp_path):
+    from unet_segnet.cohort import load_cohort
+
+    for number in range(4):
+        write_slice(tmp_path / "own", f"s{number}", seed=number)
+    options = command.build_parser().parse_args(["--data", str(tmp_path / "own"), *NET])
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        from experiments.own_options import load_own
+
+        cohort = load_own(options, (-1100, 400), 16)
+    text = " ".join(printed.getvalue().split())
+    assert "WARNING: nobody knows whose 4 of the slices are" in text
+    assert len(load_cohort(tmp_path / "own", size=16)) == len(cohort) == 4
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ({"net": None}, "expected segnet, unet or ARCHITECTURE/ENCODER"),
+        ({"net": "vnet"}, "--net vnet: expected"),
+        ({"net": "unet", "recipe": "compare"}, "segnet and unet go with grid"),
+        ({"net": None, "init": "x.keras", "recipe": "compare"}, "needs --net ARCHITECTURE/ENCODER"),
+        ({"net": "unet", "freeze": "encoder"}, "--freeze encoder needs trained weights"),
+        ({"net": "unet", "encoder_weights": "imagenet"}, "--encoder-weights belongs to a new network"),
+        ({"net": "unet/vgg99", "recipe": "compare"}, "--net unet/vgg99: expected"),
+    ],
+)
+def test_networks_that_do_not_go_together_are_refused(plan, message):
+    with pytest.raises(InputError, match=message):
+        NetworkPlan(**plan).check()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--learning-rate", "-1"], "--learning-rate -1: expected"),
+        (["--window", "400", "-1100"], "the second must be the larger"),
+        (["--orientation", "sideways"], "orientation 'sideways'"),
+        (["--classes", "missing.csv"], "--classes missing.csv: no such file"),
+        (["--split", "missing.json"], "--split missing.json: no such file"),
+        (["--init", "missing.keras"], r"missing.keras: no such file"),
+        (["--out", "pyproject.toml/runs"], "cannot be written"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_read(tmp_path, arguments, message):
+    with pytest.raises(InputError, match=message):
+        train(tmp_path / "nowhere", tmp_path / "runs", *arguments, net=[*NET[:4], *NET[6:]])
+
+
+def test_a_network_of_other_classes_is_refused(trained, tmp_path):
+    folder = write_cohort(tmp_path / "own", 4)
+    with pytest.raises(InputError, match="tells 3 classes apart, the data has 2"):
+        train(folder, tmp_path / "runs", "--init", trained[1] / "model.keras", net=[])
+    with pytest.raises(InputError, match="holds segnet_released, --net and --variant ask for unet_paper"):
+        train(folder, tmp_path / "runs", "--init", trained[1] / "model.keras", net=["--net", "unet"])
+
+
+def test_names_of_data_never_leave_the_folder():
+    assert safe_name("../../etc") == "_.._etc" and safe_name("a b/ü") == "a_b__" and safe_name("..") == "data"
+    assert NetworkPlan("unet/resnet18", recipe="compare").label == "unet-resnet18"
+    assert NetworkPlan(None, init="../x y.keras").label == "from-x_y"
+    assert Path(NetworkPlan("segnet", "released", init="binary", freeze="encoder").label).parts == (
+        "released-segnet-from-binary-frozen",
+    )
+
+
+def test_a_run_of_another_kind_is_refused(trained, tmp_path):
+    from experiments.own_runs import read_finished
+
+    shutil.copytree(trained[1], tmp_path / "copy")
+    config = json.loads((tmp_path / "copy" / "config.json").read_text())
+    (tmp_path / "copy" / "config.json").write_text(json.dumps({**config, "format": 99}))
+    with pytest.raises(InputError, match="written by another version"):
+        read_finished(tmp_path / "copy")
