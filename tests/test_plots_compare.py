@@ -31,7 +31,7 @@ def check_layout(figure):
         warnings.simplefilter("error")  # a layout that does not fit warns
         canvas.draw()
     renderer = canvas.get_renderer()
-    beyond = {id(label) for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in _beyond(axis)}
+    beyond = {id(label) for axes in figure.axes for label in _not_drawn(axes)}
     boxes = [
         (artist.get_text(), artist.get_window_extent(renderer))
         for artist in figure.findobj(matplotlib.text.Text)
@@ -46,12 +46,13 @@ def check_layout(figure):
         assert across < 1 or up < 1, (one, other)
 
 
-def _beyond(axis):
-    """Labels of ticks beyond the axis, which are not drawn."""
-    low, high = sorted(axis.get_view_interval())
-    for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-        if not low <= tick.get_loc() <= high:
-            yield from (tick.label1, tick.label2)
+def _not_drawn(axes):
+    """Labels of ticks beyond the axes, and all labels of axes that are off."""
+    for axis in (getattr(axes, name) for name in ("xaxis", "yaxis", "zaxis") if hasattr(axes, name)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            if not axes.axison or not low <= tick.get_loc() <= high:
+                yield from (tick.label1, tick.label2)
 
 
 @pytest.fixture
@@ -162,6 +163,7 @@ def test_volumes_have_a_place_for_each_model():
     assert len(figure.axes) == 10
     assert [len(axes.collections) for axes in figure.axes[:5]] == [1, 1, 0, 0, 1]
     assert [axes.texts[0].get_text() for axes in figure.axes[2:4]] == ["empty", "not run"]
+    check_layout(figure)
 
 
 def test_kernels_lie_in_a_square_with_gaps():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.compare.evidence import CompareRun, Evidence, Pictures
-from experiments.compare.published import ARCHITECTURES, EXPERIMENTS, stated
+from experiments.compare.published import ARCHITECTURES, DICE, EXPERIMENTS, stated
 from experiments.report.content import Figure
 from unet_segnet.metrics import confusion_matrices, dice
 from unet_segnet.plots.compare_masks import intensity_histograms, mask_errors, mask_surfaces
@@ -34,29 +34,35 @@ def picture_figures(evidence: Evidence) -> tuple[list[Figure], list[str]]:
     return made, missing
 
 
-def chosen_runs(runs: list[CompareRun], encoder: str) -> dict[str, CompareRun]:
-    """Architecture -> the run to show: with this encoder from random weights, else as near to it as there is.
+def chosen_runs(runs: list[CompareRun], which: str) -> dict[str, CompareRun]:
+    """Architecture -> the run to show: with the encoder of that name in the article, from random weights, if it ran.
 
-    Nearest: the same encoder from other weights, then the best Dice over the test slices.
+    Else the same encoder from other weights, then the highest Dice over the test slices, the lowest for the worst.
+
+    Arguments:
+        runs: of one experiment.
+        which: "best_encoder", "worst_encoder" or "volume_encoder".
     """
+    sign = 1 if which == "worst_encoder" else -1
+
+    def preference(run: CompareRun) -> tuple:
+        dice = float(run.scores()[:, DICE].mean())
+        return run.encoder != stated(which), run.initialisation != "none", sign * dice, run.label
+
     chosen: dict[str, CompareRun] = {}
-    for run in sorted(runs, key=lambda run: _preference(run, encoder)):
+    for run in sorted(runs, key=preference):
         chosen.setdefault(run.architecture, run)
     return chosen
 
 
-def _preference(run: CompareRun, encoder: str) -> tuple:
-    return run.encoder != encoder, run.initialisation != "none", -float(run.scores()[:, 2].mean()), run.label
-
-
 def runs_of_slices(runs: list[CompareRun]) -> list[CompareRun]:
     """Those of one experiment that Figure 3 shows."""
-    return [run for which in SHOWN_ENCODERS for run in chosen_runs(runs, stated(which)).values()]
+    return [run for which in SHOWN_ENCODERS for run in chosen_runs(runs, which).values()]
 
 
 def runs_of_volumes(runs: list[CompareRun]) -> list[CompareRun]:
     """Those of one experiment that Figure 7 shows."""
-    return list(chosen_runs(runs, stated("volume_encoder")).values())
+    return list(chosen_runs(runs, "volume_encoder").values())
 
 
 def fullest_slice(pictures: Pictures) -> int:
@@ -87,7 +93,7 @@ def _mask_figure(evidence: Evidence) -> tuple[Figure, list[str]]:
     for which in SHOWN_ENCODERS:
         for pictures in evidence.pictures:
             name = EXPERIMENTS[pictures.experiment]
-            chosen = chosen_runs(list(pictures.slices), stated(which))
+            chosen = chosen_runs(list(pictures.slices), which)
             at = fullest_slice(pictures)
             told.append(f"slice {pictures.names[at]} ({name})")
             panels = {}
@@ -135,7 +141,7 @@ def _surface_figure(evidence: Evidence) -> tuple[Figure, list[str]]:
     encoder, rows, without, told = stated("volume_encoder"), {}, [], []
     for pictures in evidence.pictures:
         name = EXPERIMENTS[pictures.experiment]
-        chosen = chosen_runs(list(pictures.predictions), encoder)
+        chosen = chosen_runs(list(pictures.predictions), "volume_encoder")
         rows[name] = {"truth": pictures.masks}
         for architecture, title in ARCHITECTURES.items():
             run = chosen.get(architecture)
