@@ -22,6 +22,7 @@ def run_command(command: Callable[[], int | None]) -> None:
     disk, a folder that is gone, memory that has run out. Ctrl-C becomes status 130. Anything else is a fault of ours
     and keeps its traceback.
     """
+    sys.unraisablehook = _not_again
     try:
         status = command()
     except InputError as error:
@@ -59,6 +60,12 @@ def _told(error: OSError) -> str:
             "is finished is kept"
         )
     )
+
+
+def _not_again(found) -> None:
+    """Leave out what a file that could not be written says once more as it is closed: the first error was told."""
+    if not isinstance(found.exc_value, OSError) and "errno = " not in str(found.exc_value):
+        sys.__unraisablehook__(found)
 
 
 def import_keras() -> None:

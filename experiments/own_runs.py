@@ -9,11 +9,10 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from experiments.files import write_arrays, write_json
+from experiments.files import save_network, write_arrays, write_json
 from experiments.provenance import provenance
 from experiments.runs import FORMAT, PARTS, RunFolder, read_arrays, read_json
 from unet_segnet.errors import InputError
-from unet_segnet.files import whole_file
 
 STUDY = "own"
 COUNTS = ("test_names", "test_patients", "test_confusion", "validation_names", "validation_confusion")
@@ -128,7 +127,6 @@ def _train_and_test(job, cohort, data, folder, report):
     from experiments.own_networks import begin_with, train_compare, train_grid
     from unet_segnet.cohort.domain import describe
     from unet_segnet.data import median_frequency_weights
-    from unet_segnet.network_facts import write_facts
     from unet_segnet.training import DivergedError
 
     started = time.time()
@@ -161,21 +159,17 @@ def _train_and_test(job, cohort, data, folder, report):
         counts[f"{part}_patients"] = np.asarray(parts[part].groups, dtype="U")
         counts[f"{part}_confusion"] = _confusion(model, slices[part])
     facts["thresholds"] = list(fit_thresholds(class_histograms(train.images, train.labels, train.num_classes)))
-    with whole_file(folder.model) as temporary:
-        model.save(temporary)
-        write_facts(
-            temporary,
-            {
-                "class_names": list(train.class_names),
-                "window": list(data["window"]),
-                "thresholds": facts["thresholds"],
-                "data": data["name"],
-                "trained_on": describe(parts["train"]),
-                "slices": slice_marks(train.images),
-                "network": job.plan.label,
-                "for": "research; not a medical device, not for clinical use",
-            },
-        )
+    about = {
+        "class_names": list(train.class_names),
+        "window": list(data["window"]),
+        "thresholds": facts["thresholds"],
+        "data": data["name"],
+        "trained_on": describe(parts["train"]),
+        "slices": slice_marks(train.images),
+        "network": job.plan.label,
+        "for": "research; not a medical device, not for clinical use",
+    }
+    save_network(model, folder.model, about)
     write_arrays(folder.history, history)
     write_arrays(folder.counts, counts)
     scored = counts["test_confusion"] if len(counts["test_confusion"]) else counts["validation_confusion"]

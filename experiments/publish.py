@@ -12,10 +12,9 @@ import shutil
 from pathlib import Path
 
 from experiments.console import run_command
-from experiments.files import write_json, write_text
+from experiments.files import save_network, write_json, write_text
 from experiments.whole_folder import whole_folder
 from unet_segnet.errors import InputError
-from unet_segnet.files import whole_file
 
 RESULTS = Path(__file__).parent / "results"
 FILES = ("config.json", "history.npz", "counts.npz", "result.json")
@@ -74,8 +73,7 @@ def write_weights(run: Path, counts, config: dict, result: dict) -> Path:
     facts = model_facts(counts, config, result)
     WEIGHTS.mkdir(exist_ok=True)
     path = WEIGHTS / f"{counts.problem}.keras"
-    with whole_file(path) as temporary:
-        load_model(run / "model.keras").save(temporary)
+    save_network(load_model(run / "model.keras"), path)
     write_json(path.with_suffix(".json"), facts)
     write_text(path.with_suffix(".md"), model_card(facts))
     return path

@@ -16,11 +16,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from experiments.files import write_arrays, write_json
+from experiments.files import save_network, write_arrays, write_json
 from experiments.locks import alone
 from experiments.provenance import provenance
 from unet_segnet.errors import InputError, one_line
-from unet_segnet.files import whole_file
 
 FORMAT = 1
 STUDIES = ("grid", "kfold")
@@ -321,8 +320,7 @@ def _train_and_evaluate(spec, recipe, slices, split, folder, report):
         counts[f"{part}_bf"] = np.array(
             [metrics.mean_bf_score(*pair, num_classes) for pair in zip(labels, predictions, strict=True)]
         )
-    with whole_file(folder.model) as temporary:
-        result.model.save(temporary)
+    save_network(result.model, folder.model)
     write_arrays(folder.history, result.history)
     write_arrays(folder.counts, counts)
     summary = {

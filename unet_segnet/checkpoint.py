@@ -1,5 +1,6 @@
 """The saved state of a training that is under way."""
 
+import math
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from unet_segnet.errors import InputError
-from unet_segnet.files import whole_file
+from unet_segnet.files import reserve, whole_file
 
 EXTRA = "extra"  # group of the weights file that Keras passes over
 
@@ -72,6 +73,7 @@ class Checkpoint:
         with whole_file(self._history) as temporary:
             np.savez(temporary, **history)
         with whole_file(self._weights) as temporary:
+            reserve(temporary, _size(model, extra or {}))
             model.save_weights(temporary)
             with h5py.File(temporary, "a") as saved:
                 for name, values in (extra or {}).items():
@@ -86,3 +88,10 @@ class Checkpoint:
     @property
     def _history(self):
         return self.stem.with_suffix(".history.npz")
+
+
+def _size(model, extra):
+    """Bytes that an HDF5 file of the state takes at most."""
+    variables = {id(variable): variable for variable in (*model.weights, *model.optimizer.variables)}.values()
+    arrays = [math.prod(variable.shape) * 4 for variable in variables] + [np.asarray(v).nbytes for v in extra.values()]
+    return sum(arrays) + 4096 * len(arrays) + 65536

@@ -27,6 +27,21 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def reserve(path: Path, size: int) -> None:
+    """Make sure that a file of `size` bytes has room; for libraries that end badly where a disk fills up on the way.
+
+    Raises:
+        OSError: it has none.
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            with open(path, "wb") as stream:
+                os.posix_fallocate(stream.fileno(), 0, size)
+        except OSError as error:
+            error.filename = str(path)
+            raise
+
+
 def _sweep(path: Path, machine: str) -> None:
     name = re.compile(rf"\.{machine}\.(\d+)\.tmp\.{re.escape(path.name)}")
     with contextlib.suppress(OSError):

@@ -17,11 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from experiments.console import Progress, import_keras
-from experiments.files import write_arrays, write_json
+from experiments.files import save_network, write_arrays, write_json
 from experiments.provenance import provenance
 from experiments.runs import FORMAT, RunFolder
 from unet_segnet.errors import InputError
-from unet_segnet.files import whole_file
 
 STUDY = "compare"
 
@@ -201,8 +200,7 @@ def _train_and_evaluate(spec, recipe, data, folder, report, watch):
         write_json(folder.result, {"status": "diverged", "epoch": error.epoch, **facts, **provenance(started)})
     else:
         counts = _evaluate(result.model, validation, watch(data.volumes(spec.experiment)), recipe.batch_size)
-        with whole_file(folder.model) as temporary:
-            result.model.save(temporary)
+        save_network(result.model, folder.model)
         write_arrays(folder.history, result.history)
         write_arrays(folder.counts, counts)
         write_arrays(folder.first_layer, {"before": before, "after": _first_kernels(result.model)})

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import zipfile
 
 import fault_child
 import fault_files
@@ -16,7 +17,7 @@ import fault_kinds
 import faults
 import numpy as np
 import pytest
-from fault_commands import COMMANDS, result
+from fault_commands import COMMANDS, ROOT, result
 from fault_trials import SAID, SAME, Ended, Trial, WrongError
 from test_archive import contents, make_run, spec
 
@@ -26,7 +27,7 @@ from experiments.locks import HeldError, alone
 from experiments.run_checks import HISTORY, check_finished
 from experiments.whole_folder import whole_folder
 from unet_segnet.errors import InputError
-from unet_segnet.files import whole_file
+from unet_segnet.files import reserve, whole_file
 
 # The parts, without any training
 
@@ -60,6 +61,44 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda *places: (done.append("named"), move(*places)))
     files.write_text(tmp_path / "a.txt", "a")
     assert done == ["written", "named"]
+
+
+def test_a_network_is_not_lost_to_a_clock_that_is_not_set(tmp_path):
+    class Network:
+        def save(self, path):
+            zipfile.ZipInfo("weights", date_time=(1970, 1, 1, 0, 0, 0))
+
+    with pytest.raises(InputError, match=r"model\.keras: .*clock stands before 1980; set it"):
+        files.save_network(Network(), tmp_path / "model.keras")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_room_is_looked_for_before_a_library_begins_to_write(tmp_path):
+    reserve(tmp_path / "a", 100_000)
+    assert (tmp_path / "a").stat().st_size in (0, 100_000)
+    code = (
+        "import resource, sys; from pathlib import Path; from unet_segnet.files import reserve\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: reserve(Path(sys.argv[1]), 2000)\n"
+        "except OSError as error: print(error.errno, error.filename)\n"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "b")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == f"{errno.EFBIG} {tmp_path / 'b'}\n"
+
+
+def test_a_file_that_cannot_be_written_is_told_of_once():
+    code = (
+        "from experiments.console import run_command\n"
+        "class Held:\n"
+        "    def __del__(self): raise self.error\n"
+        "def command():\n"
+        "    held, other = Held(), Held()\n"
+        "    held.error, other.error = RuntimeError('cannot close, errno = 28, full'), RuntimeError('ours')\n"
+        "run_command(command)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "ours" in done.stderr and "errno" not in done.stderr
 
 
 @pytest.mark.parametrize("moved", [False, True])
