@@ -7,8 +7,8 @@ from PIL import Image
 AFFINE = np.diag([-5.0, -5.0, 8.0, 1.0])  # rows to the patient's left, columns to the back: as the networks know it
 
 
-def drawn(num_slices=3, size=32, seed=0, lesion=2):
-    """(images, labels, lungs) of shape (num_slices, size, size): HU, lungs left and right with a bright lesion."""
+def drawn(num_slices=3, size=32, seed=0, lesion=2, extent=4):
+    """(images, labels, lungs) of shape (num_slices, size, size): HU, lungs left and right with a bright lesion of `extent` pixels."""
     generator = np.random.default_rng(seed)
     images = np.full((num_slices, size, size), 40.0)
     lungs = np.zeros(images.shape, np.uint8)
@@ -18,7 +18,7 @@ def drawn(num_slices=3, size=32, seed=0, lesion=2):
     labels = np.zeros(images.shape, np.uint8)
     for label in labels[: max(num_slices - 1, 1)]:
         top, left = generator.integers(size // 8, size * 5 // 16), generator.integers(size // 4, size // 2)
-        label[top : top + size // 8, left : left + size // 8] = lesion
+        label[top : top + extent * size // 32, left : left + extent * size // 32] = lesion
     images[labels > 0] = -200
     return images + generator.normal(0, 30, images.shape), labels * lungs, lungs
 

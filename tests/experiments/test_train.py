@@ -30,8 +30,8 @@ def train(data, out, *arguments, net=NET):
 def own(tmp_path_factory):
     """Five patients of three slices with two kinds of lesion, which classes.csv names."""
     folder = write_cohort(tmp_path_factory.mktemp("data") / "own", 3)
-    for name in ("p4", "p5"):
-        write_volume(folder, name, seed=int(name[1]), lesion=2)
+    for name, extent in (("p4", 4), ("p5", 8)):
+        write_volume(folder, name, seed=int(name[1]), lesion=2, extent=extent)
     (folder / "classes.csv").write_text("value,name\n0,healthy\n1,ground glass\n2,scar\n")
     return folder
 
