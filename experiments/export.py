@@ -113,7 +113,8 @@ def load(source: str):
         return model, load_network(source).class_names, {}
     num_classes = model.output_shape[-1]
     names = {len(names): names for names in (BINARY_NAMES, MULTICLASS_NAMES)}
-    class_names = names.get(num_classes, tuple(f"class {number}" for number in range(num_classes)))
+    numbered = tuple(f"class {number}" for number in range(num_classes))
+    class_names = getattr(model, "class_names", None) or names.get(num_classes, numbered)
     if Path(source).suffix == ".keras":
         return model, class_names, {}
     facts = model_facts(source)

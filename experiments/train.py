@@ -63,7 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--keep", choices=("best", "last"), default="last", help="the epoch of the least validation loss, or the last"
     )
     training.add_argument("--seed", type=int, default=0, help="of everything random but the split")
-    training.add_argument("--dtype", choices=DTYPES, default="float32", help="of a new network's layers")
+    training.add_argument(
+        "--dtype",
+        choices=("auto", *DTYPES),
+        default="auto",
+        help="of a new network's layers; auto: what is fastest here",
+    )
     machine = parser.add_argument_group("machine")
     machine.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
     machine.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
@@ -138,19 +143,23 @@ def check_options(options) -> NetworkPlan:
         raise InputError("--seed and --split-seed: expected 0 or a whole number above")
     if options.split is not None and options.folds is not None:
         raise InputError("--split FILE has its folds in it; leave --folds out")
-    if options.init is not None and options.dtype != "float32":
+    if options.init is not None and options.dtype != "auto":
         raise InputError("--dtype belongs to new networks; one of --init keeps its own")
     return plan
 
 
 def make_recipe(options, plan):
     """The recipe with what the options change."""
+    from unet_segnet.devices import best_dtype
     from unet_segnet.encoder_training import EncoderRecipe
     from unet_segnet.training import Recipe
 
+    dtype = options.dtype
+    if dtype == "auto":
+        dtype = "float32" if plan.init else best_dtype()
     changes = {"epochs": options.epochs, "learning_rate": options.learning_rate, "batch_size": options.batch_size}
     kind = EncoderRecipe if plan.recipe == "compare" else Recipe
-    return kind(dtype=options.dtype, **{name: value for name, value in changes.items() if value is not None})
+    return kind(dtype=dtype, **{name: value for name, value in changes.items() if value is not None})
 
 
 def make_splits(cohort, options) -> list:

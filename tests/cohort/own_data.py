@@ -8,7 +8,10 @@ AFFINE = np.diag([-5.0, -5.0, 8.0, 1.0])  # rows to the patient's left, columns 
 
 
 def drawn(num_slices=3, size=32, seed=0, lesion=2, extent=4):
-    """(images, labels, lungs) of shape (num_slices, size, size): HU, lungs left and right with a bright lesion of `extent` pixels."""
+    """(images, labels, lungs) of shape (num_slices, size, size): HU, two lungs, a bright lesion on all but the last.
+
+    `extent` is the lesion's side at a size of 32.
+    """
     generator = np.random.default_rng(seed)
     images = np.full((num_slices, size, size), 40.0)
     lungs = np.zeros(images.shape, np.uint8)
