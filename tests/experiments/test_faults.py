@@ -1,6 +1,6 @@
 """What goes wrong around a command: nothing finished is lost, the next start goes on or says in one line what to do.
 
-`python tests/faults.py` tries each fault many times; here each is tried a few times, `test_kept.py` tests what they rest on.
+`python tests/faults.py` tries each fault many times, here each is tried a few times; see `test_kept.py` too.
 """
 
 import os
