@@ -17,6 +17,7 @@ import textwrap
 from experiments.compare.options import compare_parser
 from experiments.console import run_command
 from experiments.files import check_folder
+from unet_segnet.errors import InputError
 
 
 def main() -> None:
@@ -37,6 +38,8 @@ def compare(options) -> int:
         divide_threads(options.workers)
         # Read when the backend is imported: no process, this one included, may take the whole accelerator.
         os.environ.update(TF_FORCE_GPU_ALLOW_GROWTH="true", XLA_PYTHON_CLIENT_PREALLOCATE="false")
+    if options.gpus_per_run is not None and options.executor != "ray":
+        raise InputError("--gpus-per-run is for Ray to give: use it with --executor ray")
     check_folder(options.out)
     from experiments.compare.data import open_data, slice_counts
     from experiments.compare.plan import check_starts, planned_jobs, print_plan

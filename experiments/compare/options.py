@@ -77,7 +77,10 @@ def compare_parser(description: str) -> argparse.ArgumentParser:
         "machines must see --out and the data under the same paths (needs requirements-ray.txt)",
     )
     machine.add_argument(
-        "--gpus-per-run", type=_share, default=0.0, metavar="1|0.5", help="GPUs, or part of one, of each run (Ray)"
+        "--gpus-per-run",
+        type=_share,
+        metavar="1|0.5",
+        help="GPUs, or part of one, that Ray gives each run; by default 1 where there is one",
     )
     machine.add_argument(
         "--dtype",

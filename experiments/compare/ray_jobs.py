@@ -48,8 +48,10 @@ class RayRuns:
             )
         except Exception as error:  # Ray raises many kinds, Exception itself among them
             raise InputError(f"Ray does not start or cannot be reached ({one_line(error)})") from error
-        task = ray.remote(_attempt)
-        self.task = task.options(num_cpus=1, num_gpus=options.gpus_per_run, max_retries=RETRIES)
+        gpus = options.gpus_per_run
+        if gpus is None:
+            gpus = min(ray.cluster_resources().get("GPU", 0), 1)
+        self.task = ray.remote(_attempt).options(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
 
     def start(self, job) -> None:
         """Hand a run over."""

@@ -283,6 +283,26 @@ def test_a_start_from_a_file_is_named_by_its_content(tmp_path):
         start_of(str(tmp_path / "missing.keras"), None)
 
 
+def test_a_whole_network_can_be_what_a_run_starts_from(tmp_path):
+    from experiments.compare.runs import build
+
+    path = tmp_path / "model.keras"
+    before = build(CompareSpec("lung", "pspnet", "vgg11", seed=1), 32)
+    before.save(path)
+    after = build(CompareSpec("lesion_a", "pspnet", "vgg11", seed=2, start="model-1", init=str(path)), 64)
+    for one, other in zip(before.get_weights(), after.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match=r"model\.keras: .* missing"):
+        build(CompareSpec("lesion_a", "pspnet", "vgg13", start="model-1", init=str(path)), 64)
+
+
+@pytest.mark.parametrize("wrong", ["-1", "1.5", "x", "nan"])
+def test_gpus_are_parts_of_one_or_whole(wrong, capsys):
+    with pytest.raises(SystemExit):
+        compare_parser("").parse_args(["--gpus-per-run", wrong])
+    assert "expected a part of a GPU or a whole number of them" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -290,6 +310,7 @@ def test_a_start_from_a_file_is_named_by_its_content(tmp_path):
         (["--data", "nowhere"], "no data set 'nowhere'"),
         (["--init", "a.keras", "--encoder-weights", "imagenet"], "give one of them"),
         (["--encoder-weights", "missing.keras"], "missing.keras: cannot be read"),
+        (["--gpus-per-run", "1"], "use it with --executor ray"),
         (["--out", "pyproject.toml/runs"], "cannot be written"),
     ],
 )
