@@ -86,10 +86,11 @@ def predict(options) -> int:
         check_settings(target, settings(path, options))
     failed = 0
     for number, (path, target) in enumerate(targets.items(), start=1):
-        if path in there:
-            print(f"{target.name}: is there already, made from this scan with these settings", flush=True)
-            continue
         try:
+            if target.exists() and not options.force:  # since before, or by another process meanwhile
+                check_settings(target, settings(path, options))
+                print(f"{target.name}: is there already, made from this scan with these settings", flush=True)
+                continue
             line = _one(path, target, model, options, f"{number}/{len(targets)} {target.name}")
         except InputError as error:
             failed += 1

@@ -9,6 +9,7 @@ from unet_segnet.errors import InputError
 FORMAT = 1
 FILE = "settings.json"
 ADVICE = "give another folder with --out, or --force"
+AGAIN = "remove that folder to segment the scan again"
 
 
 def settings(path: Path, options) -> dict:
@@ -51,16 +52,16 @@ def read_settings(folder: Path) -> dict:
     try:
         found = read_json(folder / FILE)
     except InputError:
-        raise InputError(f"{folder}: is there already, and {FILE} in it cannot be read; {ADVICE}") from None
+        raise InputError(f"{folder}: is there already, and its {FILE} cannot be read; {AGAIN}") from None
     files, made_with = found.get("files"), found.get("settings")
     if found.get("format") != FORMAT or not isinstance(files, dict) or not isinstance(made_with, dict):
-        raise InputError(f"{folder}: is there already, made by another version; {ADVICE}")
+        raise InputError(f"{folder}: is there already, made by another version; {AGAIN}")
     there = {file.name for file in folder.iterdir()} - {FILE}
     for name in sorted(there | files.keys()):
         if name not in files:
             raise InputError(f"{folder}: is there already, with another file, {name}; {ADVICE}")
         if name not in there or _sha256(folder / name) != files[name]:
-            raise InputError(f"{folder}: is there already, but its {name} is missing or was changed; {ADVICE}")
+            raise InputError(f"{folder}: is there already, but its {name} is missing or was changed; {AGAIN}")
     return made_with
 
 

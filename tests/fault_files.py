@@ -53,6 +53,8 @@ def damaged_run(trial: Trial, file: str, damage: str) -> list[str]:
     below = trial.home / "runs" if trial.name == "report" else trial.out
     path = sorted(below.rglob(file))[0]
     DAMAGES[damage](path)
+    if (file, damage) == ("model.keras", "missing"):  # runs come without it in archives
+        return [_without_network(trial, path)]
     return [_next_start(trial, below, path)]
 
 
@@ -70,25 +72,39 @@ def damaged_state(trial: Trial, file: str, damage: str) -> list[str]:
     return [_next_start(trial, trial.out, path)]
 
 
+def _without_network(trial: Trial, path: Path) -> str:
+    before = trial.finished()
+    ended = trial.start().wait(trial.patience)
+    if ended is None or ended.status != 0 or "without the network (model.keras)" not in " ".join(ended.out.split()):
+        raise WrongError(f"does not say that the network is not there: {ended}")
+    trial.check_kept(before)
+    trial.check_same(but=path)
+    return "went on to the same result and said what is missing"
+
+
 def _next_start(trial: Trial, below: Path, path: Path) -> str:
-    before = files_below(below)
+    before = _contents(below)
     ended = trial.start().wait(trial.patience)
     said = trial.judge(ended, trial.finished() if trial.name == "report" else {})
     if said == SAME:
         return SAME
     if str(path.parent.relative_to(trial.home)) not in said:
         raise WrongError(f"does not name the run: {said}")
-    if files_below(below) != before:
-        changed = [name for name, was in before.items() if files_below(below).get(name) != was]
-        raise WrongError(f"said {said!r}, but changed {', '.join(changed) or 'the folder'}")
+    if (after := _contents(below)) != before:
+        changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+        raise WrongError(f"said {said!r}, but changed {', '.join(changed)}")
     _follow(said, path)
     trial.go_on()
     return SAID
 
 
+def _contents(folder: Path) -> dict[str, str]:
+    return {name: digest for name, (digest, _) in files_below(folder).items()}
+
+
 def _follow(advice: str, path: Path) -> None:
     """Do what the line says."""
-    if re.search("remove the (run's )?folder|remove its folder|remove that folder", advice):
+    if re.search("remove (the|that|the run's|its) folder", advice):
         shutil.rmtree(path.parent)
     elif "remove it and its history" in advice:
         for state in path.parent.glob("state.*"):

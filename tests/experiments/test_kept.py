@@ -243,7 +243,7 @@ def test_a_segmented_scan_is_taken_as_done_where_settings_and_files_are_the_same
 def test_a_segmented_scan_that_is_not_whole_is_not_taken_as_done(case, file, damage):
     folder, made_with = case
     fault_files.DAMAGES[damage](folder / file)
-    with pytest.raises(InputError, match=r"is there already.*--force") as caught:
+    with pytest.raises(InputError, match="is there already.*remove that folder") as caught:
         predict_settings.check_settings(folder, made_with)
     assert str(folder) in str(caught.value)
 
