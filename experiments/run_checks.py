@@ -10,10 +10,21 @@ HISTORY = (
     "loss", "accuracy", "learning_rate", "validation_iteration", "validation_loss", "validation_accuracy",
     "epoch_seconds",
 )  # fmt: skip
+COUNTS = ("test_names", "test_confusion", "test_bf", "validation_names", "validation_confusion", "validation_bf")
+FIRST_STUDY = {"history.npz": HISTORY, "counts.npz": COUNTS}
+SECOND_STUDY = {
+    "history.npz": ("loss", "validation_loss", "epoch_seconds", "validation_seconds"),
+    "counts.npz": ("test_names", "test_volumes", "test_confusion", "validation_names", "validation_confusion"),
+    "first_layer.npz": ("before", "after"),
+}
 
 
-def check_finished(folders: list[RunFolder]) -> list[str]:
+def check_finished(folders: list[RunFolder], arrays: dict[str, tuple[str, ...]] = FIRST_STUDY) -> list[str]:
     """Look at all files of finished runs, and remove what a killed process left beside them.
+
+    Arguments:
+        folders: of finished runs.
+        arrays: what the study's .npz files hold.
 
     Returns:
         The folders of those that have no network (model.keras), as runs that came in an archive may.
@@ -23,14 +34,14 @@ def check_finished(folders: list[RunFolder]) -> list[str]:
     """
     without = []
     for folder in folders:
-        _check(folder)
+        _check(folder, arrays)
         _remove_left_over(folder)
         if read_json(folder.result)["status"] == "finished" and not folder.model.exists():
             without.append(str(folder.path))
     return without
 
 
-def _check(folder: RunFolder) -> None:
+def _check(folder: RunFolder, arrays: dict[str, tuple[str, ...]]) -> None:
     again = "remove the run's folder to train it again"
     status, config = read_json(folder.result).get("status"), read_json(folder.config)
     if status not in ("finished", "diverged"):
@@ -38,8 +49,11 @@ def _check(folder: RunFolder) -> None:
     if config.get("format") != FORMAT:
         found = config.get("format")
         raise InputError(f"{folder.config}: written by another version (format {found}, expected {FORMAT}); {again}")
-    read_arrays(folder.history, HISTORY)
-    load_counts(folder.path)
+    for file, names in arrays.items():
+        if status == "finished" or file == folder.history.name:  # one that diverged has no more
+            read_arrays(folder.path / file, names)
+    if arrays is FIRST_STUDY:
+        load_counts(folder.path)  # whether they belong together
     if folder.model.exists():
         try:
             with zipfile.ZipFile(folder.model) as archive:

@@ -76,6 +76,7 @@ FAULTS = [
     Fault("second process on the same folder", WRITING, fault_kinds.second_process),
     Fault("clock jumps by years", TRAINING, fault_kinds.clock_jumps),
     *_files(fault_files.damaged_run, fault_files.OF_A_RUN, (*TRAINING, "study"), done=True),
+    *_files(fault_files.damaged_run, ("first_layer.npz",), ("compare",), done=True),
     *_files(fault_files.damaged_run, fault_files.OF_A_REPORTED_RUN, ("report",)),
     *_files(fault_files.damaged_run, fault_files.OF_A_SCAN, ("predict",), done=True),
     *_files(fault_files.damaged_state, fault_files.OF_A_STATE, ("grid",), what="unfinished run: "),

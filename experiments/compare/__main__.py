@@ -101,17 +101,22 @@ def _executor(num_jobs, data, options):
 
 
 def _unfinished(jobs, data, options):
-    """Those that are to be trained; a folder that holds a run with other settings is told now, not after hours."""
+    """Those that are to be trained; a run with other settings or that is damaged is told now, not after hours."""
     from experiments.compare.runs import make_config
+    from experiments.run_checks import SECOND_STUDY, check_finished
     from experiments.runs import RunFolder
 
-    left = []
+    left, finished = [], []
     for job in jobs:
         folder = RunFolder(options.out, job.spec)
         if folder.config.exists():
             folder.check(make_config(job.spec, job.recipe, data), options.force)
         if options.force or not folder.finished:
             left.append(job)
+        else:
+            finished.append(folder)
+    if without := check_finished(finished, SECOND_STUDY):
+        _say(f"{len(without)} finished runs are there without the network (model.keras), such as {without[0]}")
     return left
 
 

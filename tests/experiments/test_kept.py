@@ -16,7 +16,7 @@ from test_archive import contents, make_run, spec
 from experiments import files, locks, predict_settings
 from experiments.console import run_command
 from experiments.locks import HeldError, alone
-from experiments.run_checks import HISTORY, check_finished
+from experiments.run_checks import FIRST_STUDY, SECOND_STUDY, check_finished
 from experiments.whole_folder import whole_folder
 from unet_segnet.errors import InputError
 from unet_segnet.files import reserve, whole_file
@@ -175,9 +175,11 @@ def test_what_the_system_refuses_is_one_line(error, message, capsys):
 
 
 def test_the_arrays_of_a_finished_run_are_those_that_training_writes():
+    from unet_segnet.encoder_training import HISTORY_KEYS as OF_THE_SECOND
     from unet_segnet.training import HISTORY_KEYS
 
-    assert set(HISTORY) == set(HISTORY_KEYS)
+    assert set(FIRST_STUDY["history.npz"]) == set(HISTORY_KEYS)
+    assert set(SECOND_STUDY["history.npz"]) == set(OF_THE_SECOND)
 
 
 @pytest.mark.parametrize("damage", fault_files.DAMAGES)
@@ -243,7 +245,7 @@ def test_a_segmented_scan_is_taken_as_done_where_settings_and_files_are_the_same
 def test_a_segmented_scan_that_is_not_whole_is_not_taken_as_done(case, file, damage):
     folder, made_with = case
     fault_files.DAMAGES[damage](folder / file)
-    with pytest.raises(InputError, match="is there already.*remove that folder") as caught:
+    with pytest.raises(InputError, match=r"is there already.*remove that folder") as caught:
         predict_settings.check_settings(folder, made_with)
     assert str(folder) in str(caught.value)
 
