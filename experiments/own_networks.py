@@ -94,6 +94,29 @@ def _check_pyramid(net: str) -> None:
         )
 
 
+def check_size(plan: NetworkPlan, size: int) -> None:
+    """Refuse a size of slices that a new network cannot take.
+
+    Raises:
+        InputError: it is too small, or no multiple of what the poolings need.
+    """
+    from unet_segnet.models.decoders import DEPTHS as DECODER_DEPTHS
+    from unet_segnet.models.segnet import RELEASED_STAGES, VGG16_STAGES
+    from unet_segnet.models.unet import DEPTHS
+
+    if plan.init is not None:
+        return
+    variant = plan.variant or "paper"
+    if plan.net == "segnet":  # odd sizes come back by their padding
+        smallest = 2 ** len(VGG16_STAGES if variant == "paper" else RELEASED_STAGES)
+        fits, expected = size >= smallest, f"at least {smallest}"
+    else:
+        depth = DEPTHS[variant] if plan.net == "unet" else DECODER_DEPTHS[plan.net.partition("/")[0]]
+        fits, expected = size % 2**depth == 0, f"a multiple of {2**depth}"
+    if not fits:
+        raise InputError(f"--size {size}: {plan.net} needs {expected} pixels")
+
+
 def begin_with(plan: NetworkPlan, class_names: tuple[str, ...]):
     """The trained network that `init` names, or None.
 
@@ -257,6 +280,7 @@ def grey_levels_in(network, mean: float, deviation: float):
     """
     import keras
 
+    network = keras.Model(network.inputs[0], network.outputs[0], name=network.name)  # a tensor in and out, no list
     inputs = keras.Input(network.input_shape[1:], name="grey_levels")
     standardise = keras.layers.Rescaling(1 / deviation, offset=-mean / deviation, dtype="float32", name="standardise")
     lesion = network(standardise(inputs))

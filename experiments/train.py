@@ -79,7 +79,7 @@ def train(options) -> None:
     """Load, divide, train what is not trained, test, print the tables and write them."""
     plan = check_options(options)
     import_keras()
-    from experiments.own_networks import begin_with
+    from experiments.own_networks import begin_with, check_size
     from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
     from unet_segnet.pretrained import load_model
 
@@ -90,6 +90,7 @@ def train(options) -> None:
         raise InputError(
             f"{plan.init}: takes slices of {known.input_shape[1]}x{known.input_shape[2]}; leave --size out"
         )
+    check_size(plan, size)
     cohort = load_own(options, window, size)
     if plan.recipe == "compare" and cohort.slices.num_classes > 2:
         raise InputError("--recipe compare tells one kind of lesion from the rest; use it with --problem binary")

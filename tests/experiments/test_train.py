@@ -12,7 +12,7 @@ import pytest
 from own_data import write_cohort, write_slice, write_volume
 
 from experiments import train as command
-from experiments.own_networks import NetworkPlan, safe_name
+from experiments.own_networks import NetworkPlan, check_size, safe_name
 from unet_segnet.errors import InputError
 
 NET = ["--net", "segnet", "--variant", "released", "--size", "16", "--batch-size", "2"]
@@ -297,6 +297,22 @@ def test_loose_slices_are_trained_on_with_a_warning(tmp_path):
 def test_networks_that_do_not_go_together_are_refused(plan, message):
     with pytest.raises(InputError, match=message):
         NetworkPlan(**plan).check()
+
+
+@pytest.mark.parametrize(
+    ("net", "size", "expected"),
+    [
+        (["segnet", "paper"], 31, "at least 32"),
+        (["segnet", "released"], 7, "at least 8"),
+        (["unet", "paper"], 40, "multiple of 16"),
+        (["unet", "released"], 42, "multiple of 4"),
+        (["pspnet/resnet18"], 36, "multiple of 8"),
+    ],
+)
+def test_sizes_that_a_network_cannot_take_are_refused(net, size, expected):
+    with pytest.raises(InputError, match=f"--size {size}: .* needs .*{expected} pixels"):
+        check_size(NetworkPlan(*net), size)
+    check_size(NetworkPlan(*net), 64)
 
 
 @pytest.mark.parametrize(
