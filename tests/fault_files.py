@@ -93,8 +93,7 @@ def _next_start(trial: Trial, below: Path, path: Path) -> str:
     if (after := _contents(below)) != before:
         changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
         raise WrongError(f"said {said!r}, but changed {', '.join(changed)}")
-    _follow(said, path)
-    trial.go_on()
+    trial.go_on(_follow(said, path))
     return SAID
 
 
@@ -102,12 +101,15 @@ def _contents(folder: Path) -> dict[str, str]:
     return {name: digest for name, (digest, _) in files_below(folder).items()}
 
 
-def _follow(advice: str, path: Path) -> None:
-    """Do what the line says."""
+def _follow(advice: str, path: Path) -> tuple[str, ...]:
+    """Do what the line says; returns what is to be added to the command."""
     if re.search("remove (the|that|the run's|its) folder", advice):
         shutil.rmtree(path.parent)
     elif "remove it and its history" in advice:
         for state in path.parent.glob("state.*"):
             state.unlink()
+    elif "--force to throw that run away" in advice:
+        return ("--force",)
     else:
         raise WrongError(f"does not say what to do: {advice}")
+    return ()

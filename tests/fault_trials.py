@@ -193,8 +193,8 @@ class Trial:
             raise WrongError(f"status {ended.status}, said {' | '.join(lines)[-600:]!r}")
         return lines[0]
 
-    def go_on(self) -> None:
+    def go_on(self, more=()) -> None:
         """Start the same command again, undisturbed. Raises WrongError where the result is not the same."""
-        before = self.finished()
-        if self.judge(ended := self.start().wait(self.patience), before) != SAME:
+        before = {} if "--force" in more else self.finished()
+        if self.judge(ended := self.start(more=more).wait(self.patience), before) != SAME:
             raise WrongError(f"does not go on: {ended.err[-600:]}")
