@@ -70,9 +70,7 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
         default=(-1100.0, 400.0),
         help="Hounsfield units that become grey levels 0 and 255; no effect on 8-bit slices",
     )
-    data.add_argument(
-        "--size", type=positive, default=256, help="height and width to which slices are resized, pixels"
-    )
+    data.add_argument("--size", type=positive, default=256, help="height and width to which slices are resized, pixels")
     machine = parser.add_argument_group("machine")
     machine.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
     machine.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
@@ -128,9 +126,7 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
         prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parts = ",".join(BENCH_PARTS)
-    parser.add_argument(
-        "--parts", type=choices(BENCH_PARTS), default=parts, metavar="step,...", help="what to measure"
-    )
+    parser.add_argument("--parts", type=choices(BENCH_PARTS), default=parts, metavar="step,...", help="what to measure")
     parser.add_argument("--repeats", type=positive, default=5, help="counted repetitions of each measurement")
     networks = parser.add_argument_group("networks")
     networks.add_argument("--nets", type=choices(NETS), metavar=",".join(NETS), help="which; both if left out")
