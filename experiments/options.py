@@ -75,13 +75,7 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
     machine.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
     machine.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
     machine.add_argument("--workers", type=positive, default=1, help="trainings side by side")
-    machine.add_argument(
-        "--dtype",
-        choices=("auto", *DTYPES),
-        default="auto",
-        help="of the layers; auto takes mixed_bfloat16 where the machine has units for it, but float32, the "
-        "reference, where MATLAB's stream is replayed",
-    )
+    dtype_option(machine)
     return parser
 
 
@@ -266,6 +260,17 @@ def load_data(options, problem: str) -> LoadedData:
     return LoadedData(slices, name, {"name": name, "window": list(options.window), "size": options.size})
 
 
+def dtype_option(parser) -> None:
+    """Add --dtype."""
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", *DTYPES),
+        default="auto",
+        help="of the layers; auto takes mixed_bfloat16 where the machine has units for it, but float32, the "
+        "reference, where MATLAB's stream is replayed",
+    )
+
+
 def settle_dtype(options) -> None:
     """Put the data type that `--dtype auto` stands for on this machine into the options, and say which."""
     from experiments.console import import_keras
@@ -275,7 +280,8 @@ def settle_dtype(options) -> None:
     from unet_segnet.devices import best_dtype
 
     if options.dtype == "auto":
-        options.dtype = "float32" if options.stream == "matlab" else best_dtype()
+        replay = getattr(options, "stream", None) == "matlab"
+        options.dtype = "float32" if replay else best_dtype()
     print(f"{options.dtype} on {device_name()}", flush=True)
 
 

@@ -17,6 +17,7 @@ import textwrap
 from experiments.compare.options import compare_parser
 from experiments.console import run_command
 from experiments.files import check_folder
+from experiments.options import settle_dtype
 from unet_segnet.errors import InputError
 
 
@@ -44,6 +45,7 @@ def compare(options) -> int:
     from experiments.compare.data import open_data, slice_counts
     from experiments.compare.plan import check_starts, planned_jobs, print_plan
 
+    settle_dtype(options)
     if options.dry_run:
         counts = slice_counts(options.data)
         print_plan(planned_jobs(options), *counts, options)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from experiments.options import DTYPES, choices, integers, multiple_of_32, positive
+from experiments.options import choices, dtype_option, integers, multiple_of_32, positive
 
 EXPERIMENTS = ("lung", "lesion_a", "lesion_b")
 SELECTORS = ("architecture", "encoder")
@@ -82,12 +82,7 @@ def compare_parser(description: str) -> argparse.ArgumentParser:
         metavar="1|0.5",
         help="GPUs, or part of one, that Ray gives each run; by default 1 where there is one",
     )
-    machine.add_argument(
-        "--dtype",
-        choices=DTYPES,
-        default="float32",
-        help="of the layers; mixed_bfloat16 needs hardware for it to be faster",
-    )
+    dtype_option(machine)
     machine.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
     return parser
 
