@@ -52,7 +52,7 @@ COMMANDS = {
     "kfold": Command("kfold", (*SEGNET, *TINY, "--epochs", "1"), RUNS),
     "compare": Command(
         "compare",
-        ("--experiment", "lung", "--only", "architecture=unet,encoder=mobilenet_v2", "--epochs", "3", "--size", "32",
+        ("--experiment", "lung", "--only", "architecture=pspnet,encoder=resnet18", "--epochs", "3", "--size", "32",
          "--data", "volumes", "--out", "out"),
         RUNS, "volumes", several_lines=True,
     ),

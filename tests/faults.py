@@ -187,7 +187,7 @@ def write(rows: list[tuple[str, str, Counter]], options, began: float) -> None:
         f"{tried} trials, {ours} of them with a fault of ours.",
         "The same result: weights, counts, losses, tables and pictures are, bit for bit, those of a run that was not "
         "disturbed. Nothing that was finished before was lost or changed.",
-        "Phantom slices of 32x32, variant released; compare: U-Net on MobileNetV2. Made by `python tests/faults.py`.",
+        "Phantom slices of 32x32, variant released; compare: PSPNet on ResNet-18. Made by `python tests/faults.py`.",
     )
     table(rows).to_csv(options.out)
     about = {**provenance(began), "command": f"python tests/faults.py {' '.join(sys.argv[1:])}", "trials": tried}
