@@ -306,8 +306,9 @@ def test_a_killed_run_of_the_study_ends_with_the_same_weights(volumes_data, tmp_
 
     import unet_segnet.models  # noqa: F401  the layers
 
-    more = ["--only", "architecture=unet,encoder=resnet18", "--experiment", "lung", "--epochs", "2"]
-    spec = CompareSpec("lung", "unet", "resnet18")
+    # Batch normalisation and dropout, and soon built.
+    more = ["--only", "architecture=pspnet,encoder=resnet18", "--experiment", "lung", "--epochs", "2"]
+    spec = CompareSpec("lung", "pspnet", "resnet18")
     whole, killed = RunFolder(tmp_path / "whole", spec), RunFolder(tmp_path / "killed", spec)
     process = command(volumes_data, tmp_path / "whole", *more)
     assert process.wait() == 0, process.stdout.read()
