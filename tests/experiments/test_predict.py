@@ -75,7 +75,7 @@ def test_everything_is_written(segmented):
     assert result.returncode == 0, result.stderr
     assert {path.name for path in folder.iterdir()} == {
         "labels.nii.gz", "probabilities.nii.gz", "severity.json", "severity.csv", "slices.csv", "agreement.json",
-        "agreement.csv", "agreement_slices.csv", "overview.png", "index.html",
+        "agreement.csv", "agreement_slices.csv", "overview.png", "index.html", "settings.json",
     }  # fmt: skip
     assert "8 slices" in result.stdout and "Dice" in result.stdout
     page = (folder / "index.html").read_text(encoding="utf-8")
@@ -123,6 +123,18 @@ def test_nothing_is_replaced_without_force(segmented, scan, network):
     result = predict(scan / "chest.nii.gz", "--model", network, "--out", folder.parent)
     assert result.returncode == 2 and "is there already" in result.stderr
     assert (folder / "labels.nii.gz").read_bytes() == before
+
+
+def test_what_is_done_is_passed_over_by_the_same_command(segmented, scan, network):
+    _, folder = segmented
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    arguments = ("--lungs", scan / "lungs.nii.gz", "--model", network, "--out", folder.parent, "--probabilities")
+    result = predict(scan / "chest.nii.gz", *arguments, "--truth", scan / "lungs.nii.gz")
+    assert result.returncode == 0, result.stderr
+    assert "chest: is there already, made from this scan with these settings" in result.stdout
+    result = predict(scan / "chest.nii.gz", *arguments)
+    assert result.returncode == 2 and "made with another truth" in result.stderr
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
 def test_one_bad_scan_among_good_ones_is_skipped(scan, network, tmp_path):
