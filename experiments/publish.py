@@ -2,6 +2,7 @@
 
     python -m experiments.publish runs/grid/released-binary-segnet/exp4-seed0-matlab
     python -m experiments.publish RUN --weights     also as the project's network for its problem
+    python -m experiments.publish runs/compare/lung/unet-resnet18-none/seed0
 
 Configuration, losses, per-slice counts and provenance are copied as they are; the network is saved again without the
 optimiser's state, with a model card beside it.
@@ -18,6 +19,7 @@ from unet_segnet.errors import InputError
 
 RESULTS = Path(__file__).parent / "results"
 FILES = ("config.json", "history.npz", "counts.npz", "result.json")
+COMPARE_FILES = (*FILES, "first_layer.npz")
 
 
 def main() -> None:
@@ -37,29 +39,51 @@ def main() -> None:
 def publish(options) -> None:
     """Check all runs first, then copy."""
     from experiments.console import import_keras
-    from experiments.runs import load_counts, read_json
+    from experiments.runs import read_json
 
     import_keras()
     checked = []
     for run in options.runs:
-        if (counts := load_counts(run)) is None:
+        finished = (run / "result.json").is_file() and read_json(run / "result.json").get("status") == "finished"
+        if not finished:
             raise InputError(f"{run}: no finished run; give its folder, such as runs/grid/released-binary-segnet/...")
-        target = RESULTS / ("grid" if counts.fold is None else "kfold") / run.resolve().parent.name / run.resolve().name
+        second = read_json(run / "config.json").get("study") == "compare"
+        look = _of_second_study if second else _of_first_study
+        target, files, counts = look(run, options.weights)
         if target.exists() and not options.force:
             raise InputError(f"{target}: is published; use --force to replace it")
-        if options.weights and counts.fold is not None:
-            raise InputError(f"{run}: a fold's network is not the project's; give a run of the grid with --weights")
-        if options.weights and not (run / "model.keras").is_file():
-            raise InputError(f"{run}: its network was not kept (model.keras); train it again, or leave --weights out")
-        checked.append((run, target, counts))
-    for run, target, counts in checked:
+        if absent := [name for name in files if not (run / name).is_file()]:
+            raise InputError(f"{run}: {absent[0]} is missing; remove the run's folder to train it again")
+        checked.append((run, target, files, counts))
+    for run, target, files, counts in checked:
         with whole_folder(target) as new:
-            for name in FILES:
+            for name in files:
                 shutil.copy2(run / name, new / name)
         print(f"published {target}")
         if options.weights:
             path = write_weights(run, counts, read_json(run / "config.json"), read_json(run / "result.json"))
             print(f"written {path} and its model card")
+
+
+def _of_first_study(run: Path, weights: bool):
+    """Where a run belongs, which of its files, and its counts."""
+    from experiments.runs import load_counts
+
+    counts, place = load_counts(run), run.resolve()
+    if weights and counts.fold is not None:
+        raise InputError(f"{run}: a fold's network is not the project's; give a run of the grid with --weights")
+    if weights and not (run / "model.keras").is_file():
+        raise InputError(f"{run}: its network was not kept (model.keras); train it again, or leave --weights out")
+    return RESULTS / ("grid" if counts.fold is None else "kfold") / place.parent.name / place.name, FILES, counts
+
+
+def _of_second_study(run: Path, weights: bool):
+    from experiments.compare.collect import read_run
+
+    if weights:
+        raise InputError(f"{run}: --weights is for networks of the first study; leave it out")
+    read = read_run(run)
+    return RESULTS / "compare" / read.experiment / run.resolve().parent.name / run.resolve().name, COMPARE_FILES, read
 
 
 def write_weights(run: Path, counts, config: dict, result: dict) -> Path:

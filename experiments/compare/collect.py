@@ -63,11 +63,11 @@ def _finished_runs(root: Path, missing: list[str]) -> Iterator[CompareRun]:
         if folder.name.startswith("."):
             continue
         where = folder.relative_to(root).as_posix()
-        result, config = read_json(path), read_json(folder / "config.json")
+        result = read_json(path)
         if result.get("status") == "diverged":
             missing.append(f"{where} diverged; it is in no table.")
             continue
-        run = _read_run(folder, config, result)
+        run = read_run(folder)
         if result.get("one_class_only"):
             missing.append(f"{where} predicts one class only; it is in the tables as it is.")
         if run.initialisation not in INITIALISATIONS:
@@ -75,7 +75,13 @@ def _finished_runs(root: Path, missing: list[str]) -> Iterator[CompareRun]:
         yield run
 
 
-def _read_run(folder: Path, config: dict, result: dict) -> CompareRun:
+def read_run(folder: Path) -> CompareRun:
+    """A finished run.
+
+    Raises:
+        InputError: one of its files is missing or damaged.
+    """
+    result, config = read_json(folder / "result.json"), read_json(folder / "config.json")
     data, recipe = config.get("data"), config.get("recipe")
     known = {"experiment": EXPERIMENTS, "architecture": ARCHITECTURES, "encoder": encoders()}
     if strange := [key for key, values in known.items() if config.get(key) not in values]:

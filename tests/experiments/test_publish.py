@@ -5,6 +5,7 @@ from argparse import Namespace
 
 import numpy as np
 import pytest
+from made_comparison import made_run
 
 from experiments import publish
 from unet_segnet import pretrained
@@ -70,3 +71,12 @@ def test_an_unfinished_run_or_one_without_network_is_refused(run, tmp_path, miss
     with pytest.raises(InputError, match="no finished run" if missing == "result.json" else "was not kept"):
         publish.publish(options(run, weights=True))
     assert not (tmp_path / "project" / "experiments").exists()
+
+
+def test_a_run_of_the_second_study(run, tmp_path):
+    folder = made_run(tmp_path / "runs", "lung", "unet", "resnet18", first_layer=True)
+    with pytest.raises(InputError, match="--weights"):
+        publish.publish(options(folder, weights=True))
+    publish.publish(options(folder))
+    target = publish.RESULTS / folder.relative_to(tmp_path / "runs")
+    assert sorted(path.name for path in target.iterdir()) == sorted(publish.COMPARE_FILES)
