@@ -11,8 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from unet_segnet.errors import InputError, one_line
 
-# What backends raise where memory runs out.
+# What is raised where memory runs out: by backends, and by Python and the loader of libraries in other words.
 NO_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
+NO_MEMORY_WORDS = ("can't start new thread", "annot allocate memory", "failed to map segment")
+MEMORY_ADVICE = (
+    "memory has run out; leave more to this command, or take fewer --workers or smaller slices: what is finished is "
+    "kept, start the same command again to go on"
+)
 
 
 def run_command(command: Callable[[], int | None]) -> None:
@@ -34,19 +39,21 @@ def run_command(command: Callable[[], int | None]) -> None:
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         sys.stderr.close()
         status = 0
-    except OSError as error:
-        print(f"error: {_told(error)}", file=sys.stderr)
-        status = 2
     except Exception as error:
-        if not isinstance(error, MemoryError) and type(error).__name__ not in NO_MEMORY:
+        if out_of_memory(error):
+            print(f"error: {MEMORY_ADVICE}", file=sys.stderr)
+        elif isinstance(error, OSError):
+            print(f"error: {_told(error)}", file=sys.stderr)
+        else:
             raise
-        print(
-            "error: memory has run out; leave more to this command, or take fewer --workers or smaller slices: what is "
-            "finished is kept, start the same command again to go on",
-            file=sys.stderr,
-        )
         status = 2
     sys.exit(status or 0)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory has run out."""
+    words = any(words in str(error) for words in NO_MEMORY_WORDS)
+    return isinstance(error, MemoryError) or type(error).__name__ in NO_MEMORY or words
 
 
 def _told(error: OSError) -> str:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from multiprocessing import connection, get_context
 from pathlib import Path
 
-from experiments.console import Progress, import_keras
+from experiments.console import MEMORY_ADVICE, Progress, import_keras, out_of_memory
 from experiments.locks import HeldError
 from experiments.run_checks import check_finished
 from experiments.runs import RunFolder, RunSpec, run
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, one_line
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,13 @@ def attempt(job, data, options, plain: bool = False) -> Outcome:
         return Outcome("held", str(error))
     except InputError as error:
         return Outcome("failed", str(error))
-    except OSError as error:
+    except Exception as error:
         folder = RunFolder(options.out, job.spec).path
-        return Outcome("stopped", f"{folder}: {error}; make room or mend it and start the same command again")
+        if out_of_memory(error):
+            return Outcome("failed", f"{folder}: {MEMORY_ADVICE}")
+        if not isinstance(error, OSError):
+            raise
+        return Outcome("stopped", f"{folder}: {one_line(error)}; make room or mend it and start the same command again")
     return Outcome("finished")
 
 

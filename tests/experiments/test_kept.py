@@ -160,6 +160,8 @@ class ResourceExhaustedError(Exception):
         (OSError("Unable to write:\n errno = 28"), "Unable to write: errno = 28; make room"),
         (FileNotFoundError(errno.ENOENT, "No such file", "runs/a"), "runs/a: No such file; make room or mend it"),
         (MemoryError(), "memory has run out"),
+        (RuntimeError("can't start new thread"), "memory has run out"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory has run out"),
         (ResourceExhaustedError("OOM"), "memory has run out"),
     ],
 )
