@@ -1,6 +1,8 @@
 """Trained networks by name and from files: the right one comes, and nothing else does."""
 
 import json
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -93,3 +95,15 @@ def test_layers_that_claim_more_weights_than_there_are(weights, tmp_path):
 def test_a_name_that_is_too_long():
     with pytest.raises(InputError, match="no such file"):
         pretrained.load_model("9" * 5000 + ".keras")
+
+
+def test_networks_of_both_studies_load_where_nothing_was_imported_before(model, tmp_path):
+    from unet_segnet.models import build_model
+
+    model.save(tmp_path / "segnet.keras")
+    build_model("pspnet", encoder="resnext50_32x4d", input_shape=(32, 32, 1)).save(tmp_path / "pspnet.keras")
+    code = "import sys, unet_segnet\nfor path in sys.argv[1:]: print(unet_segnet.load_model(path).count_params())"
+    command = [sys.executable, "-c", code, tmp_path / "segnet.keras", tmp_path / "pspnet.keras"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) == model.count_params()

@@ -64,7 +64,7 @@ def load_model(source: str | Path = "binary"):
     _check_archive(path)
     import keras
 
-    import unet_segnet.layers  # noqa: F401  the model's layers
+    import unet_segnet.models  # noqa: F401  registers the layers of all networks
 
     try:
         _check_parameters(path)
