@@ -354,14 +354,14 @@ def test_a_large_file_or_directory_is_refused_soon(tmp_path):
     large = tmp_path / "bad.zip"
     large.write_bytes(bytes(LIMIT + 1))
     refused(large, tmp_path, "is larger than the 16 MiB")
-    began = time.monotonic()
+    began = time.process_time()
     write(large, [(f"{n}", b"") for n in range(20_000)])
     with pytest.raises(InputError, match="one of 20000 members"):
         read_archive(large)
     large.write_bytes(b"PK\1\2" + bytes(100) + b"PK\1\2" * 60_000)
     with pytest.raises(InputError, match="lists 60001 files"):
         read_archive(large)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10  # of this process: other tests run beside it
 
 
 def test_a_name_twice_is_refused(packed, tmp_path):
