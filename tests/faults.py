@@ -7,6 +7,8 @@ disturbed, or says in one line what to do. Exit status 1 where one did neither.
 """
 
 import argparse
+import csv
+import json
 import random
 import sys
 import tempfile
@@ -170,8 +172,21 @@ def main() -> None:
     sys.exit(any("WRONG" in outcome for *_, outcomes in rows for outcome in outcomes))
 
 
+def earlier(path: Path, rows: list[tuple[str, str, Counter]]) -> list[tuple[str, str, Counter]]:
+    """These rows and, in the table's order, those of an earlier call that are not among them."""
+    found = {}
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as stream:
+            for row in csv.DictReader(stream):
+                outcomes = (part.split(" ", 1) for part in row["outcome"].split("; ") if part[:1].isdigit())
+                found[row["fault"], row["command"]] = Counter({what: int(number) for number, what in outcomes})
+    found |= {(fault, command): outcomes for fault, command, outcomes in rows}
+    order = [(fault.name, command) for fault, command in chosen([], [])]
+    return [(*key, found[key]) for key in order if key in found]
+
+
 def write(rows: list[tuple[str, str, Counter]], options, began: float) -> None:
-    """Write the table, where it comes from, and, by fault, its place in the README."""
+    """Write the table, where it comes from, and, by fault, its place in the README; other rows stay as they are."""
     from experiments.files import write_json
     from experiments.provenance import provenance
     from experiments.readme import replace_between
@@ -181,6 +196,11 @@ def write(rows: list[tuple[str, str, Counter]], options, began: float) -> None:
         cells = tuple((fault, command, outcomes.total(), in_words(outcomes)) for fault, command, outcomes in rows)
         return Table("Faults, and what came of them.", ("fault", "command", "times tried", "outcome"), cells, notes)
 
+    about = {**provenance(began), "command": f"python tests/faults.py {' '.join(sys.argv[1:])}"}
+    about["trials"] = sum(outcomes.total() for *_, outcomes in rows)
+    origin = options.out.with_suffix(".json")
+    calls = json.loads(origin.read_text(encoding="utf-8"))["calls"] if origin.exists() else []
+    rows = earlier(options.out, rows)
     tried = sum(outcomes.total() for *_, outcomes in rows)
     ours = sum(number for *_, outcomes in rows for what, number in outcomes.items() if "WRONG" in what)
     notes = (
@@ -190,8 +210,7 @@ def write(rows: list[tuple[str, str, Counter]], options, began: float) -> None:
         "Phantom slices of 32x32, variant released; compare: PSPNet on ResNet-18. Made by `python tests/faults.py`.",
     )
     table(rows).to_csv(options.out)
-    about = {**provenance(began), "command": f"python tests/faults.py {' '.join(sys.argv[1:])}", "trials": tried}
-    write_json(options.out.with_suffix(".json"), about)
+    write_json(origin, {"calls": [*calls, about]})
     if options.readme:
         replace_between(options.readme, "faults", table(by_fault(rows)).to_markdown())
 

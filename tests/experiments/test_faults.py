@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 
 import fault_child
 import fault_files
@@ -17,6 +18,8 @@ import pytest
 from fault_commands import COMMANDS, result
 from fault_trials import SAID, SAME, Ended, Trial, WrongError
 from test_archive import make_run, spec
+
+from experiments.tabular import Table
 
 # The judge of the faults can find fault
 
@@ -98,6 +101,16 @@ def test_every_fault_is_for_commands_that_there_are_and_has_a_name_of_its_own():
     assert len(set(rows)) == len(rows) and {command for _, command in rows} == set(COMMANDS)
     pairs = faults.chosen(["kill -9 at"], ["grid", "predict"])
     assert [command for _, command in pairs] == ["grid", "predict"]
+
+
+def test_rows_of_an_earlier_call_stay_and_those_tried_again_are_replaced(tmp_path):
+    rows = [("disk full", "grid", Counter({SAME: 2, SAID: 1})), (faults.KILLS, "kfold", Counter({SAME: 9}))]
+    cells = [(fault, command, found.total(), faults.in_words(found)) for fault, command, found in rows]
+    Table("", ("fault", "command", "times tried", "outcome"), tuple(cells)).to_csv(tmp_path / "faults.csv")
+    new = [("disk full", "grid", Counter({SAID: 5}))]
+    assert faults.earlier(tmp_path / "faults.csv", new) == [rows[1], new[0]]
+    assert faults.earlier(tmp_path / "none.csv", new) == new
+    assert faults.by_fault(rows + new)[0] == ("disk full", "grid, grid", Counter({SAME: 2, SAID: 6}))
 
 
 def test_the_clock_of_the_faults_jumps_by_years():
