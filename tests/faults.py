@@ -4,11 +4,14 @@ Nothing that was finished may be lost or changed in silence; the next start goes
 disturbed, or says in one line what to do. Exit status 1 where one did neither.
 
     python tests/faults.py --only "kill -9" --commands grid --kills 5 --seed 3
+
+The table is written row by row; the same command started again goes on with the rows that are not there.
 """
 
 import argparse
 import csv
 import json
+import platform
 import random
 import sys
 import tempfile
@@ -116,22 +119,22 @@ def bring_about(stage: Stage, fault: Fault, command: str, times: int, seed: int,
     return outcomes
 
 
-def rows_of(stage: Stage, options, report) -> list[tuple[str, str, Counter]]:
-    """Fault, command, and how often each outcome was; none where the fault could not be tried."""
-    rows = []
-    pairs = chosen(options.only, options.commands)
+def try_all(stage: Stage, pairs: list[tuple[Fault, str]], options, done: Callable, report: Callable) -> bool:
+    """Try these faults on these commands; `done` is called with each row. Returns whether all went well."""
+    well = True
     for fault, command in pairs:
         if fault.mounts and not fault_kinds.can_mount():
-            rows.append((fault.name, command, Counter()))
+            done((fault.name, command, Counter()))
             continue
         times = options.times
         if fault.name == KILLS:
-            times = -(-options.kills // sum(other.name == KILLS for other, _ in pairs))
+            times = -(-options.kills // sum(kind is fault for kind, _ in chosen(options.only, options.commands)))
         began = time.monotonic()
         outcomes = bring_about(stage, fault, command, times, options.seed, report)
-        rows.append((fault.name, command, outcomes))
+        well &= not any("WRONG" in what for what in outcomes)
         report(f"{fault.name}, {command}: {in_words(outcomes)} ({time.monotonic() - began:.0f} s)")
-    return rows
+        done((fault.name, command, outcomes))
+    return well
 
 
 def in_words(outcomes: Counter) -> str:
@@ -162,33 +165,41 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="CSV file; where it comes from is written beside it, as JSON")
     parser.add_argument("--readme", type=Path, help="also put the table between this file's markers")
     options = parser.parse_args()
-    began = time.monotonic()
-    pairs = chosen(options.only, options.commands)
+    there = {(fault, command) for fault, command, _ in table_of(options.out)} if options.out else set()
+    pairs = [pair for pair in chosen(options.only, options.commands) if (pair[0].name, pair[1]) not in there]
+    print(f"{len(pairs)} rows to try, {len(there)} there", flush=True)
+    if not pairs:
+        return
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         stage = Stage(Path(folder) / "stage", sorted({command for _, command in pairs}))
-        rows = rows_of(stage, options, report=lambda line: print(line, flush=True))
-    if options.out:
-        write(rows, options, began)
-    sys.exit(any("WRONG" in outcome for *_, outcomes in rows for outcome in outcomes))
+        well = try_all(
+            stage,
+            pairs,
+            options,
+            done=lambda row: options.out and write(row, options),
+            report=lambda line: print(line, flush=True),
+        )
+    sys.exit(not well)
 
 
-def earlier(path: Path, rows: list[tuple[str, str, Counter]]) -> list[tuple[str, str, Counter]]:
-    """These rows and, in the table's order, those of an earlier call that are not among them."""
-    found = {}
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                outcomes = (part.split(" ", 1) for part in row["outcome"].split("; ") if part[:1].isdigit())
-                found[row["fault"], row["command"]] = Counter({what: int(number) for number, what in outcomes})
-    found |= {(fault, command): outcomes for fault, command, outcomes in rows}
-    order = [(fault.name, command) for fault, command in chosen([], [])]
-    return [(*key, found[key]) for key in order if key in found]
+def table_of(path: Path) -> list[tuple[str, str, Counter]]:
+    """The rows of a table that was written, those of faults that there are no longer left out, in their order."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = {(row["fault"], row["command"]): row["outcome"] for row in csv.DictReader(stream)}
+    found = []
+    for fault, command in chosen([], []):
+        if (text := rows.get((fault.name, command))) is not None:
+            outcomes = (part.split(" ", 1) for part in text.split("; ") if part[:1].isdigit())
+            found.append((fault.name, command, Counter({what: int(number) for number, what in outcomes})))
+    return found
 
 
-def write(rows: list[tuple[str, str, Counter]], options, began: float) -> None:
-    """Write the table, where it comes from, and, by fault, its place in the README; other rows stay as they are."""
+def write(row: tuple[str, str, Counter], options) -> None:
+    """Add a row to the table, where it comes from to the file beside it; by fault, to the README."""
     from experiments.files import write_json
-    from experiments.provenance import provenance
+    from experiments.provenance import commit, device_name
     from experiments.readme import replace_between
     from experiments.tabular import Table
 
@@ -196,11 +207,8 @@ def write(rows: list[tuple[str, str, Counter]], options, began: float) -> None:
         cells = tuple((fault, command, outcomes.total(), in_words(outcomes)) for fault, command, outcomes in rows)
         return Table("Faults, and what came of them.", ("fault", "command", "times tried", "outcome"), cells, notes)
 
-    about = {**provenance(began), "command": f"python tests/faults.py {' '.join(sys.argv[1:])}"}
-    about["trials"] = sum(outcomes.total() for *_, outcomes in rows)
-    origin = options.out.with_suffix(".json")
-    calls = json.loads(origin.read_text(encoding="utf-8"))["calls"] if origin.exists() else []
-    rows = earlier(options.out, rows)
+    order = [(fault.name, command) for fault, command in chosen([], [])]
+    rows = sorted([*table_of(options.out), row], key=lambda found: order.index(found[:2]))
     tried = sum(outcomes.total() for *_, outcomes in rows)
     ours = sum(number for *_, outcomes in rows for what, number in outcomes.items() if "WRONG" in what)
     notes = (
@@ -209,8 +217,17 @@ def write(rows: list[tuple[str, str, Counter]], options, began: float) -> None:
         "disturbed. Nothing that was finished before was lost or changed.",
         "Phantom slices of 32x32, variant released; compare: PSPNet on ResNet-18. Made by `python tests/faults.py`.",
     )
+    origin = options.out.with_suffix(".json")
+    about = json.loads(origin.read_text(encoding="utf-8")) if origin.exists() else {}
+    about[", ".join(row[:2])] = {
+        "command": " ".join(["python tests/faults.py", *sys.argv[1:]]),
+        "commit": commit(),
+        "device": device_name(),
+        "system": f"{platform.system()} {platform.release()}",
+        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    write_json(origin, about)
     table(rows).to_csv(options.out)
-    write_json(origin, {"calls": [*calls, about]})
     if options.readme:
         replace_between(options.readme, "faults", table(by_fault(rows)).to_markdown())
 

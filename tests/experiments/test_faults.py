@@ -3,6 +3,8 @@
 `python tests/faults.py` tries each fault many times, here each is tried a few times; see `test_kept.py` too.
 """
 
+import argparse
+import json
 import os
 import random
 import subprocess
@@ -19,7 +21,7 @@ from fault_commands import COMMANDS, result
 from fault_trials import SAID, SAME, Ended, Trial, WrongError
 from test_archive import make_run, spec
 
-from experiments.tabular import Table
+from experiments import provenance
 
 # The judge of the faults can find fault
 
@@ -103,14 +105,20 @@ def test_every_fault_is_for_commands_that_there_are_and_has_a_name_of_its_own():
     assert [command for _, command in pairs] == ["grid", "predict"]
 
 
-def test_rows_of_an_earlier_call_stay_and_those_tried_again_are_replaced(tmp_path):
+def test_the_table_grows_row_by_row(tmp_path, monkeypatch):
+    readme, out = tmp_path / "README.md", tmp_path / "faults.csv"
+    readme.write_text("<!-- faults:begin -->\n<!-- faults:end -->\n")
+    options = argparse.Namespace(out=out, readme=readme)
     rows = [("disk full", "grid", Counter({SAME: 2, SAID: 1})), (faults.KILLS, "kfold", Counter({SAME: 9}))]
-    cells = [(fault, command, found.total(), faults.in_words(found)) for fault, command, found in rows]
-    Table("", ("fault", "command", "times tried", "outcome"), tuple(cells)).to_csv(tmp_path / "faults.csv")
-    new = [("disk full", "grid", Counter({SAID: 5}))]
-    assert faults.earlier(tmp_path / "faults.csv", new) == [rows[1], new[0]]
-    assert faults.earlier(tmp_path / "none.csv", new) == new
-    assert faults.by_fault(rows + new)[0] == ("disk full", "grid, grid", Counter({SAME: 2, SAID: 6}))
+    rows.append(("disk full", "kfold", Counter({SAID: 4})))
+    monkeypatch.setattr(provenance, "device_name", lambda: "a processor")
+    for row in rows:
+        faults.write(row, options)
+    assert faults.table_of(out) == [rows[1], rows[0], rows[2]]
+    assert "16 trials, 0 of them with a fault of ours" in readme.read_text()
+    assert f"| disk full | grid, kfold | 7 | 5 {SAID}; 2 {SAME} |" in readme.read_text()
+    assert set(json.loads(out.with_suffix(".json").read_text())) == {", ".join(row[:2]) for row in rows}
+    assert faults.table_of(tmp_path / "none.csv") == []
 
 
 def test_the_clock_of_the_faults_jumps_by_years():
