@@ -85,12 +85,18 @@ def write_inputs(home: Path) -> None:
 
 
 def finished(out: Path, command: Command) -> dict[str, tuple]:
-    """Files of all that is finished: relative path -> digest and time of change."""
+    """Files of all that is finished: relative path -> digest and time of change.
+
+    A run that was killed between its result and its last step still has a state, which nobody needs and the next start
+    clears away.
+    """
     folders = {match.parent.relative_to(out) for pattern in command.finished for match in out.glob(pattern)}
     return {
         name: found
         for name, found in files_below(out).items()
         if any(folder in Path(name).parents and not folder.name.startswith(".") for folder in folders)
+        and not Path(name).name.startswith("state.")
+        and ".tmp." not in name
     }
 
 
