@@ -121,7 +121,8 @@ class AugmentedBatches(keras.utils.PyDataset):
     def __init__(self, images, labels, batch_size, stream, augment=augment):
         # Not Keras' default of one worker: under TensorFlow that leaves the prefetching to tf.data's autotuning, whose
         # thread sleeps for 10 ms times a power of two and holds up the end of an epoch until it wakes (45 s became 82).
-        super().__init__(workers=2)
+        # The other backends have no such thread, and with two workers JAX' first epoch lacks a batch.
+        super().__init__(workers=2 if keras.config.backend() == "tensorflow" else 1)
         self.images, self.labels, self.batch_size, self.stream = images, labels, batch_size, stream
         self.augment = augment
         self.set_epoch(0)
