@@ -14,8 +14,9 @@ from experiments.bench_workers import Channel
 from experiments.provenance import provenance
 from unet_segnet.devices import accelerators, has_bfloat16_units
 from unet_segnet.models import build_model
+from unet_segnet.processor import keep_freed_memory
 from unet_segnet.streams import NumpyStream
-from unet_segnet.training import Recipe, compile_model, dtype_policy, keep_freed_memory, predict, train
+from unet_segnet.training import Recipe, compile_model, dtype_policy, predict, train
 
 STUDY_SLICES = 72
 """In the authors' training part."""
@@ -131,7 +132,6 @@ def network(channel: Channel, net, variant, dtype, batch, size):
     A step is all of `unet_segnet.training.train` but shuffling, augmentation and validation: network, loss, log,
     L2, Adam. Inference is `unet_segnet.training.predict`: slices in, classes out.
     """
-    keep_freed_memory()
     images, labels = made_up_slices(batch, size)
     with dtype_policy(dtype):
         model = build_model(net, variant, NUM_CLASSES, (size, size, 1))

@@ -15,7 +15,8 @@ from experiments.bench_slices import NUM_CLASSES
 from experiments.bench_workers import Channel
 from unet_segnet.layers import MaxPooling2D, MaxUnpooling2D
 from unet_segnet.models import build_model
-from unet_segnet.training import dtype_policy, keep_freed_memory
+from unet_segnet.processor import keep_freed_memory
+from unet_segnet.training import dtype_policy
 
 CONVOLUTION, NORMALISATION, POOLING = KINDS = ("convolution", "normalisation and ReLU", "pooling and unpooling")
 _KIND_OF = {
@@ -82,7 +83,6 @@ def _inputs(layer):
 
 def layer_kinds(channel: Channel, net, variant, dtype, batch, size):
     """Worker: seconds of one step spent in each of `KINDS`; a turn runs each piece so many times."""
-    keep_freed_memory()
     with dtype_policy(dtype):
         model = build_model(net, variant, NUM_CLASSES, (size, size, 1))
     pieces = [(piece, _timed(piece, batch)) for piece in network_pieces(model)]

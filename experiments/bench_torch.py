@@ -4,7 +4,6 @@ Same layers, same names as ours; `MaxPool2d(return_indices=True)` and `MaxUnpool
 Adam, whose weight decay is coupled in PyTorch; mixed precision by autocast.
 """
 
-import os
 import time
 
 import numpy as np
@@ -236,8 +235,7 @@ def network(channel: Channel, net, variant, dtype, batch, size, device, way):
     """
     _check_device(device)
     if way == "kept":
-        os.environ["KERAS_BACKEND"] = "torch"  # or TensorFlow would come into this process
-        from unet_segnet.training import keep_freed_memory
+        from unet_segnet.processor import keep_freed_memory
 
         keep_freed_memory()
     _choose_fast(device)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from unet_segnet.errors import InputError, one_line
+from unet_segnet.processor import prepare_processor
 
 # What is raised where memory runs out: by backends, and by Python and the loader of libraries in other words.
 NO_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
@@ -76,7 +77,11 @@ def _not_again(found) -> None:
 
 
 def import_keras() -> None:
-    """Import Keras and its backend without the start-up messages that TensorFlow writes past Python's own logging."""
+    """Import Keras and its backend without the start-up messages that TensorFlow writes past Python's own logging.
+
+    Before that, the processor is prepared: looking for devices begins the threads that train later.
+    """
+    prepare_processor()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _stderr_kept() as messages:

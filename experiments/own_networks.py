@@ -9,7 +9,7 @@ from unet_segnet.errors import InputError
 NETS = ("segnet", "unet")
 VARIANTS = ("paper", "released")
 RECIPES = ("grid", "compare")
-ENCODER = "encoder."  # how the names of the second study's encoder layers begin
+ENCODER = "encoder-"  # how the names of the second study's encoder layers begin
 
 
 @dataclass(frozen=True)

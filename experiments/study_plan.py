@@ -179,10 +179,9 @@ class Estimates:
         from unet_segnet.data import median_frequency_weights
         from unet_segnet.models import build_model
         from unet_segnet.streams import NumpyStream
-        from unet_segnet.training import AugmentedBatches, compile_model, dtype_policy, keep_freed_memory
+        from unet_segnet.training import AugmentedBatches, compile_model, dtype_policy
 
         began = time.perf_counter()
-        keep_freed_memory()
         spec, recipe = job.spec, job.recipe
         train = slices.subset(job.split.train)
         batch_size = min(recipe.batch_size, len(train))

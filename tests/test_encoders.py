@@ -79,7 +79,7 @@ def test_nothing_deeper_than_the_depth_is_built(encoder, depth):
 @pytest.mark.parametrize("encoder", FAMILIES)
 def test_every_layer_leads_to_the_deepest_level(encoder):
     inputs, pyramid = pyramid_of(encoder)
-    encoder_layers = {name for name in layers_after(inputs) if name.startswith("encoder.")}
+    encoder_layers = {name for name in layers_after(inputs) if name.startswith("encoder-")}
     assert encoder_layers == layers_before(inputs, pyramid["P5"])
 
 
@@ -98,13 +98,13 @@ def test_parameters_under_each_decoder_are_those_published(encoder, reference):
 @pytest.mark.parametrize(
     ("encoder", "name", "shape"),
     [
-        ("vgg11", "encoder.features.18", (3, 3, 512, 512)),
-        ("resnet18", "encoder.layer2.0.downsample.0", (1, 1, 64, 128)),
-        ("resnext50_32x4d", "encoder.layer1.2.conv2", (3, 3, 4, 128)),
-        ("densenet121", "encoder.features.denseblock3.denselayer24.conv1", (1, 1, 992, 128)),
-        ("densenet121", "encoder.features.transition2.conv", (1, 1, 512, 256)),
-        ("mobilenet_v2", "encoder.features.1.conv.0.0", (3, 3, 32, 1)),
-        ("mobilenet_v2", "encoder.features.17.conv.2", (1, 1, 960, 320)),
+        ("vgg11", "encoder-features-18", (3, 3, 512, 512)),
+        ("resnet18", "encoder-layer2-0-downsample-0", (1, 1, 64, 128)),
+        ("resnext50_32x4d", "encoder-layer1-2-conv2", (3, 3, 4, 128)),
+        ("densenet121", "encoder-features-denseblock3-denselayer24-conv1", (1, 1, 992, 128)),
+        ("densenet121", "encoder-features-transition2-conv", (1, 1, 512, 256)),
+        ("mobilenet_v2", "encoder-features-1-conv-0-0", (3, 3, 32, 1)),
+        ("mobilenet_v2", "encoder-features-17-conv-2", (1, 1, 960, 320)),
     ],
 )
 def test_layers_are_named_as_the_published_modules(encoder, name, shape):
@@ -207,7 +207,7 @@ def test_the_seed_determines_the_weights():
 
     def drawn(seed):
         blocks.draw_weights(model, seed)
-        return [model.get_layer(f"encoder.features.{name}").get_weights()[0] for name in ("0.0", "3.conv.1.0")]
+        return [model.get_layer(f"encoder-features-{name}").get_weights()[0] for name in ("0-0", "3-conv-1-0")]
 
     for one, again, other in zip(drawn(1), drawn(1), drawn(2), strict=True):
         np.testing.assert_array_equal(one, again)

@@ -21,37 +21,37 @@ def encoder_model(encoder, channels=1, size=(32, 32), depth=5):
         (
             "efficientnet-b0",
             {
-                "encoder._conv_stem": (3, 3, 1, 32),
-                "encoder._blocks.0._project_conv": (1, 1, 32, 16),
-                "encoder._blocks.3._depthwise_conv": (5, 5, 144, 1),
-                "encoder._blocks.15._se_reduce": (1, 1, 1152, 48),
+                "encoder-_conv_stem": (3, 3, 1, 32),
+                "encoder-_blocks-0-_project_conv": (1, 1, 32, 16),
+                "encoder-_blocks-3-_depthwise_conv": (5, 5, 144, 1),
+                "encoder-_blocks-15-_se_reduce": (1, 1, 1152, 48),
             },
         ),
         (
             "xception",
             {
-                "encoder.block1.rep.3.pointwise": (1, 1, 128, 128),
-                "encoder.block11.rep.7.conv1": (3, 3, 728, 1),
-                "encoder.block12.skip": (1, 1, 728, 1024),
-                "encoder.conv4.pointwise": (1, 1, 1536, 2048),
+                "encoder-block1-rep-3-pointwise": (1, 1, 128, 128),
+                "encoder-block11-rep-7-conv1": (3, 3, 728, 1),
+                "encoder-block12-skip": (1, 1, 728, 1024),
+                "encoder-conv4-pointwise": (1, 1, 1536, 2048),
             },
         ),
         (
             "inceptionv4",
             {
-                "encoder.features.3.conv.conv": (3, 3, 64, 96),
-                "encoder.features.11.branch2.1.conv": (7, 1, 192, 192),
-                "encoder.features.17.branch3.1.conv": (1, 1, 1024, 128),
-                "encoder.features.21.branch2_3b.conv": (3, 1, 512, 256),
+                "encoder-features-3-conv-conv": (3, 3, 64, 96),
+                "encoder-features-11-branch2-1-conv": (7, 1, 192, 192),
+                "encoder-features-17-branch3-1-conv": (1, 1, 1024, 128),
+                "encoder-features-21-branch2_3b-conv": (3, 1, 512, 256),
             },
         ),
         (
             "dpn68",
             {
-                "encoder.features.conv2_1.c1x1_w_s1.conv": (1, 1, 10, 96),
-                "encoder.features.conv3_1.c1x1_w_s2.conv": (1, 1, 144, 192),
-                "encoder.features.conv4_12.c3x3_b.conv": (3, 3, 16, 512),
-                "encoder.features.conv5_3.c1x1_c.conv": (1, 1, 1024, 576),
+                "encoder-features-conv2_1-c1x1_w_s1-conv": (1, 1, 10, 96),
+                "encoder-features-conv3_1-c1x1_w_s2-conv": (1, 1, 144, 192),
+                "encoder-features-conv4_12-c3x3_b-conv": (3, 3, 16, 512),
+                "encoder-features-conv5_3-c1x1_c-conv": (1, 1, 1024, 576),
             },
         ),
     ],
@@ -109,9 +109,9 @@ def test_efficientnet_leaves_whole_blocks_out_in_training_only():
     dropped = {layer.name: layer.rate for layer in model.layers if layer.name.endswith("drop_connect")}
     # Blocks with a shortcut: all but the first of the seven stages. The rate rises to 0.2 over the sixteen blocks.
     assert {name: round(rate * 16 / 0.2) for name, rate in dropped.items()} == {
-        f"encoder._blocks.{number}.drop_connect": number for number in (2, 4, 6, 7, 9, 10, 12, 13, 14)
+        f"encoder-_blocks-{number}-drop_connect": number for number in (2, 4, 6, 7, 9, 10, 12, 13, 14)
     }
-    layer = model.get_layer("encoder._blocks.14.drop_connect")
+    layer = model.get_layer("encoder-_blocks-14-drop_connect")
     x = np.ones((4000, 2, 1, 3), "float32")
     np.testing.assert_array_equal(layer(x, training=False), x)
     masks = keras.ops.convert_to_numpy(layer(x, training=True)).reshape(4000, -1)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from unet_segnet import layers
-from unet_segnet.layers import BatchNormalization, MaxPooling2D, MaxUnpooling2D
+from unet_segnet.devices import accelerators
+from unet_segnet.layers import BatchNormalization, Conv2D, MaxPooling2D, MaxUnpooling2D
 
 SHAPES = [(2, 4, 6, 3), (1, 5, 7, 2), (3, 8, 3, 1)]
 
@@ -165,3 +166,44 @@ def test_fused_normalisation_equals_keras_own(training):
     np.testing.assert_allclose(*outputs, atol=2e-5)
     for one, other in zip(ours.non_trainable_weights, theirs.non_trainable_weights, strict=True):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 32, 33, 16), (2, 40, 31, 17), (1, 9, 9, 3)])
+def test_gradients_of_a_convolution_agree_with_sums_over_pixels(shape):
+    """The two larger ones take the matrix products where TensorFlow computes on a processor."""
+    generator = np.random.default_rng(7)
+    x, upstream = generator.normal(size=shape), generator.normal(size=(*shape[:3], 18))
+    _, height, width, channels = shape
+    layer = Conv2D(18, 3, padding="same", use_bias=False)
+    shift = Shift()
+    inputs = keras.Input(shape[1:])
+    model = keras.Model(inputs, layer(shift(inputs)))
+    kernel = keras.ops.convert_to_numpy(layer.kernel).astype("float64")
+    model.compile(optimizer=keras.optimizers.SGD(1.0), loss=lambda t, y: keras.ops.sum(t * y), jit_compile=False)
+    model.train_on_batch(x.astype("float32"), upstream.astype("float32"))
+
+    padded, expected_kernel = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), np.empty((3, 3, channels, 18))
+    expected_x = np.zeros_like(padded)
+    for row, column in np.ndindex(3, 3):
+        place = np.s_[:, row : row + height, column : column + width]
+        expected_kernel[row, column] = np.einsum("bijc,bijf->cf", padded[place], upstream)
+        expected_x[place] += upstream @ kernel[row, column].T
+    np.testing.assert_allclose(kernel - keras.ops.convert_to_numpy(layer.kernel), expected_kernel, atol=2e-3)
+    found = -keras.ops.convert_to_numpy(shift.shift)
+    np.testing.assert_allclose(found, expected_x.sum(axis=0)[1:-1, 1:-1], atol=1e-4)
+
+
+def test_a_convolution_takes_its_fast_gradient_only_where_it_holds(monkeypatch):
+    if keras.config.backend() != "tensorflow" or accelerators():
+        pytest.skip("only TensorFlow on a processor has another gradient")
+    taken = []
+    monkeypatch.setattr(layers, "_tensorflow_convolution", lambda x, kernel: taken.append(kernel) or x)
+    x = np.zeros((1, 32, 32, 16), "float32")
+    Conv2D(16, 3, padding="same")(x)
+    assert len(taken) == 1
+    for settings in ({"strides": 2}, {"dilation_rate": 2}, {"padding": "valid"}, {"groups": 2}, {"dtype": "float64"}):
+        Conv2D(16, 3, **{"padding": "same", **settings})(x)
+    Conv2D(16, 5, padding="same")(x)
+    Conv2D(8, 3, padding="same")(x)
+    Conv2D(16, 3, padding="same")(x[:, :31])
+    assert len(taken) == 1

@@ -123,32 +123,32 @@ def test_table_1(architecture):
     dropouts = {name: layer.rate for name, layer in layers.items() if isinstance(layer, keras.layers.SpatialDropout2D)}
     normalised = [name for name in layers if "decoder" in name and hasattr(layers[name], "moving_mean")]
     if architecture == "unet":
-        assert [layers[f"decoder.blocks.{block}.conv2.0"].filters for block in range(5)] == [256, 128, 64, 32, 16]
+        assert [layers[f"decoder-blocks-{block}-conv2-0"].filters for block in range(5)] == [256, 128, 64, 32, 16]
         assert len(normalised) == 10
     elif architecture == "linknet":
         assert len(normalised) == 15
     elif architecture == "fpn":
-        assert [layers[f"decoder.p{level}.skip_conv"].filters for level in (4, 3, 2)] == [256] * 3
-        assert [layers[f"decoder.seg_blocks.{n}.block.0.block.0"].filters for n in range(4)] == [128] * 4
-        assert isinstance(layers["decoder.merge"], keras.layers.Add)
+        assert [layers[f"decoder-p{level}-skip_conv"].filters for level in (4, 3, 2)] == [256] * 3
+        assert [layers[f"decoder-seg_blocks-{n}-block-0-block-0"].filters for n in range(4)] == [128] * 4
+        assert isinstance(layers["decoder-merge"], keras.layers.Add)
         assert not normalised
     else:
-        assert layers["decoder.conv.0"].filters == 512
-        assert not any(name.startswith(("encoder.layer3", "encoder.layer4")) for name in layers)
-    assert dropouts == ({"decoder.dropout": 0.2} if architecture in ("fpn", "pspnet") else {})
+        assert layers["decoder-conv-0"].filters == 512
+        assert not any(name.startswith(("encoder-layer3", "encoder-layer4")) for name in layers)
+    assert dropouts == ({"decoder-dropout": 0.2} if architecture in ("fpn", "pspnet") else {})
 
 
 @pytest.mark.parametrize(
     ("architecture", "name", "kind"),
     [
-        ("unet", "decoder.blocks.4.conv1.0", "Conv2D"),
-        ("unet", "segmentation_head.0", "Conv2D"),
-        ("linknet", "decoder.blocks.0.block.1.0", "Conv2DTranspose"),
-        ("linknet", "decoder.blocks.4.block.2.1", "BatchNormalization"),
-        ("fpn", "decoder.p5", "Conv2D"),
-        ("fpn", "decoder.seg_blocks.0.block.2.block.1", "GroupNormalization"),
-        ("pspnet", "decoder.psp.blocks.0.pool.1.0", "Conv2D"),
-        ("pspnet", "decoder.psp.blocks.3.pool.1.1", "BatchNormalization"),
+        ("unet", "decoder-blocks-4-conv1-0", "Conv2D"),
+        ("unet", "segmentation_head-0", "Conv2D"),
+        ("linknet", "decoder-blocks-0-block-1-0", "Conv2DTranspose"),
+        ("linknet", "decoder-blocks-4-block-2-1", "BatchNormalization"),
+        ("fpn", "decoder-p5", "Conv2D"),
+        ("fpn", "decoder-seg_blocks-0-block-2-block-1", "GroupNormalization"),
+        ("pspnet", "decoder-psp-blocks-0-pool-1-0", "Conv2D"),
+        ("pspnet", "decoder-psp-blocks-3-pool-1-1", "BatchNormalization"),
     ],
 )
 def test_layers_are_named_as_the_published_modules(architecture, name, kind):
@@ -161,8 +161,8 @@ def test_layers_are_named_as_the_published_modules(architecture, name, kind):
 )
 def test_only_vggs_bare_pooling_gets_two_more_convolutions(model, has_center):
     model = model()
-    assert [layer.name for layer in model.layers if ".center." in layer.name and layer.name.endswith(".0")] == (
-        ["decoder.center.0.0", "decoder.center.1.0"] if has_center else []
+    assert [layer.name for layer in model.layers if "-center-" in layer.name and layer.name.endswith("-0")] == (
+        ["decoder-center-0-0", "decoder-center-1-0"] if has_center else []
     )
 
 
@@ -195,7 +195,7 @@ def test_adaptive_pooling_averages_overlapping_regions(size, regions):
 
 def test_unet_repeats_pixels():
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype("float32")
-    layer = small("unet").get_layer("decoder.blocks.0.upsampling")
+    layer = small("unet").get_layer("decoder-blocks-0-upsampling")
     np.testing.assert_array_equal(layer(x), x.repeat(2, axis=1).repeat(2, axis=2))
 
 
@@ -250,8 +250,8 @@ def test_output_stays_in_float32_under_mixed_precision():
         model = build_model("pspnet", encoder="resnext50_32x4d", input_shape=(32, 32, 1))
     finally:
         keras.config.set_dtype_policy(before)
-    assert model.get_layer("encoder.layer1.0.conv2").compute_dtype == "bfloat16"
-    assert model.get_layer("segmentation_head.1").compute_dtype == "float32"
+    assert model.get_layer("encoder-layer1-0-conv2").compute_dtype == "bfloat16"
+    assert model.get_layer("segmentation_head-1").compute_dtype == "float32"
     assert predictions(model, images((32, 32))).dtype == np.float32
 
 

@@ -13,12 +13,12 @@ from unet_segnet.checkpoint import Checkpoint
 from unet_segnet.data.affine import NUM_UNIFORMS, augment_affine
 from unet_segnet.errors import InputError
 from unet_segnet.losses import SoftDiceLoss
+from unet_segnet.processor import keep_freed_memory
 from unet_segnet.streams import NumpyStream
 from unet_segnet.training import (
     AugmentedBatches,
     DivergedError,
     fastest_execution,
-    keep_freed_memory,
     seed_dropout,
 )
 

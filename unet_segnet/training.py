@@ -1,7 +1,6 @@
 """Train one network by one recipe: MATLAB R2020a's `trainNetwork` as the study used it, on `keras.Model.fit`."""
 
 import contextlib
-import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from unet_segnet.devices import accelerators
 from unet_segnet.errors import InputError
 from unet_segnet.losses import EPSILON, WeightedCrossEntropy
 from unet_segnet.optimizers import CoupledAdam
+from unet_segnet.processor import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -320,21 +320,6 @@ def dtype_policy(name):
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def keep_freed_memory():
-    """Let glibc keep the memory of large tensors for the next ones instead of returning it to the system.
-
-    Fresh pages must be faulted in and zeroed by the kernel, which costs several times what a memory-bound layer itself
-    does (`experiments.bench` measures it). Without glibc this does nothing.
-    """
-    trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8  # malloc.h
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    for parameter, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28), (arena_max, 1)):
-        mallopt(parameter, value)
 
 
 def seed_dropout(model: keras.Model, seed: int, epoch: int) -> None:

@@ -152,9 +152,8 @@ def convolution_rate() -> Rate:
     import numpy as np
 
     from experiments.bench_keras import multiply_adds
-    from unet_segnet.training import fastest_execution, keep_freed_memory
+    from unet_segnet.training import fastest_execution
 
-    keep_freed_memory()
     inputs = x = keras.Input((64, 64, 32))
     for _ in range(4):
         x = keras.layers.Conv2D(32, 3, padding="same")(x)

@@ -10,7 +10,7 @@ that the authors released are neither: depth 3 with 64 filters everywhere, 373,1
 import keras
 
 from unet_segnet.errors import InputError
-from unet_segnet.layers import BatchNormalization, MaxPooling2D, MaxUnpooling2D
+from unet_segnet.layers import BatchNormalization, Conv2D, MaxPooling2D, MaxUnpooling2D
 from unet_segnet.models.initialisation import he_normal
 from unet_segnet.models.parts import classifier, grey_input
 
@@ -63,7 +63,7 @@ def segnet(input_shape, num_classes, variant, mean):
 
 def _block(x, filters, convolution, normalisation, relu):
     """Convolution, batch normalisation, ReLU. The study's networks kept all convolution biases frozen at zero."""
-    x = keras.layers.Conv2D(
+    x = Conv2D(
         filters,
         3,
         padding="same",

@@ -8,6 +8,7 @@ for two classes).
 
 import keras
 
+from unet_segnet.layers import Conv2D
 from unet_segnet.models.initialisation import he_normal
 from unet_segnet.models.parts import classifier, grey_input
 
@@ -69,7 +70,7 @@ def unet(input_shape, num_classes, variant, mean, seed=0):
 
 def _two_convolutions(x, filters, prefix):
     for number in (1, 2):
-        x = keras.layers.Conv2D(
+        x = Conv2D(
             filters,
             3,
             padding="same",

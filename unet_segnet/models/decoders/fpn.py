@@ -26,16 +26,16 @@ def fpn(pyramid, num_classes, seed=0):
     Returns:
         Logits (batch, height, width, num_classes).
     """
-    x = _lateral(pyramid["P5"], "decoder.p5")
+    x = _lateral(pyramid["P5"], "decoder-p5")
     levels = [x]
     for level in ("P4", "P3", "P2"):
-        name = f"decoder.{level.lower()}"
-        x = keras.layers.UpSampling2D(2, interpolation="nearest", name=f"{name}.upsampling")(x)
-        x = keras.layers.Add(name=f"{name}.add")([x, _lateral(pyramid[level], f"{name}.skip_conv")])
+        name = f"decoder-{level.lower()}"
+        x = keras.layers.UpSampling2D(2, interpolation="nearest", name=f"{name}-upsampling")(x)
+        x = keras.layers.Add(name=f"{name}-add")([x, _lateral(pyramid[level], f"{name}-skip_conv")])
         levels.append(x)
-    branches = [_segment(x, 3 - number, f"decoder.seg_blocks.{number}") for number, x in enumerate(levels)]
-    x = keras.layers.Add(name="decoder.merge")(branches)
-    x = keras.layers.SpatialDropout2D(DROPOUT, seed=seed, name="decoder.dropout")(x)
+    branches = [_segment(x, 3 - number, f"decoder-seg_blocks-{number}") for number, x in enumerate(levels)]
+    x = keras.layers.Add(name="decoder-merge")(branches)
+    x = keras.layers.SpatialDropout2D(DROPOUT, seed=seed, name="decoder-dropout")(x)
     return segmentation_head(x, num_classes, 1, upsampling=4)
 
 
@@ -46,10 +46,10 @@ def _lateral(x, name):
 def _segment(x, upsamplings, name):
     """As many times convolve and double the resolution, or convolve once at P2."""
     for number in range(max(1, upsamplings)):
-        block = f"{name}.block.{number}"
-        x = convolution(x, SEGMENTATION_FILTERS, 3, f"{block}.block.0", initial="he_uniform")
-        x = keras.layers.GroupNormalization(GROUPS, epsilon=1e-5, name=f"{block}.block.1")(x)
-        x = relu(x, f"{block}.block.2")
+        block = f"{name}-block-{number}"
+        x = convolution(x, SEGMENTATION_FILTERS, 3, f"{block}-block-0", initial="he_uniform")
+        x = keras.layers.GroupNormalization(GROUPS, epsilon=1e-5, name=f"{block}-block-1")(x)
+        x = relu(x, f"{block}-block-2")
         if upsamplings:
-            x = upsample_bilinear(x, 2, f"{block}.upsampling")
+            x = upsample_bilinear(x, 2, f"{block}-upsampling")
     return x

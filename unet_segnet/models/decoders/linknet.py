@@ -24,13 +24,13 @@ def linknet(pyramid, num_classes, seed=0):
     """
     x = pyramid["P5"]
     for block, level in enumerate(("P4", "P3", "P2", "P1", None)):
-        name = f"decoder.blocks.{block}"
+        name = f"decoder-blocks-{block}"
         squeezed = x.shape[-1] // 4
-        x = convolution_bn_relu(x, squeezed, 1, f"{name}.block.0")
-        x = _upsample(x, squeezed, f"{name}.block.1")
-        x = convolution_bn_relu(x, pyramid[level].shape[-1] if level else LAST_FILTERS, 1, f"{name}.block.2")
+        x = convolution_bn_relu(x, squeezed, 1, f"{name}-block-0")
+        x = _upsample(x, squeezed, f"{name}-block-1")
+        x = convolution_bn_relu(x, pyramid[level].shape[-1] if level else LAST_FILTERS, 1, f"{name}-block-2")
         if level:
-            x = keras.layers.Add(name=f"{name}.add")([x, pyramid[level]])
+            x = keras.layers.Add(name=f"{name}-add")([x, pyramid[level]])
     return segmentation_head(x, num_classes, 1)
 
 
@@ -39,6 +39,6 @@ def _upsample(x, filters, name):
     # PyTorch's own initialiser takes the output channels for the fan in.
     kernel, bias = initializers("pytorch", 16 * filters, 16 * x.shape[-1])
     x = keras.layers.Conv2DTranspose(
-        filters, 4, 2, padding="same", kernel_initializer=kernel, bias_initializer=bias, name=f"{name}.0"
+        filters, 4, 2, padding="same", kernel_initializer=kernel, bias_initializer=bias, name=f"{name}-0"
     )(x)
-    return relu(batch_norm(x, f"{name}.1"), f"{name}.2")
+    return relu(batch_norm(x, f"{name}-1"), f"{name}-2")

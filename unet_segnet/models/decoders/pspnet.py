@@ -26,20 +26,20 @@ def pspnet(pyramid, num_classes, seed=0):
         Logits (batch, height, width, num_classes).
     """
     x = pyramid["P3"]
-    parts = [_pooled(x, regions, f"decoder.psp.blocks.{number}") for number, regions in enumerate(REGIONS)]
-    x = keras.layers.Concatenate(name="decoder.psp.concatenate")([*parts, x])
-    x = convolution_bn_relu(x, FILTERS, 1, "decoder.conv")
-    x = keras.layers.SpatialDropout2D(DROPOUT, seed=seed, name="decoder.dropout")(x)
+    parts = [_pooled(x, regions, f"decoder-psp-blocks-{number}") for number, regions in enumerate(REGIONS)]
+    x = keras.layers.Concatenate(name="decoder-psp-concatenate")([*parts, x])
+    x = convolution_bn_relu(x, FILTERS, 1, "decoder-conv")
+    x = keras.layers.SpatialDropout2D(DROPOUT, seed=seed, name="decoder-dropout")(x)
     return segmentation_head(x, num_classes, 3, upsampling=8)
 
 
 def _pooled(x, regions, name):
     """Means over the regions, a 1x1 convolution to a quarter of the channels, and back to the input's size."""
     size, filters = x.shape[1:3], x.shape[-1] // len(REGIONS)
-    x = AdaptiveAveragePooling2D((regions, regions), name=f"{name}.pool.0")(x)
+    x = AdaptiveAveragePooling2D((regions, regions), name=f"{name}-pool-0")(x)
     if regions == 1:  # one number a channel and slice: a bias instead of normalisation
-        x = convolution(x, filters, 1, f"{name}.pool.1.0", use_bias=True, initial="he_uniform")
-        x = relu(x, f"{name}.pool.1.2")
+        x = convolution(x, filters, 1, f"{name}-pool-1-0", use_bias=True, initial="he_uniform")
+        x = relu(x, f"{name}-pool-1-2")
     else:
-        x = convolution_bn_relu(x, filters, 1, f"{name}.pool.1")
-    return BilinearResizing(size, name=f"{name}.upsampling")(x)
+        x = convolution_bn_relu(x, filters, 1, f"{name}-pool-1")
+    return BilinearResizing(size, name=f"{name}-upsampling")(x)

@@ -26,12 +26,12 @@ def unet(pyramid, num_classes, seed=0, center=False):
     x = pyramid["P5"]
     if center:
         for number in range(2):
-            x = convolution_bn_relu(x, x.shape[-1], 3, f"decoder.center.{number}")
+            x = convolution_bn_relu(x, x.shape[-1], 3, f"decoder-center-{number}")
     for block, (filters, level) in enumerate(zip(FILTERS, ("P4", "P3", "P2", "P1", None), strict=True)):
-        name = f"decoder.blocks.{block}"
-        x = keras.layers.UpSampling2D(2, interpolation="nearest", name=f"{name}.upsampling")(x)
+        name = f"decoder-blocks-{block}"
+        x = keras.layers.UpSampling2D(2, interpolation="nearest", name=f"{name}-upsampling")(x)
         if level:
-            x = keras.layers.Concatenate(name=f"{name}.concatenate")([x, pyramid[level]])
+            x = keras.layers.Concatenate(name=f"{name}-concatenate")([x, pyramid[level]])
         for number in (1, 2):
-            x = convolution_bn_relu(x, filters, 3, f"{name}.conv{number}")
+            x = convolution_bn_relu(x, filters, 3, f"{name}-conv{number}")
     return segmentation_head(x, num_classes, 3)

@@ -3,7 +3,7 @@
 An encoder is a function of an image (batch, height, width, channels), height and width multiples of 2**depth, and the
 `depth` of its pyramid. It returns a dict from "P1", features at half resolution, to "P<depth>", at 1/2**depth, and
 builds nothing that "P<depth>" does not need. Its layers are named as the modules of segmentation_models_pytorch's
-encoder of that name, "encoder." in front.
+encoder of that name, "encoder-" in front and "-" for ".".
 
 Adding an encoder is one file with a dict `ENCODERS` and one line here.
 """

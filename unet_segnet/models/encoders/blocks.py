@@ -1,7 +1,8 @@
 """What the encoders and decoders of the second study are made of: layers that count, pad and start as PyTorch's do.
 
 The studied networks are those of segmentation_models_pytorch. Every layer with weights bears the name of its module
-there ("encoder.layer1.0.conv1"), so that published weights are matched by name and shape. Kernels here are (height,
+there with "-" for "." ("encoder-layer1-0-conv1"; Keras' PyTorch backend allows no dots), so that published weights are
+matched by name and shape. Kernels here are (height,
 width, channels in / groups, channels out), there (out, in / groups, height, width); a transposed convolution's are
 (height, width, out, in) here and (in, out, height, width) there, a depthwise one's (height, width, channels, 1) here
 and (channels, 1, height, width) there. In batch normalisation gamma, beta, moving_mean and moving_variance are
@@ -14,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from unet_segnet.layers import PACKAGE, BatchNormalization
+from unet_segnet.layers import PACKAGE, BatchNormalization, Conv2D
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -121,7 +122,7 @@ def _pad(x, kernel_size, strides, padding, name):
             return x, "same"
         padding = tuple(((size - 1) // 2, (size - 1) // 2) for size in kernel_size)
     if any(any(sides) for sides in padding):
-        x = keras.layers.ZeroPadding2D(padding, name=f"{name}.pad")(x)
+        x = keras.layers.ZeroPadding2D(padding, name=f"{name}-pad")(x)
     return x, "valid"
 
 
@@ -132,7 +133,7 @@ def convolution(x, filters, kernel_size, name, strides=1, groups=1, use_bias=Fal
         x: (batch, height, width, channels).
         filters: number of output channels.
         kernel_size: one number, or (rows, columns).
-        name: of the layer; its module path in PyTorch.
+        name: of the layer; its module path in PyTorch, "-" for ".".
         strides: of both directions.
         groups: channels are convolved in that many groups.
         use_bias: whether a bias is added.
@@ -146,7 +147,7 @@ def convolution(x, filters, kernel_size, name, strides=1, groups=1, use_bias=Fal
     area = kernel_size[0] * kernel_size[1]
     kernel, bias = initializers(initial, area * x.shape[-1] // groups, area * filters)
     x, padding = _pad(x, kernel_size, strides, padding, name)
-    layer = GroupedConv2D if groups > 1 else keras.layers.Conv2D
+    layer = GroupedConv2D if groups > 1 else Conv2D
     return layer(
         filters,
         kernel_size,

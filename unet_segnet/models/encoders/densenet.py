@@ -24,32 +24,32 @@ def densenet(inputs, depth=5, layers=(), growth=32, stem=64):
         Dict "P1" ... "P<depth>". P2 to P4 are a transition's normalised features before its 1x1 convolution; P5 is
         the last normalisation, without ReLU.
     """
-    x = convolution(inputs, stem, 7, "encoder.features.conv0", strides=2)
-    x = blocks.relu(blocks.batch_norm(x, "encoder.features.norm0"), "encoder.features.relu0")
+    x = convolution(inputs, stem, 7, "encoder-features-conv0", strides=2)
+    x = blocks.relu(blocks.batch_norm(x, "encoder-features-norm0"), "encoder-features-relu0")
     pyramid = {"P1": x}
     if depth > 1:
-        x = blocks.max_pool(x, 3, "encoder.features.pool0")
+        x = blocks.max_pool(x, 3, "encoder-features-pool0")
     for block, count in enumerate(layers[: depth - 1], 1):
         for number in range(1, count + 1):
-            x = _dense_layer(x, growth, f"encoder.features.denseblock{block}.denselayer{number}")
+            x = _dense_layer(x, growth, f"encoder-features-denseblock{block}-denselayer{number}")
         if block == len(layers):
-            pyramid["P5"] = blocks.batch_norm(x, "encoder.features.norm5")
+            pyramid["P5"] = blocks.batch_norm(x, "encoder-features-norm5")
             break
-        name = f"encoder.features.transition{block}"
-        x = blocks.relu(blocks.batch_norm(x, f"{name}.norm"), f"{name}.relu")
+        name = f"encoder-features-transition{block}"
+        x = blocks.relu(blocks.batch_norm(x, f"{name}-norm"), f"{name}-relu")
         pyramid[f"P{block + 1}"] = x
         if block + 1 < depth:
-            x = convolution(x, x.shape[-1] // 2, 1, f"{name}.conv")
-            x = keras.layers.AveragePooling2D(2, name=f"{name}.pool")(x)
+            x = convolution(x, x.shape[-1] // 2, 1, f"{name}-conv")
+            x = keras.layers.AveragePooling2D(2, name=f"{name}-pool")(x)
     return pyramid
 
 
 def _dense_layer(x, growth, name):
-    y = blocks.relu(blocks.batch_norm(x, f"{name}.norm1"), f"{name}.relu1")
-    y = convolution(y, BOTTLENECK * growth, 1, f"{name}.conv1")
-    y = blocks.relu(blocks.batch_norm(y, f"{name}.norm2"), f"{name}.relu2")
-    y = convolution(y, growth, 3, f"{name}.conv2")
-    return keras.layers.Concatenate(name=f"{name}.concatenate")([x, y])
+    y = blocks.relu(blocks.batch_norm(x, f"{name}-norm1"), f"{name}-relu1")
+    y = convolution(y, BOTTLENECK * growth, 1, f"{name}-conv1")
+    y = blocks.relu(blocks.batch_norm(y, f"{name}-norm2"), f"{name}-relu2")
+    y = convolution(y, growth, 3, f"{name}-conv2")
+    return keras.layers.Concatenate(name=f"{name}-concatenate")([x, y])
 
 
 ENCODERS = {

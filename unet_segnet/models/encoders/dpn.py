@@ -24,12 +24,12 @@ def dpn(inputs, depth=5, stem=(), width=0, bottleneck=0, groups=0, growths=(), b
     Returns:
         Dict "P1" (half resolution) ... "P<depth>"; P2 to P4 are a ReLU of both paths.
     """
-    x = convolution(inputs, *stem, "encoder.features.conv1_1.conv", strides=2, initial="pytorch")
-    x = _bn_relu(x, "encoder.features.conv1_1")
+    x = convolution(inputs, *stem, "encoder-features-conv1_1-conv", strides=2, initial="pytorch")
+    x = _bn_relu(x, "encoder-features-conv1_1")
     pyramid, paths = {"P1": x}, None
     for level in range(2, depth + 1):
         if level == 2:
-            x = max_pool(x, 3, "encoder.features.conv1_1.pool")
+            x = max_pool(x, 3, "encoder-features-conv1_1-pool")
         scale = 2 ** (level - 2)
         for number in range(1, blocks[level - 2] + 1):
             paths = _block(
@@ -40,38 +40,38 @@ def dpn(inputs, depth=5, stem=(), width=0, bottleneck=0, groups=0, growths=(), b
                 growths[level - 2],
                 groups,
                 1 if number > 1 or level == 2 else 2,
-                f"encoder.features.conv{level}_{number}",
+                f"encoder-features-conv{level}_{number}",
             )
-            x = keras.layers.Concatenate(name=f"encoder.features.conv{level}_{number}")(paths)
+            x = keras.layers.Concatenate(name=f"encoder-features-conv{level}_{number}")(paths)
         if level < 5:
-            pyramid[f"P{level}"] = relu(x, f"encoder.features.conv{level}_{number}.relu")
+            pyramid[f"P{level}"] = relu(x, f"encoder-features-conv{level}_{number}-relu")
         else:
-            pyramid["P5"] = _bn_relu(x, "encoder.features.conv5_bn_ac")
+            pyramid["P5"] = _bn_relu(x, "encoder-features-conv5_bn_ac")
     return pyramid
 
 
 def _block(x, paths, width, bottleneck, growth, groups, strides, name):
     """One block on both paths joined (`x`); without `paths`, it starts them anew by a projection of `x`."""
     if paths is None:
-        projected = _bn_relu_conv(x, width + 2 * growth, 1, f"{name}.c1x1_w_s{strides}", strides)
+        projected = _bn_relu_conv(x, width + 2 * growth, 1, f"{name}-c1x1_w_s{strides}", strides)
         paths = ops.split(projected, [width], axis=-1)
     residual, dense = paths
-    x = _bn_relu_conv(x, bottleneck, 1, f"{name}.c1x1_a")
-    x = _bn_relu_conv(x, bottleneck, 3, f"{name}.c3x3_b", strides, groups)
-    x = _bn_relu_conv(x, width + growth, 1, f"{name}.c1x1_c")
+    x = _bn_relu_conv(x, bottleneck, 1, f"{name}-c1x1_a")
+    x = _bn_relu_conv(x, bottleneck, 3, f"{name}-c3x3_b", strides, groups)
+    x = _bn_relu_conv(x, width + growth, 1, f"{name}-c1x1_c")
     added, grown = ops.split(x, [width], axis=-1)
     return (
-        keras.layers.Add(name=f"{name}.residual")([residual, added]),
-        keras.layers.Concatenate(name=f"{name}.dense")([dense, grown]),
+        keras.layers.Add(name=f"{name}-residual")([residual, added]),
+        keras.layers.Concatenate(name=f"{name}-dense")([dense, grown]),
     )
 
 
 def _bn_relu_conv(x, filters, kernel_size, name, strides=1, groups=1):
-    return convolution(_bn_relu(x, name), filters, kernel_size, f"{name}.conv", strides, groups, initial="pytorch")
+    return convolution(_bn_relu(x, name), filters, kernel_size, f"{name}-conv", strides, groups, initial="pytorch")
 
 
 def _bn_relu(x, name):
-    return relu(batch_norm(x, f"{name}.bn", epsilon=1e-3), f"{name}.act")
+    return relu(batch_norm(x, f"{name}-bn", epsilon=1e-3), f"{name}-act")
 
 
 ENCODERS = {

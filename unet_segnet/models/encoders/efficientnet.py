@@ -38,8 +38,8 @@ def efficientnet(inputs, depth=5, width=1.0, length=1.0, ends=()):
     Returns:
         Dict "P1" (half resolution) ... "P<depth>".
     """
-    x = _convolution(inputs, _rounded(32 * width), 3, "encoder._conv_stem", strides=2)
-    x = _swish(_batch_norm(x, "encoder._bn0"), "encoder._bn0.swish")
+    x = _convolution(inputs, _rounded(32 * width), 3, "encoder-_conv_stem", strides=2)
+    x = _swish(_batch_norm(x, "encoder-_bn0"), "encoder-_bn0-swish")
     pyramid = {"P1": x}
     blocks = [
         (_rounded(filters * width), kernel_size, 1 if block else strides, expansion)
@@ -49,7 +49,7 @@ def efficientnet(inputs, depth=5, width=1.0, length=1.0, ends=()):
     for number, block in enumerate(blocks):
         if len(pyramid) == depth:
             break
-        x = _block(x, *block, DROP_RATE * number / len(blocks), f"encoder._blocks.{number}")
+        x = _block(x, *block, DROP_RATE * number / len(blocks), f"encoder-_blocks-{number}")
         if number + 1 in ends:
             pyramid[f"P{len(pyramid) + 1}"] = x
     return pyramid
@@ -58,26 +58,26 @@ def efficientnet(inputs, depth=5, width=1.0, length=1.0, ends=()):
 def _block(x, filters, kernel_size, strides, expansion, drop_rate, name):
     inputs, channels = x, x.shape[-1]
     if expansion > 1:
-        x = _convolution(x, channels * expansion, 1, f"{name}._expand_conv")
-        x = _swish(_batch_norm(x, f"{name}._bn0"), f"{name}._bn0.swish")
+        x = _convolution(x, channels * expansion, 1, f"{name}-_expand_conv")
+        x = _swish(_batch_norm(x, f"{name}-_bn0"), f"{name}-_bn0-swish")
     x = depthwise_convolution(
-        x, kernel_size, f"{name}._depthwise_conv", strides, padding=_padding(kernel_size, strides), initial="pytorch"
+        x, kernel_size, f"{name}-_depthwise_conv", strides, padding=_padding(kernel_size, strides), initial="pytorch"
     )
-    x = _swish(_batch_norm(x, f"{name}._bn1"), f"{name}._bn1.swish")
+    x = _swish(_batch_norm(x, f"{name}-_bn1"), f"{name}-_bn1-swish")
 
-    weights = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}.squeeze")(x)
-    weights = _convolution(weights, channels // 4, 1, f"{name}._se_reduce", use_bias=True)
-    weights = _swish(weights, f"{name}._se_reduce.swish")
-    weights = _convolution(weights, x.shape[-1], 1, f"{name}._se_expand", use_bias=True)
-    weights = keras.layers.Activation("sigmoid", name=f"{name}._se_expand.sigmoid")(weights)
-    x = keras.layers.Multiply(name=f"{name}.excite")([x, weights])
+    weights = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}-squeeze")(x)
+    weights = _convolution(weights, channels // 4, 1, f"{name}-_se_reduce", use_bias=True)
+    weights = _swish(weights, f"{name}-_se_reduce-swish")
+    weights = _convolution(weights, x.shape[-1], 1, f"{name}-_se_expand", use_bias=True)
+    weights = keras.layers.Activation("sigmoid", name=f"{name}-_se_expand-sigmoid")(weights)
+    x = keras.layers.Multiply(name=f"{name}-excite")([x, weights])
 
-    x = _batch_norm(_convolution(x, filters, 1, f"{name}._project_conv"), f"{name}._bn2")
+    x = _batch_norm(_convolution(x, filters, 1, f"{name}-_project_conv"), f"{name}-_bn2")
     if strides > 1 or filters != channels:
         return x
     # Stochastic depth: in training the whole block is left out of an image now and then.
-    x = keras.layers.Dropout(drop_rate, noise_shape=(None, 1, 1, 1), name=f"{name}.drop_connect")(x)
-    return keras.layers.Add(name=f"{name}.add")([x, inputs])
+    x = keras.layers.Dropout(drop_rate, noise_shape=(None, 1, 1, 1), name=f"{name}-drop_connect")(x)
+    return keras.layers.Add(name=f"{name}-add")([x, inputs])
 
 
 def _rounded(filters):

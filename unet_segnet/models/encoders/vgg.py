@@ -21,14 +21,14 @@ def vgg(inputs, depth=5, convolutions=()):
     x, pyramid, index = inputs, {}, 0
     for stage, (count, filters) in enumerate(zip(convolutions, FILTERS, strict=True)):
         for _ in range(count):
-            x = convolution(x, filters, 3, f"encoder.features.{index}", use_bias=True)
-            x = relu(x, f"encoder.features.{index + 1}")
+            x = convolution(x, filters, 3, f"encoder-features-{index}", use_bias=True)
+            x = relu(x, f"encoder-features-{index + 1}")
             index += 2
         if stage:
             pyramid[f"P{stage}"] = x
         if stage == depth:
             return pyramid
-        x = max_pool(x, 2, f"encoder.features.{index}")
+        x = max_pool(x, 2, f"encoder-features-{index}")
         index += 1
     return pyramid | {"P5": x}
 

@@ -1,7 +1,8 @@
 """Encoder weights by PyTorch's names: from files in the published format, and from networks of this project.
 
 Published are the state dicts of segmentation_models_pytorch's encoders, one safetensors file each. The layers here
-bear the names of the modules there, so that every tensor finds its variable by name; see `blocks` for the two layouts.
+bear the names of the modules there, with "-" for ".", so that every tensor finds its variable by name; see `blocks` for
+the two layouts.
 """
 
 import re
@@ -99,7 +100,7 @@ def model_tensors(model, prefix=""):
 
     Arguments:
         model: the network.
-        prefix: take the layers whose names begin so.
+        prefix: take the layers whose module paths in PyTorch begin so.
 
     Returns:
         Dict of float32 arrays.
@@ -114,7 +115,7 @@ def assign_tensors(model, tensors, source, prefix=""):
         model: the network, changed in place.
         tensors: dict of arrays; those that the network has not are passed over.
         source: file or place they come from, for messages.
-        prefix: fill the layers whose names begin so.
+        prefix: fill the layers whose module paths in PyTorch begin so.
 
     Raises:
         InputError: a tensor is missing, misshapen or not finite.
@@ -212,7 +213,9 @@ def imagenet_tensors(encoder):
 
 
 def _layers(model, prefix):
-    return {layer.name: layer for layer in model.layers if layer.name.startswith(prefix)}
+    """Module path in PyTorch -> layer, of those that begin with the prefix."""
+    layers = {layer.name.replace("-", "."): layer for layer in model.layers}
+    return {path: layer for path, layer in layers.items() if path.startswith(prefix)}
 
 
 def _variables(layers):
