@@ -54,7 +54,7 @@ def collect(runs: Path | None, data: str | None = None) -> Evidence:
             "trains."
         )
     title = ", ".join(sorted({run.data for run in ordered})) or "the published figures alone"
-    return add_pictures(Evidence(ordered, title, tuple(missing)), data, runs)
+    return add_pictures(Evidence(ordered, title, tuple(missing), own=runs), data, runs)
 
 
 def _finished_runs(root: Path, missing: list[str]) -> Iterator[CompareRun]:

@@ -139,6 +139,7 @@ class Evidence:
         histograms: experiment -> (edges of the bins, share of all pixels in each, share of the mask's pixels in
             each), of the test volumes as the networks take them; empty without data.
         pictures: of one test volume, an entry per experiment; empty without data.
+        own: the folder of the user's own runs, which go before the committed ones.
     """
 
     runs: tuple[CompareRun, ...]
@@ -146,16 +147,22 @@ class Evidence:
     missing: tuple[str, ...] = ()
     histograms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
     pictures: tuple[Pictures, ...] = ()
+    own: Path | None = None
 
     @cached_property
     def comparable(self) -> tuple[CompareRun, ...]:
-        """The largest group of runs of one data set and recipe: those that claims are judged by."""
+        """The runs that claims are judged by: the largest group of one data set and recipe, of those with runs of the
+        user's own if there are any."""
         groups: dict[tuple, list[CompareRun]] = {}
         for run in self.runs:
             if run.initialisation in INITIALISATIONS:
                 groups.setdefault(run.protocol, []).append(run)
-        # Of groups of one size the one that is nearest to the article.
-        return tuple(max(groups.values(), key=lambda of: (len(of), -len(of[0].deviations)), default=()))
+
+        def worth(group: list[CompareRun]) -> tuple:
+            own = self.own is not None and any(run.folder.is_relative_to(self.own) for run in group)
+            return own, len(group), -len(group[0].deviations)  # of one size the one that is nearest to the article
+
+        return tuple(max(groups.values(), key=worth, default=()))
 
 
 def run_grid(runs: Iterable[CompareRun], value: Callable[[CompareRun], np.ndarray | float]) -> np.ndarray:

@@ -169,6 +169,15 @@ def test_runs_of_ones_own_stand_before_the_committed_ones(tmp_path, monkeypatch)
     assert collect(None).runs[1].data == "medseg"
 
 
+def test_a_single_run_of_ones_own_is_judged_before_a_larger_committed_group(tmp_path, monkeypatch):
+    monkeypatch.setattr(collecting, "RESULTS", tmp_path / "committed")
+    for experiment in ("lung", "lesion_a", "lesion_b"):
+        made_run(tmp_path / "committed", experiment)
+    made_run(tmp_path / "own", "lung", encoder="vgg13", data="hospital")
+    assert [run.data for run in collect(tmp_path / "own").comparable] == ["hospital"]
+    assert len(collect(None).comparable) == 3
+
+
 def test_what_cannot_be_in_the_tables_is_said(tmp_path):
     made_run(tmp_path, encoder="vgg11", status="diverged")
     made_run(tmp_path, encoder="vgg13", one_class_only=True)
