@@ -140,10 +140,9 @@ def _kernel_figure(evidence: Evidence) -> tuple[Figure | None, list[str]]:
     rows, missing = {}, []
     for start, name in INITIALISATIONS.items():
         found = chosen[experiment].get(start)
-        rows[f"{name} initialisation"] = dict(
-            zip(("before training", "after training"), found[1] if found else (None, None), strict=True)
-        )
-        if found is None:
+        if found:
+            rows[f"{name} initialisation"] = dict(zip(("before training", "after training"), found[1], strict=True))
+        else:
             missing.append(f"Figure 8 has no kernels of the {name} initialisation: {command}.")
     run = next(iter(chosen[experiment].values()))[0]
     size, count = (next(iter(chosen[experiment].values()))[1][0].shape[i] for i in (0, 3))
@@ -152,8 +151,8 @@ def _kernel_figure(evidence: Evidence) -> tuple[Figure | None, list[str]]:
             "figure8_kernels",
             "Figure 8. First-layer kernels before and after training",
             f"The {count} kernels ({size}x{size}) of the first convolution of U-Net with {encoder}, "
-            f"{EXPERIMENTS[experiment]}, trained on {run.data}; one scale of -0.4 to 0.4. ImageNet kernels are summed "
-            "over their three input channels.",
+            f"{EXPERIMENTS[experiment]}, trained on {run.data}; one scale (the article's: -0.4 to 0.4). ImageNet "
+            "kernels are summed over their three input channels.",
             first_layer_kernels(rows),
             "Grids of small squares: convolution kernels before and after training, from random and ImageNet weights.",
         ),

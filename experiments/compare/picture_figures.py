@@ -88,9 +88,12 @@ def _volumes(evidence: Evidence) -> str:
 
 
 def _mask_figure(evidence: Evidence) -> tuple[Figure, list[str]]:
-    """One slice; rows: experiments with the best, then with the worst encoder; columns: architectures."""
+    """One slice; rows: experiments with the best, then with the worst encoder; columns: architectures that ran."""
     rows, others, without, told = {}, [], [], []
-    for which in SHOWN_ENCODERS:
+    all_runs = [run for pictures in evidence.pictures for run in pictures.slices]
+    # One encoder alone is neither the best nor the worst.
+    shown = SHOWN_ENCODERS if len({run.encoder for run in all_runs}) > 1 else SHOWN_ENCODERS[:1]
+    for which in shown:
         for pictures in evidence.pictures:
             name = EXPERIMENTS[pictures.experiment]
             chosen = chosen_runs(list(pictures.slices), which)
@@ -99,12 +102,13 @@ def _mask_figure(evidence: Evidence) -> tuple[Figure, list[str]]:
             panels = {}
             for architecture, title in ARCHITECTURES.items():
                 run = chosen.get(architecture)
-                panels[title] = None if run is None else _panel(pictures, run, at)
+                if architecture in {run.architecture for run in all_runs}:
+                    panels[title] = None if run is None else _panel(pictures, run, at)
                 if run is None:
                     without.append(f"{title} {name}")
                 elif run.encoder != stated(which):
                     others.append(f"{title} {name}")
-            rows[f"{name}, {which.split('_')[0]}"] = panels
+            rows[f"{name}, {which.split('_')[0]}" if len(shown) > 1 else name] = panels
     named = " and ".join(stated(which) for which in SHOWN_ENCODERS)
     first = evidence.pictures[0]
     return (
@@ -139,13 +143,15 @@ def _panel(pictures: Pictures, run: CompareRun, at: int):
 
 def _surface_figure(evidence: Evidence) -> tuple[Figure, list[str]]:
     encoder, rows, without, told = stated("volume_encoder"), {}, [], []
+    ran = {run.architecture for pictures in evidence.pictures for run in pictures.predictions}
     for pictures in evidence.pictures:
         name = EXPERIMENTS[pictures.experiment]
         chosen = chosen_runs(list(pictures.predictions), "volume_encoder")
         rows[name] = {"truth": pictures.masks}
         for architecture, title in ARCHITECTURES.items():
             run = chosen.get(architecture)
-            rows[name][title] = None if run is None else pictures.predictions[run]
+            if architecture in ran:
+                rows[name][title] = None if run is None else pictures.predictions[run]
             if run is None:
                 without.append(f"{title} {name}")
             elif run.encoder != encoder:

@@ -14,7 +14,8 @@ from unet_segnet.errors import InputError
 from unet_segnet.metrics import confusion_matrices
 
 # Normalised intensities from end to end; what lies beyond counts in the last bin.
-BINS = {"hu": np.linspace(-2, 2, 101), "minmax": np.linspace(0, 1, 101)}
+# Of 256 grey levels each bin holds four: unequal numbers would look like a comb.
+BINS = {"hu": np.linspace(-2, 2, 101), "minmax": np.linspace(-0.5 / 255, 255.5 / 255, 65)}
 SAME = 1e-3  # share of the pixels that may be counted otherwise on another device
 
 

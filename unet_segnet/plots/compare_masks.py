@@ -21,7 +21,6 @@ from unet_segnet.plots.style import (
 )
 
 SURFACE_PIXELS = 64  # a slice's sides are brought down to about this many before a surface is drawn
-KERNEL_RANGE = 0.4  # as in the article
 ERROR_COLOURS = {"right": GREEN, "missed": SKY, "false alarm": VERMILION}
 
 
@@ -157,36 +156,27 @@ def mask_surface(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[int, i
     return vertices - 1, faces, (num_slices, rows, columns)
 
 
-def first_layer_kernels(rows: Mapping[str, Mapping[str, np.ndarray | None]]):
-    """Figure 8: the kernels of the first convolution, each a small square, in one scale of -0.4 to 0.4.
+def first_layer_kernels(rows: Mapping[str, Mapping[str, np.ndarray]]):
+    """Figure 8: the kernels of the first convolution, each a small square, in one scale around zero.
 
     Arguments:
-        rows: title of the row -> title of the column -> (k, k, 1, filters), or None where there is nothing; the same
-            columns in each row.
+        rows: title of the row -> title of the column -> (k, k, 1, filters), the same columns in each row.
     """
+    limit = max(float(np.abs(kernels).max()) for panels in rows.values() for kernels in panels.values())
     columns = list(next(iter(rows.values())))
     figure = new_figure(DOUBLE_COLUMN, len(rows) * 2.9)
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
-    shown = None
     for of_row, (title, panels) in zip(grid, rows.items(), strict=True):
         for axes, column in zip(of_row, columns, strict=True):
             plain_axes(axes, image=True)
-            kernels = panels[column]
-            if kernels is None:
-                axes.text(
-                    0.5, 0.5, "not run", transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=NORMAL
-                )
-                continue
-            shown = axes.imshow(
-                kernel_mosaic(kernels), cmap="PuOr", vmin=-KERNEL_RANGE, vmax=KERNEL_RANGE, interpolation="nearest"
-            )
+            mosaic = kernel_mosaic(panels[column])
+            shown = axes.imshow(mosaic, cmap="PuOr", vmin=-limit, vmax=limit, interpolation="nearest")
         of_row[0].set_ylabel(title, fontsize=NORMAL)
     for axes, column in zip(grid[0], columns, strict=True):
         axes.set_title(column, fontsize=NORMAL)
-    if shown is not None:
-        bar = figure.colorbar(shown, ax=grid, fraction=0.03, pad=0.01)
-        bar.ax.tick_params(labelsize=SMALL, length=2)
-        bar.set_label("weight", fontsize=SMALL)
+    bar = figure.colorbar(shown, ax=grid, fraction=0.03, pad=0.01)
+    bar.ax.tick_params(labelsize=SMALL, length=2)
+    bar.set_label("weight", fontsize=SMALL)
     return figure
 
 
