@@ -96,7 +96,7 @@ def mask_surfaces(rows: Mapping[str, Mapping[str, np.ndarray | None]]):
             columns in each row.
     """
     columns = list(next(iter(rows.values())))
-    side = DOUBLE_COLUMN / len(columns)
+    side = DOUBLE_COLUMN / max(len(columns), 4)
     figure = new_figure(DOUBLE_COLUMN, len(rows) * side + 0.35)
     for number, (title, panels) in enumerate(rows.items()):
         for place, column in enumerate(columns):
