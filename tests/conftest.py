@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from unet_segnet.processor import prepare_processor
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+prepare_processor()  # as all commands do
 
 REFERENCE = Path(__file__).parent.parent / "experiments" / "reference"
 
