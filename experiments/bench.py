@@ -15,9 +15,12 @@ from functools import partial
 from experiments.console import run_command
 from experiments.files import check_folder
 from experiments.options import BENCH_PARTS, bench_parser
+from experiments.readme import check_markers, replace_between
 from unet_segnet.errors import InputError
 
 TABLES = ("peak", "frameworks", "bench", *(part for part in BENCH_PARTS if part not in ("peak", "step", "inference")))
+
+IN_README = ("bench", "layers", "epoch", "metrics")
 
 BUSY = 0.7
 """Load average before measuring from which on a note is printed. Threads that wait for each other suffer most."""
@@ -51,11 +54,16 @@ def bench(options) -> None:
             tables[name] = table
             print(f"\n{table.to_text()}", end="", flush=True)
     _write(options.out, tables, session, {"load_before": load, "seconds": round(time.monotonic() - started, 1)})
+    if options.readme:
+        shown = [tables[name].to_markdown() for name in IN_README if name in tables]
+        replace_between(options.readme, "speed", "\n".join([f"Measured on {device}.\n", *shown]))
     print(f"\nwritten to {options.out}: {', '.join(f'{name}.csv' for name in tables)}, bench.json")
 
 
 def _check(options):
     check_folder(options.out)
+    if options.readme:
+        check_markers(options.readme, "speed")
     if options.epochs < 3:
         raise InputError(f"--epochs {options.epochs}: too few to see what changes over them; give at least 3")
     if (options.out / "bench.json").exists() and not options.force:

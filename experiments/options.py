@@ -163,6 +163,7 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
         help="rows of the matrices that are multiplied (peak); by default 2048, or on a GPU 8192",
     )
     other.add_argument("--out", type=Path, default=Path("runs/bench"), help="where the tables go")
+    other.add_argument("--readme", type=Path, help="also put the main tables between this file's markers")
     other.add_argument("--force", action="store_true", help="replace the tables of an earlier call")
     return parser
 

@@ -83,7 +83,9 @@ def test_every_part_has_its_table_with_the_machine_beside_it(tmp_path):
 
 def test_parts_without_networks(tmp_path):
     out = tmp_path / "new"
-    arguments = ("--parts", "augmentation,metrics", "--out", out, *TINY)
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- speed:begin -->\nold\n<!-- speed:end -->\n")
+    arguments = ("--parts", "augmentation,metrics", "--out", out, "--readme", readme, *TINY)
     result = bench(*arguments)
     assert result.returncode == 0, result.stderr
     assert {path.name for path in out.iterdir()} == {"augmentation.csv", "metrics.csv", "bench.json"}
@@ -92,6 +94,8 @@ def test_parts_without_networks(tmp_path):
     counts, scores, boundary = read_rows(out / "metrics.csv")
     assert float(counts["ratio"]) == pytest.approx(float(counts["scikit-learn s"]) / float(counts["ours s"]))
     assert (scores["slices"], boundary["scikit-learn s"]) == ("3", "")
+    text = readme.read_text()
+    assert "Measured on" in text and "scikit-learn" in text and "old" not in text
 
     before = (out / "bench.json").read_bytes()
     again = bench(*arguments)
@@ -113,6 +117,7 @@ def test_what_fails_is_one_line_and_leaves_nothing(tmp_path):
         (("--parts", "steps"), "expected some of peak, step"),
         (("--size", "100"), "expected a multiple of 32"),
         (("--epochs", "2"), "give at least 3"),
+        (("--readme", __file__), "speed:begin"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_measured(arguments, expected):
