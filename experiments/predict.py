@@ -146,7 +146,7 @@ def _one(path: Path, target: Path, model, options, label: str) -> str:
     from unet_segnet.scans import read_scan
 
     scan = read_scan(path)
-    truth = find_truth(options.truth, path, scan) if options.truth else None
+    truth = find_truth(options.truth, path) if options.truth else None
     bar = None
 
     def report(done: int, total: int) -> None:

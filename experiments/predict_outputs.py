@@ -21,12 +21,12 @@ from experiments.predict_page import case_page, display
 from unet_segnet.comparison import Comparison, compare
 from unet_segnet.errors import InputError
 from unet_segnet.inference import Segmentation, check_same_grid
-from unet_segnet.scans import Scan, read_scan, to_network, write_labels, write_maps
+from unet_segnet.scans import read_scan, to_network, write_labels, write_maps
 
 GREY_OF_CLASS = 85  # of the released four-class masks: 0, 85, 170, 255
 
 
-def find_truth(truth: Path, path: Path, scan: Scan) -> Path | None:
+def find_truth(truth: Path, path: Path) -> Path | None:
     """The file with a scan's true labels: `truth` itself, or the one in that folder that has the scan's name.
 
     Raises:

@@ -13,11 +13,11 @@ from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
 from unet_segnet.lungs import external_lung_masks, lung_masks, split_left_right
 from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, read_scan, to_network, unfit
+from unet_segnet.scans.orientation import BLANK_SHARE
 from unet_segnet.severity import Severity, severity
 
 AUTO, NONE, LUNGMASK = "auto", "none", "lungmask"
 SAME_PLACE_MM = 0.1  # farther apart, two files do not show the same voxels
-BLANK_SHARE = 0.4  # of a slice's pixels exactly 0, from which on it shows lungs alone
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,9 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
-from unet_segnet.inference import AUTO, BLANK_SHARE, check_same_grid, find_lungs
+from unet_segnet.inference import AUTO, check_same_grid, find_lungs
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, read_scan, to_network
+from unet_segnet.scans.orientation import BLANK_SHARE
 
 GIVEN = "given with the scans"
 NUM_SLICES = 100  # of the article
