@@ -10,7 +10,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from unet_segnet.layers import BatchNormalization, MaxPooling2D, MaxUnpooling2D
+from unet_segnet.layers import BatchNormalization, Conv2D, MaxPooling2D, MaxUnpooling2D
 from unet_segnet.matlab.mat_file import Layer
 
 LARGEST_NEGATIVE = float(np.finfo("float32").min)
@@ -119,7 +119,7 @@ def _convolution(layer: Layer, inputs):
             if np.any(sides):
                 x = keras.layers.ZeroPadding2D(sides, name=_name(layer, "-padding"))(x)
     return _with_weights(
-        keras.layers.Conv2D,
+        Conv2D,
         layer,
         x,
         kernel_shape=(*size, *_numbers(layer, "NumChannels"), *_numbers(layer, "NumFilters")),
