@@ -104,13 +104,17 @@ def _tensorflow_convolution(x, kernel):
 
     @tf.custom_gradient
     def convolve(x, kernel):
+        y = tf.nn.conv2d(x, kernel, 1, "SAME")
+
         def gradients(upstream):
-            turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
-            return tf.nn.conv2d(upstream, turned, 1, "SAME"), _kernel_gradient(x, upstream)
+            # Where the upstream gradient does not depend on y, a variable could be updated before y has read it.
+            with tf.control_dependencies([y]):
+                turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+                return tf.nn.conv2d(upstream, turned, 1, "SAME"), _kernel_gradient(x, upstream)
 
-        return tf.nn.conv2d(x, kernel, 1, "SAME"), gradients
+        return y, gradients
 
-    return convolve(x, kernel)
+    return convolve(x, tf.convert_to_tensor(kernel))  # the value: a variable would have to be told of
 
 
 def _kernel_gradient(x, upstream):
@@ -149,7 +153,7 @@ class Conv2D(keras.layers.Conv2D):
         _, height, width, channels = inputs.shape
         wide = None not in (height, width) and height * width >= 1024 and min(channels, self.filters) >= 16
         if _on_tensorflow() and wide and (*mine, inputs.dtype) == plain and not accelerators():
-            return _tensorflow_convolution(inputs, ops.convert_to_tensor(kernel))
+            return _tensorflow_convolution(inputs, kernel)
         return super().convolution_op(inputs, kernel)
 
 
