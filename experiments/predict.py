@@ -75,6 +75,7 @@ def predict(options) -> int:
         read_settings(target)
 
     from experiments.console import import_keras
+    from experiments.whole_folder import sweep
 
     import_keras()
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
@@ -89,6 +90,7 @@ def predict(options) -> int:
         try:
             if target.exists() and not options.force:  # since before, or by another process meanwhile
                 check_settings(target, settings(path, options))
+                sweep(target)
                 print(f"{target.name}: is there already, made from this scan with these settings", flush=True)
                 continue
             line = _one(path, target, model, options, f"{number}/{len(targets)} {target.name}")

@@ -21,7 +21,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         InputError: it cannot be written.
     """
     out = Path(out).absolute()
-    new, old, lock = (out.with_name(f".{out.name}.{kind}") for kind in ("new", "old", "lock"))
+    new, old, lock = _beside(out)
     made = [folder for folder in out.parents if not folder.exists()]
     try:
         with alone(out, lock):
@@ -42,6 +42,19 @@ def whole_folder(out: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             for folder in made:
                 folder.rmdir()
+
+
+def sweep(out: Path) -> None:
+    """Clear away what a killed process left beside a folder that it had finished, unless another works there."""
+    new, old, lock = _beside(out)
+    if any(path.exists() for path in (new, old, lock)):
+        with contextlib.suppress(InputError, OSError), alone(out, lock):
+            _tidy(out, new, old)
+            lock.unlink()
+
+
+def _beside(out: Path) -> list[Path]:
+    return [out.with_name(f".{out.name}.{kind}") for kind in ("new", "old", "lock")]
 
 
 def _tidy(out: Path, new: Path, old: Path) -> None:

@@ -4,7 +4,9 @@ No device is looked for and nothing computed: a backend that has threads of its 
 """
 
 from experiments.console import _stderr_kept
+from unet_segnet.processor import prepare_processor
 
+prepare_processor()  # as commands do before the import
 with _stderr_kept():
     import keras  # noqa: F401
 

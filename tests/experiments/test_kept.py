@@ -17,7 +17,7 @@ from experiments import files, locks, predict_settings
 from experiments.console import run_command
 from experiments.locks import HeldError, alone
 from experiments.run_checks import FIRST_STUDY, SECOND_STUDY, check_finished
-from experiments.whole_folder import whole_folder
+from experiments.whole_folder import sweep, whole_folder
 from unet_segnet.errors import InputError
 from unet_segnet.files import reserve, whole_file
 
@@ -123,6 +123,20 @@ def test_two_processes_do_not_make_the_same_folder(tmp_path):
     with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "b" / "case"):
         raise ZeroDivisionError
     assert not (tmp_path / "b").exists()
+
+
+def test_what_a_kill_left_beside_a_finished_folder_is_swept_away(tmp_path):
+    out = tmp_path / "case"
+    out.mkdir()
+    (tmp_path / ".case.new").mkdir()
+    for name in (".case.lock", ".case.lock.json"):
+        (tmp_path / name).write_text("{}")
+    with alone(out, tmp_path / ".case.lock"):
+        sweep(out)  # another works there
+        assert (tmp_path / ".case.new").exists()
+    sweep(out)
+    assert list(tmp_path.iterdir()) == [out]
+    sweep(out)
 
 
 @pytest.mark.parametrize(
