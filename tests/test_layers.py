@@ -6,7 +6,7 @@ import pytest
 
 from unet_segnet import layers
 from unet_segnet.devices import accelerators
-from unet_segnet.layers import BatchNormalization, Conv2D, MaxPooling2D, MaxUnpooling2D
+from unet_segnet.layers import BatchNormalization, Conv2D, Conv2DTranspose, MaxPooling2D, MaxUnpooling2D
 
 SHAPES = [(2, 4, 6, 3), (1, 5, 7, 2), (3, 8, 3, 1)]
 
@@ -168,29 +168,59 @@ def test_fused_normalisation_equals_keras_own(training):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other), rtol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(1, 32, 33, 16), (2, 40, 31, 17), (1, 9, 9, 3)])
-def test_gradients_of_a_convolution_agree_with_sums_over_pixels(shape):
-    """The two larger ones take the matrix products where TensorFlow computes on a processor."""
-    generator = np.random.default_rng(7)
-    x, upstream = generator.normal(size=shape), generator.normal(size=(*shape[:3], 18))
-    _, height, width, channels = shape
-    layer = Conv2D(18, 3, padding="same", use_bias=False)
-    shift = Shift()
-    inputs = keras.Input(shape[1:])
+def gradients(layer, x, upstream):
+    """The gradients of sum(upstream * layer(x)) for the kernel, and for the input summed over the batch; the kernel."""
+    shift, inputs = Shift(), keras.Input(x.shape[1:])
     model = keras.Model(inputs, layer(shift(inputs)))
     kernel = keras.ops.convert_to_numpy(layer.kernel).astype("float64")
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss=lambda t, y: keras.ops.sum(t * y), jit_compile=False)
     model.train_on_batch(x.astype("float32"), upstream.astype("float32"))
+    found = kernel - keras.ops.convert_to_numpy(layer.kernel), -keras.ops.convert_to_numpy(shift.shift)
+    return *found, kernel
 
-    padded, expected_kernel = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), np.empty((3, 3, channels, 18))
+
+@pytest.mark.parametrize(
+    ("shape", "filters"), [((1, 32, 33, 16), 18), ((2, 40, 31, 17), 18), ((2, 33, 35, 16), 5), ((1, 9, 9, 3), 18)]
+)
+def test_gradients_of_a_convolution_agree_with_sums_over_pixels(shape, filters):
+    """All but the last take the matrix products where TensorFlow computes on a processor."""
+    generator = np.random.default_rng(7)
+    x, upstream = generator.normal(size=shape), generator.normal(size=(*shape[:3], filters))
+    _, height, width, channels = shape
+    of_kernel, of_x, kernel = gradients(Conv2D(filters, 3, padding="same", use_bias=False), x, upstream)
+
+    padded, expected_kernel = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), np.empty((3, 3, channels, filters))
     expected_x = np.zeros_like(padded)
     for row, column in np.ndindex(3, 3):
         place = np.s_[:, row : row + height, column : column + width]
         expected_kernel[row, column] = np.einsum("bijc,bijf->cf", padded[place], upstream)
         expected_x[place] += upstream @ kernel[row, column].T
-    np.testing.assert_allclose(kernel - keras.ops.convert_to_numpy(layer.kernel), expected_kernel, atol=2e-3)
-    found = -keras.ops.convert_to_numpy(shift.shift)
-    np.testing.assert_allclose(found, expected_x.sum(axis=0)[1:-1, 1:-1], atol=1e-4)
+    np.testing.assert_allclose(of_kernel, expected_kernel, atol=2e-3)
+    np.testing.assert_allclose(of_x, expected_x.sum(axis=0)[1:-1, 1:-1], atol=1e-4)
+
+
+def test_gradients_of_an_up_convolution_agree_with_sums_over_pixels():
+    generator = np.random.default_rng(8)
+    x, upstream = generator.normal(size=(2, 5, 6, 4)), generator.normal(size=(2, 10, 12, 3))
+    of_kernel, of_x, kernel = gradients(Conv2DTranspose(3, 2, strides=2), x, upstream)
+    expected_kernel, expected_x = np.empty(kernel.shape), np.zeros_like(x)
+    for row, column in np.ndindex(2, 2):
+        corner = upstream[:, row::2, column::2]
+        expected_kernel[row, column] = np.einsum("bijf,bijc->fc", corner, x)
+        expected_x += corner @ kernel[row, column]
+    np.testing.assert_allclose(of_kernel, expected_kernel, atol=1e-3)
+    np.testing.assert_allclose(of_x, expected_x.sum(axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{"strides": 2}, {"strides": 2, "activation": "relu"}, {"strides": 3}])
+def test_an_up_convolution_equals_keras_own(settings):
+    x = np.random.default_rng(9).normal(size=(2, 5, 6, 4)).astype("float32")
+    ours, theirs = (kind(3, 2, **settings) for kind in (Conv2DTranspose, keras.layers.Conv2DTranspose))
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+    theirs.set_weights([ours.get_weights()[0], np.array([0.5, -1.0, 2.0])])
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(*(keras.ops.convert_to_numpy(layer(x)) for layer in (ours, theirs)), atol=1e-5)
 
 
 def test_a_convolution_takes_its_fast_gradient_only_where_it_holds(monkeypatch):
@@ -204,6 +234,6 @@ def test_a_convolution_takes_its_fast_gradient_only_where_it_holds(monkeypatch):
     for settings in ({"strides": 2}, {"dilation_rate": 2}, {"padding": "valid"}, {"groups": 2}, {"dtype": "float64"}):
         Conv2D(16, 3, **{"padding": "same", **settings})(x)
     Conv2D(16, 5, padding="same")(x)
-    Conv2D(8, 3, padding="same")(x)
+    Conv2D(1, 3, padding="same")(x)
     Conv2D(16, 3, padding="same")(x[:, :31])
     assert len(taken) == 1

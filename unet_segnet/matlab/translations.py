@@ -10,7 +10,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from unet_segnet.layers import BatchNormalization, Conv2D, MaxPooling2D, MaxUnpooling2D
+from unet_segnet.layers import BatchNormalization, Conv2D, Conv2DTranspose, MaxPooling2D, MaxUnpooling2D
 from unet_segnet.matlab.mat_file import Layer
 
 LARGEST_NEGATIVE = float(np.finfo("float32").min)
@@ -136,7 +136,7 @@ def _transposed_convolution(layer: Layer, inputs):
     size, strides = _numbers(layer, "FilterSize"), _numbers(layer, "Stride")
     same = "same" in (layer.settings.get("CroppingMode"), layer.settings.get("PaddingMode"))
     outputs = _with_weights(
-        keras.layers.Conv2DTranspose,
+        Conv2DTranspose,
         layer,
         x,
         kernel_shape=(*size, *_numbers(layer, "NumFilters"), *_numbers(layer, "NumChannels")),

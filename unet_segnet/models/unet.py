@@ -8,7 +8,7 @@ for two classes).
 
 import keras
 
-from unet_segnet.layers import Conv2D
+from unet_segnet.layers import Conv2D, Conv2DTranspose
 from unet_segnet.models.initialisation import he_normal
 from unet_segnet.models.parts import classifier, grey_input
 
@@ -53,7 +53,7 @@ def unet(input_shape, num_classes, variant, mean, seed=0):
 
     for stage in range(1, depth + 1):
         filters = 64 * 2 ** (depth - stage)
-        x = keras.layers.Conv2DTranspose(
+        x = Conv2DTranspose(
             filters,
             2,
             strides=2,
