@@ -82,7 +82,7 @@ def import_keras() -> None:
     Before that, the processor is prepared: looking for devices begins the threads that train later.
     """
     prepare_processor()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong comes as an exception too
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with _stderr_kept() as messages:
         try:
