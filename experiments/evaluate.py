@@ -69,7 +69,7 @@ def evaluate(options) -> None:
     from unet_segnet.inference import names_of_classes
     from unet_segnet.pretrained import load_model, model_path
 
-    started = time.time()
+    started = time.monotonic()
     path, facts = find_model(options.model)
     model = load_model(path)
     if facts.get("data") == RELEASED:

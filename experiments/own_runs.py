@@ -129,7 +129,7 @@ def _train_and_test(job, cohort, data, folder, report):
     from unet_segnet.data import median_frequency_weights
     from unet_segnet.training import DivergedError
 
-    started = time.time()
+    started = time.monotonic()
     parts = {part: cohort.subset(getattr(job.split, part)) for part in PARTS}
     # Slices outside the lungs are black: there is nothing to learn on them.
     shows = parts["train"].slices.images.any(axis=(1, 2)) | parts["train"].slices.labels.any(axis=(1, 2))

@@ -76,6 +76,7 @@ def test_everything_is_written(evaluated):
     }  # fmt: skip
     assert "Scores on own, 4 patients, 12 slices" in printed
     facts = json.loads((out / "evaluation.json").read_text())
+    assert 0 < facts["seconds"] < 1000
     assert len(facts["network_sha256"]) == 64 and facts["methods"][1:] == ["all background", "best threshold"]
 
 

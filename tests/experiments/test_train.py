@@ -100,6 +100,7 @@ def test_class_weights_and_thresholds_come_from_the_training_slices_alone(traine
     cohort = load_cohort(own, size=16)
     train_part = cohort.slices.subset([cohort.slices.names.index(n) for n in split_of(folder)["folds"][0]["train"]])
     result = json.loads((folder / "result.json").read_text())
+    assert 0 < result["seconds"] < 1000
     assert result["class_weights"] == pytest.approx(median_frequency_weights(train_part.labels, 3))
     assert result["class_weights"] != pytest.approx(median_frequency_weights(cohort.slices.labels, 3))
     histograms = class_histograms(train_part.images, train_part.labels, 3)
