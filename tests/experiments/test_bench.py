@@ -117,7 +117,7 @@ def test_what_fails_is_one_line_and_leaves_nothing(tmp_path):
         (("--parts", "steps"), "expected some of peak, step"),
         (("--size", "100"), "expected a multiple of 32"),
         (("--epochs", "2"), "give at least 3"),
-        (("--readme", __file__), "speed:begin"),
+        (("--readme", str(ROOT / "LICENSE")), "speed:begin"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_measured(arguments, expected):
