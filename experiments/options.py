@@ -8,6 +8,7 @@ from pathlib import Path
 
 from experiments.files import check_folder
 from unet_segnet.errors import InputError
+from unet_segnet.processor import prefer_exact
 
 NETS = ("segnet", "unet")
 PROBLEMS = ("binary", "multiclass")
@@ -315,6 +316,8 @@ def check_options(options, nets: tuple[str, ...]) -> None:
     if options.workers > 1:
         # Read when the backend is imported: no process, this one included, may take the whole accelerator.
         os.environ.update(TF_FORCE_GPU_ALLOW_GROWTH="true", XLA_PYTHON_CLIENT_PREALLOCATE="false")
+    if options.stream == "matlab":
+        prefer_exact()
     check_folder(options.out)
     weights = options.encoder_weights
     if weights is not None:

@@ -16,6 +16,7 @@ from experiments.files import check_file, write_text
 from experiments.options import EXPERIMENTS, NETS, problem_option
 from experiments.readme import replace_between
 from unet_segnet.errors import InputError
+from unet_segnet.processor import prefer_exact
 
 RESULTS = Path(__file__).parent / "results"
 README = Path(__file__).parent.parent / "README.md"
@@ -200,6 +201,7 @@ def _positive(text: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
+    prefer_exact()
     options = build_parser().parse_args(argv)
     return options.command(options)
 

@@ -54,8 +54,8 @@ model.predict(np.zeros((2, 8, 8, 1)), verbose=0)
     platform.libc_ver()[0] != "glibc" or keras.config.backend() != "tensorflow", reason="for TensorFlow on glibc"
 )
 def test_training_steps_take_no_fresh_memory():
-    assert pages_taken() < 10_000
-    assert pages_taken(EARLY_THREADS) > 100_000  # each tensor anew
+    assert pages_taken() < 100_000
+    assert pages_taken(EARLY_THREADS) > 300_000  # each tensor anew
 
 
 def test_what_the_user_set_stays(monkeypatch):

@@ -16,6 +16,12 @@ def prepare_processor() -> None:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+def prefer_exact() -> None:
+    """Have TensorFlow's own kernels, unless the user chose: oneDNN's normalisation rounds twice as much, by which a
+    replay of MATLAB's stream moves away from MATLAB's losses. Call it before `prepare_processor`."""
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
 def keep_freed_memory() -> None:
     """Let glibc keep the memory of large tensors for the next ones instead of returning it to the system.
 
