@@ -17,8 +17,6 @@ import resource
 from experiments.console import import_keras
 import_keras()
 import keras, numpy as np
-from unet_segnet.processor import keep_freed_memory
-keep_freed_memory()
 inputs = x = keras.Input((512, 512, 1))
 for _ in range(3):
     x = keras.layers.Conv2D(16, 3, padding="same")(x)

@@ -90,9 +90,10 @@ def _volumes(evidence: Evidence) -> str:
 def _mask_figure(evidence: Evidence) -> tuple[Figure, list[str]]:
     """One slice; rows: experiments with the best, then with the worst encoder; columns: architectures that ran."""
     rows, others, without, told = {}, [], [], []
-    all_runs = [run for pictures in evidence.pictures for run in pictures.slices]
+    drawn = [run for pictures in evidence.pictures for run in pictures.slices]
+    ran = {run.architecture for run in drawn}
     # One encoder alone is neither the best nor the worst.
-    shown = SHOWN_ENCODERS if len({run.encoder for run in all_runs}) > 1 else SHOWN_ENCODERS[:1]
+    shown = SHOWN_ENCODERS if len({run.encoder for run in drawn}) > 1 else SHOWN_ENCODERS[:1]
     for which in shown:
         for pictures in evidence.pictures:
             name = EXPERIMENTS[pictures.experiment]
@@ -102,7 +103,7 @@ def _mask_figure(evidence: Evidence) -> tuple[Figure, list[str]]:
             panels = {}
             for architecture, title in ARCHITECTURES.items():
                 run = chosen.get(architecture)
-                if architecture in {run.architecture for run in all_runs}:
+                if architecture in ran:
                     panels[title] = None if run is None else _panel(pictures, run, at)
                 if run is None:
                     without.append(f"{title} {name}")

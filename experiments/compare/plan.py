@@ -152,11 +152,12 @@ def convolution_rate() -> Rate:
     import numpy as np
 
     from experiments.bench_keras import multiply_adds
+    from unet_segnet.layers import Conv2D
     from unet_segnet.training import fastest_execution
 
     inputs = x = keras.Input((64, 64, 32))
     for _ in range(4):
-        x = keras.layers.Conv2D(32, 3, padding="same")(x)
+        x = Conv2D(32, 3, padding="same")(x)
     model = keras.Model(inputs, x)
     model.compile("sgd", "mse", **fastest_execution(1))
     batch = np.zeros((2, 64, 64, 32), np.float32)

@@ -5,7 +5,6 @@ import pytest
 from made_comparison import made_counts, made_run
 
 from experiments.compare import claims_runs, curves, published
-from experiments.compare import collect as collecting
 from experiments.compare.collect import collect
 from experiments.compare.evidence import Evidence
 from experiments.compare.verdicts import JUDGES, verdicts
@@ -13,13 +12,7 @@ from experiments.report.judgement import DOES_NOT, REPLICATES, UNDECIDED
 
 NOTHING = Evidence((), "none")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def no_committed_runs(tmp_path_factory):
-    """The runs that are made here are all that there are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(collecting, "RESULTS", tmp_path_factory.mktemp("results"))
-        yield
+pytestmark = pytest.mark.usefixtures("no_committed_runs")
 
 
 @pytest.fixture(scope="module")

@@ -8,19 +8,12 @@ from made_comparison import made_counts, made_run, records
 from scipy import stats
 
 from experiments.compare import analysis, published, scores, tables
-from experiments.compare import collect as collecting
 from experiments.compare.collect import collect
 from experiments.compare.evidence import Evidence, score_grid
 
 NOTHING = Evidence((), "none")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def no_committed_runs(tmp_path_factory):
-    """The runs that are made here are all that there are."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(collecting, "RESULTS", tmp_path_factory.mktemp("results"))
-        yield
+pytestmark = pytest.mark.usefixtures("no_committed_runs")
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,10 @@
 
 The studied networks are those of segmentation_models_pytorch. Every layer with weights bears the name of its module
 there with "-" for "." ("encoder-layer1-0-conv1"; Keras' PyTorch backend allows no dots), so that published weights are
-matched by name and shape. Kernels here are (height,
-width, channels in / groups, channels out), there (out, in / groups, height, width); a transposed convolution's are
-(height, width, out, in) here and (in, out, height, width) there, a depthwise one's (height, width, channels, 1) here
-and (channels, 1, height, width) there. In batch normalisation gamma, beta, moving_mean and moving_variance are
-weight, bias, running_mean and running_var.
+matched by name and shape. Kernels here are (height, width, channels in / groups, channels out), there (out, in /
+groups, height, width); a transposed convolution's are (height, width, out, in) here and (in, out, height, width) there,
+a depthwise one's (height, width, channels, 1) here and (channels, 1, height, width) there. In batch normalisation
+gamma, beta, moving_mean and moving_variance are weight, bias, running_mean and running_var.
 """
 
 import math
