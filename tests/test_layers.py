@@ -183,7 +183,7 @@ def gradients(layer, x, upstream):
     ("shape", "filters"), [((1, 32, 33, 16), 18), ((2, 40, 31, 17), 18), ((2, 33, 35, 16), 5), ((1, 9, 9, 3), 18)]
 )
 def test_gradients_of_a_convolution_agree_with_sums_over_pixels(shape, filters):
-    """All but the last take the matrix products where TensorFlow computes on a processor."""
+    """All but the last take the fast paths, for many and for few channels, where TensorFlow computes on a processor."""
     generator = np.random.default_rng(7)
     x, upstream = generator.normal(size=shape), generator.normal(size=(*shape[:3], filters))
     _, height, width, channels = shape
@@ -223,17 +223,33 @@ def test_an_up_convolution_equals_keras_own(settings):
     np.testing.assert_allclose(*(keras.ops.convert_to_numpy(layer(x)) for layer in (ours, theirs)), atol=1e-5)
 
 
-def test_a_convolution_takes_its_fast_gradient_only_where_it_holds(monkeypatch):
+@pytest.mark.parametrize("settings", [{}, {"activation": "relu"}, {"use_bias": False}])
+@pytest.mark.parametrize(("shape", "filters"), [((2, 32, 35, 16), 18), ((1, 37, 32, 3), 18), ((1, 37, 32, 1), 18)])
+def test_a_convolution_equals_keras_own(shape, filters, settings):
+    generator = np.random.default_rng(9)
+    x = generator.normal(size=shape).astype("float32")
+    ours, theirs = (kind(filters, 3, padding="same", **settings) for kind in (Conv2D, keras.layers.Conv2D))
+    for layer in (ours, theirs):
+        layer.build(x.shape)
+    ours.set_weights([generator.normal(size=weight.shape) for weight in theirs.weights])
+    theirs.set_weights(ours.get_weights())
+    outputs = {training: keras.ops.convert_to_numpy(ours(x, training=training)) for training in (False, True)}
+    expected = keras.ops.convert_to_numpy(theirs(x))
+    np.testing.assert_array_equal(outputs[False], expected)
+    np.testing.assert_allclose(outputs[True], expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_a_convolution_is_fast_only_where_that_holds(monkeypatch):
     if keras.config.backend() != "tensorflow" or accelerators():
-        pytest.skip("only TensorFlow on a processor has another gradient")
+        pytest.skip("only TensorFlow on a processor has a fast path")
     taken = []
     monkeypatch.setattr(layers, "_tensorflow_convolution", lambda x, kernel: taken.append(kernel) or x)
     x = np.zeros((1, 32, 32, 16), "float32")
-    Conv2D(16, 3, padding="same")(x)
+    Conv2D(16, 3, padding="same", use_bias=False)(x, training=True)
     assert len(taken) == 1
     for settings in ({"strides": 2}, {"dilation_rate": 2}, {"padding": "valid"}, {"groups": 2}, {"dtype": "float64"}):
-        Conv2D(16, 3, **{"padding": "same", **settings})(x)
-    Conv2D(16, 5, padding="same")(x)
-    Conv2D(1, 3, padding="same")(x)
-    Conv2D(16, 3, padding="same")(x[:, :31])
+        Conv2D(16, 3, **{"padding": "same", **settings})(x, training=True)
+    Conv2D(16, 5, padding="same")(x, training=True)
+    Conv2D(16, 3, padding="same")(x[:, :31], training=True)
+    Conv2D(16, 3, padding="same")(x)
     assert len(taken) == 1

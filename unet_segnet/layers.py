@@ -6,12 +6,12 @@ forms of the same functions are used; tests hold both to the same NumPy referenc
 measures what they are worth.
 """
 
-import functools
-
 import keras
 from keras import ops
 
+from unet_segnet import winograd
 from unet_segnet.devices import accelerators
+from unet_segnet.winograd import compiled
 
 PACKAGE = "unet_segnet"
 
@@ -59,14 +59,6 @@ def _take(x, indices, pool_size):
     return sum(chosen[1:], chosen[0])
 
 
-@functools.cache
-def _compiled(function):
-    """The function compiled by TensorFlow's XLA; one object for all layers, so that equal shapes compile once."""
-    import tensorflow as tf
-
-    return tf.function(function, jit_compile=True)
-
-
 def _tensorflow_pool(x, pool_size):
     """`_pool` compiled, with one unpooling as its gradient instead of four padded slices."""
     import tensorflow as tf
@@ -75,8 +67,8 @@ def _tensorflow_pool(x, pool_size):
 
     @tf.custom_gradient
     def pool(x):
-        values, indices = _compiled(_pool)(x, pool_size)
-        return (values, indices), lambda upstream, _: _compiled(_unpool)(upstream, indices, pool_size, pad)
+        values, indices = compiled(_pool)(x, pool_size)
+        return (values, indices), lambda upstream, _: compiled(_unpool)(upstream, indices, pool_size, pad)
 
     return pool(x)
 
@@ -87,30 +79,33 @@ def _tensorflow_unpool(values, indices, pool_size, pad):
 
     @tf.custom_gradient
     def unpool(values):
-        y = _compiled(_unpool)(values, indices, pool_size, pad)
-        return y, lambda upstream: _compiled(_take)(upstream, indices, pool_size)
+        y = compiled(_unpool)(values, indices, pool_size, pad)
+        return y, lambda upstream: compiled(_take)(upstream, indices, pool_size)
 
     return unpool(values)
 
 
 def _tensorflow_convolution(x, kernel):
-    """A 3 x 3 convolution with a stride of 1 and zeros around the input, with matrix products for its gradients.
+    """A 3 x 3 convolution with a stride of 1 and zeros around the input, and its gradients, with fewer products.
 
     TensorFlow's own gradient of the kernel copies each pixel nine times, once for each element of the kernel, and is
-    then bound by memory. Here the padded images are one long line of pixels, in which a step to the next row or column
-    is a constant distance: three copies, and three products of matrices that are views of them.
+    then bound by memory as well. With few channels there is little to multiply; then only these copies are avoided.
     """
     import tensorflow as tf
 
+    few = min(kernel.shape[2:]) < winograd.MIN_CHANNELS
+
     @tf.custom_gradient
     def convolve(x, kernel):
-        y = tf.nn.conv2d(x, kernel, 1, "SAME")
+        y = tf.nn.conv2d(x, kernel, 1, "SAME") if few else winograd.convolve(x, kernel)
 
         def gradients(upstream):
             # Where the upstream gradient does not depend on y, a variable could be updated before y has read it.
             with tf.control_dependencies([y]):
+                if not few:
+                    return winograd.gradients(x, kernel, upstream)
                 turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
-                return tf.nn.conv2d(upstream, turned, 1, "SAME"), _kernel_gradient(x, upstream)
+                return tf.nn.conv2d(upstream, turned, 1, "SAME"), winograd.kernel_gradient_of_few(x, upstream)
 
         return y, gradients
 
@@ -138,46 +133,28 @@ def _tensorflow_up_convolution(x, kernel):
     return convolve(x, tf.convert_to_tensor(kernel))
 
 
-def _kernel_gradient(x, upstream):
-    """Gradient (3, 3, channels, filters) of `_tensorflow_convolution`: sums of x at nine shifts times `upstream`."""
-    import tensorflow as tf
-
-    if upstream.shape[3] < x.shape[3]:  # less to copy where the other one is shifted, the other way
-        return tf.transpose(_kernel_gradient(upstream, x)[::-1, ::-1], (0, 1, 3, 2))
-    channels, filters, line = x.shape[3], upstream.shape[3], x.shape[2] + 2
-    pixels, errors = (
-        tf.reshape(tf.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), (-1, images.shape[3])) for images in (x, upstream)
-    )
-    count = tf.shape(pixels)[0]
-    columns = tf.concat([pixels[shift : count - 2 + shift] for shift in range(3)], axis=1)
-    # The first and last line + 1 pixels are padding: no error there, and room to shift.
-    errors = errors[line + 1 : count - line - 1]
-    length = count - 2 * line - 2
-    rows = [tf.matmul(errors, columns[line * row :][:length], transpose_a=True) for row in range(3)]
-    return tf.transpose(tf.reshape(tf.stack(rows), (3, filters, 3, channels)), (0, 2, 3, 1))
-
-
 def _on_tensorflow() -> bool:
     return keras.config.backend() == "tensorflow"
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Conv2D(keras.layers.Conv2D):
-    """Keras' convolution, with a faster gradient where TensorFlow computes on a processor.
+    """Keras' convolution, trained faster where TensorFlow computes on a processor.
 
-    Same arguments, weights and results as `keras.layers.Conv2D`, up to rounding (tested). The other gradient is used
-    where it was measured to be faster: 3 x 3 with stride 1 and padding "same", float32, from 32 x 32 pixels on, not for
-    a single channel.
+    Same arguments and weights as `keras.layers.Conv2D`, same results up to rounding (tested), equal ones outside of
+    training. `unet_segnet.winograd` is used where it was measured to be faster: 3 x 3 with stride 1 and padding "same",
+    float32, from 32 x 32 pixels on.
     """
 
-    def convolution_op(self, inputs, kernel):
+    def call(self, inputs, training=None):
         plain = (3, 3), (1, 1), (1, 1), "same", 1, "channels_last", "float32"
         mine = self.kernel_size, self.strides, self.dilation_rate, self.padding, self.groups, self.data_format
-        _, height, width, channels = inputs.shape
-        wide = None not in (height, width) and height * width >= 1024 and min(channels, self.filters) > 1
-        if _on_tensorflow() and wide and (*mine, inputs.dtype) == plain and not accelerators():
-            return _tensorflow_convolution(inputs, kernel)
-        return super().convolution_op(inputs, kernel)
+        _, height, width, _ = inputs.shape
+        wide = None not in (height, width) and height * width >= 1024
+        if not (training and _on_tensorflow() and wide and (*mine, inputs.dtype) == plain and not accelerators()):
+            return super().call(inputs)
+        outputs = _tensorflow_convolution(inputs, self.kernel)
+        return self.activation(ops.add(outputs, self.bias) if self.use_bias else outputs)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
