@@ -252,7 +252,10 @@ def _our_table(session, settings):
         "memory: the most that the process held, or on a GPU the most that was used there.",
     ]
     if session.peaks:
-        notes.append("peak %: multiply-adds of the convolutions alone, against the fastest matrix product.")
+        notes.append(
+            "peak %: multiply-adds of the convolutions alone, as direct sums, against the fastest matrix product; "
+            "above 100 where fewer are done."
+        )
     if len(session.dtypes) < len(DTYPES) and not session.machine["bfloat16"]:
         notes.append("This processor has no bfloat16 units; --dtypes measures bfloat16 nevertheless.")
     return Table(title, columns, tuple(rows), tuple(notes))
