@@ -86,10 +86,13 @@ def _tensorflow_unpool(values, indices, pool_size, pad):
 
 
 def _tensorflow_convolution(x, kernel):
-    """A 3 x 3 convolution with a stride of 1 and zeros around the input, and its gradients, with fewer products.
+    """A 3 x 3 convolution with a stride of 1 and zeros around the input, its gradients computed with fewer products.
 
     TensorFlow's own gradient of the kernel copies each pixel nine times, once for each element of the kernel, and is
     then bound by memory as well. With few channels there is little to multiply; then only these copies are avoided.
+
+    The convolution itself stays TensorFlow's own: minimal filtering rounds differently at the places of a tile, and in
+    flat parts of an image, such as the air around a patient, a pooling would then find maxima where there are ties.
     """
     import tensorflow as tf
 
@@ -97,7 +100,7 @@ def _tensorflow_convolution(x, kernel):
 
     @tf.custom_gradient
     def convolve(x, kernel):
-        y = tf.nn.conv2d(x, kernel, 1, "SAME") if few else winograd.convolve(x, kernel)
+        y = tf.nn.conv2d(x, kernel, 1, "SAME")
 
         def gradients(upstream):
             # Where the upstream gradient does not depend on y, a variable could be updated before y has read it.
@@ -139,11 +142,11 @@ def _on_tensorflow() -> bool:
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Conv2D(keras.layers.Conv2D):
-    """Keras' convolution, trained faster where TensorFlow computes on a processor.
+    """Keras' convolution, with faster gradients where TensorFlow computes on a processor.
 
-    Same arguments and weights as `keras.layers.Conv2D`, same results up to rounding (tested), equal ones outside of
-    training. `unet_segnet.winograd` is used where it was measured to be faster: 3 x 3 with stride 1 and padding "same",
-    float32, from 32 x 32 pixels on.
+    Same arguments, weights and results as `keras.layers.Conv2D`, and the same gradients up to rounding (tested).
+    `unet_segnet.winograd` is used where it was measured to be faster: in training, 3 x 3 with stride 1 and padding
+    "same", float32, from 32 x 32 pixels on.
     """
 
     def call(self, inputs, training=None):

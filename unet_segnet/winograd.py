@@ -1,13 +1,13 @@
-"""Convolutions of 3 x 3 pixels with half of the products; the fast path of `layers.Conv2D` under TensorFlow.
+"""Gradients of 3 x 3 convolutions with half of the products; the fast path of `layers.Conv2D` under TensorFlow.
 
-Along a row of pixels, four sums of three products each (a convolution) or three sums of four products each (the
-gradient of its kernel) need twelve multiplications. With Winograd's minimal filtering six suffice: both rows of numbers
-are taken as polynomials and multiplied by their values at six points (S. Winograd, Arithmetic Complexity of
+Along a row of pixels, four sums of three products each (the gradient of the input) or three sums of four products each
+(the gradient of the kernel) need twelve multiplications. With Winograd's minimal filtering six suffice: both rows of
+numbers are taken as polynomials and multiplied by their values at six points (S. Winograd, Arithmetic Complexity of
 Computations, 1980; for convolutional networks: A. Lavin, S. Gray, arXiv:1509.09308). Here this is done along rows only;
-the three rows of a kernel are convolved as ever. The results differ from the direct sums by a few roundings (tested).
+the three rows of a kernel are summed as ever. The results differ from the direct sums by a few roundings (tested).
 
-A tile is four pixels of a row. Everything is held as planes: one for each of the six points, of shape
-(height, batch * tiles, channels), in which the next row is a constant distance away, so that shifted planes are views.
+A tile is four pixels of a row. Everything is held as planes: one for each of the six points, with a row of pixels for
+each row of tiles, so that a shift by a row is a view.
 """
 
 import functools
@@ -37,15 +37,19 @@ def minimal_filtering(outputs: int, taps: int) -> tuple[np.ndarray, np.ndarray, 
     return values(outputs).T, g * scale[:, None], np.round(b / scale[:, None])
 
 
-def convolve(x, kernel):
-    """3 x 3 convolution of x (batch, height, width, channels) with a stride of 1 and zeros around it."""
-    return _convolve_planes(_data_planes(x), kernel, x.shape[2])
-
-
 def gradients(x, kernel, upstream):
-    """Gradients of x and of the kernel (3, 3, channels, filters) of `convolve`, given that of its result."""
+    """Gradients of input and kernel of a convolution with a stride of 1 and zeros around the input.
+
+    Arguments:
+        x: (batch, height, width, channels), of known size.
+        kernel: (3, 3, channels, filters).
+        upstream: (batch, height, width, filters); gradient of the result.
+
+    Returns:
+        (gradient of x, gradient of the kernel), shaped as they are.
+    """
     planes = _data_planes(upstream)
-    return _convolve_planes(planes, kernel, x.shape[2], turned=True), _kernel_gradient_of_planes(x, planes)
+    return _gradient_of_input(planes, kernel, x.shape[2]), _gradient_of_kernel(planes, x)
 
 
 def kernel_gradient_of_few(x, upstream):
@@ -70,22 +74,18 @@ def _shifted(x):
     return tf.reshape(tf.concat(neighbours, axis=3), (-1, 9 * channels))
 
 
-def _convolve_planes(planes, kernel, width, turned=False):
-    """The convolution with a kernel, from `_data_planes` of the image; (batch, height, width, filters).
-
-    Turned by half a turn, with channels and filters exchanged, the kernel takes errors back to the inputs.
-    """
+def _gradient_of_input(planes, kernel, width):
+    """From `_data_planes` of the upstream gradient: its convolution with the kernel, turned by half a turn."""
     import tensorflow as tf
 
     a, g, _ = minimal_filtering(TILE, 3)
-    kernels = compiled(_kernel_planes)(kernel, g.tolist(), turned)
-    pairs = zip(planes[0], kernels, strict=True)
-    products = [tf.nn.conv2d(plane, kernel, 1, "VALID") for plane, kernel in pairs]
+    kernels = compiled(_turned_kernel_planes)(kernel, g.tolist())
+    products = [tf.nn.conv2d(*pair, 1, "VALID") for pair in zip(planes[0], kernels, strict=True)]
     return compiled(_from_tiles)(products, a.tolist())[:, :, :width]
 
 
-def _kernel_gradient_of_planes(x, planes):
-    """The gradient of the kernel from x and `_data_planes` of the upstream gradient."""
+def _gradient_of_kernel(planes, x):
+    """From `_data_planes` of the upstream gradient, and x."""
     import tensorflow as tf
 
     a, g, _ = minimal_filtering(3, TILE)
@@ -154,13 +154,12 @@ def _lines(planes, above, below):
     return [tf.reshape(plane, (-1, *plane.shape[2:])) for plane in padded]
 
 
-def _kernel_planes(kernel, matrix, turned):
-    """For each point a kernel of three rows and one column."""
+def _turned_kernel_planes(kernel, matrix):
+    """For each point a kernel of three rows and one column, from filters to channels."""
     import tensorflow as tf
 
-    if turned:
-        kernel = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
-    return [plane[:, None] for plane in _combined(matrix, [kernel[:, column] for column in range(3)])]
+    turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+    return [plane[:, None] for plane in _combined(matrix, [turned[:, column] for column in range(3)])]
 
 
 def _from_tiles(planes, matrix):
