@@ -252,14 +252,19 @@ def methods_of(slices, predictions, facts: dict) -> list:
 
 def draw(slices, predictions, title: str, file: Path) -> None:
     """Draw the segmentation of the up to six slices with most lesion."""
-    import numpy as np
-
     from unet_segnet.plots import save_figure, segmentations
 
-    shown = np.sort(np.argsort(-(slices.labels > 0).sum(axis=(1, 2)), kind="stable")[:6])
+    shown = most_lesion(slices.labels)
     few = slices.subset(shown)
     figure = segmentations(few.images, few.labels, predictions[shown], few.names, few.class_names, title)
     save_figure(figure, file)
+
+
+def most_lesion(labels, number: int = 6):
+    """Places of the slices with most lesion, in their order."""
+    import numpy as np
+
+    return np.sort(np.argsort(-(labels > 0).sum(axis=(1, 2)), kind="stable")[:number])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from experiments.console import Progress, import_keras, run_command
 from experiments.files import check_folder
 from experiments.options import DTYPES, positive
-from experiments.own_networks import RECIPES, VARIANTS, NetworkPlan, safe_name
+from experiments.own_networks import NETS, RECIPES, VARIANTS, NetworkPlan, safe_name
 from experiments.own_options import add_size, check_own_options, load_own, own_parser, say
 from unet_segnet.errors import InputError
 
@@ -57,8 +57,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="the first study's (weighted cross-entropy), or the second's (soft Dice, one kind of lesion)",
     )
     training.add_argument("--epochs", type=positive, help="passes over the training slices; 160, or 200 by compare")
-    training.add_argument("--learning-rate", type=float, help="of Adam in the first epochs; 1e-3 if left out")
-    training.add_argument("--batch-size", type=positive, help="slices in a mini-batch; 4, or 2 by compare")
+    training.add_argument(
+        "--learning-rate", type=float, help="of Adam in the first epochs; 1e-3, unet 5e-4 if left out"
+    )
+    training.add_argument("--batch-size", type=positive, help="slices in a mini-batch; 4, unet and compare 2")
     training.add_argument(
         "--keep", choices=("best", "last"), default="last", help="the epoch of the least validation loss, or the last"
     )
@@ -150,7 +152,8 @@ def check_options(options) -> NetworkPlan:
 
 
 def make_recipe(options, plan):
-    """The recipe with what the options change."""
+    """The recipe with what the options change; of segnet and unet what their article found best (Table 4)."""
+    from experiments.published import BEST_EXPERIMENT, hyperparameters
     from unet_segnet.devices import best_dtype
     from unet_segnet.encoder_training import EncoderRecipe
     from unet_segnet.training import Recipe
@@ -159,8 +162,13 @@ def make_recipe(options, plan):
     if dtype == "auto":
         dtype = "float32" if plan.init else best_dtype()
     changes = {"epochs": options.epochs, "learning_rate": options.learning_rate, "batch_size": options.batch_size}
-    kind = EncoderRecipe if plan.recipe == "compare" else Recipe
-    return kind(dtype=dtype, **{name: value for name, value in changes.items() if value is not None})
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if plan.recipe == "compare":
+        return EncoderRecipe(dtype=dtype, **changes)
+    if plan.net in NETS:
+        best = hyperparameters(plan.net)[BEST_EXPERIMENT[plan.net, "binary"]]
+        changes = {"learning_rate": best.initial_learning_rate, "batch_size": best.mini_batch, **changes}
+    return Recipe(dtype=dtype, **changes)
 
 
 def make_splits(cohort, options) -> list:
@@ -277,6 +285,7 @@ def show(jobs, folders, cohort, group: Path) -> None:
 def draw(job, folder: Path, cohort, group: Path) -> list[str]:
     """Draw the training curves of a run and its segmentation of up to six test slices; returns the files' names."""
     from experiments.evaluate import draw as draw_slices
+    from experiments.evaluate import most_lesion
     from experiments.runs import read_arrays
     from unet_segnet.plots import save_figure, training_curves
     from unet_segnet.pretrained import load_model
@@ -288,8 +297,9 @@ def draw(job, folder: Path, cohort, group: Path) -> list[str]:
         save_figure(training_curves(read_arrays(folder / "history.npz", HISTORY_KEYS), title), group / "training.png")
         files.append("training.png")
     test = cohort.slices.subset(job.split.test)
-    found = predict(load_model(folder / "model.keras"), test.images)
-    draw_slices(test, found, title, group / "segmentations.png")
+    shown = test.subset(most_lesion(test.labels))
+    found = predict(load_model(folder / "model.keras"), shown.images)
+    draw_slices(shown, found, title, group / "segmentations.png")
     return [*files, "segmentations.png"]
 
 

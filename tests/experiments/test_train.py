@@ -48,6 +48,22 @@ def split_of(folder):
     return json.loads((folder.parent / "split.json").read_text())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--net", "segnet"], (1e-3, 4)),
+        (["--net", "unet"], (5e-4, 2)),
+        (["--net", "unet", "--learning-rate", "2e-3"], (2e-3, 2)),
+        (["--init", "binary", "--batch-size", "3"], (1e-3, 3)),
+        (["--net", "unet/resnet18", "--recipe", "compare"], (1e-3, 2)),
+    ],
+)
+def test_the_recipe_is_the_best_of_the_article_unless_told_otherwise(arguments, expected):
+    options = command.build_parser().parse_args(["--data", "scans", *arguments])
+    recipe = command.make_recipe(options, NetworkPlan(options.net, recipe=options.recipe, init=options.init))
+    assert (recipe.learning_rate, recipe.batch_size) == expected
+
+
 def test_a_run_leaves_scores_split_and_network(trained):
     printed, folder = trained
     assert "classes, as given: 0 = healthy, 1 = ground glass, 2 = scar" in printed
