@@ -252,3 +252,11 @@ def test_a_convolution_is_fast_only_where_that_holds(monkeypatch):
     Conv2D(16, 3, padding="same")(x[:, :31], training=True)
     Conv2D(16, 3, padding="same")(x)
     assert len(taken) == 1
+
+
+def test_softmax_equals_keras_own_and_never_gives_zero():
+    x = np.random.default_rng(4).normal(scale=20, size=(2, 3, 4, 3)).astype("float32")
+    ours, theirs = (keras.ops.convert_to_numpy(kind()(x)) for kind in (layers.Softmax, keras.layers.Softmax))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-30)
+    certain = keras.ops.convert_to_numpy(layers.Softmax()(np.array([[-3000.0, 0.0]], "float32")))
+    assert certain[0, 0] > 0 and certain[0, 1] == 1

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from unet_segnet.layers import Softmax
 from unet_segnet.losses import WeightedCrossEntropy
 
 WEIGHTS = (0.5, 2.0, 7.0)
@@ -39,21 +40,19 @@ def test_no_labelled_pixel_gives_zero():
     assert float(WeightedCrossEntropy(WEIGHTS)(np.full((2, 4, 5), 255, "uint8"), probabilities)) == 0.0
 
 
-def test_a_certain_mistake_has_a_finite_loss_and_still_a_gradient():
-    """MATLAB bounds the probability away from zero in the value and in the gradient's divisor alone."""
+@pytest.mark.parametrize(("softmax", "distance"), [(keras.layers.Softmax, 20.0), (Softmax, 20.0), (Softmax, 3000.0)])
+def test_a_certain_mistake_has_a_finite_loss_and_the_whole_gradient(softmax, distance):
+    """MATLAB bounds the probability away from zero in the value alone: the gradient of the score is p - target."""
     inputs = keras.Input((1, 1, 1))
-    scores = keras.layers.Dense(2, use_bias=False, kernel_initializer=keras.initializers.Constant([[0.0, 20.0]]))(
-        inputs
-    )
-    model = keras.Model(inputs, keras.layers.Softmax()(scores))
+    kernel = keras.initializers.Constant([[0.0, distance]])
+    scores = keras.layers.Dense(2, use_bias=False, kernel_initializer=kernel)(inputs)
+    model = keras.Model(inputs, softmax()(scores))
     loss = WeightedCrossEntropy((1.0, 1.0))
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss=loss, jit_compile=False)
     x, label = np.ones((1, 1, 1, 1), "float32"), np.zeros((1, 1, 1), "uint8")
     assert float(loss(label, model(x))) == pytest.approx(-np.log(np.finfo("float32").eps), rel=1e-4)
     model.train_on_batch(x, label)
-    probability = 1 / (1 + np.exp(20.0))
-    step = keras.ops.convert_to_numpy(model.layers[1].kernel)[0, 0]
-    assert step == pytest.approx(probability * (1 - probability) / np.finfo("float32").eps, rel=1e-3)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(model.layers[1].kernel)[0], [1.0, distance - 1.0], rtol=1e-5)
 
 
 def test_configuration_round_trip_and_bad_normalisation():

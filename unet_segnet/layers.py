@@ -296,3 +296,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
         return outputs
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Softmax(keras.layers.Softmax):
+    """Softmax whose gradient does not vanish where a wrong class is certain.
+
+    The probabilities are those of `keras.layers.Softmax`, but at least 1e-35. In float32 they would be 0 where inputs
+    lie more than 103 apart, and with them the gradient of their logarithm; here it is `target - p` everywhere, as for a
+    cross-entropy of the inputs themselves.
+    """
+
+    def call(self, inputs, mask=None):
+        distance = inputs - ops.stop_gradient(ops.max(inputs, axis=self.axis, keepdims=True))
+        bounded = distance + ops.stop_gradient(ops.maximum(distance, -80.0) - distance)
+        return super().call(bounded, mask=mask)

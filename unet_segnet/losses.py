@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 EPSILON = float(np.finfo("float32").eps)
+TINY = 1e-37  # log and 1 / p still are numbers in float32
 
 
 def weighted_pixels(labels, class_weights):
@@ -25,12 +26,13 @@ def weighted_pixels(labels, class_weights):
 def log_probabilities(probabilities):
     """Natural logarithm in float32, bounded away from log 0 as MATLAB R2020a does it.
 
-    Below single precision's epsilon the value is that of epsilon, while the gradient is 1 / epsilon, not zero: a
-    pixel that is wrong with certainty still pulls.
+    Below single precision's epsilon the value is that of epsilon, while the gradient stays 1 / p: a pixel that is wrong
+    with certainty pulls as much as any other. So it was in MATLAB, by the authors' losses of U-Net, whose first steps
+    make all pixels certain; with a gradient that is bounded too, training comes to a halt there.
     """
     probabilities = ops.cast(probabilities, "float32")
-    bounded = ops.maximum(probabilities, EPSILON)
-    return ops.log(probabilities + ops.stop_gradient(bounded - probabilities))
+    logarithm = ops.log(ops.maximum(probabilities, TINY))
+    return logarithm + ops.stop_gradient(ops.log(ops.maximum(probabilities, EPSILON)) - logarithm)
 
 
 @keras.saving.register_keras_serializable(package="unet_segnet")

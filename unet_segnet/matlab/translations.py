@@ -10,7 +10,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from unet_segnet.layers import BatchNormalization, Conv2D, Conv2DTranspose, MaxPooling2D, MaxUnpooling2D
+from unet_segnet.layers import BatchNormalization, Conv2D, Conv2DTranspose, MaxPooling2D, MaxUnpooling2D, Softmax
 from unet_segnet.matlab.mat_file import Layer
 
 LARGEST_NEGATIVE = float(np.finfo("float32").min)
@@ -258,7 +258,7 @@ def _crop(layer: Layer, inputs):
 
 def _softmax(layer: Layer, inputs):
     (x,) = inputs.values()
-    return {"out": keras.layers.Softmax(dtype="float32", name=_name(layer))(x)}
+    return {"out": Softmax(dtype="float32", name=_name(layer))(x)}
 
 
 def class_names_and_weights(layer: Layer) -> tuple[tuple[str, ...], np.ndarray | None]:

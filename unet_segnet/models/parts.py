@@ -2,6 +2,8 @@
 
 import keras
 
+from unet_segnet.layers import Softmax
+
 
 def grey_input(input_shape, mean, channels=1):
     """Input of grey levels 0..255, less the mean (in float32: bfloat16 would round it), repeated to `channels`."""
@@ -14,4 +16,4 @@ def grey_input(input_shape, mean, channels=1):
 
 def classifier(x, name="softmax"):
     """Softmax over the classes, in float32 whatever the data type of the network."""
-    return keras.layers.Softmax(dtype="float32", name=name)(x)
+    return Softmax(dtype="float32", name=name)(x)
