@@ -89,14 +89,12 @@ def _tensorflow_convolution(x, kernel):
     """A 3 x 3 convolution with a stride of 1 and zeros around the input, its gradients computed with fewer products.
 
     TensorFlow's own gradient of the kernel copies each pixel nine times, once for each element of the kernel, and is
-    then bound by memory as well. With few channels there is little to multiply; then only these copies are avoided.
+    then bound by memory as well.
 
     The convolution itself stays TensorFlow's own: minimal filtering rounds differently at the places of a tile, and in
     flat parts of an image, such as the air around a patient, a pooling would then find maxima where there are ties.
     """
     import tensorflow as tf
-
-    few = min(kernel.shape[2:]) < winograd.MIN_CHANNELS
 
     @tf.custom_gradient
     def convolve(x, kernel):
@@ -105,10 +103,7 @@ def _tensorflow_convolution(x, kernel):
         def gradients(upstream):
             # Where the upstream gradient does not depend on y, a variable could be updated before y has read it.
             with tf.control_dependencies([y]):
-                if not few:
-                    return winograd.gradients(x, kernel, upstream)
-                turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
-                return tf.nn.conv2d(upstream, turned, 1, "SAME"), winograd.kernel_gradient_of_few(x, upstream)
+                return winograd.gradients(x, kernel, upstream)
 
         return y, gradients
 
@@ -136,6 +131,10 @@ def _tensorflow_up_convolution(x, kernel):
     return convolve(x, tf.convert_to_tensor(kernel))
 
 
+def _with_bias_and_activation(layer, outputs):
+    return layer.activation(ops.add(outputs, layer.bias) if layer.use_bias else outputs)
+
+
 def _on_tensorflow() -> bool:
     return keras.config.backend() == "tensorflow"
 
@@ -156,8 +155,7 @@ class Conv2D(keras.layers.Conv2D):
         wide = None not in (height, width) and height * width >= 1024
         if not (training and _on_tensorflow() and wide and (*mine, inputs.dtype) == plain and not accelerators()):
             return super().call(inputs)
-        outputs = _tensorflow_convolution(inputs, self.kernel)
-        return self.activation(ops.add(outputs, self.bias) if self.use_bias else outputs)
+        return _with_bias_and_activation(self, _tensorflow_convolution(inputs, self.kernel))
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -170,8 +168,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         known = None not in inputs.shape[1:3]
         if not (_on_tensorflow() and known and (*mine, inputs.dtype) == plain and not accelerators()):
             return super().call(inputs)
-        outputs = _tensorflow_up_convolution(inputs, self.kernel)
-        return self.activation(ops.add(outputs, self.bias) if self.use_bias else outputs)
+        return _with_bias_and_activation(self, _tensorflow_up_convolution(inputs, self.kernel))
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

@@ -15,7 +15,7 @@ import functools
 import numpy as np
 
 TILE = 4
-MIN_CHANNELS = 8  # fewer are not worth the planes
+MIN_CHANNELS = 8  # with fewer there is little to multiply, and the planes are not worth it
 POINTS = (0, 1, -1, 2, -2)  # and infinity: the highest coefficient
 
 
@@ -48,6 +48,10 @@ def gradients(x, kernel, upstream):
     Returns:
         (gradient of x, gradient of the kernel), shaped as they are.
     """
+    import tensorflow as tf
+
+    if min(kernel.shape[2:]) < MIN_CHANNELS:
+        return tf.nn.conv2d(upstream, _turned(kernel), 1, "SAME"), kernel_gradient_of_few(x, upstream)
     planes = _data_planes(upstream)
     return _gradient_of_input(planes, kernel, x.shape[2]), _gradient_of_kernel(planes, x)
 
@@ -154,11 +158,16 @@ def _lines(planes, above, below):
     return [tf.reshape(plane, (-1, *plane.shape[2:])) for plane in padded]
 
 
-def _turned_kernel_planes(kernel, matrix):
-    """For each point a kernel of three rows and one column, from filters to channels."""
+def _turned(kernel):
+    """The kernel turned by half a turn, from filters to channels: it takes errors back to the input."""
     import tensorflow as tf
 
-    turned = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+    return tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+
+
+def _turned_kernel_planes(kernel, matrix):
+    """For each point a turned kernel of three rows and one column."""
+    turned = _turned(kernel)
     return [plane[:, None] for plane in _combined(matrix, [turned[:, column] for column in range(3)])]
 
 
