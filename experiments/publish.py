@@ -39,7 +39,7 @@ def main() -> None:
 def publish(options) -> None:
     """Check all runs first, then copy."""
     from experiments.console import import_keras
-    from experiments.runs import read_json
+    from experiments.runs import AGAIN, read_json
 
     import_keras()
     checked = []
@@ -53,7 +53,7 @@ def publish(options) -> None:
         if target.exists() and not options.force:
             raise InputError(f"{target}: is published; use --force to replace it")
         if absent := [name for name in files if not (run / name).is_file()]:
-            raise InputError(f"{run}: {absent[0]} is missing; remove the run's folder to train it again")
+            raise InputError(f"{run}: {absent[0]} is missing; {AGAIN}")
         checked.append((run, target, files, counts))
     for run, target, files, counts in checked:
         with whole_folder(target) as new:

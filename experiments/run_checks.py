@@ -3,7 +3,7 @@
 import zipfile
 
 from experiments.locks import HeldError
-from experiments.runs import FORMAT, RunFolder, load_counts, read_arrays, read_json
+from experiments.runs import AGAIN, RunFolder, load_counts, read_arrays, read_config, read_result
 from unet_segnet.errors import InputError, one_line
 
 HISTORY = (
@@ -36,19 +36,14 @@ def check_finished(folders: list[RunFolder], arrays: dict[str, tuple[str, ...]] 
     for folder in folders:
         _check(folder, arrays)
         _remove_left_over(folder)
-        if read_json(folder.result)["status"] == "finished" and not folder.model.exists():
+        if read_result(folder.path)["status"] == "finished" and not folder.model.exists():
             without.append(str(folder.path))
     return without
 
 
 def _check(folder: RunFolder, arrays: dict[str, tuple[str, ...]]) -> None:
-    again = "remove the run's folder to train it again"
-    status, config = read_json(folder.result).get("status"), read_json(folder.config)
-    if status not in ("finished", "diverged"):
-        raise InputError(f"{folder.result}: does not say how the run ended; {again}")
-    if config.get("format") != FORMAT:
-        found = config.get("format")
-        raise InputError(f"{folder.config}: written by another version (format {found}, expected {FORMAT}); {again}")
+    status = read_result(folder.path)["status"]
+    read_config(folder.path)
     for file, names in arrays.items():
         if status == "finished" or file == folder.history.name:  # one that diverged has no more
             read_arrays(folder.path / file, names)
@@ -59,9 +54,9 @@ def _check(folder: RunFolder, arrays: dict[str, tuple[str, ...]]) -> None:
             with zipfile.ZipFile(folder.model) as archive:
                 damaged = archive.testzip()
         except Exception as error:  # a damaged archive raises many kinds
-            raise InputError(f"{folder.model}: is damaged ({one_line(error)}); {again}") from error
+            raise InputError(f"{folder.model}: is damaged ({one_line(error)}); {AGAIN}") from error
         if damaged:
-            raise InputError(f"{folder.model}: is damaged ({damaged} in it); {again}")
+            raise InputError(f"{folder.model}: is damaged ({damaged} in it); {AGAIN}")
 
 
 def _remove_left_over(folder: RunFolder) -> None:

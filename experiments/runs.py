@@ -22,6 +22,8 @@ from experiments.provenance import provenance
 from unet_segnet.errors import InputError, one_line
 
 FORMAT = 1
+ENDS = ("finished", "diverged")
+AGAIN = "remove the run's folder to train it again"
 STUDIES = ("grid", "kfold")
 PARTS = ("train", "validation", "test")
 
@@ -189,10 +191,37 @@ def read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); remove the run's folder to train it again") from error
+        raise InputError(f"{path}: cannot be read ({error}); {AGAIN}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no settings; remove the run's folder to train it again")
+        raise InputError(f"{path}: holds no settings; {AGAIN}")
     return content
+
+
+def read_config(folder: Path) -> dict:
+    """The settings of a run.
+
+    Raises:
+        InputError: the file is missing, damaged, or of another version.
+    """
+    path = folder / "config.json"
+    config = read_json(path)
+    if config.get("format") != FORMAT:
+        found = config.get("format")
+        raise InputError(f"{path}: written by another version (format {found}, expected {FORMAT}); {AGAIN}")
+    return config
+
+
+def read_result(folder: Path) -> dict:
+    """The result of a run that ended; its "status" is "finished" or "diverged".
+
+    Raises:
+        InputError: the file is missing or damaged, or does not say how the run ended.
+    """
+    path = folder / "result.json"
+    result = read_json(path)
+    if result.get("status") not in ENDS:
+        raise InputError(f"{path}: does not say how the run ended; {AGAIN}")
+    return result
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> dict:
@@ -207,7 +236,7 @@ def read_arrays(path: Path, names: tuple[str, ...]) -> dict:
         return read_npz(path, names)
     except Exception as error:  # a damaged .npz raises a dozen kinds
         reason = one_line(error)
-        raise InputError(f"{path}: cannot be read ({reason}); remove the run's folder to train it again") from error
+        raise InputError(f"{path}: cannot be read ({reason}); {AGAIN}") from error
 
 
 def finished_folders(out: Path) -> list[Path]:
@@ -347,11 +376,9 @@ def load_counts(path: Path):
     path = Path(path)
     if not (path / "result.json").exists():
         return None
-    if read_json(path / "result.json").get("status") != "finished":
+    if read_result(path)["status"] != "finished":
         return None
-    config = read_json(path / "config.json")
-    if config.get("format") != FORMAT:
-        raise InputError(f"{path}: written by another version (format {config.get('format')}, expected {FORMAT})")
+    config = read_config(path)
     names = ("test_names", "test_confusion", "validation_confusion")
     counts = read_arrays(path / "counts.npz", names)
     try:
@@ -359,7 +386,7 @@ def load_counts(path: Path):
         _check_counts(fields, counts)
         return RunCounts(**fields, **{**counts, "test_names": tuple(map(str, counts["test_names"]))})
     except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: config.json and counts.npz do not belong together ({error})") from error
+        raise InputError(f"{path}: config.json and counts.npz do not belong together ({error}); {AGAIN}") from error
 
 
 def _check_counts(fields: dict, counts: dict) -> None:

@@ -4,7 +4,7 @@ import textwrap
 from pathlib import Path
 
 from experiments.files import write_text
-from experiments.runs import load_counts, read_json
+from experiments.runs import AGAIN, load_counts, read_result
 from unet_segnet.errors import InputError
 
 
@@ -22,18 +22,14 @@ def finished_runs(folders: list[Path], options) -> tuple[list, list[str]]:
     if options.encoder_weights:
         notes.append(f"VGG16 encoder started from {options.encoder_weights}.")
     for folder in folders:
-        result = read_json(folder / "result.json")
+        result = read_result(folder)
         where = f"{folder.parent.name}/{folder.name}"  # runs of two networks have the same folder names
-        if result.get("status") == "diverged":
+        if result["status"] == "diverged":
             notes.append(f"{where} diverged in epoch {result.get('epoch', '?')} and is left out.")
             continue
-        if (counts := load_counts(folder)) is None:
-            raise InputError(
-                f"{folder / 'result.json'}: does not say how the run ended; remove its folder to train again"
-            )
         if result.get("one_class_only"):
             notes.append(f"{where} predicts one class only and is in the table as it is.")
-        runs.append(counts)
+        runs.append(load_counts(folder))
     if not runs:
         raise InputError(f"no run to show: {' '.join(notes)}")
     return runs, notes
@@ -77,7 +73,7 @@ def _best_run(runs, folders):
     """The run with the highest mean global accuracy on its test slices, of the folds the first, and its folder."""
     from unet_segnet.metrics import global_accuracy
 
-    finished = [folder for folder in folders if read_json(folder / "result.json")["status"] == "finished"]
+    finished = [folder for folder in folders if read_result(folder)["status"] == "finished"]
     first = [pair for pair in zip(runs, finished, strict=True) if pair[0].fold in (None, 0)] or [(runs[0], finished[0])]
     return max(first, key=lambda pair: global_accuracy(pair[0].test_confusion).mean())
 
@@ -111,7 +107,7 @@ def draw_run(run_folder: Path, test, folder: Path) -> list[Path]:
     try:
         model = load_model(run_folder / "model.keras")
     except InputError as error:
-        raise InputError(f"{error}; or remove the run's folder to train it again") from error
+        raise InputError(f"{error}; or {AGAIN}") from error
     lesion = (test.labels > 0).sum(axis=(1, 2))
     shown = np.sort(np.argsort(-lesion, kind="stable")[:6])
     few = test.subset(shown)

@@ -1,10 +1,12 @@
 """Trained networks by name and from files: the right one comes, and nothing else does."""
 
+import io
 import json
 import subprocess
 import sys
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 
@@ -107,6 +109,20 @@ def test_layers_that_claim_more_weights_than_there_are(weights, tmp_path):
             archive.writestr(name, content)
     with pytest.raises(InputError, match=r"claims\.keras"):
         pretrained.load_model(tmp_path / "claims.keras")
+
+
+def test_a_file_that_lacks_a_layers_weights_is_one_line_without_a_warning(weights, tmp_path, recwarn):
+    with zipfile.ZipFile(weights / "binary.keras") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    stream = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(stream, "a") as file:
+        del file["layers/batch_normalization/vars/0"]
+    with zipfile.ZipFile(tmp_path / "lacks.keras", "w") as archive:
+        for name, content in (parts | {"model.weights.h5": stream.getvalue()}).items():
+            archive.writestr(name, content)
+    with pytest.raises(InputError, match=r"lacks\.keras: holds no network that can be loaded"):
+        pretrained.load_model(tmp_path / "lacks.keras")
+    assert not [str(warning.message) for warning in recwarn if "Skipping" in str(warning.message)]
 
 
 def test_a_name_that_is_too_long():

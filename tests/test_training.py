@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -186,6 +187,15 @@ def test_a_damaged_state_is_one_clear_error(tmp_path):
     state.write_bytes(state.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"state\.weights\.h5: the saved state cannot be read"):
         run(recipe=Recipe(batch_size=4, epochs=2), checkpoint=tmp_path / "state")
+
+
+def test_a_state_that_lacks_a_layer_is_the_same_error_without_a_warning(tmp_path, recwarn):
+    run(recipe=Recipe(batch_size=4, epochs=1), checkpoint=tmp_path / "state")
+    with h5py.File(tmp_path / "state.weights.h5", "a") as state:
+        del state["layers/batch_normalization"]
+    with pytest.raises(InputError, match=r"state\.weights\.h5: the saved state cannot be read"):
+        run(recipe=Recipe(batch_size=4, epochs=2), checkpoint=tmp_path / "state")
+    assert not [str(warning.message) for warning in recwarn if "Skipping" in str(warning.message)]
 
 
 def test_final_statistics_are_those_of_all_pixels():

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, missing_weights_are_errors
 from unet_segnet.files import reserve, whole_file
 
 EXTRA = "extra"  # group of the weights file that Keras passes over
@@ -46,7 +46,8 @@ class Checkpoint:
             return None
         try:
             model.optimizer.build(model.trainable_variables)
-            model.load_weights(self._weights)
+            with missing_weights_are_errors():
+                model.load_weights(self._weights)
             with np.load(self._history, allow_pickle=False) as saved:
                 history = {key: saved[key] for key in keys}
             with h5py.File(self._weights) as saved:

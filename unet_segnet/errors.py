@@ -1,5 +1,9 @@
 """The one error that a user of the commands is meant to see, and what it says of others."""
 
+import contextlib
+import warnings
+from collections.abc import Iterator
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
@@ -16,3 +20,11 @@ class InputError(ValueError):
 def one_line(error: Exception) -> str:
     """What another library's error says, for a part of an `InputError`'s line: at most 200 characters."""
     return (" ".join(str(error).split()) or type(error).__name__)[:200]
+
+
+@contextlib.contextmanager
+def missing_weights_are_errors() -> Iterator[None]:
+    """Let Keras' saving raise where it would warn: that a file lacks weights, and that a layer keeps random ones."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", category=UserWarning, module=r"keras\.src\.saving")
+        yield

@@ -6,7 +6,7 @@ import os
 import zipfile
 from pathlib import Path
 
-from unet_segnet.errors import InputError, one_line
+from unet_segnet.errors import InputError, missing_weights_are_errors, one_line
 from unet_segnet.network_facts import read_facts
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -68,7 +68,8 @@ def load_model(source: str | Path = "binary"):
 
     try:
         _check_parameters(path)
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        with missing_weights_are_errors():
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
         _tell(model, path)
         return model
     except InputError:

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.compare.evidence import CompareRun, Evidence
 from experiments.compare.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, encoders, stated
-from experiments.runs import read_arrays, read_json
+from experiments.runs import AGAIN, read_arrays, read_config, read_result
 from unet_segnet.errors import InputError
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -20,7 +20,6 @@ RECIPE = (
     *("flip", "rotation"),
 )
 UNITS = {"size": "pixels", "epochs": "epochs"}
-AGAIN = "remove the run's folder to train it again"
 
 
 def collect(runs: Path | None, data: str | None = None) -> Evidence:
@@ -63,8 +62,8 @@ def _finished_runs(root: Path, missing: list[str]) -> Iterator[CompareRun]:
         if folder.name.startswith("."):
             continue
         where = folder.relative_to(root).as_posix()
-        result = read_json(path)
-        if result.get("status") == "diverged":
+        result = read_result(folder)
+        if result["status"] == "diverged":
             missing.append(f"{where} diverged; it is in no table.")
             continue
         run = read_run(folder)
@@ -81,7 +80,7 @@ def read_run(folder: Path) -> CompareRun:
     Raises:
         InputError: one of its files is missing or damaged.
     """
-    result, config = read_json(folder / "result.json"), read_json(folder / "config.json")
+    result, config = read_result(folder), read_config(folder)
     data, recipe = config.get("data"), config.get("recipe")
     known = {"experiment": EXPERIMENTS, "architecture": ARCHITECTURES, "encoder": encoders()}
     if strange := [key for key, values in known.items() if config.get(key) not in values]:

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from experiments.report.content import Evidence, FinishedRun, Network
-from experiments.runs import finished_folders, load_counts, read_json
+from experiments.runs import AGAIN, finished_folders, load_counts, read_config, read_result
 from experiments.tables import NETWORK_NAMES, PAPER_SLICES
 from unet_segnet.errors import InputError
 
@@ -51,7 +51,7 @@ def _finished_runs(root: Path, committed: bool, missing: list[str]) -> Iterator[
 
     standard = {field.name: field.default for field in fields(Recipe) if field.name not in FREE_SETTINGS}
     for folder in finished_folders(root):
-        outcome, config = read_json(folder / "result.json"), read_json(folder / "config.json")
+        outcome, config = read_result(folder), read_config(folder)
         counts = load_counts(folder)
         where = folder.relative_to(root).as_posix()
         if counts is None:
@@ -59,9 +59,7 @@ def _finished_runs(root: Path, committed: bool, missing: list[str]) -> Iterator[
             continue
         recipe, data = config.get("recipe", {}), config.get("data", {})
         if not (isinstance(recipe, dict) and isinstance(data, dict)):
-            raise InputError(
-                f"{folder}/config.json: holds no recipe or data; remove the run's folder to train it again"
-            )
+            raise InputError(f"{folder}/config.json: holds no recipe or data; {AGAIN}")
         changed = [f"{key} {recipe.get(key)}" for key, value in standard.items() if recipe.get(key) != value]
         changed += [f"{data.get('name')}"] if data.get("name") not in PAPER_SLICES else []
         changed += [f"size {data.get('size')}"] if data.get("size") != 256 else []

@@ -2,12 +2,14 @@
 
 import io
 import json
+import shutil
 import zipfile
 
 import numpy as np
 import pytest
 from test_archive import make_run, spec
 
+from experiments.compare import collect as compare_collect
 from experiments.npz import EXPANDED, read_npz
 from experiments.report import collect
 from experiments.runs import finished_folders, load_counts, read_json
@@ -68,6 +70,25 @@ def test_an_array_that_claims_petabytes_or_is_packed_oddly(run):
     with zipfile.ZipFile(run.counts, "w", zipfile.ZIP_BZIP2) as archive:
         archive.writestr("test_names.npy", stream.getvalue())
     refused(run.path, "compressed in an unknown way")
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("result.json", r"result\.json: does not say how the run ended; remove the run's folder"),
+        ("config.json", r"config\.json: written by another version \(format None, expected 1\); remove the run's folder"),
+    ],
+)
+def test_files_of_another_version_are_refused_by_all_who_read_them(run, tmp_path, monkeypatch, file, line):
+    monkeypatch.setenv("UNET_SEGNET_DATA", str(tmp_path / "none"))
+    second = tmp_path / "second" / "compare" / "lung" / "unet-vgg11" / "seed0"
+    shutil.copytree(run.path, second)
+    for folder in (run.path, second):
+        (folder / file).write_text('{"version": 2}')
+    refused(run.path, line)
+    for reader in (collect.collect, compare_collect.collect):
+        with pytest.raises(InputError, match=line):
+            reader(tmp_path / ("runs" if reader is collect.collect else "second"), None)
 
 
 @pytest.mark.parametrize("key", ["recipe", "data"])
