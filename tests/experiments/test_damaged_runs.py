@@ -76,7 +76,7 @@ def test_an_array_that_claims_petabytes_or_is_packed_oddly(run):
     ("file", "line"),
     [
         ("result.json", r"result\.json: does not say how the run ended; remove the run's folder"),
-        ("config.json", r"config\.json: written by another version \(format None, expected 1\); remove the run's folder"),
+        ("config.json", r"config\.json: written by another version \(format None, expected 1\); remove the run"),
     ],
 )
 def test_files_of_another_version_are_refused_by_all_who_read_them(run, tmp_path, monkeypatch, file, line):
