@@ -161,7 +161,7 @@ def second_process(trial: Trial) -> list[str]:
         raise WrongError(f"the second does not say who holds it: {ended}")
     if trial.judge(first.wait(trial.patience), {}) != SAME:
         raise WrongError("the first did not end")
-    return ["said who holds it; the first ended as ever"]
+    return ["said who holds it, the first ended as ever"]
 
 
 def clock_jumps(trial: Trial) -> list[str]:

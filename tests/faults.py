@@ -141,7 +141,7 @@ def in_words(outcomes: Counter) -> str:
     """Outcomes with their numbers."""
     if not outcomes:
         return "not tried: file systems can be mounted by root alone"
-    return "; ".join(f"{number} {what}" for what, number in outcomes.most_common())
+    return "; ".join(f"{number} {what.replace('; ', ', ')}" for what, number in outcomes.most_common())
 
 
 def by_fault(rows: list[tuple[str, str, Counter]]) -> list[tuple[str, str, Counter]]:
@@ -169,7 +169,7 @@ def main() -> None:
     pairs = [pair for pair in chosen(options.only, options.commands) if (pair[0].name, pair[1]) not in there]
     print(f"{len(pairs)} rows to try, {len(there)} there", flush=True)
     if not pairs:
-        return
+        return tell(options)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         stage = Stage(Path(folder) / "stage", sorted({command for _, command in pairs}))
         well = try_all(
@@ -196,19 +196,10 @@ def table_of(path: Path) -> list[tuple[str, str, Counter]]:
     return found
 
 
-def write(row: tuple[str, str, Counter], options) -> None:
-    """Add a row to the table, where it comes from to the file beside it; by fault, to the README."""
-    from experiments.files import write_json
-    from experiments.provenance import commit, device_name
-    from experiments.readme import replace_between
+def as_table(rows: list[tuple[str, str, Counter]]):
+    """The rows as a `Table`."""
     from experiments.tabular import Table
 
-    def table(rows):
-        cells = tuple((fault, command, outcomes.total(), in_words(outcomes)) for fault, command, outcomes in rows)
-        return Table("Faults, and what came of them.", ("fault", "command", "times tried", "outcome"), cells, notes)
-
-    order = [(fault.name, command) for fault, command in chosen([], [])]
-    rows = sorted([*table_of(options.out), row], key=lambda found: order.index(found[:2]))
     tried = sum(outcomes.total() for *_, outcomes in rows)
     ours = sum(number for *_, outcomes in rows for what, number in outcomes.items() if "WRONG" in what)
     notes = (
@@ -217,6 +208,17 @@ def write(row: tuple[str, str, Counter], options) -> None:
         "disturbed. Nothing that was finished before was lost or changed.",
         "Phantom slices of 32x32, variant released; compare: PSPNet on ResNet-18. Made by `python tests/faults.py`.",
     )
+    cells = tuple((fault, command, outcomes.total(), in_words(outcomes)) for fault, command, outcomes in rows)
+    return Table("Faults, and what came of them.", ("fault", "command", "times tried", "outcome"), cells, notes)
+
+
+def write(row: tuple[str, str, Counter], options) -> None:
+    """Add a row to the table, where it comes from to the file beside it; by fault, to the README."""
+    from experiments.files import write_json
+    from experiments.provenance import commit, device_name
+
+    order = [(fault.name, command) for fault, command in chosen([], [])]
+    rows = sorted([*table_of(options.out), row], key=lambda found: order.index(found[:2]))
     origin = options.out.with_suffix(".json")
     about = json.loads(origin.read_text(encoding="utf-8")) if origin.exists() else {}
     about[", ".join(row[:2])] = {
@@ -227,9 +229,16 @@ def write(row: tuple[str, str, Counter], options) -> None:
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
     write_json(origin, about)
-    table(rows).to_csv(options.out)
-    if options.readme:
-        replace_between(options.readme, "faults", table(by_fault(rows)).to_markdown())
+    as_table(rows).to_csv(options.out)
+    tell(options)
+
+
+def tell(options) -> None:
+    """Put the table, by fault, between the README's markers."""
+    from experiments.readme import replace_between
+
+    if options.readme and options.out:
+        replace_between(options.readme, "faults", as_table(by_fault(table_of(options.out))).to_markdown())
 
 
 if __name__ == "__main__":

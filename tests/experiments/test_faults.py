@@ -17,7 +17,7 @@ import fault_kinds
 import faults
 import numpy as np
 import pytest
-from fault_commands import COMMANDS, result
+from fault_commands import COMMANDS, ROOT, result
 from fault_trials import SAID, SAME, Ended, Trial, WrongError
 from test_archive import make_run, spec
 
@@ -119,6 +119,15 @@ def test_the_table_grows_row_by_row(tmp_path, monkeypatch):
     assert f"| disk full | grid, kfold | 7 | 5 {SAID}; 2 {SAME} |" in readme.read_text()
     assert set(json.loads(out.with_suffix(".json").read_text())) == {", ".join(row[:2]) for row in rows}
     assert faults.table_of(tmp_path / "none.csv") == []
+
+
+def test_the_committed_table_has_every_row_and_no_fault_of_ours():
+    rows = faults.table_of(ROOT / "experiments" / "results" / "faults.csv")
+    assert [row[:2] for row in rows] == [(fault.name, command) for fault, command in faults.chosen([], [])]
+    assert all(outcomes and not any("WRONG" in what for what in outcomes) for *_, outcomes in rows)
+    assert sum(outcomes.total() for fault, _, outcomes in rows if fault == faults.KILLS) >= 50
+    shown = faults.as_table(faults.by_fault(rows)).to_markdown()
+    assert shown in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_clock_of_the_faults_jumps_by_years():
