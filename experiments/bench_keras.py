@@ -11,6 +11,7 @@ from keras import ops
 
 from experiments.bench_slices import CLASS_WEIGHTS, NUM_CLASSES, made_up_slices, peak_memory
 from experiments.bench_workers import Channel
+from experiments.files import write_arrays
 from experiments.provenance import provenance
 from unet_segnet.devices import accelerators, has_bfloat16_units
 from unet_segnet.models import build_model
@@ -152,7 +153,7 @@ def _train(net, variant, dtype, batch, size, num_slices, num_validation, epochs,
     recipe = Recipe(batch_size=batch, epochs=epochs, dtype=dtype, validation=validation)
     training, watched = slice(0, num_slices), slice(num_slices, None)
     parts = images[training], labels[training], images[watched], labels[watched]
-    train(build, *parts, np.array(CLASS_WEIGHTS), recipe, NumpyStream(0), report=report)
+    return train(build, *parts, np.array(CLASS_WEIGHTS), recipe, NumpyStream(0), report=report)
 
 
 def epochs(channel: Channel, num_slices, num_validation, validation, **setting):
@@ -177,6 +178,21 @@ def epochs(channel: Channel, num_slices, num_validation, validation, **setting):
         report=report,
         validation=validation,
     )
+
+
+def whole_training(channel: Channel, file, num_slices, num_validation, num_epochs, **setting):
+    """Worker: a training; its losses, weights, and the classes of the validation slices go to an .npz `file`."""
+    channel.wait()
+    result = _train(
+        **setting, num_slices=num_slices, num_validation=num_validation, epochs=num_epochs, report=lambda *_: None
+    )
+    images, _ = made_up_slices(num_slices + num_validation, setting["size"])
+    weights = np.concatenate([ops.convert_to_numpy(weight).ravel() for weight in result.model.weights])
+    write_arrays(
+        Path(file),
+        {"loss": result.history["loss"], "weights": weights, "classes": predict(result.model, images[num_slices:])},
+    )
+    channel.reply(None)
 
 
 def long_run(channel: Channel, num_slices, num_epochs, **setting):

@@ -169,6 +169,20 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def determinism_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """The parser of `determinism`."""
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--nets", type=choices(NETS), default=",".join(NETS), metavar=",".join(NETS), help="which")
+    parser.add_argument("--size", type=multiple_of_32, default=128, help="height and width of a slice, pixels")
+    parser.add_argument("--epochs", type=positive, default=4, help="of each training")
+    parser.add_argument("--out", type=Path, default=Path("runs/determinism.csv"), help="CSV file for the table")
+    parser.add_argument("--readme", type=Path, help="also put the table between this file's markers")
+    parser.add_argument("--force", action="store_true", help="replace the table of an earlier call")
+    return parser
+
+
 def choices(allowed):
     def parse(text):
         values = tuple(text.split(","))

@@ -1,0 +1,148 @@
+"""How far trainings of one seed are apart on this machine, under settings that should not matter.
+
+    python -m experiments.determinism
+    KERAS_BACKEND=jax python -m experiments.determinism --out jax.csv
+
+Each training has a process of its own. On a processor the same settings give the same bits; on GPUs some kernels add
+up in no fixed order.
+"""
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from experiments.console import Progress, run_command
+from experiments.files import check_folder, write_json
+from experiments.options import determinism_parser
+from experiments.readme import check_markers, replace_between
+from unet_segnet.errors import InputError
+
+NUM_SLICES, NUM_VALIDATION, BATCH = 20, 4, 4
+ASKED = {  # by backend, what asks for GPU kernels that add up in a fixed order
+    "tensorflow": {"TF_DETERMINISTIC_OPS": "1"},
+    "jax": {"XLA_FLAGS": "--xla_gpu_deterministic_ops=true"},
+}
+COLUMNS = ("network", "training", "equal losses", "loss", "weight", "pixels, %", "machine")
+
+
+def main() -> None:
+    """The command."""
+    options = determinism_parser("python -m experiments.determinism", __doc__.splitlines()[0]).parse_args()
+    run_command(lambda: determinism(options))
+
+
+def determinism(options) -> None:
+    """Train by turns, compare, and write the table with the machine's description.
+
+    Raises:
+        InputError: the table cannot be written, is there already, or a training failed.
+    """
+    check_folder(options.out.parent)
+    if options.readme:
+        check_markers(options.readme, "determinism")
+    if options.out.exists() and not options.force:
+        raise InputError(f"{options.out}: is there already; give another file with --out, or --force to replace it")
+    from experiments.bench_workers import once
+    from experiments.tabular import Table
+
+    started = time.monotonic()
+    machine = once("the machine", "bench_keras", "machine")
+    about = machine["provenance"]
+    plan = trainings(about["backend"], machine["device"] == "cpu")
+    rows, bar = [], Progress(len(options.nets) * len(plan), "determinism")
+    with tempfile.TemporaryDirectory(prefix="determinism-") as folder:
+        for number, net in enumerate(options.nets):
+            done = []
+            for name, settings, other in plan:
+                done.append(_trained(net, settings, options, Path(folder) / f"{net}{len(done)}.npz"))
+                if other is not None:
+                    rows.append((net, name, *differences(done[other], done[-1]), about["device"]))
+                bar.update(number * len(plan) + len(done))
+    table = Table("How far two trainings of one seed are apart.", COLUMNS, tuple(rows), _notes(options, about))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(options.out)
+    write_json(options.out.with_suffix(".json"), {**about, "seconds": round(time.monotonic() - started, 1)})
+    if options.readme:
+        replace_between(options.readme, "determinism", table.to_markdown())
+    print(f"{table.to_text()}\nwritten to {options.out}")
+
+
+def trainings(backend: str, on_processor: bool) -> list[tuple[str, dict, int | None]]:
+    """The trainings of a network: name, environment variables, and number of the one that it is compared with."""
+    plan = [("the first", {}, None), ("the same again", {}, 0)]
+    if on_processor and backend == "tensorflow":
+        one = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        plan += [("with one thread", one, 0), ("without oneDNN", {"TF_ENABLE_ONEDNN_OPTS": "0"}, 0)]
+    elif not on_processor and backend in ASKED:
+        plan += [("in a fixed order", ASKED[backend], 0), ("in a fixed order, again", ASKED[backend], 2)]
+    return plan
+
+
+def differences(first: dict, second: dict) -> tuple:
+    """How far two trainings are apart.
+
+    Arguments:
+        first, second: "loss" of each iteration, all "weights", "classes" of the validation slices' pixels.
+
+    Returns:
+        Iterations until the first loss that differs, with the number of all; the largest difference of a loss; that of
+        a weight; the share of the pixels with another class, percent.
+    """
+    import numpy as np
+
+    differing = np.flatnonzero(first["loss"] != second["loss"])
+    equal = int(differing[0]) if differing.size else len(first["loss"])
+    largest = [f"{np.abs(first[name] - second[name]).max():.1g}" for name in ("loss", "weights")]
+    other = 100 * float((first["classes"] != second["classes"]).mean())
+    return f"{equal} of {len(first['loss'])}", *largest, other
+
+
+def _trained(net, settings, options, file) -> dict:
+    from experiments.bench_workers import once
+    from experiments.npz import read_npz
+
+    with _environment(settings):
+        once(
+            f"{net}'s training",
+            "bench_keras",
+            "whole_training",
+            file=str(file),
+            net=net,
+            variant="released",
+            dtype="float32",
+            batch=BATCH,
+            size=options.size,
+            num_slices=NUM_SLICES,
+            num_validation=NUM_VALIDATION,
+            num_epochs=options.epochs,
+        )
+    return read_npz(file, ("loss", "weights", "classes"))
+
+
+@contextlib.contextmanager
+def _environment(settings: dict) -> Iterator[None]:
+    """Environment variables for the processes that are started within."""
+    before = dict(os.environ)
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _notes(options, about) -> tuple[str, ...]:
+    return (
+        f"Variant released, {NUM_SLICES} made-up slices of {options.size}x{options.size}, mini-batches of {BATCH}, "
+        f"{options.epochs} epochs, float32, {about['backend']}, {about['threads']} threads.",
+        "Compared with the first training; those in a fixed order, of kernels that promise it, with each other too.",
+        "equal losses: iterations before the first loss that differs in any bit; loss, weight: largest differences; "
+        f"pixels: of {NUM_VALIDATION} slices, those that the trained networks put into different classes.",
+    )
+
+
+if __name__ == "__main__":
+    main()

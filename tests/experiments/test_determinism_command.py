@@ -1,0 +1,74 @@
+"""`experiments.determinism`: what it trains, what it makes of it, and that the same settings are the same bits here."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.determinism import ASKED, determinism, differences, trainings
+from experiments.options import determinism_parser
+from unet_segnet.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def trained(**changed):
+    made = {"loss": np.array([3.0, 2.0, 1.0]), "weights": np.arange(4.0), "classes": np.zeros((1, 4, 5), np.uint8)}
+    return made | changed
+
+
+def test_differences_by_hand():
+    assert differences(trained(), trained()) == ("3 of 3", "0", "0", 0.0)
+    classes = np.zeros((1, 4, 5), np.uint8)
+    classes[0, 0, :3] = 1
+    other = trained(loss=np.array([3.0, 2.0, 1.25]), weights=np.array([0.0, 1.0, 2.0, 2.5]), classes=classes)
+    assert differences(trained(), other) == ("2 of 3", "0.2", "0.5", 15.0)
+    assert differences(trained(), trained(loss=np.array([3.1, 2.0, 1.0])))[0] == "0 of 3"
+
+
+@pytest.mark.parametrize(("backend", "on_processor"), [(b, p) for b in ("tensorflow", "jax", "torch") for p in (0, 1)])
+def test_each_training_is_compared_with_one_before_it(backend, on_processor):
+    plan = trainings(backend, bool(on_processor))
+    assert [(settings, other) for _, settings, other in plan[:2]] == [({}, None), ({}, 0)]
+    assert all(other < number for number, (*_, other) in enumerate(plan[1:], 1))
+    if not on_processor and backend in ASKED:
+        name, settings, other = plan[-1]
+        assert "fixed order" in name and settings == plan[other][1] == ASKED[backend]
+
+
+def test_a_table_is_not_replaced_unasked(tmp_path):
+    (tmp_path / "table.csv").write_text("kept")
+    options = determinism_parser("determinism", "").parse_args(["--out", str(tmp_path / "table.csv")])
+    with pytest.raises(InputError, match=r"table\.csv: is there already; .* or --force"):
+        determinism(options)
+    assert (tmp_path / "table.csv").read_text() == "kept"
+
+
+def test_the_committed_table_is_in_the_readme():
+    with (ROOT / "experiments" / "results" / "determinism.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    again = [row for row in rows if row["training"] == "the same again"]
+    assert [row["network"] for row in again] == ["segnet", "unet"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(f"| {row['network']} | {row['training']} | {row['equal losses']} |" in text for row in rows)
+
+
+@pytest.mark.slow
+def test_the_same_settings_are_the_same_bits(tmp_path):
+    out = tmp_path / "new" / "determinism.csv"
+    command = [sys.executable, "-m", "experiments.determinism", "--nets", "segnet", "--size", "32", "--epochs", "1"]
+    done = subprocess.run([*command, "--out", str(out)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with out.open(newline="") as stream:
+        first = next(csv.DictReader(stream))
+    assert (first["training"], first["equal losses"], first["loss"], first["weight"]) == (
+        "the same again",
+        "5 of 5",
+        "0",
+        "0",
+    )
+    assert json.loads(out.with_suffix(".json").read_text())["command"].startswith("python -m experiments.determinism")
