@@ -181,17 +181,15 @@ def epochs(channel: Channel, num_slices, num_validation, validation, **setting):
 
 
 def whole_training(channel: Channel, file, num_slices, num_validation, num_epochs, **setting):
-    """Worker: a training; its losses, weights, and the classes of the validation slices go to an .npz `file`."""
+    """Worker: a training; its losses, trainable weights, and classes of the validation slices go to an .npz `file`."""
     channel.wait()
     result = _train(
         **setting, num_slices=num_slices, num_validation=num_validation, epochs=num_epochs, report=lambda *_: None
     )
     images, _ = made_up_slices(num_slices + num_validation, setting["size"])
-    weights = np.concatenate([ops.convert_to_numpy(weight).ravel() for weight in result.model.weights])
-    write_arrays(
-        Path(file),
-        {"loss": result.history["loss"], "weights": weights, "classes": predict(result.model, images[num_slices:])},
-    )
+    weights = np.concatenate([ops.convert_to_numpy(weight).ravel() for weight in result.model.trainable_weights])
+    found = {"loss": result.history["loss"], "weights": weights, "classes": predict(result.model, images[num_slices:])}
+    write_arrays(Path(file), found)
     channel.reply(None)
 
 

@@ -25,7 +25,7 @@ ASKED = {  # by backend, what asks for GPU kernels that add up in a fixed order
     "tensorflow": {"TF_DETERMINISTIC_OPS": "1"},
     "jax": {"XLA_FLAGS": "--xla_gpu_deterministic_ops=true"},
 }
-COLUMNS = ("network", "training", "equal losses", "loss", "weight", "pixels, %", "machine")
+COLUMNS = ("network", "training", "equal losses", "loss", "weights", "pixels, %", "machine")
 
 
 def main() -> None:
@@ -85,19 +85,20 @@ def differences(first: dict, second: dict) -> tuple:
     """How far two trainings are apart.
 
     Arguments:
-        first, second: "loss" of each iteration, all "weights", "classes" of the validation slices' pixels.
+        first, second: "loss" of each iteration, trainable "weights", "classes" of the validation slices' pixels.
 
     Returns:
-        Iterations until the first loss that differs, with the number of all; the largest difference of a loss; that of
-        a weight; the share of the pixels with another class, percent.
+        Iterations until the first loss that differs, with the number of all; the largest difference of a loss; the
+        distance of the weights as a share of their length; the share of the pixels with another class, percent.
     """
     import numpy as np
 
     differing = np.flatnonzero(first["loss"] != second["loss"])
     equal = int(differing[0]) if differing.size else len(first["loss"])
-    largest = [f"{np.abs(first[name] - second[name]).max():.1g}" for name in ("loss", "weights")]
+    loss = np.abs(first["loss"] - second["loss"]).max()
+    distance = np.linalg.norm(first["weights"] - second["weights"]) / np.linalg.norm(first["weights"])
     other = 100 * float((first["classes"] != second["classes"]).mean())
-    return f"{equal} of {len(first['loss'])}", *largest, other
+    return f"{equal} of {len(first['loss'])}", f"{loss:.1g}", f"{distance:.1g}", other
 
 
 def _trained(net, settings, options, file) -> dict:
@@ -139,7 +140,8 @@ def _notes(options, about) -> tuple[str, ...]:
         f"Variant released, {NUM_SLICES} made-up slices of {options.size}x{options.size}, mini-batches of {BATCH}, "
         f"{options.epochs} epochs, float32, {about['backend']}, {about['threads']} threads.",
         "Compared with the first training; those in a fixed order, of kernels that promise it, with each other too.",
-        "equal losses: iterations before the first loss that differs in any bit; loss, weight: largest differences; "
+        "equal losses: iterations before the first loss that differs in any bit; loss: largest difference; weights: "
+        "distance, as a share of their length; "
         f"pixels: of {NUM_VALIDATION} slices, those that the trained networks put into different classes.",
     )
 

@@ -17,7 +17,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def trained(**changed):
-    made = {"loss": np.array([3.0, 2.0, 1.0]), "weights": np.arange(4.0), "classes": np.zeros((1, 4, 5), np.uint8)}
+    made = {
+        "loss": np.array([3.0, 2.0, 1.0]),
+        "weights": np.array([3.0, 0.0, 4.0]),
+        "classes": np.zeros((1, 4, 5), np.uint8),
+    }
     return made | changed
 
 
@@ -25,7 +29,7 @@ def test_differences_by_hand():
     assert differences(trained(), trained()) == ("3 of 3", "0", "0", 0.0)
     classes = np.zeros((1, 4, 5), np.uint8)
     classes[0, 0, :3] = 1
-    other = trained(loss=np.array([3.0, 2.0, 1.25]), weights=np.array([0.0, 1.0, 2.0, 2.5]), classes=classes)
+    other = trained(loss=np.array([3.0, 2.0, 1.25]), weights=np.array([3.0, 0.0, 1.5]), classes=classes)
     assert differences(trained(), other) == ("2 of 3", "0.2", "0.5", 15.0)
     assert differences(trained(), trained(loss=np.array([3.1, 2.0, 1.0])))[0] == "0 of 3"
 
@@ -65,7 +69,7 @@ def test_the_same_settings_are_the_same_bits(tmp_path):
     assert done.returncode == 0, done.stderr
     with out.open(newline="") as stream:
         first = next(csv.DictReader(stream))
-    assert (first["training"], first["equal losses"], first["loss"], first["weight"]) == (
+    assert (first["training"], first["equal losses"], first["loss"], first["weights"]) == (
         "the same again",
         "5 of 5",
         "0",
