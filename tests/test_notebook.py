@@ -6,10 +6,12 @@ from pathlib import Path
 import matplotlib
 import nibabel
 import numpy as np
+import pytest
 
 NOTEBOOK = Path(__file__).parents[1] / "experiments" / "segment_a_scan.ipynb"
 
 
+@pytest.mark.slow
 def test_every_cell_runs(tmp_path, monkeypatch):
     cells = [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     assert not any(cell["outputs"] for cell in cells)

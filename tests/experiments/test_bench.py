@@ -81,6 +81,7 @@ def test_every_part_has_its_table_with_the_machine_beside_it(tmp_path):
     assert "both have: 0." in report["tables"]["metrics"]["notes"][1]
 
 
+@pytest.mark.slow
 def test_parts_without_networks(tmp_path):
     out = tmp_path / "new"
     readme = tmp_path / "README.md"

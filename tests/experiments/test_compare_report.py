@@ -83,6 +83,7 @@ def report(*arguments):
     return ended.value.code
 
 
+@pytest.mark.slow
 def test_the_same_files_twice_whole_and_with_all_that_was_asked_for(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(provenance, "commit", lambda: "1234567")
     draw = plots.save_figure

@@ -102,7 +102,9 @@ def check_round_trip(model, file_format, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("file_format", NAMES)
+@pytest.mark.parametrize(
+    "file_format", [pytest.param(name, marks=pytest.mark.slow) if name == "openvino" else name for name in NAMES]
+)
 def test_a_file_gives_keras_probabilities_and_says_what_it_is(file_format, tmp_path):
     check_round_trip(small_network(), file_format, tmp_path)
 

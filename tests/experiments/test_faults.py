@@ -163,14 +163,6 @@ def outcomes(stage, name, command, times):
     return found
 
 
-def test_a_second_process_says_who_holds_the_run(stage):
-    assert outcomes(stage, "second process", "predict", 1)
-
-
-def test_a_killed_command_goes_on(stage):
-    assert outcomes(stage, "kill -9 at a random", "predict", 1) == {SAME: 1}
-
-
 @pytest.mark.slow
 def test_five_kills(stage):
     assert outcomes(stage, "kill -9 at a random", "grid", 3) == {SAME: 3}
@@ -193,6 +185,7 @@ def test_five_kills(stage):
         ("input folder vanishes", "predict", 1),
         ("memory short", "predict", 2),
         ("second process", "grid", 1),
+        ("second process", "predict", 1),
         ("clock jumps", "grid", 1),
     ],
 )

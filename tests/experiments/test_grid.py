@@ -124,6 +124,7 @@ def test_other_settings_in_the_same_folder_are_refused(finished, tiny_data):
     assert "recipe.epochs: 2 there, 3 asked for" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(finished, tiny_data, tmp_path):
     arguments = ["--only", "4", "--epochs", "2"]
     options = ["--net", "segnet", *RELEASED, *arguments, "--data", str(tiny_data), "--out", str(tmp_path)]

@@ -226,6 +226,7 @@ def replayed(tree):
     return parity_replay.replay("segnet", 1, 4, slices), slices
 
 
+@pytest.mark.slow
 def test_the_replay_is_a_training_of_as_many_iterations(replayed):
     done, _ = replayed
     assert done.replayed.shape == (4,) and np.isfinite(done.replayed).all()
@@ -237,6 +238,7 @@ def test_the_replay_is_a_training_of_as_many_iterations(replayed):
     assert done.released is None and done.rmse is None
 
 
+@pytest.mark.slow
 def test_the_first_loss_is_that_of_the_replay(replayed):
     done, slices = replayed
     assert parity_replay.first_loss("segnet", 4, slices) == pytest.approx(done.replayed[0], rel=1e-5)

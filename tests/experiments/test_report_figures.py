@@ -203,6 +203,7 @@ def test_confusion_matrices_stand_beside_the_authors(drawn):
     assert (grid.nrows, grid.ncols) == (2, 2)
 
 
+@pytest.mark.slow
 def test_twice_the_same_files(everything, drawn, tmp_path):
     again = {figure.name: figure for figure in figures(everything)}
     for name in ("figure4_training", "table3_binary_map", "contours_own-segnet-multiclass"):

@@ -348,6 +348,7 @@ def test_the_study_prints_plan_tables_and_what_is_done(finished):
     assert (out / "grid" / "released-binary-segnet" / "table3.csv").exists()
 
 
+@pytest.mark.slow
 def test_grid_takes_the_studys_runs_and_the_study_the_grids(finished, tiny):
     _, out = finished
     model = out / "grid" / "released-binary-segnet" / "exp4-seed0" / "model.keras"
