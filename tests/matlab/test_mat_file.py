@@ -1,12 +1,14 @@
 """Reading networks from `.mat` files: written ones in both versions, and files that are none."""
 
+import sys
+
 import numpy as np
 import pytest
 from saved_networks import save, saved, write_network
 from scipy.io import savemat
 
 from unet_segnet.errors import InputError
-from unet_segnet.matlab import load_network
+from unet_segnet.matlab import load_network, mat_file
 from unet_segnet.matlab.mat_file import read_layer_graph
 
 RELEASED = "results/networks/segnet2_result/segnet2_256_0.001_4_160.mat"
@@ -92,6 +94,19 @@ def test_truncated_and_overwritten_files(tmp_path, version):
         refused(broken)
     broken.write_bytes(whole[:200] + bytes(len(whole) - 200))
     refused(broken)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded where there is /proc")
+def test_an_array_that_claims_gigabytes(tmp_path, monkeypatch):
+    """A damaged header of an array of objects, whose reader fills what is claimed before it reads on."""
+    import resource
+
+    write_network(tmp_path / "claims.mat", "v7")
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    monkeypatch.setattr(mat_file, "_read_objects", lambda *_: np.empty(2**30, object))
+    with pytest.raises(InputError, match=r"claims\.mat: .*it claims more than 1024 MiB of memory"):
+        read_layer_graph(tmp_path / "claims.mat")
+    assert resource.getrlimit(resource.RLIMIT_AS) == limits
 
 
 def test_a_truncated_released_network(real_data, tmp_path):

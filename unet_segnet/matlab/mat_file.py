@@ -1,6 +1,8 @@
 """Reading the layers and connections of a trained network out of a MATLAB file, without MATLAB and without Keras."""
 
+import contextlib
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -81,13 +83,39 @@ def _read_network_object(path: Path):
         try:
             variables = matio.whosmat(str(path))
             networks = [name for name, (_, kind) in variables.items() if kind in NETWORK_CLASSES]
-            found = _read_objects(path, networks) if len(networks) == 1 else {}
+            size = 2**30 + 8 * path.stat().st_size
+            found = _within_memory(size, lambda: _read_objects(path, networks)) if len(networks) == 1 else {}
         except Exception as error:  # the reader meets damage with whatever error comes first
             raise InputError(f"{path}: not a readable MATLAB file ({one_line(error)}); {_EXPECTED}") from None
     if len(networks) != 1:
         content = ", ".join(f"{name} ({kind})" for name, (_, kind) in variables.items()) or "nothing"
         raise InputError(f"{path}: holds {content}; {_EXPECTED}")
     return found[networks[0]]
+
+
+def _within_memory(size: int, read: Callable):
+    """What `read` returns; it may take so many bytes, for the reader allocates whatever a damaged header claims.
+
+    Where there is no /proc (other systems than Linux) nothing is bound.
+
+    Raises:
+        ValueError: it takes more.
+    """
+    try:
+        import resource
+
+        taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        return read()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    bounds = [bound for bound in (taken + size, soft, hard) if bound != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min(bounds), hard))
+    with contextlib.suppress(MemoryError):
+        try:
+            return read()
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    raise ValueError(f"it claims more than {size // 2**20} MiB of memory")
 
 
 def _read_objects(path: Path, names: list[str]) -> dict:
