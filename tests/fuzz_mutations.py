@@ -96,7 +96,16 @@ def spoil_content(rng: random.Random, files: Files, name: str) -> str:
     way = rng.choice(ways) if len(content) < 2**20 else spoil_bytes  # no unpacking of what was made to swell
     try:
         files[name], told = way(rng, content)
-    except (struct.error, IndexError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile, OSError):
+    except (
+        struct.error,
+        NotImplementedError,
+        LookupError,
+        ValueError,
+        EOFError,
+        zlib.error,
+        zipfile.BadZipFile,
+        OSError,
+    ):
         files[name], told = spoil_bytes(rng, content)  # of a file that was spoilt before
     return f"{name}: {told}"
 

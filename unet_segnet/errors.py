@@ -4,6 +4,9 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 
+LONGEST = 1400
+"""Characters of an `InputError`."""
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
@@ -13,8 +16,9 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str):
-        # A file's name may hold line breaks and control characters.
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(message)))
+        # A file's name may hold line breaks and control characters, and what stands in a file may be long.
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(message))
+        super().__init__(text if len(text) <= LONGEST else f"{text[: LONGEST - 200]} ... {text[-195:]}")
 
 
 def one_line(error: Exception) -> str:

@@ -35,6 +35,11 @@ def test_exit_status_and_message(command, status, message, capsys):
     assert printed.count("\n") == (1 if message else 0)
 
 
+def test_a_message_has_an_end():
+    found = str(InputError(f"scan.dcm is {'9' * 5000}: expected CT slices"))
+    assert len(found) <= 1400 and found.startswith("scan.dcm is 99") and found.endswith("99: expected CT slices")
+
+
 def test_a_fault_of_ours_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         run_command(lambda: 1 / 0)
