@@ -11,7 +11,7 @@ from pathlib import Path
 
 from experiments.files import save_network, write_arrays, write_json
 from experiments.provenance import provenance
-from experiments.runs import FORMAT, PARTS, RunFolder, read_arrays, read_json
+from experiments.runs import FORMAT, PARTS, RunFolder, read_arrays, read_json, read_result
 from unet_segnet.errors import InputError
 
 STUDY = "own"
@@ -202,9 +202,9 @@ def read_finished(path: Path) -> tuple[dict, dict]:
     Raises:
         InputError: one of its files is missing, damaged, or of another version.
     """
-    config, result = read_json(path / "config.json"), read_json(path / "result.json")
+    config, result = read_json(path / "config.json"), read_result(path)
     if config.get("format") != FORMAT or config.get("study") != STUDY:
         raise InputError(f"{path}: written by another version, or no run of own data; remove it to train it again")
-    if result.get("status") != "finished":
+    if result["status"] != "finished":
         return result, {}
     return result, read_arrays(path / "counts.npz", COUNTS)

@@ -86,9 +86,9 @@ def test_files_of_another_version_are_refused_by_all_who_read_them(run, tmp_path
     for folder in (run.path, second):
         (folder / file).write_text('{"version": 2}')
     refused(run.path, line)
-    for reader in (collect.collect, compare_collect.collect):
+    for reader, runs in ((collect.collect, "runs"), (compare_collect.collect, "second")):
         with pytest.raises(InputError, match=line):
-            reader(tmp_path / ("runs" if reader is collect.collect else "second"), None)
+            reader(tmp_path / runs, None)
 
 
 @pytest.mark.parametrize("key", ["recipe", "data"])

@@ -374,3 +374,7 @@ def test_a_run_of_another_kind_is_refused(trained, tmp_path):
     (tmp_path / "copy" / "config.json").write_text(json.dumps({**config, "format": 99}))
     with pytest.raises(InputError, match="written by another version"):
         read_finished(tmp_path / "copy")
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "copy" / "result.json").write_text('{"version": 2}')
+    with pytest.raises(InputError, match=r"result\.json: does not say how the run ended; remove the run's folder"):
+        read_finished(tmp_path / "copy")
