@@ -125,9 +125,11 @@ def _trained(net, settings, options, file) -> dict:
 
 @contextlib.contextmanager
 def _environment(settings: dict) -> Iterator[None]:
-    """Environment variables for the processes that are started within."""
+    """Environment variables for the processes that are started within; flags go behind the user's own."""
     before = dict(os.environ)
     os.environ.update(settings)
+    if "XLA_FLAGS" in settings:
+        os.environ["XLA_FLAGS"] = f"{before.get('XLA_FLAGS', '')} {settings['XLA_FLAGS']}".strip()
     try:
         yield
     finally:
