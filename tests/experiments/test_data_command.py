@@ -231,7 +231,6 @@ def test_commands_leave_with_their_status(tmp_path):
 
 
 def test_phantom_is_written_once(tmp_path, capsys):
-    pytest.importorskip("unet_segnet.data.phantom", reason="the phantom is not there yet")
     to = tmp_path / "phantom"
     options = ["phantom", "--to", str(to), "--slices", "4", "--size", "64", "--seed", "1"]
     assert command.main(options) == 0
