@@ -14,6 +14,7 @@ NETS = ("segnet", "unet")
 PROBLEMS = ("binary", "multiclass")
 EXPERIMENTS = range(1, 10)
 VARIANTS = ("paper", "released")
+STREAMS = ("numpy", "matlab")
 DTYPES = ("float32", "mixed_bfloat16")
 BENCH_PARTS = (
     "peak", "step", "inference", "layers", "augmentation", "epoch", "memory", "metrics", "startup", "project",
@@ -38,7 +39,7 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
     study.add_argument("--seeds", type=integers(0, 2**31), default=(0,), metavar="0,1,2", help="one run for each")
     study.add_argument(
         "--stream",
-        choices=("numpy", "matlab"),
+        choices=STREAMS,
         default="numpy",
         help="where random numbers come from; matlab replays the authors' kernels, shuffles and augmentations",
     )

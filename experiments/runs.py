@@ -11,6 +11,7 @@ OUT/kfold/released-binary-segnet/fold2-exp4-seed0/ a run of the five folds
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from experiments.files import save_network, write_arrays, write_json
 from experiments.locks import alone
+from experiments.options import EXPERIMENTS, NETS, PROBLEMS, STREAMS, VARIANTS
 from experiments.provenance import provenance
 from unet_segnet.errors import InputError, one_line
 
@@ -26,6 +28,7 @@ ENDS = ("finished", "diverged")
 AGAIN = "remove the run's folder to train it again"
 STUDIES = ("grid", "kfold")
 PARTS = ("train", "validation", "test")
+SEEDS, FOLDS = range(2**31), range(5)
 
 
 @dataclass(frozen=True)
@@ -215,12 +218,15 @@ def read_result(folder: Path) -> dict:
     """The result of a run that ended; its "status" is "finished" or "diverged".
 
     Raises:
-        InputError: the file is missing or damaged, or does not say how the run ended.
+        InputError: the file is missing or damaged, or does not say how the run ended, or how long it took as a number.
     """
     path = folder / "result.json"
     result = read_json(path)
     if result.get("status") not in ENDS:
         raise InputError(f"{path}: does not say how the run ended; {AGAIN}")
+    seconds = result.get("training_seconds", 1.0)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise InputError(f"{path}: training_seconds is no time ({seconds!r:.40}); {AGAIN}")
     return result
 
 
@@ -391,9 +397,10 @@ def load_counts(path: Path):
 
 def _check_counts(fields: dict, counts: dict) -> None:
     """Raise ValueError for settings and counts that no run has."""
-    kinds = {"net": str, "problem": str, "variant": str, "stream": str, "experiment": int, "seed": int}
-    wrong = [key for key, kind in kinds.items() if type(fields[key]) is not kind]
-    wrong += [] if fields["fold"] is None or type(fields["fold"]) is int else ["fold"]
+    strings = {"net": NETS, "problem": PROBLEMS, "variant": VARIANTS, "stream": STREAMS}
+    wrong = [key for key, known in strings.items() if fields[key] not in known]
+    numbers = {"experiment": EXPERIMENTS, "seed": SEEDS} | ({} if fields["fold"] is None else {"fold": FOLDS})
+    wrong += [key for key, known in numbers.items() if type(fields[key]) is not int or fields[key] not in known]
     wrong += [] if counts["test_names"].ndim == 1 else ["test_names"]
     for name in ("test_confusion", "validation_confusion"):
         confusion = counts[name]

@@ -18,7 +18,7 @@ SECTIONS = {
     "Binary segmentation": ("table3", "table4"),
     "Four classes": ("table5", "table6"),
     "Five folds": ("table7",),
-    "Training": ("figure4",),
+    "Training": ("trainings", "figure4"),
     "What the networks look for": ("figure5",),
     "Slice by slice": ("contours", "dice", "confusion", "agreement"),
     "How sure": ("intervals", "networks", "folds", "seeds", "selection"),
@@ -43,7 +43,7 @@ def make_report(evidence: Evidence) -> Report:
 
 def compute_tables(evidence: Evidence) -> dict[str, Table]:
     """Every table, by file name."""
-    found = dict(tables.paper_tables(evidence))
+    found = {**tables.paper_tables(evidence), "trainings": tables.trainings_table(evidence)}
     for problem in PROBLEMS:
         for variant in VARIANTS:
             suffix = f"{problem}_{variant}"

@@ -10,13 +10,14 @@ from experiments.options import PROBLEMS
 from experiments.report.content import Evidence
 from experiments.report.trainings import VARIANTS
 from experiments.tables import NETWORK_NAMES, accuracy_table, class_table, five_fold_table
-from experiments.tabular import Signed, Table
+from experiments.tabular import Hundredths, Signed, Table
 from unet_segnet.data import five_folds, paper_split
 from unet_segnet.data.balance import class_sizes
 from unet_segnet.data.splits import NUM_FOLDS
 from unet_segnet.metrics import confusion_matrices, dice
 
 RAW_MASKS = "dataset/raw/tr_mask.nii.gz"
+STREAMS = {"numpy": "NumPy's", "matlab": "MATLAB's"}
 
 
 def paper_tables(evidence: Evidence) -> dict[str, Table]:
@@ -110,6 +111,32 @@ def configuration_table(evidence: Evidence) -> Table:
         ),
         tuple(rows),
         ("Everything else is the same in all of them: Adam, 160 epochs, learning rate x 0.95 after every 12.",),
+    )
+
+
+def trainings_table(evidence: Evidence) -> Table | None:
+    """The finished trainings: what each was, how long it took, where its files come from; None where there is none."""
+    if not evidence.runs:
+        return None
+    from unet_segnet.training import Recipe  # its import is the backend's
+
+    rows = []
+    for run in evidence.runs:
+        counts, seconds = run.counts, run.result.get("training_seconds")
+        about = (NETWORK_NAMES[counts.net], counts.variant, counts.problem, counts.experiment, counts.fold, counts.seed)
+        num_slices = len((paper_split() if counts.fold is None else five_folds()[counts.fold]).train)
+        times = (round(seconds / 60), Hundredths(num_slices * Recipe().epochs / seconds)) if seconds else (None, None)
+        origin = (run.result.get(key) for key in ("device", "commit", "finished_at"))
+        rows.append((*about, STREAMS[counts.stream], *times, *origin))
+    about = ("network", "variant", "problem", "exp.", "fold", "seed", "random numbers")
+    return Table(
+        "The finished trainings.",
+        (*about, "minutes", "slices/s", "device", "commit", "finished"),
+        tuple(rows),
+        (
+            "minutes: of all epochs with their validations; the machine may have had other work beside them.",
+            "slices/s: training slices, on average over these minutes.",
+        ),
     )
 
 

@@ -77,6 +77,8 @@ def readme_text(report: Report) -> str:
         *(f"| {verdict.verdict} | {verdict.claim} |" for verdict in verdicts),
         "",
     ]
+    if "trainings" in report.tables:
+        lines.append(report.tables["trainings"].to_markdown())
     trained = {f"{run.counts.problem}_{run.counts.variant}" for run in runs if run.counts.fold is None}
     for name, table in report.tables.items():
         if name.startswith(("table3", "table4", "table5", "table6")) and name.split("_", 1)[1] in trained:

@@ -36,9 +36,19 @@ def test_json_without_end(run, content):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("net", []), ("problem", {}), ("experiment", "4"), ("experiment", True), ("seed", None), ("fold", [1])],
+    [
+        *(("net", []), ("problem", {}), ("experiment", "4"), ("experiment", True), ("seed", None), ("fold", [1])),
+        *(
+            ("net", "fpn"),
+            ("problem", "own"),
+            ("variant", "later"),
+            ("stream", "none"),
+            ("experiment", 10),
+            ("fold", 5),
+        ),
+    ],
 )
-def test_settings_of_a_wrong_type(run, key, value):
+def test_settings_that_no_run_has(run, key, value):
     run.config.write_text(json.dumps({**json.loads(run.config.read_text()), key: value}))
     refused(run.path, f"impossible value of {key}")
 
@@ -89,6 +99,12 @@ def test_files_of_another_version_are_refused_by_all_who_read_them(run, tmp_path
     for reader, runs in ((collect.collect, "runs"), (compare_collect.collect, "second")):
         with pytest.raises(InputError, match=line):
             reader(tmp_path / runs, None)
+
+
+@pytest.mark.parametrize("seconds", ['"long"', "true", "0", "-1", "NaN", "Infinity", "[1]"])
+def test_a_training_of_an_impossible_time(run, seconds):
+    run.result.write_text(f'{{"status": "finished", "training_seconds": {seconds}}}')
+    refused(run.path, r"result\.json: training_seconds is no time \(.*\); remove the run's folder")
 
 
 @pytest.mark.parametrize("key", ["recipe", "data"])
