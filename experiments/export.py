@@ -59,7 +59,9 @@ def export(options) -> None:
     """Load, convert, check, write, and say what came out."""
     require_packages(options.format)
     from experiments.console import import_keras
+    from unet_segnet.processor import prefer_exact
 
+    prefer_exact()
     import_keras()
     from unet_segnet.export import check_target, describe_network, export_network
 
