@@ -101,7 +101,7 @@ def test_files_of_another_version_are_refused_by_all_who_read_them(run, tmp_path
             reader(tmp_path / runs, None)
 
 
-@pytest.mark.parametrize("seconds", ['"long"', "true", "0", "-1", "NaN", "Infinity", "[1]"])
+@pytest.mark.parametrize("seconds", ['"long"', "true", "0", "-1", "NaN", "Infinity", "[1]", "1" * 400])
 def test_a_training_of_an_impossible_time(run, seconds):
     run.result.write_text(f'{{"status": "finished", "training_seconds": {seconds}}}')
     refused(run.path, r"result\.json: training_seconds is no time \(.*\); remove the run's folder")
