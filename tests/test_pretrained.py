@@ -29,6 +29,18 @@ def weights(model, tmp_path, monkeypatch):
     return tmp_path
 
 
+def parts_of(network):
+    """What is in a .keras file, by name."""
+    with zipfile.ZipFile(network) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write_parts(path, parts):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
 def test_own_networks_are_found_by_problem(model, weights):
     assert pretrained.pretrained() == {"binary": weights / "binary.keras"}
     assert pretrained.model_facts("binary") == {"net": "segnet"}
@@ -102,30 +114,86 @@ def test_a_bomb_is_refused_unopened(tmp_path, monkeypatch):
 
 
 def test_layers_that_claim_more_weights_than_there_are(weights, tmp_path):
-    with zipfile.ZipFile(weights / "binary.keras") as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts = parts_of(weights / "binary.keras")
     config = json.loads(parts["config.json"])
     last = [layer for layer in config["config"]["layers"] if layer["class_name"] == "Conv2D"][-1]
     last["config"]["filters"] = 20_000_000
-    with zipfile.ZipFile(tmp_path / "claims.keras", "w") as archive:
-        for name, content in (parts | {"config.json": json.dumps(config)}).items():
-            archive.writestr(name, content)
+    write_parts(tmp_path / "claims.keras", parts | {"config.json": json.dumps(config)})
     with pytest.raises(InputError, match=r"claims\.keras"):
         pretrained.load_model(tmp_path / "claims.keras")
 
 
 def test_a_file_that_lacks_a_layers_weights_is_one_line_without_a_warning(weights, tmp_path, recwarn):
-    with zipfile.ZipFile(weights / "binary.keras") as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts = parts_of(weights / "binary.keras")
     stream = io.BytesIO(parts["model.weights.h5"])
     with h5py.File(stream, "a") as file:
         del file["layers/batch_normalization/vars/0"]
-    with zipfile.ZipFile(tmp_path / "lacks.keras", "w") as archive:
-        for name, content in (parts | {"model.weights.h5": stream.getvalue()}).items():
-            archive.writestr(name, content)
+    write_parts(tmp_path / "lacks.keras", parts | {"model.weights.h5": stream.getvalue()})
     with pytest.raises(InputError, match=r"lacks\.keras: holds no network that can be loaded"):
         pretrained.load_model(tmp_path / "lacks.keras")
     assert not [str(warning.message) for warning in recwarn if "Skipping" in str(warning.message)]
+
+
+def with_weights(network, to, change):
+    """A copy of a network whose weights were changed, and rewritten by h5py as `change` has it."""
+    parts = parts_of(network)
+    old, new = io.BytesIO(parts["model.weights.h5"]), io.BytesIO()
+    with h5py.File(old, "r") as source, h5py.File(new, "w", libver=change.pop("libver", None)) as target:
+        for name in source:
+            source.copy(name, target)
+        name = "layers/batch_normalization/vars/0"
+        values = target[name][()]
+        del target[name]
+        target.create_dataset(name, data=values, **change)
+    write_parts(to, parts | {"model.weights.h5": new.getvalue()})
+    return to
+
+
+def odd_type():
+    """A float32 whose exponent counts from elsewhere: HDF5 converts it on reading."""
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_ebias(120)
+    return h5py.Datatype(kind)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"chunks": (8,)}, "weights .layers/batch_normalization/vars/0. are in chunks, packed or of an odd type"),
+        ({"compression": "gzip"}, "in chunks, packed or of an odd type"),
+        ({"scaleoffset": 4}, "in chunks, packed or of an odd type"),
+        ({"maxshape": (None,)}, "in chunks, packed or of an odd type"),
+        ({"dtype": odd_type()}, "in chunks, packed or of an odd type"),
+        ({"libver": "latest"}, "are not an HDF5 file as Keras writes it"),
+    ],
+)
+def test_weights_that_keras_does_not_write(weights, tmp_path, change, line):
+    plain = with_weights(weights / "binary.keras", tmp_path / "plain.keras", {})
+    assert pretrained.load_model(plain).count_params() == pretrained.load_model("binary").count_params()
+    with pytest.raises(InputError, match=rf"changed\.keras: .*{line}.*; save the network with Keras again"):
+        pretrained.load_model(with_weights(weights / "binary.keras", tmp_path / "changed.keras", dict(change)))
+
+
+@pytest.mark.parametrize("start", [32, 48])
+def test_weights_whose_file_goes_on_elsewhere(weights, tmp_path, start):
+    """The old kind of file, but with an address of an extension, or of a driver's block."""
+    parts = parts_of(weights / "binary.keras")
+    content = bytearray(parts["model.weights.h5"])
+    content[start : start + 8] = (96).to_bytes(8, "little")
+    write_parts(tmp_path / "extended.keras", parts | {"model.weights.h5": bytes(content)})
+    with pytest.raises(InputError, match=r"extended\.keras: its weights are not an HDF5 file as Keras writes it"):
+        pretrained.load_model(tmp_path / "extended.keras")
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "bfloat16", "float16"])
+def test_weights_of_other_types(tmp_path, dtype):
+    import keras
+
+    network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3, dtype=dtype, activation="softmax")])
+    network.save(tmp_path / "network.keras")
+    loaded = pretrained.load_model(tmp_path / "network.keras")
+    for own, other in zip(loaded.weights, network.weights, strict=True):
+        np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(keras.ops.cast(w, "float32")) for w in (own, other)))
 
 
 def test_a_name_that_is_too_long():

@@ -68,6 +68,7 @@ def load_model(source: str | Path = "binary"):
 
     try:
         _check_parameters(path)
+        _check_weights(path)
         with missing_weights_are_errors():
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
         _tell(model, path)
@@ -129,3 +130,10 @@ def _check_parameters(path: Path) -> None:
     claimed = sum(math.prod(weight.shape) for weight in model.weights)
     if claimed > held:  # a byte for each is the least there can be
         raise InputError(f"{path}: its layers claim {claimed} weights, the file holds {held} bytes of them; restore it")
+
+
+def _check_weights(path: Path) -> None:
+    from unet_segnet.plain_weights import check_plain
+
+    with zipfile.ZipFile(path) as archive:
+        check_plain(archive.read("model.weights.h5"), path)
