@@ -27,7 +27,7 @@ ENDS = ("finished", "diverged")
 AGAIN = "remove the run's folder to train it again"
 STUDIES = ("grid", "kfold")
 PARTS = ("train", "validation", "test")
-SEEDS, FOLDS = range(2**31), range(5)
+SEEDS = range(2**31)
 
 
 @dataclass(frozen=True)
@@ -396,9 +396,13 @@ def load_counts(path: Path):
 
 def _check_counts(fields: dict, counts: dict) -> None:
     """Raise ValueError for settings and counts that no run has."""
+    from unet_segnet.data.splits import NUM_FOLDS
+
     strings = {"net": NETS, "problem": PROBLEMS, "variant": VARIANTS, "stream": STREAMS}
     wrong = [key for key, known in strings.items() if fields[key] not in known]
-    numbers = {"experiment": EXPERIMENTS, "seed": SEEDS} | ({} if fields["fold"] is None else {"fold": FOLDS})
+    numbers = {"experiment": EXPERIMENTS, "seed": SEEDS} | (
+        {} if fields["fold"] is None else {"fold": range(NUM_FOLDS)}
+    )
     wrong += [key for key, known in numbers.items() if type(fields[key]) is not int or fields[key] not in known]
     wrong += [] if counts["test_names"].ndim == 1 else ["test_names"]
     for name in ("test_confusion", "validation_confusion"):
