@@ -45,7 +45,6 @@ class Checkpoint:
         if self.stem is None or not self._weights.exists():
             return None
         try:
-            model.optimizer.build(model.trainable_variables)
             with missing_weights_are_errors():
                 model.load_weights(self._weights)
             with np.load(self._history, allow_pickle=False) as saved:

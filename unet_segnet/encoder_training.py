@@ -18,6 +18,7 @@ from unet_segnet.streams import NumpyStream
 from unet_segnet.training import (
     AugmentedBatches,
     DivergedError,
+    build_optimizer,
     fastest_execution,
     seed_dropout,
 )
@@ -114,6 +115,7 @@ def train_encoder(
         loss=SoftDiceLoss(recipe.loss),
         **fastest_execution(len(batches)),
     )
+    build_optimizer(model)
     validation = _Validation(model, validation_images, validation_labels, recipe)
     keeper = _BestKeeper(recipe, batches, seed, checkpoint, report, validation)
     first_epoch = keeper.restore(model)

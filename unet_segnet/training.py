@@ -265,7 +265,16 @@ def compile_model(model: keras.Model, recipe: Recipe, class_weights: np.ndarray,
     log = IterationLog(iterations, loss)
     at_once = iterations if recipe.validation == "epoch" else 1
     model.compile(optimizer=_optimizer(recipe, model), loss=loss, metrics=[log], **fastest_execution(at_once))
+    build_optimizer(model)
     return log
+
+
+def build_optimizer(model: keras.Model) -> None:
+    """Make the optimiser's variables, which saved ones are loaded into, before the first step is traced.
+
+    TensorFlow traces a step that makes variables twice, which for large networks takes many seconds.
+    """
+    model.optimizer.build(model.trainable_variables)
 
 
 def fastest_execution(iterations: int) -> dict:

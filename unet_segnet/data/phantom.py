@@ -104,10 +104,11 @@ def _draw(generator, level, size):
     canvas = _Canvas(generator, size)
     image, lungs, hila = _anatomy(canvas, level)
     vessels = _vessels(canvas, lungs, hila)
-    image = _lung_tissue(canvas, image, lungs)
-    image, labels = _lesions(canvas, image, lungs)
+    depth = ndimage.distance_transform_edt(lungs)  # pixels to the lung's border
+    image = _lung_tissue(canvas, image, lungs, depth)
+    image, labels = _lesions(canvas, image, lungs, depth)
     image = np.where(lungs & (labels < 3), np.maximum(image, vessels), image)
-    image = _airways(canvas, image, lungs, hila)
+    _draw_airways(canvas, image, lungs, hila)
     noise = canvas.noise(0.9, 26.0) + canvas.noise(2.5, 9.0)
     image = ndimage.gaussian_filter(image, 0.7 * canvas.scale) + noise
     return np.clip(np.rint(image), -1024, 1500).astype(np.float32), labels, lungs
@@ -141,7 +142,10 @@ class _Canvas:
         for offset in range(4):
             weights[np.arange(self.size), first + offset] = basis[offset]
         field = weights @ self.generator.standard_normal((nodes, nodes)) @ weights.T
-        return (field - field.mean()) / field.std()
+        mean, deviation = field.mean(), field.std()
+        field -= mean  # in place: fresh memory for each of so many fields takes longer than the sums
+        field /= deviation
+        return field
 
     def noise(self, length, deviation):
         """Correlated noise of the given standard deviation, HU."""
@@ -194,14 +198,16 @@ def _vessels(canvas, lungs, hila):
     by_radius = {}
 
     def grow(position, direction, radius, depth):
-        for _ in range(int(generator.uniform(10, 42))):
-            direction += generator.normal(0, 0.07)
+        num_steps = int(generator.uniform(10, 42))
+        directions = np.cumsum([direction, *generator.normal(0, 0.07, num_steps)])[1:]
+        steps = 2.0 * scale * np.stack([np.sin(directions), np.cos(directions)], axis=1)
+        positions = np.cumsum([position, *steps], axis=0)[1:]
+        for point in positions:
             radius = max(radius * 0.992, 0.5)
-            position = position + 2.0 * scale * np.array([np.sin(direction), np.cos(direction)])
-            by_radius.setdefault(round(radius * 2) / 2, []).append(position)
+            by_radius.setdefault(round(radius * 2) / 2, []).append(point)
         if depth:
             for turn in generator.uniform(0.2, 0.9, 2) * (1, -1):
-                grow(position, direction + turn, radius * generator.uniform(0.5, 0.8), depth - 1)
+                grow(positions[-1], directions[-1] + turn, radius * generator.uniform(0.5, 0.8), depth - 1)
 
     for (row, column), sign in zip(hila, (-1, 1), strict=True):
         for start in np.linspace(-0.75, 0.75, 4) * np.pi / 2 + generator.normal(0, 0.25, 4):
@@ -212,43 +218,44 @@ def _vessels(canvas, lungs, hila):
             by_radius.setdefault(round(2 * min(0.5 + generator.exponential(0.6), 3.5)) / 2, []).append((row, column))
     vessels = np.full(lungs.shape, AIR)
     for radius, points in by_radius.items():
-        rows, columns = np.rint(points).astype(int).T
-        kept = (rows >= 0) & (rows < canvas.size) & (columns >= 0) & (columns < canvas.size)
-        away = np.ones(lungs.shape, bool)
-        away[rows[kept], columns[kept]] = False
         pixels = radius * scale
         attenuation = BLOOD - 60 if pixels >= 1 else LUNG + (BLOOD - LUNG) * max(pixels, 0.35)  # partial volume
-        near = ndimage.distance_transform_edt(away) <= pixels if pixels > 0.5 else ~away
-        vessels[near] = np.maximum(vessels[near], attenuation)
+        centres = np.rint(points).astype(int)
+        centres = centres[((centres >= 0) & (centres < canvas.size)).all(axis=1)]
+        reach = np.arange(-int(pixels), int(pixels) + 1)
+        disc = np.argwhere(np.hypot(reach[:, None], reach) <= pixels) + reach[0]
+        near = (centres[:, None] + disc).reshape(-1, 2)
+        rows, columns = near[((near >= 0) & (near < canvas.size)).all(axis=1)].T
+        vessels[rows, columns] = np.maximum(vessels[rows, columns], attenuation)
     return vessels
 
 
-def _lung_tissue(canvas, image, lungs):
+def _lung_tissue(canvas, image, lungs, depth):
     """Healthy lung: denser where gravity pulls and where the patient has breathed out."""
     breath = canvas.generator.normal(0, 65)
     gravity = 70 * canvas.ap / 0.6
     # The dependent rim is dense in healthy patients too: no lesion, but as bright as faint ground glass.
-    rim = np.exp(-ndimage.distance_transform_edt(lungs) / (9 * canvas.scale))
+    rim = np.exp(-depth / (9 * canvas.scale))
     gravity = gravity + canvas.generator.uniform(60, 420) * rim * np.clip(canvas.ap / 0.4, 0, 1)
     tissue = LUNG + breath + gravity + 22 * canvas.smooth(40) + 16 * canvas.smooth(9)
     return np.where(lungs, tissue, image)
 
 
-def _airways(canvas, image, lungs, hila):
-    """A few bronchi cut across, wall and lumen, near the hila."""
+def _draw_airways(canvas, image, lungs, hila):
+    """Put a few bronchi into the image, cut across, wall and lumen, near the hila."""
     for (row, column), sign in zip(hila, (-1, 1), strict=True):
         for _ in range(3):
             distance = canvas.generator.uniform(0.02, 0.16, 2) * canvas.size
             radius = canvas.generator.uniform(2.5, 5.0) * canvas.scale
             at = (row + sign * distance[0], column + canvas.generator.choice((-1, 1)) * distance[1] / 2)
+            around = tuple(slice(max(int(x - 2 * radius), 0), int(x + 2 * radius) + 2) for x in at)
             rows, columns = np.ogrid[: canvas.size, : canvas.size]
-            away = np.hypot(rows - at[0], columns - at[1])
-            image = np.where(lungs & (away < radius * 1.5), -250.0, image)
-            image = np.where(lungs & (away < radius), -960.0, image)
-    return image
+            away = np.hypot(rows[around[0]] - at[0], columns[:, around[1]] - at[1])
+            image[around][lungs[around] & (away < radius * 1.5)] = -250.0
+            image[around][lungs[around] & (away < radius)] = -960.0
 
 
-def _lesions(canvas, image, lungs):
+def _lesions(canvas, image, lungs, depth):
     """Ground glass, consolidation and effusion in their usual places. Returns the image and the labels."""
     generator = canvas.generator
     labels = np.zeros(lungs.shape, np.uint8)
@@ -258,7 +265,7 @@ def _lesions(canvas, image, lungs):
         min(generator.gamma(0.9, CONSOLIDATION_SHARE / CONSOLIDATION_SLICES / 0.9), 0.6),
     )
     # Lesions of this disease lie at the back and at the rim.
-    rim = np.exp(-ndimage.distance_transform_edt(lungs) / (24 * canvas.scale))
+    rim = np.exp(-depth / (24 * canvas.scale))
     place = 0.9 * canvas.ap / 0.6 + 1.1 * rim
     patches = canvas.smooth(52) + 0.45 * canvas.smooth(20) + place
     cores = canvas.smooth(34) + 0.5 * canvas.smooth(13) + 0.5 * patches + 0.6 * place
