@@ -4,12 +4,12 @@ import contextlib
 import os
 import random
 import resource
-import runpy
 import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from forked import be, become
 
 YEAR = 365 * 86400.0
 
@@ -31,12 +31,9 @@ class Under:
     clock: int | None = None
 
 
-def run(name: str, arguments: list[str], where: Path, under: Under, home: Path) -> None:
+def run(name: str, arguments: list[str], where: Path, under: Under, home: Path, environment: dict) -> None:
     """Run a command in the folder `home`; its output goes to `where`/out and `where`/err."""
-    os.setsid()
-    os.chdir(home)
-    for number, kind in ((0, "in"), (1, "out"), (2, "err")):
-        os.dup2(os.open(where / kind, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+    become(where, home, environment)
     if under.clock is not None:
         _jumping_clock(random.Random(under.clock))
     if under.dies_at is not None:
@@ -46,8 +43,7 @@ def run(name: str, arguments: list[str], where: Path, under: Under, home: Path) 
         resource.setrlimit(resource.RLIMIT_AS, (taken + under.memory,) * 2)
     if under.file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (under.file_bytes,) * 2)
-    sys.argv = [f"experiments/{name}.py", *arguments]
-    runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)
+    be(name, arguments)
 
 
 def _jumping_clock(rng: random.Random) -> None:

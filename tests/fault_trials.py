@@ -1,7 +1,7 @@
 """A command that meets a fault: starting, killing and judging it.
 
-Each start is a process of its own, forked from a server in which the libraries are imported already, so that the
-moments at which it is killed are moments of work.
+Each start is a process of its own in which the libraries are imported already, so that the moments at which it is
+killed are moments of work.
 """
 
 import os
@@ -9,15 +9,14 @@ import random
 import re
 import shutil
 import signal
-import sys
 import time
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import fault_child
+import forked
 from fault_child import Under
-from fault_commands import COMMANDS, ROOT, files_below, finished, result, write_inputs
+from fault_commands import COMMANDS, files_below, finished, result, write_inputs
 
 SAME = "went on to the same result"
 SAID = "said in one line what to do, then went on to the same result"
@@ -75,16 +74,12 @@ class Stage:
     """
 
     def __init__(self, folder: Path, names):
-        os.environ.update(
-            PYTHONPATH=os.pathsep.join([str(ROOT), str(Path(__file__).parent)]),
-            UNET_SEGNET_DATA=str(folder / "none"),
-            TF_CPP_MIN_LOG_LEVEL="3",
-            TF_NUM_INTRAOP_THREADS="1",
-            OMP_NUM_THREADS="1",
-        )
-        sys.path[:0] = [str(ROOT)]
-        self.context = get_context("forkserver")
-        self.context.set_forkserver_preload(["fault_preload"])
+        self.environment = {
+            **os.environ,
+            **forked.SERVER,  # for the workers of a command
+            "UNET_SEGNET_DATA": str(folder / "none"),
+            "TF_NUM_INTRAOP_THREADS": "1",
+        }
         self.folder, self.inputs, self.home = folder, folder / "inputs", folder / "home"
         self.results: dict[str, dict] = {}
         self.seconds: dict[str, float] = {}
@@ -142,10 +137,13 @@ class Trial:
         self.stage.count += 1
         where = self.stage.folder / "outputs" / str(self.stage.count)
         where.mkdir(parents=True)
-        arguments = [self.command.module, [*self.command.arguments, *more], where, under, self.home]
-        process = self.stage.context.Process(target=fault_child.run, args=arguments)
-        process.start()
-        return Running(process, where)
+        arguments = [*self.command.arguments, *more]
+        return Running(
+            forked.start(
+                fault_child.run, self.command.module, arguments, where, under, self.home, self.stage.environment
+            ),
+            where,
+        )
 
     def finished(self) -> dict:
         """What is finished, to be held against later."""

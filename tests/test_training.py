@@ -132,6 +132,16 @@ def test_history_holds_each_iteration_of_a_loop_written_out():
     assert result.history["validation_iteration"].tolist() == [2, 4]
 
 
+@pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="TensorFlow traces a step again that makes variables"
+)
+def test_a_step_is_traced_once(monkeypatch):
+    traced, step = [], keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda self, *data: traced.append(self) or step(self, *data))
+    run(recipe=Recipe(batch_size=4, epochs=2))
+    assert len(traced) == 1
+
+
 def test_iteration_log_counts_labelled_pixels():
     log = IterationLog(2, WeightedCrossEntropy((1.0, 1.0)))
     probabilities = np.array([[[[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]]], "float32")

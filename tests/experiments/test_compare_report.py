@@ -2,13 +2,13 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run_command
 from made_comparison import made_run
 
 from experiments import provenance
@@ -141,9 +141,7 @@ def test_help_is_quick_and_needs_nothing():
     command = "import sys; from experiments.compare.report import main; main(['--help'])"
     heavy = "('numpy', 'keras', 'tensorflow', 'matplotlib', 'scipy')"
     command = f"import atexit, sys; atexit.register(lambda: print([m for m in {heavy} if m in sys.modules])); {command}"
-    result = subprocess.run(
-        [sys.executable, "-c", command], cwd=ROOT, env={**os.environ}, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "--runs" in result.stdout and result.stdout.strip().endswith("[]")
 
@@ -278,14 +276,8 @@ def test_real_runs_of_the_phantom_are_drawn(tmp_path, capsys):
     """A training of one epoch, then the report: the network loads and predicts what was counted."""
     runs, only = tmp_path / "runs", "architecture=unet,encoder=resnet18"
     options = ["--size", "32", "--epochs", "1", "--experiment", "lung", "--only", only]
-    trained = subprocess.run(
-        [sys.executable, "-m", "experiments.compare", "--data", "phantom", "--out", str(runs), *options],
-        cwd=ROOT,
-        env={**os.environ, "UNET_SEGNET_DATA": str(tmp_path / "nowhere")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    options += ["--data", "phantom", "--out", runs]
+    trained = run_command("compare", *options, UNET_SEGNET_DATA=str(tmp_path / "nowhere"))
     assert trained.returncode == 0, trained.stderr
     assert report("--data", "phantom", "--runs", runs, "--out", tmp_path / "report") == 0
     told = " ".join(capsys.readouterr().out.split())

@@ -11,26 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run_command
 
 ROOT = Path(__file__).parents[2]
 RELEASED = ["--variant", "released", "--size", "16"]
 
 
-def command(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "UNET_SEGNET_DATA": "/nonexistent", **environment},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+def command(name, *arguments, **environment):
+    return run_command(name, *arguments, **{"UNET_SEGNET_DATA": "/nonexistent", **environment})
 
 
 def grid(data, out, *more, **environment):
     arguments = ["--net", "segnet", *RELEASED, "--data", data, "--out", out, *more]
-    return command("experiments.grid", *arguments, **environment)
+    return command("grid", *arguments, **environment)
 
 
 @pytest.fixture(scope="session")
@@ -171,7 +164,7 @@ def test_workers_give_the_same_runs(tiny_data, tmp_path):
 @pytest.mark.slow
 def test_kfold_tests_each_slice_once(tiny_data, tmp_path):
     arguments = ["--net", "segnet", *RELEASED, "--epochs", "1", "--data", tiny_data, "--out", tmp_path]
-    result = command("experiments.kfold", *arguments, "--problem", "multiclass")
+    result = command("kfold", *arguments, "--problem", "multiclass")
     assert result.returncode == 0, result.stderr
     assert "Table 7." in result.stdout
     names = []
@@ -194,7 +187,7 @@ def test_kfold_tests_each_slice_once(tiny_data, tmp_path):
     ],
 )
 def test_bad_input_is_one_line(arguments, message):
-    result = command("experiments.grid", "--net", "segnet", *arguments)
+    result = command("grid", "--net", "segnet", *arguments)
     assert result.returncode == 2
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
@@ -203,7 +196,7 @@ def test_bad_input_is_one_line(arguments, message):
 
 @pytest.mark.parametrize("arguments", [["--only", "10"], ["--only", "x"], ["--seeds", "-1"], ["--epochs", "0"]])
 def test_bad_options_are_refused_by_name(arguments):
-    result = command("experiments.grid", "--net", "segnet", *arguments)
+    result = command("grid", "--net", "segnet", *arguments)
     assert result.returncode == 2
     assert arguments[0] in result.stderr
 

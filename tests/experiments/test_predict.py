@@ -1,30 +1,19 @@
 """Segmenting scans from the command line: the same labels from every format, in place, with figures that add up."""
 
 import csv
+import functools
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
+from forked import run_command
 from PIL import Image
 
-ROOT = Path(__file__).parents[2]
 AFFINE = np.array([[-0.7, 0.0, 0.1, 90.0], [0.0, 0.7, 0.0, -80.0], [0.05, 0.0, 5.0, -40.0], [0.0, 0.0, 0.0, 1.0]])
 
 
-def predict(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.predict", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+predict = functools.partial(run_command, "predict")
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,10 @@
 """The report from end to end: from committed results alone, the same twice, whole or not at all."""
 
 import csv
-import os
-import subprocess
-import sys
-from pathlib import Path
+import functools
 
 import pytest
+from forked import run_command
 
 from experiments import published
 from experiments.report.assemble import SECTIONS
@@ -15,18 +13,7 @@ from experiments.report.write import check_out
 from experiments.whole_folder import whole_folder
 from unet_segnet.errors import InputError
 
-ROOT = Path(__file__).parents[2]
-
-
-def report(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.report", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+report = functools.partial(run_command, "report")
 
 
 @pytest.fixture(scope="module")

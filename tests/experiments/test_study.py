@@ -1,5 +1,6 @@
 """The study: what it plans and in which order, how long it believes that takes, what it starts and how it goes on."""
 
+import functools
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import run_command
 from test_archive import make_run
 
 from experiments.options import study_parser
@@ -304,16 +306,7 @@ def test_help_imports_nothing_heavy():
 # The command from end to end.
 
 
-def command(name, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "UNET_SEGNET_DATA": "/nonexistent"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+command = functools.partial(run_command, UNET_SEGNET_DATA="/nonexistent")
 
 
 @pytest.fixture(scope="module")

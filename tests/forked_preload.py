@@ -1,4 +1,4 @@
-"""What the server of `fault_trials.Stage` imports before it forks: what every start of a command would import anew.
+"""What the server of `forked` imports before it forks: what every start of a command would import anew.
 
 No device is looked for and nothing computed: a backend that has threads of its own cannot be forked.
 """
