@@ -42,6 +42,8 @@ def publish(options) -> None:
     from experiments.runs import AGAIN, read_json
 
     import_keras()
+    from unet_segnet import pretrained
+
     checked = []
     for run in options.runs:
         finished = (run / "result.json").is_file() and read_json(run / "result.json").get("status") == "finished"
@@ -52,6 +54,9 @@ def publish(options) -> None:
         target, files, counts = look(run, options.weights)
         if target.exists() and not options.force:
             raise InputError(f"{target}: is published; use --force to replace it")
+        own = pretrained.WEIGHTS / f"{counts.problem}.keras" if options.weights else None
+        if own and own.exists() and not options.force:
+            raise InputError(f"{own}: is the project's network for its problem; use --force to replace it")
         if absent := [name for name in files if not (run / name).is_file()]:
             raise InputError(f"{run}: {absent[0]} is missing; {AGAIN}")
         checked.append((run, target, files, counts))

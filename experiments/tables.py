@@ -92,8 +92,7 @@ def accuracy_table(
     """
     runs = _checked(runs, problem)
     problem = problem or runs[0].problem
-    num_seeds = len({(run.seed, run.stream) for run in runs})
-    statistics = ("mean", "sigma", "var", "spread")[: 4 if num_seeds > 1 else 3]
+    statistics = ("mean", "sigma", "var", "spread")[: 4 if _averaged(runs) else 3]
     rows: list[tuple[Cell, ...]] = []
     for net in networks or _networks(runs):
         of_net = [run for run in runs if run.net == net]
@@ -192,7 +191,7 @@ def class_table(
         "best on test / val. / both: the configuration with the highest mean global accuracy on the test slices "
         "(as in the paper, which scores it on the same slices), on the validation slices, or on both.",
     ]
-    if len({(run.seed, run.stream) for run in runs}) > 1:
+    if _averaged(runs):
         own_notes.insert(1, "Scores are averaged over seeds.")
     if any(isinstance(cell, float) and math.isnan(cell) for row in rows for cell in row):
         own_notes.append('"-": undefined, because the class is absent from the truth.')
@@ -347,6 +346,11 @@ def _describe(runs: Sequence[RunCounts], problem: str, data: str) -> str:
 
 def _networks(runs: Sequence[RunCounts]) -> list[str]:
     return list(dict.fromkeys(run.net for run in runs))
+
+
+def _averaged(runs: Sequence[RunCounts]) -> bool:
+    """Whether a configuration has several trainings, of several seeds or random streams."""
+    return len({(run.net, run.experiment) for run in runs}) < len(runs)
 
 
 def _accuracy_statistics(confusions: Sequence[np.ndarray]) -> tuple[float, float, float, float]:

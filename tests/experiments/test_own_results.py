@@ -12,7 +12,7 @@ LAST = "ct20-released-unet"
 @pytest.mark.parametrize(
     ("row", "folder", "method"),
     [
-        ("the project's SegNet, trained on the 100 slices, as it is", "ct20-binary", None),
+        ("SegNet, released variant, trained on the study's slices, as it is", "ct20-binary", None),
         ("the same after 5 epochs on 90 slices of ct20", "ct20-from-binary", None),
         ("SegNet, released variant, 20 epochs on ct20 alone", "ct20-released-segnet", None),
         ("U-Net, released variant, 20 epochs on ct20 alone", LAST, None),

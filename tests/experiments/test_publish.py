@@ -1,6 +1,7 @@
 """Publishing a run copies what it is and makes its network the project's, or leaves everything as it was."""
 
 import json
+import shutil
 from argparse import Namespace
 
 import numpy as np
@@ -63,6 +64,20 @@ def test_nothing_is_replaced_without_force(run):
     with pytest.raises(InputError, match="is published; use --force"):
         publish.publish(options(run))
     publish.publish(options(run, force=True))
+
+
+def test_the_project_s_network_is_not_replaced_without_force(run):
+    publish.publish(options(run, weights=True))
+    before = {path.name: path.read_bytes() for path in pretrained.WEIGHTS.iterdir()}
+    other = run.with_name("exp4-seed1")
+    shutil.copytree(run, other)
+    (other / "result.json").write_text(json.dumps({**RESULT, "commit": "def"}))
+    with pytest.raises(InputError, match=r"binary\.keras: is the project's network.* use --force"):
+        publish.publish(options(other, weights=True))
+    assert {path.name: path.read_bytes() for path in pretrained.WEIGHTS.iterdir()} == before
+    assert not (publish.RESULTS / "grid" / other.parent.name / other.name).exists()
+    publish.publish(options(other, weights=True, force=True))
+    assert pretrained.model_facts("binary")["commit"] == "def"
 
 
 @pytest.mark.parametrize("missing", ["result.json", "model.keras"])

@@ -90,6 +90,12 @@ class TestAccuracyTable:
         assert len(class_table([], networks=["unet"], problem="binary").rows) == 1
         assert len(five_fold_table([], networks=["segnet", "unet"], problem="multiclass").rows) == 6
 
+    def test_one_training_of_each_network_is_no_average(self):
+        runs = [run("segnet", 4, stream="matlab"), run("unet", 4)]
+        for table in (accuracy_table(runs), class_table(runs)):
+            assert "spread" not in " ".join(table.columns)
+            assert not any("veraged" in note for note in table.notes)
+
     def test_runs_of_two_random_streams_are_two_runs(self):
         row = records(accuracy_table([run(experiment=4), run(experiment=4, stream="matlab")]))[3]
         assert row["seeds"] == 2
