@@ -150,9 +150,10 @@ def test_unpooling_refuses_indices_of_another_shape():
         MaxUnpooling2D()([np.zeros((1, 2, 2, 1), "float32"), np.zeros((1, 2, 3, 1), "uint8")])
 
 
+@pytest.mark.parametrize("num_slices", [1, 4])
 @pytest.mark.parametrize("training", [True, False])
-def test_fused_normalisation_equals_keras_own(training):
-    x = np.random.default_rng(6).normal(3.0, 2.0, (4, 6, 5, 3)).astype("float32")
+def test_fused_normalisation_equals_keras_own(training, num_slices):
+    x = np.random.default_rng(6).normal(3.0, 2.0, (num_slices, 6, 5, 3)).astype("float32")
     ours, theirs = (
         BatchNormalization(epsilon=1e-5, momentum=0.9),
         keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9),

@@ -277,8 +277,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
         import tensorflow as tf
 
         training = bool(training and self.trainable)
+        shape = ops.shape(inputs)
+        alone = not training and inputs.shape[0] == 1
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs,
+            # Of one slice, oneDNN fuses this with the convolution before it into a kernel that takes a hundred times as
+            # long as the two; behind a reshape it does not.
+            ops.reshape(inputs, (shape[1], 1, *shape[2:])) if alone else inputs,
             scale=ops.convert_to_tensor(self.gamma),
             offset=ops.convert_to_tensor(self.beta),
             mean=None if training else ops.convert_to_tensor(self.moving_mean),
@@ -292,7 +296,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             variance = variance * ((pixels - 1.0) / pixels)
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
-        return outputs
+        return ops.reshape(outputs, shape) if alone else outputs
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
