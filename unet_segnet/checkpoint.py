@@ -29,7 +29,7 @@ class Checkpoint:
         self.saved_at, self.saving_took = time.monotonic(), 0.0
 
     def load(self, model: keras.Model, keys) -> tuple[dict, int, dict] | None:
-        """Give a compiled model its saved weights and optimiser.
+        """Give a model, whose optimiser has its variables, their saved values.
 
         Arguments:
             model: changed in place.

@@ -18,8 +18,7 @@ from unet_segnet.streams import NumpyStream
 from unet_segnet.training import (
     AugmentedBatches,
     DivergedError,
-    build_optimizer,
-    fastest_execution,
+    compile_fastest,
     seed_dropout,
 )
 
@@ -110,12 +109,12 @@ def train_encoder(
         )
     keep_freed_memory()  # before threads have memory arenas of their own
     batches = AugmentedBatches(images, labels, recipe.batch_size, NumpyStream(seed), partial(_augment, recipe))
-    model.compile(
+    compile_fastest(
+        model,
+        len(batches),
         optimizer=keras.optimizers.Adam(recipe.learning_rate, recipe.beta_1, recipe.beta_2, recipe.epsilon),
         loss=SoftDiceLoss(recipe.loss),
-        **fastest_execution(len(batches)),
     )
-    build_optimizer(model)
     validation = _Validation(model, validation_images, validation_labels, recipe)
     keeper = _BestKeeper(recipe, batches, seed, checkpoint, report, validation)
     first_epoch = keeper.restore(model)

@@ -277,12 +277,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
         import tensorflow as tf
 
         training = bool(training and self.trainable)
-        shape = ops.shape(inputs)
         alone = not training and inputs.shape[0] == 1
-        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+        if alone:
             # Of one slice, oneDNN fuses this with the convolution before it into a kernel that takes a hundred times as
             # long as the two; behind a reshape it does not.
-            ops.reshape(inputs, (shape[1], 1, *shape[2:])) if alone else inputs,
+            shape = ops.shape(inputs)
+            inputs = ops.reshape(inputs, (shape[1], 1, *shape[2:]))
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
             scale=ops.convert_to_tensor(self.gamma),
             offset=ops.convert_to_tensor(self.beta),
             mean=None if training else ops.convert_to_tensor(self.moving_mean),

@@ -264,28 +264,28 @@ def compile_model(model: keras.Model, recipe: Recipe, class_weights: np.ndarray,
     loss = WeightedCrossEntropy(class_weights, recipe.loss_normalisation)
     log = IterationLog(iterations, loss)
     at_once = iterations if recipe.validation == "epoch" else 1
-    model.compile(optimizer=_optimizer(recipe, model), loss=loss, metrics=[log], **fastest_execution(at_once))
-    build_optimizer(model)
+    compile_fastest(model, at_once, optimizer=_optimizer(recipe, model), loss=loss, metrics=[log])
     return log
 
 
-def build_optimizer(model: keras.Model) -> None:
-    """Make the optimiser's variables, which saved ones are loaded into, before the first step is traced.
+def compile_fastest(model: keras.Model, iterations: int, **arguments) -> None:
+    """`keras.Model.compile` with what is fastest here, and the optimiser's variables made.
 
-    TensorFlow traces a step that makes variables twice, which for large networks takes many seconds.
+    Arguments:
+        model: changed in place.
+        iterations: that can go at once.
+        arguments: of `compile`.
     """
-    model.optimizer.build(model.trainable_variables)
-
-
-def fastest_execution(iterations: int) -> dict:
-    """Arguments of `keras.Model.compile`: what is fastest here where so many iterations can go at once."""
     # An accelerator is kept busy by whole epochs at a time; on a processor that would only hold up Ctrl-C.
     accelerated = bool(accelerators())
-    return {
+    model.compile(
+        **arguments,
         # On a processor, TensorFlow's own convolutions are a little faster than XLA's.
-        "jit_compile": "auto" if accelerated or keras.config.backend() != "tensorflow" else False,
-        "steps_per_execution": iterations if accelerated else 1,
-    }
+        jit_compile="auto" if accelerated or keras.config.backend() != "tensorflow" else False,
+        steps_per_execution=iterations if accelerated else 1,
+    )
+    # TensorFlow traces a step that makes variables twice, which for large networks takes many seconds.
+    model.optimizer.build(model.trainable_variables)
 
 
 def predict(model: keras.Model, images: np.ndarray, batch_size: int = 4) -> np.ndarray:

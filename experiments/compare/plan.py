@@ -153,13 +153,13 @@ def convolution_rate() -> Rate:
 
     from experiments.bench_keras import multiply_adds
     from unet_segnet.layers import Conv2D
-    from unet_segnet.training import fastest_execution
+    from unet_segnet.training import compile_fastest
 
     inputs = x = keras.Input((64, 64, 32))
     for _ in range(4):
         x = Conv2D(32, 3, padding="same")(x)
     model = keras.Model(inputs, x)
-    model.compile("sgd", "mse", **fastest_execution(1))
+    compile_fastest(model, 1, optimizer="sgd", loss="mse")
     batch = np.zeros((2, 64, 64, 32), np.float32)
     seconds = []
     for _ in range(6):
