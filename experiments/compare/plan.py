@@ -94,8 +94,10 @@ def network_cost(architecture: str, encoder: str, size: int, batch_size: int, dt
 
     from unet_segnet.models import build_model
 
-    cost = model_cost(build_model(architecture, encoder=encoder, input_shape=(size, size, 1)), batch_size, dtype)
-    keras.utils.clear_session(free_memory=True)
+    with keras.StatelessScope(initialize_variables=False):  # values that nothing needs take most of the time
+        model = build_model(architecture, encoder=encoder, input_shape=(size, size, 1))
+    cost = model_cost(model, batch_size, dtype)
+    keras.utils.clear_session(free_memory=False)
     return cost
 
 
