@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.options import DTYPES
 from experiments.tables import RunCounts
 from experiments.tabular import Table
 
@@ -64,6 +65,12 @@ class FinishedRun:
     result: dict
     folder: Path
     committed: bool
+
+    @property
+    def dtype(self) -> str | None:
+        """The data type of its layers, where that is known."""
+        dtype = self.config.get("recipe", {}).get("dtype")
+        return dtype if dtype in DTYPES else None
 
     @property
     def weights(self) -> Path | None:

@@ -222,6 +222,7 @@ def _seconds(runs: tuple[FinishedRun, ...] | list[FinishedRun]) -> list[float]:
 
 
 def _device(run: FinishedRun) -> str:
-    """Device and threads: times on one device with other threads are other times."""
+    """Device, threads and data type: times on one device with other ones are other times."""
     threads = run.result.get("threads")
-    return run.result.get("device", "an unknown device") + (f", {how_many(threads, 'thread')}" if threads else "")
+    parts = (run.result.get("device", "an unknown device"), threads and how_many(threads, "thread"), run.dtype)
+    return ", ".join(filter(None, parts))

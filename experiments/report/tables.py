@@ -127,8 +127,8 @@ def trainings_table(evidence: Evidence) -> Table | None:
         num_slices = len((paper_split() if counts.fold is None else five_folds()[counts.fold]).train)
         times = (round(seconds / 60), Hundredths(num_slices * Recipe().epochs / seconds)) if seconds else (None, None)
         origin = (run.result.get(key) for key in ("device", "commit", "finished_at"))
-        rows.append((*about, STREAMS[counts.stream], *times, *origin))
-    about = ("network", "variant", "problem", "exp.", "fold", "seed", "random numbers")
+        rows.append((*about, STREAMS[counts.stream], run.dtype, *times, *origin))
+    about = ("network", "variant", "problem", "exp.", "fold", "seed", "random numbers", "data type")
     return Table(
         "The finished trainings.",
         (*about, "minutes", "slices/s", "device", "commit", "finished"),

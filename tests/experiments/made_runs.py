@@ -25,6 +25,7 @@ def made_run(
     num_slices=18,
     validation=None,
     folder=Path("nowhere"),
+    dtype="float32",
     **result,
 ):
     """A finished training that misses a share of each lesion class and calls a share of healthy pixels class 1.
@@ -46,7 +47,7 @@ def made_run(
     validated[:, 0, :2] = PIXELS - wrong, wrong
     names = tuple(f"{fold}-{index}" for index in range(num_slices))
     counts = RunCounts(net, problem, variant, experiment, seed, fold, names, confusion, validated)
-    return FinishedRun(counts, {}, result, folder, committed=False)
+    return FinishedRun(counts, {"recipe": {"dtype": dtype}}, result, folder, committed=False)
 
 
 def made_grid(

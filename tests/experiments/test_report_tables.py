@@ -8,11 +8,12 @@ from experiments.report.tables import trainings_table
 
 def test_finished_trainings_by_hand():
     grid = made_run(training_seconds=3600.0, device="a processor", commit="abc", finished_at="2021-02-09T00:00:00Z")
-    fold = made_run("unet", "multiclass", "paper", fold=2)
+    fold = made_run("unet", "multiclass", "paper", fold=2, dtype="mixed_bfloat16")
     table = trainings_table(evidence(grid, fold))
     first, second = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
     assert [first[key] for key in ("network", "variant", "problem")] == ["SegNet", "released", "binary"]
     assert (first["exp."], first["fold"], first["seed"], first["random numbers"]) == (4, None, 0, "NumPy's")
+    assert (first["data type"], second["data type"]) == ("float32", "mixed_bfloat16")
     assert first["minutes"] == 60
     assert first["slices/s"] == pytest.approx(72 * 160 / 3600)
     assert [first[key] for key in ("device", "commit", "finished")] == ["a processor", "abc", "2021-02-09T00:00:00Z"]

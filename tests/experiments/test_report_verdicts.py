@@ -243,12 +243,16 @@ class TestTime:
         runs = self.run("segnet", 30, threads=1), self.run("unet", 90, threads=2)
         assert verdict("training-time-alike", *runs) == OPEN
 
+    def test_another_data_type_is_another_device(self):
+        runs = self.run("segnet", 30), self.run("unet", 90, dtype="mixed_bfloat16")
+        assert verdict("training-time-alike", *runs) == OPEN
+
     def test_what_cannot_be_decided_is_told(self):
         runs = evidence(self.run("segnet", 60), self.run("segnet", 2, self.GPU))
         minutes, factor = JUDGES["training-minutes"](runs), JUDGES["gpu-speed-up"](runs)
         assert (minutes.verdict, factor.verdict) == (OPEN, OPEN)
         assert "31 minutes on average, 2 to 60 (n=2" in minutes.evidence and "25 minutes" in minutes.decides
-        assert "NVIDIA H200 is 30.0 times as fast as AMD EPYC, 2 cores" in factor.evidence
+        assert "NVIDIA H200, float32 is 30.0 times as fast as AMD EPYC, 2 cores, float32" in factor.evidence
 
 
 def test_without_keras():
