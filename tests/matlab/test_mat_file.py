@@ -2,6 +2,7 @@
 
 import sys
 
+import h5py
 import numpy as np
 import pytest
 from saved_networks import save, saved, write_network
@@ -94,6 +95,30 @@ def test_truncated_and_overwritten_files(tmp_path, version):
         refused(broken)
     broken.write_bytes(whole[:200] + bytes(len(whole) - 200))
     refused(broken)
+
+
+def external_link(file):
+    file["#refs#/more"] = h5py.ExternalLink("elsewhere.h5", "/secret")
+
+
+def external_values(file):
+    file.create_dataset("#refs#/more", (4,), "u1", external=[("elsewhere.h5", 0, 4)])
+
+
+def virtual_values(file):
+    layout = h5py.VirtualLayout((4,), "u1")
+    layout[:] = h5py.VirtualSource("elsewhere.h5", "secret", (4,))
+    file.create_virtual_dataset("#refs#/more", layout)
+
+
+@pytest.mark.parametrize("refer", [external_link, external_values, virtual_values])
+def test_a_file_that_leads_to_other_files(tmp_path, refer):
+    write_network(tmp_path / "leads.mat", "v7.3")
+    with h5py.File(tmp_path / "elsewhere.h5", "w") as file:
+        file["secret"] = np.zeros(4, "u1")
+    with h5py.File(tmp_path / "leads.mat", "r+") as file:
+        refer(file)
+    assert "'#refs#/more'" in (said := refused(tmp_path / "leads.mat")) and "in another file" in said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded where there is /proc")

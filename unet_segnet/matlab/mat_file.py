@@ -55,8 +55,8 @@ def read_layer_graph(path) -> LayerGraph:
         The layer graph. A SeriesNetwork is a chain in the order of its layers.
 
     Raises:
-        InputError: the file does not exist, is damaged, is no MATLAB file, or does not hold exactly one
-            DAGNetwork or SeriesNetwork.
+        InputError: the file does not exist, is damaged, is no MATLAB file, refers to other files, or does not hold
+            exactly one DAGNetwork or SeriesNetwork.
     """
     path = Path(path)
     if not path.is_file():
@@ -81,6 +81,7 @@ def _read_network_object(path: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damage, which is noticed below as well
         try:
+            _check_alone(path)
             variables = matio.whosmat(str(path))
             networks = [name for name, (_, kind) in variables.items() if kind in NETWORK_CLASSES]
             size = 2**30 + 8 * path.stat().st_size
@@ -91,6 +92,26 @@ def _read_network_object(path: Path):
         content = ", ".join(f"{name} ({kind})" for name, (_, kind) in variables.items()) or "nothing"
         raise InputError(f"{path}: holds {content}; {_EXPECTED}")
     return found[networks[0]]
+
+
+def _check_alone(path: Path) -> None:
+    """Raise ValueError for a file of version 7.3 (HDF5) that is partly in other files, which would be opened."""
+    import h5py
+
+    if not h5py.is_hdf5(path):
+        return
+
+    def check(name, item):
+        if isinstance(item, h5py.ExternalLink):
+            raise ValueError(f"{name!r:.99} is in another file")
+        if isinstance(item, h5py.Dataset):
+            stored = item.id.get_create_plist()
+            if stored.get_external_count() or stored.get_layout() == h5py.h5d.VIRTUAL:
+                raise ValueError(f"the values of {name!r:.99} are in another file")
+
+    with h5py.File(path, "r") as file:
+        file.visititems(check)
+        file.visititems_links(check)
 
 
 def _within_memory(size: int, read: Callable):
