@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from experiments.npz import check_members, read_npz
-from experiments.options import EXPERIMENTS, NETS, PROBLEMS, VARIANTS
+from experiments.options import EXPERIMENTS, NETS, PROBLEMS, SEEDS, STREAMS, VARIANTS
 from experiments.runs import FORMAT, PARTS, STUDIES, RunSpec
 from unet_segnet.metrics import global_accuracy
 
@@ -110,9 +110,9 @@ def _checked_config(content):
         "variant": config["variant"] in VARIANTS,
         "problem": config["problem"] in PROBLEMS,
         "experiment": type(config["experiment"]) is int and config["experiment"] in EXPERIMENTS,
-        "seed": type(config["seed"]) is int and 0 <= config["seed"] < 2**31,
+        "seed": type(config["seed"]) is int and config["seed"] in SEEDS,
         "fold": fold is None if config["study"] == "grid" else type(fold) is int and 0 <= fold < 5,
-        "stream": config["stream"] in ("numpy", "matlab"),
+        "stream": config["stream"] in STREAMS,
         "encoder_weights": weights is None or isinstance(weights, str),
         "recipe": isinstance(recipe, dict) and all(_is_count(recipe.get(key)) for key in ("epochs", "batch_size")),
         "data": isinstance(config["data"], dict),

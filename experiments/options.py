@@ -13,6 +13,7 @@ from unet_segnet.processor import prefer_exact
 NETS = ("segnet", "unet")
 PROBLEMS = ("binary", "multiclass")
 EXPERIMENTS = range(1, 10)
+SEEDS = range(2**31)
 VARIANTS = ("paper", "released")
 STREAMS = ("numpy", "matlab")
 DTYPES = ("float32", "mixed_bfloat16")
@@ -36,7 +37,7 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
         help="the networks that the article describes (SegNet on VGG16, U-Net of four levels), or those that "
         "its authors trained (both much smaller)",
     )
-    study.add_argument("--seeds", type=integers(0, 2**31), default=(0,), metavar="0,1,2", help="one run for each")
+    study.add_argument("--seeds", type=integers(0, len(SEEDS)), default=(0,), metavar="0,1,2", help="one run for each")
     study.add_argument(
         "--stream",
         choices=STREAMS,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from experiments.files import save_network, write_arrays, write_json
 from experiments.locks import alone
-from experiments.options import EXPERIMENTS, NETS, PROBLEMS, STREAMS, VARIANTS
+from experiments.options import EXPERIMENTS, NETS, PROBLEMS, SEEDS, STREAMS, VARIANTS
 from experiments.provenance import provenance
 from unet_segnet.errors import InputError, one_line
 
@@ -27,7 +27,6 @@ ENDS = ("finished", "diverged")
 AGAIN = "remove the run's folder to train it again"
 STUDIES = ("grid", "kfold")
 PARTS = ("train", "validation", "test")
-SEEDS = range(2**31)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from experiments.options import choices, dtype_option, integers, multiple_of_32, positive
+from experiments.options import SEEDS, choices, dtype_option, integers, multiple_of_32, positive
 
 EXPERIMENTS = ("lung", "lesion_a", "lesion_b")
 SELECTORS = ("architecture", "encoder")
@@ -40,7 +40,7 @@ def compare_parser(description: str) -> argparse.ArgumentParser:
         help="what the encoder starts from: random numbers, published weights, or a .safetensors or .keras file",
     )
     study.add_argument("--init", metavar="FILE", help="start the whole network from one of this study (.keras)")
-    study.add_argument("--seeds", type=integers(0, 2**31), default="0", metavar="0,1,2", help="one run for each")
+    study.add_argument("--seeds", type=integers(0, len(SEEDS)), default="0", metavar="0,1,2", help="one run for each")
     study.add_argument("--epochs", type=positive, default=200, help="passes over the training slices")
     study.add_argument(
         "--loss",
