@@ -12,8 +12,10 @@ LAST = "ct20-released-unet"
 @pytest.mark.parametrize(
     ("row", "folder", "method"),
     [
-        ("SegNet, released variant, trained on the study's slices, as it is", "ct20-binary", None),
-        ("the same after 5 epochs on 90 slices of ct20", "ct20-from-binary", None),
+        ("SegNet, released variant, trained on the study's slices, as it is", "ct20-segnet", None),
+        ("the same after 5 epochs on 90 slices of ct20", "ct20-from-segnet", None),
+        ("U-Net, released variant, trained on the study's slices, as it is", "ct20-unet", None),
+        ("the same after 5 epochs on 90 slices of ct20", "ct20-from-unet", None),
         ("SegNet, released variant, 20 epochs on ct20 alone", "ct20-released-segnet", None),
         ("U-Net, released variant, 20 epochs on ct20 alone", LAST, None),
         ("grey threshold, fitted on the same 90 slices", LAST, "grey threshold"),
