@@ -255,7 +255,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("path", help="a name in $UNET_SEGNET_DATA (COVID19-DL, medseg), a folder, or a manifest (.csv)")
     verb.add_argument("--classes", type=Path, metavar="FILE", help="CSV with the columns value,name; own scans")
     verb.add_argument("--lungs", default="auto", choices=("auto", "none", "lungmask"), help="where no mask is given")
-    verb.add_argument("--orientation", metavar="HOW", help="of own scans without geometry, as for predict")
+    verb.add_argument("--orientation", metavar="HOW", help="of own scans, as for predict")
     verb.add_argument("--csv", type=Path, metavar="FILE", help="write one row for each slice to FILE")
     verb.add_argument("--force", action="store_true", help="replace FILE if it exists")
 
@@ -271,9 +271,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--slices-per-patient", type=_positive, metavar="N", help="every N slices of tr_im, in order, are one patient's"
     )
-    verb.add_argument(
-        "--orientation", metavar="HOW", help="how the arrays lie, as for predict; where no affine says it"
-    )
+    verb.add_argument("--orientation", metavar="HOW", help="how the arrays lie, as for predict")
     verb.add_argument("--volume-orientation", metavar="HOW", help="the same of the volumes (rp_im), if it differs")
     verb.add_argument("--test", choices=("volumes", "slices"), help="mark these as test data, never trained on")
     verb.add_argument("--force", action="store_true", help="replace FILE if it exists")

@@ -36,7 +36,9 @@ def own_parser(prog: str, description: str, epilog: str) -> tuple[argparse.Argum
     data.add_argument(
         "--lungs", choices=("auto", "none", "lungmask"), default="auto", help="of scans that come without a lung mask"
     )
-    data.add_argument("--orientation", metavar="HOW", help=f"of scans without geometry: {ORIENTATIONS}")
+    data.add_argument(
+        "--orientation", metavar="HOW", help=f"how arrays lie, whatever their geometry says: {ORIENTATIONS}"
+    )
     data.add_argument(
         "--window",
         type=float,

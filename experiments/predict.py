@@ -36,7 +36,9 @@ def main() -> None:
         metavar="auto|none|lungmask|FILE",
         help="where the lungs are; auto: found by their HU",
     )
-    parser.add_argument("--orientation", metavar="HOW", help=f"of scans without geometry: {ORIENTATIONS}")
+    parser.add_argument(
+        "--orientation", metavar="HOW", help=f"how arrays lie, whatever their geometry says: {ORIENTATIONS}"
+    )
     parser.add_argument("--truth", type=Path, metavar="FILE|DIR", help="true labels; in a folder, by the scan's name")
     parser.add_argument(
         "--window",
@@ -62,11 +64,11 @@ def predict(options) -> int:
         InputError: nothing can be done at all: no network, no scan, no place to write, or other results there.
     """
     from experiments.predict_settings import check_settings, read_settings, settings
-    from unet_segnet.scans import find_scans
+    from unet_segnet.scans import find_scans, scan_name
 
     check_options(options)
     found = list(dict.fromkeys(scan for path in options.inputs for scan in find_scans(path)))
-    targets = {path: options.out / case_name(path) for path in found}
+    targets = {path: options.out / scan_name(path) for path in found}
     if len(set(targets.values())) < len(targets):
         twice = next(t for t in targets.values() if list(targets.values()).count(t) > 1)
         raise InputError(f"two inputs are called {twice.name}: segment them with different --out folders")
@@ -128,15 +130,6 @@ def check_window(window) -> None:
     """
     if window is not None and not window[0] < window[1]:
         raise InputError(f"--window {window[0]:g} {window[1]:g}: the second must be the larger")
-
-
-def case_name(path: Path) -> str:
-    """The name of a scan's results: the file's or folder's without its suffix."""
-    name = path.resolve().name
-    for suffix in (".nii.gz", path.suffix):
-        if suffix and name.lower().endswith(suffix.lower()) and path.is_file():
-            return name[: -len(suffix)]
-    return name
 
 
 def _one(path: Path, target: Path, model, options, label: str) -> str:

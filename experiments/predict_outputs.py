@@ -21,7 +21,7 @@ from experiments.predict_page import case_page, display
 from unet_segnet.comparison import Comparison, compare
 from unet_segnet.errors import InputError
 from unet_segnet.inference import Segmentation, check_same_grid
-from unet_segnet.scans import read_scan, to_network, write_labels, write_maps
+from unet_segnet.scans import read_scan, scan_name, to_network, write_labels, write_maps
 
 GREY_OF_CLASS = 85  # of the released four-class masks: 0, 85, 170, 255
 
@@ -34,9 +34,10 @@ def find_truth(truth: Path, path: Path) -> Path | None:
     """
     if truth.is_file():
         return truth
-    found = [file for file in sorted(truth.iterdir()) if file.name.split(".")[0] == path.name.split(".")[0]]
+    name = scan_name(path)
+    found = [file for file in sorted(truth.iterdir()) if scan_name(file) == name]
     if len(found) > 1:
-        raise InputError(f"{truth}: several files are called {path.name.split('.')[0]}; expected one per scan")
+        raise InputError(f"{truth}: several files are called {name}; expected one per scan")
     return found[0] if found else None
 
 

@@ -7,7 +7,15 @@ import pytest
 
 from unet_segnet.data.phantom import phantom_slices
 from unet_segnet.errors import InputError
-from unet_segnet.lungs import LEFT, RIGHT, external_lung_masks, lung_masks, split_left_right
+from unet_segnet.lungs import (
+    LEFT,
+    RIGHT,
+    external_lung_masks,
+    lung_masks,
+    midlines,
+    slices_cut_off,
+    split_left_right,
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +97,33 @@ def test_lesions_at_the_chest_wall_and_inside_are_filled():
     lungs = lung_masks(chest(lesions), (5, 1.4, 1.4))
     inside = disc(80, 128, 41) | disc(176, 128, 41)
     assert (lungs[0][lesions & inside] > 0).mean() > 0.95
+
+
+@pytest.mark.parametrize(("side", "row", "other"), [(RIGHT, 80, 176), (LEFT, 176, 80)])
+def test_a_lung_that_stands_alone_is_one_lung(side, row, other):
+    opaque = chest(disc(other, 128, 42))
+    lungs = lung_masks(opaque, (5, 1.4, 1.4))
+    assert set(np.unique(lungs)) == {0, side}
+    assert dice(lungs[0] == side, disc(row, 128, 42)) > 0.98
+    given = split_left_right(disc(row, 128, 42)[None], midlines(opaque))
+    assert set(np.unique(given)) == {0, side}
+    scan = np.concatenate([chest(disc(0, 0, 1))] * 3 + [opaque] * 3)
+    np.testing.assert_array_equal(lung_masks(scan, (5, 1.4, 1.4))[3:], np.concatenate([lungs] * 3))
+
+
+def test_the_midline_is_that_of_the_body_or_unknown():
+    image = chest(disc(176, 128, 42))
+    np.testing.assert_allclose(midlines(np.roll(image, -10, axis=1)), 118, atol=0.1)
+    assert np.isnan(midlines(np.full((2, 32, 32), -1000.0))).all()
+    assert np.isnan(midlines(np.where(disc(30, 30, 8)[None], 40.0, -1000.0), adjoining=False)).all()
+
+
+def test_lungs_at_the_edge_of_the_picture_are_counted():
+    whole = chest(disc(0, 0, 1))
+    assert slices_cut_off(whole, (5, 1.4, 1.4)) == 0
+    cropped = np.concatenate([whole, whole])[:, 60:]
+    assert slices_cut_off(cropped, (5, 1.4, 1.4)) == 2
+    assert RIGHT not in lung_masks(cropped, (5, 1.4, 1.4))
 
 
 def test_connected_lungs_are_cut_in_the_middle():

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from unet_segnet import __version__
+from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.errors import InputError, one_line
 from unet_segnet.export_check import Check, compare, traced_anew
 from unet_segnet.layers import MaxPooling2D, MaxUnpooling2D, _pool, _unpool
@@ -81,17 +82,16 @@ def export_network(
     return check
 
 
-def describe_network(model: keras.Model, source: str, class_names: tuple[str, ...], window=(-1100.0, 400.0)) -> dict:
+def describe_network(model: keras.Model, source: str, class_names: tuple[str, ...]) -> dict:
     """What one must know to use an exported network: what goes in, what comes out, what it is for.
 
     Arguments:
-        model: the network.
+        model: the network; its `window`, the HU that stand for grey levels 0 and 255, where it has one.
         source: name or file that it comes from.
         class_names: in the order of the probabilities.
-        window: HU that stand for grey levels 0 and 255.
     """
     _, height, width, channels = model.input_shape
-    low, high = window
+    low, high = getattr(model, "window", DEFAULT_WINDOW)
     return {
         "network": f"{model.name}, {model.count_params()} parameters, from {source}",
         "intended_use": "for research, not for clinical use",

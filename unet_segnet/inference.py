@@ -11,9 +11,9 @@ import numpy as np
 from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
-from unet_segnet.lungs import external_lung_masks, lung_masks, split_left_right
+from unet_segnet.lungs import external_lung_masks, lung_masks, midlines, slices_cut_off, split_left_right
 from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, read_scan, to_network, unfit
-from unet_segnet.scans.orientation import BLANK_SHARE
+from unet_segnet.scans.orientation import shows_lungs_alone
 from unet_segnet.severity import Severity, severity
 
 AUTO, NONE, LUNGMASK = "auto", "none", "lungmask"
@@ -50,11 +50,10 @@ class Segmentation:
 
     def maps(self) -> np.ndarray:
         """The probabilities likewise: float32 of the shape of `scan.array` and the number of classes."""
-        volumes = [
-            from_network(self.probabilities[..., index].astype(np.float32), self.slices)
-            for index in range(len(self.class_names))
-        ]
-        return np.stack(volumes, axis=-1)
+        maps = np.empty((*self.scan.array.shape, len(self.class_names)), np.float32)
+        for index in range(len(self.class_names)):
+            maps[..., index] = from_network(self.probabilities[..., index], self.slices)
+        return maps
 
 
 def segment(
@@ -75,7 +74,7 @@ def segment(
             labels, where it has any.
         lungs: "auto" (found in Hounsfield units; or taken from slices that show lungs alone), "none" (the slices go
             in as they are), "lungmask" (by that package), or the path of a mask in the scan's own geometry.
-        orientation: of a scan without geometry, see `unet_segnet.scans.to_network`.
+        orientation: how the scan's array lies, see `unet_segnet.scans.to_network`; None: by its geometry, or assumed.
         window: (low, high) HU that become grey levels 0 and 255; None: as the network was trained.
         batch_size: slices at a time.
         probabilities: keep them.
@@ -119,7 +118,8 @@ def segment(
         slices.spacing,
         class_names,
         slices.names,
-        towards_head=True if scan.is_volume else None,
+        # Where nothing says how the slices run, that they run from foot to head is an assumption.
+        towards_head=True if scan.is_volume and (slices.is_measured or orientation) else None,
         adjoining=scan.is_volume,
     )
     notes = (*scan.notes, *slices.notes, *lung_notes)
@@ -164,8 +164,12 @@ def find_lungs(
             found = lung_masks(images, slices.spacing, adjoining=scan.is_volume)
         except InputError as error:
             raise InputError(f"{scan.source}: {error}") from None
-        return found, ("lungs: found by their Hounsfield units",)
-    if (images == 0).mean() < BLANK_SHARE:
+        cut_off = slices_cut_off(images, slices.spacing)
+        notes = ("lungs: found by their Hounsfield units",)
+        if cut_off:
+            notes += (f"lungs: cut off by the picture's edge and left out there, in {cut_off} of {len(images)} slices",)
+        return found, notes
+    if not shows_lungs_alone(images):
         raise InputError(
             f"{scan.source}: lungs cannot be found in 8-bit grey levels of unknown scale; give a mask with --lungs "
             "FILE, or --lungs none to segment the slices as they are"
@@ -179,7 +183,8 @@ def find_lungs(
 def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> np.ndarray:
     mask = read_scan(path)
     check_same_grid(scan, mask)
-    sides = split_left_right(to_network(mask, orientation, like=slices).images > 0)
+    middles = midlines(slices.images, scan.is_volume) if scan.units == "HU" else None
+    sides = split_left_right(to_network(mask, orientation, like=slices).images > 0, middles)
     if not sides.any():
         raise InputError(f"{path}: marks no lung; expected values above 0 inside the lungs")
     return sides

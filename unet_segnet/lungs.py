@@ -26,6 +26,9 @@ DEEPEST_FILL_MM = 15.0  # of what is filled beyond that: lesions at the chest wa
 SMALLEST_MM2 = 150.0  # of a piece of lung in a slice
 BONE_HU = 300.0
 TRACHEA_MM2 = 900.0  # a round airway outside the lungs is no larger
+SMALLEST_BODY = 0.1  # of a slice
+BODY_SLICES = 32  # of a scan, that its midline is taken from
+OUTER_AIR_HU = -950.0  # air around the patient is darker, lungs on the whole are not
 TYPICAL_PIXEL_MM = 350.0  # of a chest's field of view, over the slice's height, where the spacing is unknown
 
 
@@ -61,18 +64,18 @@ def lung_masks(
     """
     from scipy import ndimage
 
-    num_slices, height, _ = images.shape
-    scale = _Scale(1 / (0.5 * (spacing[1] + spacing[2])) if spacing else height / TYPICAL_PIXEL_MM)
+    scale = _scale(images, spacing)
     air = np.zeros(images.shape, bool)
     for index, image in enumerate(images):
         air[index] = _inner_air(image, scale)
-    if adjoining and num_slices > 1:
+    if adjoining and len(images) > 1:
         air = _lung_like_components(air)
     lungs = np.zeros(images.shape, np.uint8)
-    for index, slice_air in enumerate(air):
+    middles = _known(midlines(images, adjoining), air)
+    for index, (slice_air, middle) in enumerate(zip(air, middles, strict=True)):
         pieces, count = ndimage.label(slice_air)
         if count:
-            lungs[index] = _closed(pieces, images[index], scale)
+            lungs[index] = _closed(pieces, images[index], scale, middle)
     if not lungs.any():
         raise InputError(
             "no lung was found: no air inside a body; expected an axial chest CT in Hounsfield units "
@@ -81,11 +84,37 @@ def lung_masks(
     return lungs
 
 
-def split_left_right(mask: np.ndarray) -> np.ndarray:
+def midlines(images: np.ndarray, adjoining: bool = True) -> np.ndarray:
+    """Where the middle of the body is, which lungs do not tell: one of them may be without air, or missing.
+
+    Arguments:
+        images: (num_slices, height, width) Hounsfield units in the networks' orientation.
+        adjoining: whether the slices are of one scan, which has one midline.
+
+    Returns:
+        (num_slices,) rows; NaN where no body is to be seen.
+    """
+    shown = np.linspace(0, len(images) - 1, BODY_SLICES).round().astype(int) if adjoining else range(len(images))
+    rows = np.array([_body_centre(images[index]) for index in dict.fromkeys(shown)])
+    if adjoining:
+        return np.full(len(images), np.nan if np.isnan(rows).all() else np.nanmedian(rows))
+    return rows
+
+
+def slices_cut_off(images: np.ndarray, spacing: tuple[float, float, float] | None = None) -> int:
+    """In how many slices something like lung touches the edge of the picture, where `lung_masks` takes it for outside.
+
+    Arguments as of `lung_masks`.
+    """
+    return sum(_is_cut_off(image, _scale(images, spacing)) for image in images)
+
+
+def split_left_right(mask: np.ndarray, middles: np.ndarray | None = None) -> np.ndarray:
     """Tell left from right in given lungs, slice by slice.
 
     Arguments:
         mask: (num_slices, height, width) bool, True inside the lungs, in the networks' orientation.
+        middles: (num_slices,) rows of the body's middle, see `midlines`; None or NaN: the middle of all lungs.
 
     Returns:
         (num_slices, height, width) uint8: 0 no lung, 1 left, 2 right lung. Each connected piece goes to the side on
@@ -93,12 +122,9 @@ def split_left_right(mask: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    rows = np.flatnonzero(mask.any(axis=(0, 2)))
-    if not len(rows):
-        return np.zeros(mask.shape, np.uint8)
-    middle = 0.5 * (rows[0] + rows[-1])
+    middles = _known(np.full(len(mask), np.nan) if middles is None else middles, mask)
     sides = np.zeros(mask.shape, np.uint8)
-    for index, lungs in enumerate(mask):
+    for index, (lungs, middle) in enumerate(zip(mask, middles, strict=True)):
         pieces, _ = ndimage.label(lungs)
         sides[index] = _sides(pieces, middle)
     return sides
@@ -128,6 +154,41 @@ def external_lung_masks(images: np.ndarray, spacing: tuple[float, float, float] 
     return np.select([found == 2, found == 1], [LEFT, RIGHT], NO_LUNG).astype(np.uint8)  # its 1 is the right lung
 
 
+def _scale(images: np.ndarray, spacing: tuple[float, float, float] | None) -> _Scale:
+    return _Scale(1 / (0.5 * (spacing[1] + spacing[2])) if spacing else images.shape[1] / TYPICAL_PIXEL_MM)
+
+
+def _body_centre(image: np.ndarray) -> float:
+    """Mean row of the body with all that is in it; NaN where nothing in the slice is large enough to be one."""
+    from scipy import ndimage
+
+    pieces, count = ndimage.label(image > AIR_HU)
+    if not count:
+        return np.nan
+    body = ndimage.binary_fill_holes(pieces == 1 + np.bincount(pieces.ravel())[1:].argmax())
+    return float(np.nonzero(body)[0].mean()) if body.mean() >= SMALLEST_BODY else np.nan
+
+
+def _known(middles: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+    """The middle of all lungs for the midlines that are not known."""
+    rows = np.flatnonzero(lungs.any(axis=(0, 2)))
+    return np.where(np.isnan(middles), 0.5 * (rows[0] + rows[-1]) if len(rows) else 0.0, middles)
+
+
+def _at_edge(pieces: np.ndarray) -> np.ndarray:
+    """Numbers of the labelled pieces at the edge of the picture, and 0."""
+    return np.unique(np.concatenate([[0], pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
+
+
+def _is_cut_off(image: np.ndarray, scale: _Scale) -> bool:
+    from scipy import ndimage
+
+    pieces, _ = ndimage.label(image < AIR_HU)
+    areas = np.bincount(pieces.ravel())
+    large = [piece for piece in _at_edge(pieces)[1:] if areas[piece] >= scale.area(SMALLEST_MM2)]
+    return any(np.median(image[pieces == piece]) > OUTER_AIR_HU for piece in large)
+
+
 def _inner_air(image: np.ndarray, scale: _Scale) -> np.ndarray:
     """Air that the body encloses in this slice, without specks and without a trachea that stands alone."""
     from scipy import ndimage
@@ -135,11 +196,9 @@ def _inner_air(image: np.ndarray, scale: _Scale) -> np.ndarray:
     pieces, count = ndimage.label(image < AIR_HU)
     if not count:
         return np.zeros(image.shape, bool)
-    edge = np.unique(np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
     areas = np.bincount(pieces.ravel())
     keep = areas >= scale.area(SMALLEST_MM2)
-    keep[edge] = False
-    keep[0] = False
+    keep[_at_edge(pieces)] = False
     for piece in np.flatnonzero(keep & (areas < scale.area(TRACHEA_MM2))):
         keep[piece] = not _is_airway(pieces == piece, keep[pieces], areas[piece])
     return keep[pieces]
@@ -170,13 +229,11 @@ def _lung_like_components(air: np.ndarray) -> np.ndarray:
     return (sizes >= sizes.max() / 10)[pieces]
 
 
-def _closed(pieces: np.ndarray, image: np.ndarray, scale: _Scale) -> np.ndarray:
+def _closed(pieces: np.ndarray, image: np.ndarray, scale: _Scale, middle: float) -> np.ndarray:
     """Both lungs of a slice, each closed over its vessels and over lesions at the chest wall, bones left out."""
     from scipy import ndimage
     from skimage.morphology import isotropic_closing
 
-    rows = np.flatnonzero((pieces > 0).any(axis=1))
-    middle = 0.5 * (rows[0] + rows[-1])
     sides = _sides(pieces, middle)
     radius = scale.length(CLOSING_MM)
     bone = ndimage.binary_opening(image > BONE_HU, np.ones((3, 3)))

@@ -63,6 +63,17 @@ def test_single_slices_are_of_unknown_patients(tmp_path):
     assert cohort.slices.names == cohort.groups == ("s0", "s1", "s2")
 
 
+def test_parts_of_one_volume_are_one_patients(tmp_path):
+    images, labels, lungs = drawn(6)
+    for folder in ("a", "b"):
+        for kind, array in (("im", images), ("seg", labels), ("lung", lungs)):
+            write_nifti(tmp_path / folder / f"{kind}.nii.gz", array)
+    rows = [f"{of}/im.nii.gz,{of}/seg.nii.gz,{of}/lung.nii.gz,{part}" for of in "ab" for part in ("1-2", "4-6", "3")]
+    (tmp_path / "list.csv").write_text("\n".join(["image,labels,lungs,slices", *rows]) + "\n")
+    cohort = load_cohort(tmp_path / "list.csv", size=32)
+    assert cohort.patients == ("im",) * 5 + (None,) + ("b-im",) * 5 + (None,)
+
+
 def test_a_manifest_says_whose_slices_these_are(tmp_path):
     images, labels, lungs = drawn(6)
     for kind, array in (("im", images), ("seg", labels), ("lung", lungs)):
@@ -171,6 +182,7 @@ def test_pictures_in_place_of_labels_are_refused():
         ("image,labels\np1.nii.gz,gone.nii.gz", "line 2: .*gone.nii.gz does not exist"),
         ("image,labels,slices\np1.nii.gz,p1.nii.gz,1-9", "has 3 slices; the manifest asks for 1 to 9"),
         ("image,labels\np1.nii.gz,p1.nii.gz\np1.nii.gz,p1.nii.gz", "line 3: the same image as in line 2"),
+        ("image,slices\n\n,\np1.nii.gz,0-3", "line 4: slices '0-3'"),
         ("image", "names no scan"),
     ],
 )

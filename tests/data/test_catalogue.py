@@ -36,6 +36,12 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_a_point_is_the_folder_that_one_is_in(root, monkeypatch):
+    monkeypatch.chdir(root / "medseg")
+    assert find_data(".").resolve() == (root / "medseg").resolve()
+    assert find_data("medseg") == root / "medseg"
+
+
 def test_default_is_the_release_then_medseg(root):
     assert find_data() == root / "COVID19-DL"
     assert load_slices(size=16).labels.max() == 3

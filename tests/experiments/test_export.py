@@ -342,3 +342,14 @@ def test_slices_to_check_fit_the_network(two_slices):
     assert slices.shape == (2, 40, 48, 3) and slices.dtype == np.uint8
     assert (slices[..., 0] == slices[..., 2]).all()
     assert np.ptp(slices, axis=(1, 2, 3)).min() > 50  # each shows something
+
+
+def test_grey_levels_are_those_of_the_networks_window():
+    network = small_network()
+    assert export.describe_network(network, "a", ("b", "c"))["grey_levels"].startswith(
+        "-1100 HU and less are 0, 400 HU"
+    )
+    network.window = (-1000.0, 200.0)
+    assert export.describe_network(network, "a", ("b", "c"))["grey_levels"].startswith(
+        "-1000 HU and less are 0, 200 HU"
+    )

@@ -3,12 +3,16 @@
 import csv
 import functools
 import json
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 from forked import run_command
 from PIL import Image
+
+from experiments.predict_outputs import find_truth
+from unet_segnet.errors import InputError
 
 AFFINE = np.array([[-0.7, 0.0, 0.1, 90.0], [0.0, 0.7, 0.0, -80.0], [0.05, 0.0, 5.0, -40.0], [0.0, 0.0, 0.0, 1.0]])
 
@@ -171,3 +175,13 @@ def test_a_folder_without_scans_is_one_line(tmp_path, network):
     (tmp_path / "empty").mkdir()
     result = predict(tmp_path / "empty", "--out", tmp_path / "out", "--model", network)
     assert result.returncode == 2 and "empty" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_truth_is_found_by_the_whole_name(tmp_path):
+    for name in ("1.3.6.111.nii.gz", "1.3.6.999.nii.gz", "b.png"):
+        (tmp_path / name).touch()
+    assert find_truth(tmp_path, Path("scans/1.3.6.999.nii")) == tmp_path / "1.3.6.999.nii.gz"
+    assert find_truth(tmp_path, Path("scans/1.3.6.222.nii.gz")) is None
+    (tmp_path / "b.nii.gz").touch()
+    with pytest.raises(InputError, match="several files are called b"):
+        find_truth(tmp_path, Path("scans/b.nii.gz"))

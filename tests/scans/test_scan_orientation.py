@@ -100,12 +100,22 @@ def test_named_orientations_and_what_is_assumed_without_geometry(phantom):
     assert full.axes == "PLS" and "assumed upright" in full.notes[0] and "--orientation" in full.notes[0]
     alone = to_network(scan_of(array * np.moveaxis(phantom.lungs, 0, 2)))
     assert alone.axes == "LPS" and "assumed network" in alone.notes[0]
+    soft = np.moveaxis(window_to_8bit(phantom.images, (-160, 240)), 0, 2).transpose(1, 0, 2)
+    assert (soft == 0).mean() > 0.5  # a body with black lungs in black air shows no lungs alone
+    assert to_network(scan_of(soft)).axes == "PLS"
     # Masks are mostly black: they lie as the scan they belong to.
     mask = np.moveaxis(phantom.labels, 0, 2).transpose(1, 0, 2)
     np.testing.assert_array_equal(to_network(scan_of(mask), like=full).images, phantom.labels)
     for wrong in ("LPX", "LRS", "sideways", ""):
         with pytest.raises(InputError, match="expected network, upright"):
             to_network(scan_of(array), wrong)
+
+
+def test_a_coronal_series_is_one_line(phantom):
+    """Its axial slices are not square: 0.8 mm from side to side, 4 mm from front to back."""
+    coronal = np.array([[-0.8, 0, 0, 0], [0, 0, 4.0, 0], [0, -0.8, 0, 0], [0, 0, 0, 1]])
+    with pytest.raises(InputError, match=r"pixels of 0\.8 x 4 mm \(LIA\); expected square ones: give the axial series"):
+        to_network(scan_of(phantom.images, coronal))
 
 
 def test_a_given_orientation_wins_over_the_affine_and_says_so(phantom):

@@ -194,6 +194,15 @@ def test_labels_of_dicom_and_of_pictures(tmp_path, series, pictures):
         assert (int(image.header["sform_code"]), int(image.header["qform_code"])) == (1, 1)
 
 
+def test_labels_of_a_tilted_gantry_have_one_geometry(tmp_path):
+    sheared = np.array([[0, -0.7, 0, 0], [-0.8, 0, 1.5, 0], [0, 0, 5.0, 0], [0, 0, 0, 1]])
+    scan = read_scan(save_dicom(tmp_path / "series", VALUES, sheared))
+    write_labels(tmp_path / "labels.nii.gz", np.ones(scan.array.shape, np.uint8), scan)
+    header = nibabel.load(tmp_path / "labels.nii.gz").header
+    assert (int(header["sform_code"]), int(header["qform_code"])) == (1, 0)
+    np.testing.assert_allclose(header.get_best_affine(), scan.affine, atol=1e-4)
+
+
 def test_two_dimensions_four_dimensions_and_other_units_of_length(tmp_path):
     flat = read_scan(save_nifti(tmp_path / "flat.nii.gz", VALUES[0], AFFINE))
     assert flat.array.shape == (10, 8, 1) and not flat.is_volume

@@ -135,6 +135,33 @@ def test_masks_that_do_not_fit_are_one_line(files, tmp_path, lungs, message):
         segment(files / "case.nii.gz", Bright(), tmp_path / lungs)
 
 
+def test_a_soft_tissue_window_shows_no_lungs_alone(tmp_path):
+    body = window_to_8bit(phantom_slices(3, seed=1, size=96).images, (-160, 240))
+    for number, image in enumerate(body):
+        Image.fromarray(np.ascontiguousarray(image.T)).save(tmp_path / f"{number}.png")
+    with pytest.raises(InputError, match="cannot be found in 8-bit grey levels"):
+        segment(tmp_path, Bright())
+
+
+def test_lungs_at_the_edge_are_noted(tmp_path):
+    images = phantom_slices(4, seed=1, size=96).images.astype(np.int16)
+    affine = network_affine((0, 0, 0)) @ np.diag([10.0, 10.0, 1.0, 1.0])
+    whole = save_nifti(tmp_path / "whole.nii.gz", np.moveaxis(images, 0, 2), affine)
+    assert not any("edge" in note for note in segment(whole, Bright()).notes)
+    first = np.flatnonzero(segment(whole, Bright()).lungs.any(axis=(0, 2)))[0]
+    cut = save_nifti(tmp_path / "cut.nii.gz", np.moveaxis(images[:, first + 12 :], 0, 2), affine)
+    assert "lungs: cut off by the picture's edge and left out there, in 4 of 4 slices" in segment(cut, Bright()).notes
+
+
+def test_thirds_have_no_direction_that_nobody_knows(tmp_path, phantom):
+    array = np.moveaxis(phantom.images.astype(np.int16), 0, 2)
+    unknown = save_nifti(tmp_path / "unknown.nii.gz", array, np.eye(4))
+    known = segment(unknown, Bright(), "none", orientation="LPS").severity.rows()[0]
+    assert "share_upper_third" in known
+    assumed = segment(unknown, Bright(), "none").severity.rows()[0]
+    assert "share_first_third" in assumed and "share_upper_third" not in assumed
+
+
 def test_where_no_lung_can_be_found_is_one_line(files, tmp_path):
     save_nifti(tmp_path / "water.nii.gz", np.full((48, 48, 3), -300, np.int16), network_affine())
     with pytest.raises(InputError, match=r"water\.nii\.gz: no lung was found"):

@@ -10,7 +10,7 @@ from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
 from unet_segnet.files import whole_file
-from unet_segnet.scans import find_scans, read_scan
+from unet_segnet.scans import find_scans, read_scan, scan_name
 
 IMAGES, LABELS, LUNGS = "images", "labels", "lungs"
 COLUMNS = ("image", "labels", "lungs", "patient", "slices", "orientation", "part")
@@ -137,7 +137,7 @@ def _items(folder: Path, problems: list[str]) -> dict[str, Path]:
         except InputError as error:
             problems.append(str(error))
             continue
-        name = _stem(path)
+        name = scan_name(path)
         if is_scan and name in items:
             problems.append(f"{path}: {items[name].name} has the same name; expected one of them")
         else:
@@ -145,17 +145,10 @@ def _items(folder: Path, problems: list[str]) -> dict[str, Path]:
     return items
 
 
-def _stem(path: Path) -> str:
-    name = path.name
-    if path.is_dir():
-        return name
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else path.stem
-
-
 def _read_manifest(path: Path) -> tuple[list[Case], list[str]]:
     rows = read_rows(path, required=("image",), allowed=COLUMNS)
     cases, problems, taken = [], [], {}
-    for number, row in enumerate(rows, 2):
+    for number, row in rows.items():
         where = f"{path}, line {number}"
         if not row["image"]:
             raise InputError(f"{where}: no image; expected a file or folder")
@@ -173,7 +166,7 @@ def _read_manifest(path: Path) -> tuple[list[Case], list[str]]:
         if part not in ("", *PARTS):
             raise InputError(f"{where}: part {part!r}; expected {', '.join(PARTS)}, or nothing")
         slices = _slice_range(row.get("slices", ""), where)
-        name = _stem(files["image"])
+        name = scan_name(files["image"])
         key = (files["image"].resolve(), slices)
         if key in taken:
             problems.append(f"{where}: the same image as in line {taken[key]}; expected each once")
@@ -213,8 +206,8 @@ def _slice_range(text: str, where: str) -> tuple[int, int] | None:
     return found
 
 
-def read_rows(path: Path, required: tuple[str, ...], allowed: tuple[str, ...]) -> list[dict[str, str]]:
-    """The rows of a small CSV file, cells stripped; empty lines are left out.
+def read_rows(path: Path, required: tuple[str, ...], allowed: tuple[str, ...]) -> dict[int, dict[str, str]]:
+    """The rows of a small CSV file by their line, cells stripped; empty lines are left out.
 
     Raises:
         InputError: it cannot be read, is too large, or has other columns or cells that are missing or too many.
@@ -223,23 +216,23 @@ def read_rows(path: Path, required: tuple[str, ...], allowed: tuple[str, ...]) -
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise InputError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes; expected a small table")
-        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+        reader = csv.reader(path.read_text(encoding="utf-8-sig").splitlines())
+        cells = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); expected a CSV file with the columns {', '.join(allowed)}"
         ) from error
-    lines = [[cell.strip() for cell in line] for line in lines]
-    lines = [line for line in lines if any(line)]
-    columns = lines[0] if lines else []
+    lines = {number: line for number, line in cells if any(line)}
+    columns = lines.pop(min(lines)) if lines else []
     wrong = [column for column in columns if column not in allowed]
     missing = [column for column in required if column not in columns]
     if wrong or missing or len(set(columns)) < len(columns):
         what = f"unknown column {wrong[0]!r}" if wrong else f"no column {missing[0]!r}" if missing else "a column twice"
         raise InputError(f"{path}: {what}; expected {', '.join(allowed)} (needed: {', '.join(required)})")
-    for number, line in enumerate(lines[1:], 2):
+    for number, line in lines.items():
         if len(line) != len(columns) or not all(cell.isprintable() for cell in line):
             raise InputError(f"{path}, line {number}: {len(line)} cells; expected {len(columns)}, of printable text")
-    return [dict(zip(columns, line, strict=True)) for line in lines[1:]]
+    return {number: dict(zip(columns, line, strict=True)) for number, line in lines.items()}
 
 
 def cases_for_manifest(folder: Path, slices_per_patient: int | None = None) -> tuple[list[Case], list[Case]]:

@@ -54,7 +54,7 @@ def read_classes(path: str | Path) -> Classes:
     path = Path(path)
     names: list[str] = []
     index_of: dict[int, int] = {}
-    for number, row in enumerate(read_rows(path, ("value", "name"), ("value", "name")), 2):
+    for number, row in read_rows(path, ("value", "name"), ("value", "name")).items():
         value = int(row["value"]) if row["value"].isdecimal() and len(row["value"]) < 4 else 256
         if value > 255 or not row["name"]:
             raise InputError(f"{path}, line {number}: expected a whole number 0 to 255 and a name")

@@ -25,7 +25,7 @@ def find_copies(images: np.ndarray, groups: Sequence[str]) -> list[tuple[int, in
     """
     if len(images) < 2:
         return []
-    small = resize_images(images.astype(np.float32), (THUMBNAIL, THUMBNAIL))
+    small = np.stack([resize_images(image.astype(np.float32), (THUMBNAIL, THUMBNAIL)) for image in images])
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     plain, shows = _standardised(small)
     found = set()

@@ -19,7 +19,7 @@ from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
 from unet_segnet.inference import AUTO, check_same_grid, find_lungs
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, read_scan, to_network
-from unet_segnet.scans.orientation import BLANK_SHARE
+from unet_segnet.scans.orientation import shows_lungs_alone
 
 GIVEN = "given with the scans"
 NUM_SLICES = 100  # of the article
@@ -147,7 +147,8 @@ def load_cohort(
         data: see `unet_segnet.cohort.find_cases`.
         classes: file that names the classes; None: classes.csv beside the data, else found in the label files.
         lungs: of scans that come without a mask: "auto", "none" or "lungmask", see `unet_segnet.inference.segment`.
-        orientation: of scans for which neither affine nor manifest says it.
+        orientation: of all scans for which the manifest does not say it, see `unet_segnet.scans.to_network`; None: by
+            their geometry, or assumed.
         window: (low, high) HU that become grey levels 0 and 255.
         size: height and width of the slices.
         report: called with the numbers of finished cases and of all.
@@ -245,6 +246,7 @@ class Reader:
         self.lungs, self.orientation, self.window, self.size = lungs, orientation, window, size
         self.background = background
         self._kept: dict[str, tuple[Path, Scan]] = {}
+        self._volumes: dict[Path, str] = {}
 
     def __call__(self, case: Case) -> LoadedCase:
         """Read one case.
@@ -263,8 +265,7 @@ class Reader:
         scan, labels, lungs = (
             None if one is None else _part(one, case) for one in (whole, masks.get("labels"), masks.get("lungs"))
         )
-        is_alone = scan.array.shape[2] == 1 or min(scan.array.shape) == 1
-        patient = case.patient or (None if is_alone else case.name)
+        patient = case.patient or (None if min(scan.array.shape) == 1 else self._volume(case))
         return self._prepared(case, patient, scan, labels, lungs)
 
     def released(self, found: CaseList) -> LoadedCase:
@@ -288,6 +289,14 @@ class Reader:
             self._kept[kind] = (path, read_scan(path))
         return self._kept[kind][1]
 
+    def _volume(self, case: Case) -> str:
+        """Whose a volume is, where nobody said: parts of one file are one patient's."""
+        if case.slices is None:
+            return case.name
+        path = case.image.resolve()
+        name = case.name.removesuffix("-{}-{}".format(*case.slices))
+        return self._volumes.setdefault(path, name)
+
     def _prepared(self, case, patient, scan, labels, lungs) -> LoadedCase:
         orientation = case.orientation or self.orientation
         slices = to_network(scan, orientation)
@@ -301,7 +310,7 @@ class Reader:
             images=fit(slices.images, inside, self.window, self.size),
             labels=None if values is None else fit_labels(values, self.size, self.background),
             lungs=fit_labels(np.ones(slices.images.shape, bool) if inside is None else inside, self.size),
-            values=() if values is None else tuple(np.flatnonzero(np.bincount(values.ravel(), minlength=1)).tolist()),
+            values=() if values is None else tuple(sorted({int(value) for one in values for value in np.unique(one)})),
             facts=CaseFacts(
                 units=scan.units,
                 shape=slices.images.shape[1:],
@@ -321,7 +330,7 @@ class Reader:
             if not inside.any():
                 raise InputError(f"{case.lungs or case.image}: marks no lung; expected values above 0 inside the lungs")
             return inside, GIVEN
-        if scan.units == "8-bit" and self.lungs == AUTO and (slices.images == 0).mean() < BLANK_SHARE:
+        if scan.units == "8-bit" and self.lungs == AUTO and not shows_lungs_alone(slices.images):
             raise InputError(
                 f"{case.image}: its lungs cannot be found in 8-bit grey levels; give masks (lungs/ or the manifest's "
                 "column lungs), or --lungs none to take the slices as they are"

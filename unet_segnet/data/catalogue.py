@@ -49,7 +49,8 @@ def find_data(data: str | None = None) -> Path:
             if (root / name).is_dir():
                 return root / name
         raise InputError(f"no data found in {root}: {WAYS_OUT}")
-    for folder in (root / data, Path(data).expanduser()):
+    places = (root / data, Path(data).expanduser())
+    for folder in places if data not in (".", "..") else places[1:]:  # the root itself is no data set
         if folder.is_dir():
             return folder
     raise InputError(f"no data set {data!r} in {root} and no folder of that path: {WAYS_OUT}")

@@ -1,7 +1,7 @@
 """A user's scan in, ready for the networks, and labels back again."""
 
 from unet_segnet.scans.orientation import NETWORK_AXES, NetworkSlices, fit, fit_labels, from_network, to_network, unfit
-from unet_segnet.scans.read import find_scans, read_scan
+from unet_segnet.scans.read import find_scans, read_scan, scan_name
 from unet_segnet.scans.scan import Scan
 from unet_segnet.scans.write import write_labels, write_maps
 
@@ -14,6 +14,7 @@ __all__ = [
     "fit_labels",
     "from_network",
     "read_scan",
+    "scan_name",
     "to_network",
     "unfit",
     "write_labels",

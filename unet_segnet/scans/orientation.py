@@ -31,7 +31,10 @@ NAMED_AXES = {  # of a file's own (i, j, k) = (row, column, slice)
     "upright": "PLS",  # front up, the patient's right on the left
     "upside-down": "ALS",  # upright, top and bottom exchanged: a mirror image, not a turn
 }
-BLANK_SHARE = 0.4  # of pixels exactly 0, from which on slices are taken to show lungs alone
+# Slices show lungs alone from this share of black pixels on (the released ones: 0.74 of all), if less of what is shown
+# is black inside: at most 0.013 of a released slice; of a body, whose lungs are black or nearly so, 0.12 and more.
+BLANK_SHARE, HOLES_SHARE = 0.4, 0.08
+MOST_OBLONG = 1.5  # pixel; an axial slice has square ones, a coronal series cut axially has others
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +68,13 @@ def to_network(scan: Scan, orientation: str | None = None, like: NetworkSlices |
         orientation: how the file's array lies: "network" (as the 100 slices), "upright" (front up, the patient's right
             on the left), "upside-down" (the same, top and bottom exchanged), or three letters such as "LPS" for the
             sides towards which its own axes run. It wins over the affine. None: by the affine; where there is none,
-            "network" for slices that show lungs alone on black, else "upright".
+            "network" for slices that show lungs alone, else "upright".
         like: of a mask or label file, the slices of the scan that it belongs to: unless both files have an affine
             of their own, it lies as that scan.
 
     Raises:
-        InputError: an unknown orientation.
+        InputError: an unknown orientation; or the axial slices have pixels far from square, which the networks do not
+            know: a coronal or sagittal series.
     """
     import nibabel.orientations as nio
 
@@ -89,14 +93,19 @@ def to_network(scan: Scan, orientation: str | None = None, like: NetworkSlices |
         axes, is_measured = measured, True
         notes = (f"orientation: {axes} by the affine",)
     else:
-        name = "network" if np.count_nonzero(scan.array == 0) > BLANK_SHARE * scan.array.size else "upright"
+        name = "network" if shows_lungs_alone(np.moveaxis(scan.array, 2, 0)) else "upright"
         axes = NAMED_AXES[name]
         why = "these slices show lungs alone" if name == "network" else "front up, the patient's right on the left"
         notes = (f"orientation: assumed {name} ({why}); set it with --orientation if that is wrong",)
     turn = _turn(axes, NETWORK_AXES)
     order = [int(np.flatnonzero(turn[:, 0] == axis)[0]) for axis in range(3)]  # file axis of slice, row, column
-    images = np.ascontiguousarray(nio.apply_orientation(scan.array, turn))
     spacing = None if scan.spacing is None else tuple(scan.spacing[axis] for axis in order)
+    if spacing and max(spacing[1:]) > MOST_OBLONG * min(spacing[1:]):
+        raise InputError(
+            f"{scan.source}: its axial slices have pixels of {spacing[1]:.3g} x {spacing[2]:.3g} mm ({axes}); expected "
+            "square ones: give the axial series, or the scan resampled to equal spacing"
+        )
+    images = np.ascontiguousarray(nio.apply_orientation(scan.array, turn))
     names = _names(scan, order[0])
     return NetworkSlices(
         images=images,
@@ -127,6 +136,24 @@ def from_network(labels: np.ndarray, slices: NetworkSlices) -> np.ndarray:
     if labels.shape != slices.images.shape:
         raise ValueError(f"labels must be of shape {slices.images.shape}. Received: {labels.shape}")
     return np.ascontiguousarray(nio.apply_orientation(labels, _turn(NETWORK_AXES, slices.axes)))
+
+
+def shows_lungs_alone(slices: np.ndarray) -> bool:
+    """Whether slices show lungs alone on black, like the released ones, and not a body.
+
+    Arguments:
+        slices: (num_slices, height, width) grey levels, in any orientation.
+    """
+    from scipy import ndimage
+
+    if np.count_nonzero(slices == 0) < BLANK_SHARE * slices.size:
+        return False
+    holes = filled = 0
+    for image in slices:
+        whole = ndimage.binary_fill_holes(image != 0)
+        filled += np.count_nonzero(whole)
+        holes += np.count_nonzero(whole & (image == 0))
+    return holes < HOLES_SHARE * filled
 
 
 def parse_orientation(orientation: str) -> str:

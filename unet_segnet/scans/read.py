@@ -40,6 +40,14 @@ def find_scans(path: str | Path) -> list[Path]:
     return files if kind == NIFTI else [path]
 
 
+def scan_name(path: Path) -> str:
+    """What a scan is called: its file without the ending, or its folder."""
+    name = path.name if path.name not in ("", "..") else path.resolve().name
+    if path.is_dir():
+        return name
+    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
+
+
 def read_scan(path: str | Path) -> Scan:
     """Read one scan, or a mask or label file of one.
 
@@ -103,11 +111,6 @@ def _natural(file: Path) -> list:
     ]
 
 
-def _stem(file: Path) -> str:
-    name = file.name
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else file.stem
-
-
 def _read_nifti(path: Path) -> Scan:
     values, header = read_image(path, np.float32)
     values, units = recognise_units(values, path)
@@ -131,7 +134,7 @@ def _read_nifti(path: Path) -> Scan:
         affine[:3] *= to_mm
         spacing = voxel_spacing(affine)
     return Scan(
-        name=_stem(path),
+        name=scan_name(path),
         array=np.moveaxis(values, 0, 2),
         affine=affine,
         units=units,
@@ -157,9 +160,9 @@ def _read_pictures(path: Path, files: list[Path]) -> Scan:
             )
         slices[index] = picture
     slices, units = recognise_units(slices, path)
-    names = tuple(_stem(file) for file in files)
+    names = tuple(scan_name(file) for file in files)
     return Scan(
-        name=_stem(path) if path.is_file() else path.resolve().name,
+        name=scan_name(path),
         array=np.moveaxis(slices, 0, 2),
         affine=None,
         units=units,

@@ -7,6 +7,7 @@ import numpy as np
 from unet_segnet.data.nifti import save_gzipped
 from unet_segnet.scans.scan import Scan
 
+SAME_AFFINE_MM = 1e-3
 # Geometry only: a header may hold free text about the patient.
 GEOMETRY_FIELDS = (
     *("pixdim", "xyzt_units", "qform_code", "sform_code"),
@@ -19,7 +20,7 @@ def write_labels(path: str | Path, labels: np.ndarray, scan: Scan) -> None:
     """Write labels as a gzipped NIfTI file with the scan's geometry, atomically; equal labels give equal bytes.
 
     A scan from NIfTI gives its own qform, sform, codes and units; one from DICOM its affine with code 1 (scanner
-    coordinates); one without geometry the identity.
+    coordinates), as sform alone where it is sheared; one without geometry the identity.
 
     Arguments:
         path: file to write, ending in .nii.gz; its folder must exist.
@@ -69,5 +70,7 @@ def _write(path: str | Path, array: np.ndarray, scan: Scan) -> None:
         image = nibabel.Nifti1Image(array, affine, header)
         image.set_qform(affine, code=1)
         image.set_sform(affine, code=1)
+        if not np.allclose(image.get_qform(), affine, atol=SAME_AFFINE_MM):
+            image.header["qform_code"] = 0  # a tilted gantry shears, which a qform cannot say
         image.header.set_xyzt_units("mm" if scan.affine is not None else "unknown")
     save_gzipped(path, image)
