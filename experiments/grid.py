@@ -60,7 +60,7 @@ def grid(options) -> None:
         for seed in options.seeds
         for experiment in options.only
     ]
-    jobs = [Job(spec, make_recipe(options, options.net, spec.experiment), split) for spec in specs]
+    jobs = [Job(spec, make_recipe(options, spec), split) for spec in specs]
     folders = carry_out(jobs, data, options)
 
     runs, notes = finished_runs(folders, options)

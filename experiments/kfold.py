@@ -18,6 +18,7 @@ from experiments.options import (
     settle_dtype,
     training_parser,
 )
+from unet_segnet.errors import InputError
 
 
 def main() -> None:
@@ -40,6 +41,8 @@ def kfold(options) -> None:
     """Train what is not trained, print Table 7, write it and pictures of a fold."""
     nets = (options.net,) if options.net else NETS
     check_options(options, nets)
+    if options.split_seed < 0:
+        raise InputError("--split-seed: expected 0 or a whole number above")
     data = load_data(options, options.problem)
     settle_dtype(options)
     from experiments.baselines import evaluate_baselines
@@ -51,27 +54,24 @@ def kfold(options) -> None:
     from unet_segnet.data import five_folds
 
     folds = five_folds(len(data.slices), options.split_seed)
-    jobs = [
-        Job(
-            RunSpec(
-                "kfold",
-                net,
-                options.variant,
-                options.problem,
-                experiment,
-                seed,
-                fold,
-                options.stream,
-                options.encoder_weights if net == "segnet" else None,
-            ),
-            make_recipe(options, net, experiment),
-            split,
+    specs = [
+        RunSpec(
+            "kfold",
+            net,
+            options.variant,
+            options.problem,
+            experiment,
+            seed,
+            fold,
+            options.stream,
+            options.encoder_weights if net == "segnet" else None,
         )
         for seed in options.seeds
         for net in nets
         for experiment in options.only or (BEST_EXPERIMENT[net, options.problem],)
-        for fold, split in enumerate(folds)
+        for fold in range(len(folds))
     ]
+    jobs = [Job(spec, make_recipe(options, spec), folds[spec.fold]) for spec in specs]
     folders = carry_out(jobs, data, options)
 
     runs, notes = finished_runs(folders, options)

@@ -284,41 +284,53 @@ def dtype_option(parser) -> None:
         "--dtype",
         choices=("auto", *DTYPES),
         default="auto",
-        help="of the layers; auto takes mixed_bfloat16 where the machine has units for it, but float32, the "
-        "reference, where MATLAB's stream is replayed",
+        help="of the layers; auto leaves a run that was begun as it is, takes mixed_bfloat16 where the machine has "
+        "units for it, but float32, the reference, where MATLAB's stream is replayed",
     )
 
 
 def settle_dtype(options) -> None:
-    """Put the data type that `--dtype auto` stands for on this machine into the options, and say which."""
+    """Put the data type that `--dtype auto` stands for on this machine into the options, and say which.
+
+    `options.dtype_given` tells afterwards whether the user chose it.
+    """
     from experiments.console import import_keras
 
     import_keras()
     from experiments.provenance import device_name
     from unet_segnet.devices import best_dtype
 
-    if options.dtype == "auto":
+    options.dtype_given = options.dtype != "auto"
+    if not options.dtype_given:
         replay = getattr(options, "stream", None) == "matlab"
         options.dtype = "float32" if replay else best_dtype()
     print(f"{options.dtype} on {device_name()}", flush=True)
 
 
-def make_recipe(options, net: str, experiment: int):
-    """The `Recipe` of a configuration of Table 2, with what the options change."""
+def dtype_of(options, spec) -> str:
+    """The data type of a run: as given, else in which it was begun, which may be another machine's, else as settled."""
+    from experiments.runs import RunFolder
+
+    begun = None if options.dtype_given or options.force else RunFolder(options.out, spec).dtype()
+    return begun or options.dtype
+
+
+def make_recipe(options, spec):
+    """The `Recipe` of a run's configuration of Table 2, with what the options change."""
     from experiments import published
     from experiments.console import import_keras
 
     import_keras()
     from unet_segnet.training import Recipe
 
-    setting = published.hyperparameters(net)[experiment]
+    setting = published.hyperparameters(spec.net)[spec.experiment]
     return Recipe(
         learning_rate=setting.initial_learning_rate,
         batch_size=setting.mini_batch,
         epochs=options.epochs,
         loss_normalisation=options.loss,
         validation=options.validation,
-        dtype=options.dtype,
+        dtype=dtype_of(options, spec),
     )
 
 

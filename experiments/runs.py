@@ -18,7 +18,7 @@ from pathlib import Path
 
 from experiments.files import save_network, write_arrays, write_json
 from experiments.locks import alone
-from experiments.options import EXPERIMENTS, NETS, PROBLEMS, SEEDS, STREAMS, VARIANTS
+from experiments.options import DTYPES, EXPERIMENTS, NETS, PROBLEMS, SEEDS, STREAMS, VARIANTS
 from experiments.provenance import provenance
 from unet_segnet.errors import InputError, one_line
 
@@ -104,6 +104,15 @@ class RunFolder:
                 f"{self.config}: this folder holds a run with other settings ({', '.join(different)}); "
                 "give another folder with --out, or --force to throw that run away"
             )
+
+    def dtype(self) -> str | None:
+        """The data type in which the run was begun; None where there is none, or its settings cannot be read."""
+        try:
+            recipe = read_json(self.config).get("recipe")
+        except InputError:
+            return None
+        dtype = recipe.get("dtype") if isinstance(recipe, dict) else None
+        return dtype if dtype in DTYPES else None
 
     def epochs_done(self) -> int:
         """Epochs that the saved state of an unfinished run holds; 0 where there is none, or none that can be read."""

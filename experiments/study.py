@@ -100,7 +100,7 @@ def _jobs(options, data) -> dict:
     folds = five_folds(num_slices) if any(spec.fold is not None for spec in specs) else []
     jobs = {}
     for spec, part in specs.items():
-        recipe = make_recipe(options, spec.net, spec.experiment)
+        recipe = make_recipe(options, spec)
         job = Job(spec, recipe, split if spec.fold is None else folds[spec.fold])
         folder, of_problem = RunFolder(options.out, spec), data[spec.problem]
         if folder.config.exists():

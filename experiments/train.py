@@ -10,11 +10,12 @@ device, not for clinical use.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from experiments.console import Progress, import_keras, run_command
 from experiments.files import check_folder
-from experiments.options import DTYPES, positive
+from experiments.options import DTYPES, dtype_of, positive
 from experiments.own_networks import NETS, RECIPES, VARIANTS, NetworkPlan, safe_name
 from experiments.own_options import add_size, check_own_options, load_own, own_parser, say
 from unet_segnet.errors import InputError
@@ -107,11 +108,13 @@ def train(options) -> None:
     description = {
         "name": name, "window": list(window), "size": size, "lungs": options.lungs, "orientation": options.orientation,
     }  # fmt: skip
-    recipe = make_recipe(options, plan)
+    recipe = make_recipe(options, plan, known)
+    options.dtype_given, options.dtype = plan.init is not None or options.dtype != "auto", recipe.dtype
     folds = range(len(splits)) if options.folds or len(splits) > 1 else (None,)
+    specs = [OwnSpec(name, plan.label, options.seed, fold) for fold in folds]
     jobs = [
-        OwnJob(OwnSpec(name, plan.label, options.seed, fold), plan, recipe, split)
-        for fold, split in zip(folds, splits, strict=True)
+        OwnJob(spec, plan, replace(recipe, dtype=dtype_of(options, spec)), split)
+        for spec, split in zip(specs, splits, strict=True)
     ]
     folders = []
     for job in jobs:
@@ -151,8 +154,11 @@ def check_options(options) -> NetworkPlan:
     return plan
 
 
-def make_recipe(options, plan):
-    """The recipe with what the options change; of segnet and unet what their article found best (Table 4)."""
+def make_recipe(options, plan, known=None):
+    """The recipe with what the options change; of segnet and unet what their article found best (Table 4).
+
+    `known` is the network that training begins with, or None.
+    """
     from experiments.published import BEST_EXPERIMENT, hyperparameters
     from unet_segnet.devices import best_dtype
     from unet_segnet.encoder_training import EncoderRecipe
@@ -165,8 +171,9 @@ def make_recipe(options, plan):
     changes = {name: value for name, value in changes.items() if value is not None}
     if plan.recipe == "compare":
         return EncoderRecipe(dtype=dtype, **changes)
-    if plan.net in NETS:
-        best = hyperparameters(plan.net)[BEST_EXPERIMENT[plan.net, "binary"]]
+    net = known.name.partition("_")[0] if known else plan.net
+    if net in NETS:
+        best = hyperparameters(net)[BEST_EXPERIMENT[net, "binary"]]
         changes = {"learning_rate": best.initial_learning_rate, "batch_size": best.mini_batch, **changes}
     return Recipe(dtype=dtype, **changes)
 

@@ -84,8 +84,8 @@ def gain(after: np.ndarray, before: np.ndarray) -> Gain:
 
 def analysis_tables(evidence: Evidence) -> dict[str, Table]:
     """`architectures`, `encoders`, `gains` and `correlations`."""
-    theirs, ours = published_dice(), own_dice(evidence.runs)
-    notes = run_notes(evidence.runs)
+    theirs, ours = published_dice(), own_dice(evidence.comparable)
+    notes = run_notes(evidence.comparable)
     return {
         "architectures": _mean_table("architecture", list(ARCHITECTURES.values()), theirs, ours, 2, notes),
         "encoders": _mean_table("encoder", list(encoders()), theirs, ours, 3, notes),

@@ -78,8 +78,8 @@ def _speed(evidence: Evidence, architecture: str, extreme) -> Judgement:
         for what, means in zip(KINDS.values(), table, strict=True)
     )
     decides = f"Some encoders with all four architectures on one machine: {COMMAND}."
-    devices = Counter(run.device for run in evidence.comparable).most_common(1)
-    runs = [run for run in evidence.comparable if run.device == devices[0][0]]
+    machines = Counter((run.device, *run.conditions) for run in evidence.comparable).most_common(1)
+    runs = [run for run in evidence.comparable if (run.device, *run.conditions) == machines[0][0]]
     if not runs:
         return _undecided(evidence, f"{beside}.", decides)
     seconds = run_grid(runs, lambda run: np.array(run.seconds))
@@ -93,7 +93,7 @@ def _speed(evidence: Evidence, architecture: str, extreme) -> Judgement:
     return _judged(
         evidence,
         holds,
-        f"{text}, means of {int(common.sum())} models each on {runs[0].device}",
+        f"{text}, means of {int(common.sum())} models each on {', '.join(machines[0][0])}",
         f"{beside}.",
         decides,
         any_length=True,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from experiments.compare.evidence import CompareRun, Evidence
 from experiments.compare.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, encoders, stated
+from experiments.report.judgement import how_many
 from experiments.runs import AGAIN, read_arrays, read_config, read_result
 from unet_segnet.errors import InputError
 
@@ -31,7 +34,7 @@ def collect(runs: Path | None, data: str | None = None) -> Evidence:
         data: name or path of the data set with the test volumes; None: that of the runs, or MedSeg's.
 
     Returns:
-        `Evidence`; of a run that is in both places, the one in `runs`.
+        `Evidence`; of a run that is in both places, on the same data by the same recipe, the one in `runs`.
 
     Raises:
         InputError: `runs` is given and is no folder, or a run's files are damaged; or `data` is given and is not to
@@ -45,7 +48,7 @@ def collect(runs: Path | None, data: str | None = None) -> Evidence:
     found: dict[tuple, CompareRun] = {}
     for root in (RESULTS, runs):
         for run in _finished_runs(root, missing) if root else ():
-            found[run.experiment, *run.model, run.seed] = run
+            found[run.experiment, *run.model, run.seed, run.protocol] = run
     ordered = tuple(found[key] for key in sorted(found, key=str))
     if not ordered:
         missing.append(
@@ -53,7 +56,22 @@ def collect(runs: Path | None, data: str | None = None) -> Evidence:
             "trains."
         )
     title = ", ".join(sorted({run.data for run in ordered})) or "the published figures alone"
-    return add_pictures(Evidence(ordered, title, tuple(missing), own=runs), data, runs)
+    evidence = Evidence(ordered, title, own=runs)
+    missing += _alone(evidence)
+    return add_pictures(replace(evidence, missing=tuple(missing)), data, runs)
+
+
+def _alone(evidence: Evidence) -> Iterator[str]:
+    """A sentence for each group of runs that are not to be compared with the others."""
+    kept = set(evidence.comparable)
+    others = Counter(run.protocol for run in evidence.runs if run not in kept and run.initialisation in INITIALISATIONS)
+    for (data, deviations), count in others.items():
+        changed = ", ".join(part for part in deviations if not part.startswith("on "))
+        how = f"{data} ({changed})" if changed else data
+        yield (
+            f"{how_many(count, 'run')} on {how}: beside other data or another recipe than the {len(kept)} compared "
+            "here, and so only in the tables of scores."
+        )
 
 
 def _finished_runs(root: Path, missing: list[str]) -> Iterator[CompareRun]:
@@ -108,6 +126,11 @@ def read_run(folder: Path) -> CompareRun:
         parameters=int(result.get("parameters", 0)),
         seconds=tuple(float(np.median(values)) if values.size else float("nan") for values in seconds.values()),
         device=str(result.get("device", "unknown device")),
+        conditions=(
+            str(config.get("backend", "unknown backend")),
+            f"{result.get('threads', 'unknown')} threads",
+            str(recipe.get("dtype", "unknown data type")),
+        ),
         folder=folder,
         config=config,
     )

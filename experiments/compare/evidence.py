@@ -29,6 +29,7 @@ class CompareRun:
         parameters: trainable ones.
         seconds: median over the epochs of training and of validation.
         device: that it ran on.
+        conditions: what else its times depend on, for texts: backend, threads, data type.
         folder: where its files are.
         config: what determined it (`config.json`).
     """
@@ -46,6 +47,7 @@ class CompareRun:
     parameters: int
     seconds: tuple[float, float]
     device: str
+    conditions: tuple[str, ...]
     folder: Path
     config: dict = field(default_factory=dict)
 
@@ -133,7 +135,7 @@ class Evidence:
     """All that the report may draw on.
 
     Attributes:
-        runs: finished runs, one per folder.
+        runs: finished runs, one per folder; what is averaged or compared takes the `comparable` ones of them alone.
         data: for titles.
         missing: what could not be had, a sentence each, and what would bring it.
         histograms: experiment -> (edges of the bins, share of all pixels in each, share of the mask's pixels in
@@ -151,8 +153,8 @@ class Evidence:
 
     @cached_property
     def comparable(self) -> tuple[CompareRun, ...]:
-        """The runs that claims are judged by: the largest group of one data set and recipe, of those with runs of the
-        user's own if there are any."""
+        """The runs that are averaged and that claims are judged by: the largest group of one data set and recipe, of
+        those with runs of the user's own if there are any."""
         groups: dict[tuple, list[CompareRun]] = {}
         for run in self.runs:
             if run.initialisation in INITIALISATIONS:

@@ -37,7 +37,7 @@ def figures(evidence: Evidence) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
 
 def _parameter_figure(evidence: Evidence, which: str) -> Figure:
     counts = parameter_grid(which)
-    sources = (published_dice(), own_dice(evidence.runs))
+    sources = (published_dice(), own_dice(evidence.comparable))
     panels = {name: [grid[e] for grid in sources] for e, name in enumerate(EXPERIMENTS.values())}
     panels[DIFFERENCE] = [grid[LESION_B] - grid[LESION_A] for grid in sources]
     points = {
@@ -62,7 +62,7 @@ def _parameter_figure(evidence: Evidence, which: str) -> Figure:
 
 
 def _box_figure(evidence: Evidence) -> Figure:
-    sources = (published_dice(), own_dice(evidence.runs))
+    sources = (published_dice(), own_dice(evidence.comparable))
     panels = {
         name: {title: tuple(grid[e, :, a].ravel() for grid in sources) for a, title in enumerate(NAMES)}
         for e, name in enumerate(EXPERIMENTS.values())
@@ -162,7 +162,7 @@ def _kernel_figure(evidence: Evidence) -> tuple[Figure | None, list[str]]:
 
 def _ran(evidence: Evidence) -> str:
     """Our runs, for a caption."""
-    runs = evidence.runs
+    runs = evidence.comparable
     if not runs:
         return "of ours none has run"
     data = " and ".join(sorted({run.data for run in runs}))

@@ -6,11 +6,12 @@ Times are measured, on finished runs of this machine or on a convolution; none i
 import math
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.compare.runs import STUDY, CompareJob, CompareSpec, start_of
 from experiments.console import import_keras, progress
+from experiments.options import dtype_of
 from experiments.runs import RunFolder, read_arrays, read_json
 from experiments.study_plan import Machine, duration, this_machine
 from unet_segnet.errors import InputError
@@ -36,19 +37,20 @@ def planned_jobs(options) -> list[CompareJob]:
             raise InputError(f"--only {name}={strange[0]}: expected some of {', '.join(known)}")
     if options.init and options.encoder_weights != ("none",):
         raise InputError("--init and --encoder-weights both say what the encoder starts from: give one of them")
-    recipe = EncoderRecipe(epochs=options.epochs, loss=options.loss, dtype=options.dtype)
+    recipe = EncoderRecipe(epochs=options.epochs, loss=options.loss)
     starts = [
         (start_of(weights, options.init), weights)
         for weights in (None if weights == "none" else weights for weights in options.encoder_weights)
     ]
-    return [
-        CompareJob(CompareSpec(experiment, architecture, encoder, seed, start, weights, options.init), recipe)
+    specs = [
+        CompareSpec(experiment, architecture, encoder, seed, start, weights, options.init)
         for seed in options.seeds
         for experiment in options.experiment
         for start, weights in starts
         for architecture in chosen["architecture"]
         for encoder in chosen["encoder"]
     ]
+    return [CompareJob(spec, replace(recipe, dtype=dtype_of(options, spec))) for spec in specs]
 
 
 def check_starts(jobs: list[CompareJob]) -> None:

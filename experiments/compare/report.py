@@ -92,7 +92,7 @@ def _provenance(evidence) -> tuple[str, ...]:
     hashes = sorted({str(run.config.get("data", {}).get("sha256", "")) for run in evidence.runs} - {""})
     return (
         f"unet_segnet at commit {commit() or 'unknown'}.",
-        f"{len(evidence.runs)} finished runs of 600 in the article; its figures stand in "
+        f"{len(evidence.runs)} finished runs, 600 in the article; its figures stand in "
         "`experiments/reference/bizopoulos2021`.",
         *(f"Data of the runs: SHA-256 {value}." for value in hashes),
     )

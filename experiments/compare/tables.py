@@ -32,7 +32,7 @@ GLOBAL = {**ARCHITECTURES, "global": "all"}
 
 def table_two(evidence: Evidence) -> dict[str, Table]:
     """Table II by file name: a table per experiment, one of costs."""
-    ours, theirs = score_grid(evidence.runs), published_scores()
+    ours, theirs = score_grid(evidence.comparable), published_scores()
     tables = {
         f"table2_{experiment}": _score_table(evidence, index, ours[index], theirs[index])
         for index, experiment in enumerate(EXPERIMENTS)
@@ -53,7 +53,7 @@ def _score_table(evidence: Evidence, index: int, ours: np.ndarray, theirs: np.nd
             rows.append((name, encoder, *cells(np.concatenate([block[place, number_] for block in blocks]))))
         rows += _summary_rows(name, [block[place] for block in blocks], _printed(architecture, experiment))
     rows += _summary_rows("all", [block.reshape(-1, 3) for block in blocks], _printed("global", experiment))
-    runs = [run for run in evidence.runs if run.experiment == experiment]
+    runs = [run for run in evidence.comparable if run.experiment == experiment]
     return Table(
         f"Table II. Scores of {EXPERIMENTS[experiment]} segmentation, percent, published beside ours.",
         tuple(columns),
@@ -154,8 +154,8 @@ def run_notes(runs: Sequence[CompareRun]) -> tuple[str, ...]:
 def cost_table(evidence: Evidence) -> Table:
     """Parameters and seconds per epoch of Table II; the parameters that the models use, and ours."""
     built, used = (parameter_grid(which) for which in ("built", "used"))
-    ours = _over_runs(evidence.runs, lambda run: run.parameters * 1e-6)
-    seconds = [_over_runs(evidence.runs, lambda run, part=part: run.seconds[part]) for part in (0, 1)]
+    ours = _over_runs(evidence.comparable, lambda run: run.parameters * 1e-6)
+    seconds = [_over_runs(evidence.comparable, lambda run, part=part: run.seconds[part]) for part in (0, 1)]
     published = [cost_grid(column) for column in COSTS]
     columns = [published[0], used, 100 * used / built, ours, published[1], seconds[0], published[2], seconds[1]]
     printed_at = {0: COSTS[0], 4: COSTS[1], 6: COSTS[2]}
@@ -172,7 +172,7 @@ def cost_table(evidence: Evidence) -> Table:
             for place, column in printed_at.items():
                 values[place] = table2()[architecture, what][column]
             rows.append((name, what, *cells(values)))
-    devices = sorted({run.device for run in evidence.runs})
+    devices = sorted({run.device for run in evidence.comparable})
     different = sum(parameters()[model].used != parameters()[model].built for model in parameters())
     return Table(
         "Table II. Parameters in millions and seconds per epoch, published beside ours.",
@@ -188,7 +188,7 @@ def cost_table(evidence: Evidence) -> Table:
             "layers.",
             "Seconds: published on a GeForce RTX 2080 Ti at 512x512; ours are the median over the epochs, averaged "
             f"over the runs of a model{', on ' if devices else ''}{' and on '.join(devices)}.",
-            *run_notes(evidence.runs),
+            *run_notes(evidence.comparable),
         ),
     )
 
@@ -223,7 +223,7 @@ def best_table(evidence: Evidence, ours: np.ndarray, theirs: np.ndarray) -> Tabl
             "ours: of",
         ),
         tuple(rows),
-        ("Several models where they share the best value. ours, of: models that ran.", *run_notes(evidence.runs)),
+        ("Several models where they share the best value. ours, of: models that ran.", *run_notes(evidence.comparable)),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from experiments.report.content import Evidence, FinishedRun, Network
-from experiments.runs import AGAIN, finished_folders, load_counts, read_config, read_result
+from experiments.runs import AGAIN, PARTS, finished_folders, load_counts, read_config, read_result
 from experiments.tables import NETWORK_NAMES, PAPER_SLICES
 from unet_segnet.errors import InputError
 
@@ -31,24 +31,25 @@ def collect(runs: Path | None, data: str | None) -> Evidence:
     if runs is not None and not runs.is_dir():
         raise InputError(f"{runs}: no such folder; give the folder of the runs, or leave --runs out")
     missing: list[str] = []
+    slices, name, folder = _load_data(data, missing)
     found: dict[tuple, FinishedRun] = {}
     for root, committed in ((RESULTS, True), (runs, False)):
-        for run in _finished_runs(root, committed, missing) if root else ():
+        for run in _finished_runs(root, committed, slices, name, missing) if root else ():
             counts = run.counts
             key = (counts.net, counts.variant, counts.problem, counts.experiment)
             found[(*key, counts.fold, counts.seed, counts.stream, run.config.get("encoder_weights"))] = run
     ordered = tuple(found[key] for key in sorted(found, key=str))
-    slices, name, folder = _load_data(data, missing)
     networks = tuple(_networks(ordered, slices, folder)) if slices is not None else ()
     return Evidence(ordered, slices, name, networks, tuple(missing), folder)
 
 
-def _finished_runs(root: Path, committed: bool, missing: list[str]) -> Iterator[FinishedRun]:
+def _finished_runs(root: Path, committed: bool, slices, name: str, missing: list[str]) -> Iterator[FinishedRun]:
     from experiments.console import import_keras
 
     import_keras()
     from unet_segnet.training import Recipe
 
+    hashes = {} if slices is None else {"binary": slices.binary().sha256(), "multiclass": slices.sha256()}
     standard = {field.name: field.default for field in fields(Recipe) if field.name not in FREE_SETTINGS}
     for folder in finished_folders(root):
         outcome, config = read_result(folder), read_config(folder)
@@ -61,8 +62,12 @@ def _finished_runs(root: Path, committed: bool, missing: list[str]) -> Iterator[
         if not (isinstance(recipe, dict) and isinstance(data, dict)):
             raise InputError(f"{folder}/config.json: holds no recipe or data; {AGAIN}")
         changed = [f"{key} {recipe.get(key)}" for key, value in standard.items() if recipe.get(key) != value]
-        changed += [f"{data.get('name')}"] if data.get("name") not in PAPER_SLICES else []
         changed += [f"size {data.get('size')}"] if data.get("size") != 256 else []
+        if data.get("name") != name:
+            changed.append(f"{data.get('name')}")
+        elif not changed and data.get("sha256") != hashes.get(counts.problem, data.get("sha256")):
+            changed.append("other slices of that name")
+        changed += ["another split"] if config.get("split") != _paper_split(counts.fold) else []
         changed += ["encoder weights"] if config.get("encoder_weights") else []
         if changed:
             missing.append(f"{where} is not a run of the paper's protocol ({', '.join(changed)}); it is in no table.")
@@ -70,6 +75,14 @@ def _finished_runs(root: Path, committed: bool, missing: list[str]) -> Iterator[
         if outcome.get("one_class_only"):
             missing.append(f"{where} predicts one class only; it is in the tables as it is.")
         yield FinishedRun(counts, config, outcome, folder, committed)
+
+
+def _paper_split(fold: int | None) -> dict[str, list[str]]:
+    """Names of the slices in each part, as a run's configuration has them."""
+    from unet_segnet.data import five_folds, paper_split
+
+    split = paper_split() if fold is None else five_folds()[fold]
+    return {part: [f"{index + 1:03}" for index in getattr(split, part)] for part in PARTS}
 
 
 def _load_data(data: str | None, missing: list[str]):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.files import check_folder
+from experiments.published import BEST_EXPERIMENT
 from experiments.report.content import U_NET_VERSUS_SEGNET, VERDICTS, Report, Study
 from experiments.tabular import Table
 from experiments.whole_folder import whole_folder
@@ -63,14 +64,20 @@ def verdict_table(report: Report) -> Table:
 
 def readme_text(report: Report) -> str:
     """The verdicts, and of the tables what was trained, in Markdown."""
-    runs = report.evidence.runs
-    are = "is" if len(runs) == 1 else "are"
+    runs = [run.counts for run in report.evidence.runs]
+    planned = {
+        (run.variant, run.net, run.problem, run.experiment, run.fold)
+        for run in runs
+        if run.fold is None or run.experiment == BEST_EXPERIMENT[run.net, run.problem]
+    }
+    are, more = "is" if len(planned) == 1 else "are", len(runs) - len(planned)
+    further = f", and {more} with other seeds, streams or configurations" if more else ""
     order = {verdict: number for number, verdict in enumerate(VERDICTS)}
     verdicts = sorted(report.verdicts, key=lambda verdict: order[verdict.verdict])
     lines = [
-        f"{len(runs)} of the 112 trainings of the article's protocol (56 for each variant) {are} finished; losses and "
-        "pixel counts are in `experiments/results/`. What they, the released files and the article's own tables say "
-        "about its claims:",
+        f"{len(planned)} of the 112 trainings of the article's protocol (56 for each variant) {are} finished{further}; "
+        "losses and pixel counts are in `experiments/results/`. What they, the released files and the article's own "
+        "tables say about its claims:",
         "",
         "| verdict | claim |",
         "|---|---|",

@@ -18,6 +18,7 @@ from experiments.compare.collect import collect
 from experiments.compare.data import open_data
 from experiments.compare.figures import figures
 from experiments.compare.report import SECTIONS, main
+from experiments.compare.tables import table_two
 from experiments.report.content import COMPREHENSIVE_COMPARISON, sections
 from unet_segnet import plots
 from unet_segnet.data.nifti import SLICES, VOLUMES, write_volume
@@ -158,14 +159,28 @@ def test_runs_are_read_as_they_are(tmp_path):
 
 def test_runs_of_ones_own_stand_before_the_committed_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(collecting, "RESULTS", tmp_path / "committed")
-    for place, data in (("committed", "medseg"), ("own", "ct20")):
-        made_run(tmp_path / place, "lung", data=data)
+    for place in ("committed", "own"):
+        made_run(tmp_path / place, "lung", data="ct20")
     made_run(tmp_path / "committed", "lesion_a")
-    assert [(run.experiment, run.data) for run in collect(tmp_path / "own").runs] == [
-        ("lesion_a", "ct20"),
-        ("lung", "ct20"),
+    runs = collect(tmp_path / "own").runs
+    assert [(run.experiment, run.folder.is_relative_to(tmp_path / "own")) for run in runs] == [
+        ("lesion_a", False),
+        ("lung", True),
     ]
-    assert collect(None).runs[1].data == "medseg"
+
+
+def test_runs_on_other_data_take_nothings_place_and_are_averaged_with_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(collecting, "RESULTS", tmp_path / "committed")
+    made_run(tmp_path / "committed", "lung", data="ct20")
+    made_run(tmp_path / "committed", "lesion_b", data="ct20")
+    made_run(tmp_path / "own", "lung", data="phantom", epochs=1)
+    evidence = collect(tmp_path / "own")
+    assert [run.data for run in evidence.runs] == ["ct20", "ct20", "phantom"]
+    (phantom,) = evidence.comparable
+    table = table_two(evidence)["table2_lung"]
+    (row,) = [row for row in table.rows if row[:2] == ("U-Net", "resnet18")]
+    assert row[table.columns.index("random, ours: Dice")] == pytest.approx(phantom.scores()[:, 2].mean())
+    assert [sentence for sentence in evidence.missing if sentence.startswith("2 runs on ct20")]
 
 
 def test_a_single_run_of_ones_own_is_judged_before_a_larger_committed_group(tmp_path, monkeypatch):

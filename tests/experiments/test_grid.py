@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,6 +116,20 @@ def test_other_settings_in_the_same_folder_are_refused(finished, tiny_data):
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert "recipe.epochs: 2 there, 3 asked for" in result.stderr
+
+
+def test_a_run_of_another_machines_data_type_is_gone_on_with_unless_told_otherwise(finished, tiny_data, tmp_path):
+    folder = tmp_path / "grid" / "released-binary-segnet" / "exp4-seed0"
+    shutil.copytree(finished[1] / "exp4-seed0", folder)
+    config = json.loads((folder / "config.json").read_text())
+    here = config["recipe"]["dtype"]
+    config["recipe"]["dtype"] = "float32" if here == "mixed_bfloat16" else "mixed_bfloat16"
+    (folder / "config.json").write_text(json.dumps(config))
+    arguments = (tiny_data, tmp_path, "--only", "4", "--epochs", "2")
+    result = grid(*arguments)
+    assert result.returncode == 0 and "1 finished, 0 to do" in result.stdout
+    result = grid(*arguments, "--dtype", here)
+    assert result.returncode == 2 and "recipe.dtype" in result.stderr
 
 
 @pytest.mark.slow

@@ -56,6 +56,8 @@ def test_own_run_takes_the_place_of_the_committed_one(no_data, runs):
         ("config.json", {"recipe": {"epochs": 3}}, "epochs 3"),
         ("config.json", {"data": {"name": "phantom"}}, "phantom"),
         ("config.json", {"data": {"size": 64}}, "size 64"),
+        ("config.json", {"data": {"name": "medseg"}}, "medseg"),
+        ("config.json", {"split": {"test": ["001"]}}, "another split"),
         ("config.json", {"encoder_weights": "imagenet"}, "encoder weights"),
         ("result.json", {"status": "diverged", "epoch": 7}, "diverged in epoch 7"),
     ],
@@ -88,3 +90,13 @@ def test_real_slices_bring_the_networks(real_data):
     authors = next(network for network in evidence.networks if network.key == "authors-segnet-binary")
     assert authors.problem == "binary" and authors.predictions.shape == (18, 256, 256)
     assert 0.1 < (authors.predictions == 1).mean() < 0.12
+
+
+def test_runs_on_other_slices_of_that_name_are_left_out(real_data, runs, monkeypatch):
+    monkeypatch.setattr(collect, "_networks", lambda *_: ())
+    assert any(not run.committed for run in collect.collect(runs, str(real_data)).runs)
+    change(runs, "config.json", data={"sha256": "0" * 64})
+    evidence = collect.collect(runs, str(real_data))
+    assert len(evidence.runs) == len(collect.collect(None, str(real_data)).runs)
+    assert all(run.committed for run in evidence.runs)
+    assert any(NAME in sentence and "other slices" in sentence for sentence in evidence.missing)

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,13 +55,15 @@ def split_of(folder):
         (["--net", "segnet"], (1e-3, 4)),
         (["--net", "unet"], (5e-4, 2)),
         (["--net", "unet", "--learning-rate", "2e-3"], (2e-3, 2)),
-        (["--init", "binary", "--batch-size", "3"], (1e-3, 3)),
+        (["--init", "unet_released"], (5e-4, 2)),
+        (["--init", "segnet_paper", "--batch-size", "3"], (1e-3, 3)),
         (["--net", "unet/resnet18", "--recipe", "compare"], (1e-3, 2)),
     ],
 )
 def test_the_recipe_is_the_best_of_the_article_unless_told_otherwise(arguments, expected):
     options = command.build_parser().parse_args(["--data", "scans", *arguments])
-    recipe = command.make_recipe(options, NetworkPlan(options.net, recipe=options.recipe, init=options.init))
+    known = options.init and SimpleNamespace(name=options.init)
+    recipe = command.make_recipe(options, NetworkPlan(options.net, recipe=options.recipe, init=options.init), known)
     assert (recipe.learning_rate, recipe.batch_size) == expected
 
 
