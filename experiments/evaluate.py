@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=("all", *PARTS),
         help="of a manifest's marks, or of --split; by default test where any is marked, else all",
     )
-    data.add_argument("--fold", type=positive, default=1, metavar="N", help="of --split")
+    data.add_argument("--fold", type=positive, metavar="N", help="of --split, by default the first")
     parser.add_argument("--batch-size", type=positive, default=4, help="slices at a time")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--force", action="store_true", help="replace results that are there")
@@ -53,6 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
 def evaluate(options) -> None:
     """Load, predict, print the tables, and write them."""
     check_own_options(options)
+    if options.fold is not None and options.split is None:
+        raise InputError("--fold is one of a file's; give it with --split FILE")
     check_folder(options.out)
     if options.out.exists() and not options.force:
         raise InputError(f"{options.out}: is there already; give another folder with --out, or --force")
@@ -136,7 +138,10 @@ def find_model(source: str) -> tuple[str, dict]:
         say("note: a network trained in MATLAB is taken for one of the authors', trained on the 100 released slices")
         return source, {"data": RELEASED}
     if folder.suffix == ".keras":
-        return source, read_facts(source) if folder.is_file() else {}
+        beside = folder.with_name("config.json")  # of runs whose networks were kept without facts
+        is_of_run = folder.name == "model.keras" and beside.is_file()
+        facts = read_facts(source) if folder.is_file() else {}
+        return source, facts or (_facts_of_run(read_json(beside)) if is_of_run else {})
     return source, _facts_of_run(model_facts(source))
 
 
@@ -158,9 +163,10 @@ def chosen_slices(cohort, options) -> list[int]:
         from unet_segnet.data.splits import read_splits
 
         splits = read_splits(options.split, cohort.slices.names, cohort.groups)
-        if options.fold > len(splits):
-            raise InputError(f"{options.split}: has {len(splits)} folds; --fold {options.fold} is none of them")
-        split = splits[options.fold - 1]
+        fold = options.fold or 1
+        if fold > len(splits):
+            raise InputError(f"{options.split}: has {len(splits)} folds; --fold {fold} is none of them")
+        split = splits[fold - 1]
         parts = PARTS if options.part == "all" else (options.part or "test",)
         chosen = sorted(int(index) for part in parts for index in getattr(split, part))
     else:

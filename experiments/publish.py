@@ -39,22 +39,26 @@ def main() -> None:
 def publish(options) -> None:
     """Check all runs first, then copy."""
     from experiments.console import import_keras
-    from experiments.runs import AGAIN, read_json
+    from experiments.runs import AGAIN, STUDIES, read_json
 
     import_keras()
     from unet_segnet import pretrained
 
-    checked = []
+    checked, networks = [], {}
     for run in options.runs:
         finished = (run / "result.json").is_file() and read_json(run / "result.json").get("status") == "finished"
         if not finished:
             raise InputError(f"{run}: no finished run; give its folder, such as runs/grid/released-binary-segnet/...")
-        second = read_json(run / "config.json").get("study") == "compare"
-        look = _of_second_study if second else _of_first_study
+        study = read_json(run / "config.json").get("study")
+        if study not in (*STUDIES, "compare"):
+            raise InputError(f"{run}: no run of the two studies; expected one of grid, kfold or compare")
+        look = _of_second_study if study == "compare" else _of_first_study
         target, files, counts = look(run, options.weights)
         if target.exists() and not options.force:
             raise InputError(f"{target}: is published; use --force to replace it")
         own = pretrained.WEIGHTS / f"{counts.problem}.keras" if options.weights else None
+        if own and networks.setdefault(own, run) != run:
+            raise InputError(f"{run}: {networks[own]} is of the same problem, which has one network; give one of them")
         if own and own.exists() and not options.force:
             raise InputError(f"{own}: is the project's network for its problem; use --force to replace it")
         if absent := [name for name in files if not (run / name).is_file()]:
@@ -72,13 +76,19 @@ def publish(options) -> None:
 
 def _of_first_study(run: Path, weights: bool):
     """Where a run belongs, which of its files, and its counts."""
-    from experiments.runs import load_counts
+    from experiments.runs import load_counts, read_config
+    from experiments.tables import PAPER_SLICES
 
     counts, place = load_counts(run), run.resolve()
     if weights and counts.fold is not None:
         raise InputError(f"{run}: a fold's network is not the project's; give a run of the grid with --weights")
     if weights and not (run / "model.keras").is_file():
         raise InputError(f"{run}: its network was not kept (model.keras); train it again, or leave --weights out")
+    config = read_config(run)
+    trained = (config["data"].get("name"), config["data"].get("size"), config["recipe"].get("epochs"))
+    if weights and trained != (expected := (PAPER_SLICES[0], 256, 160)):
+        text = "{1}x{1} slices of {0} for {2} epochs".format
+        raise InputError(f"{run}: trained on {text(*trained)}; the project's networks are, on {text(*expected)}")
     return RESULTS / ("grid" if counts.fold is None else "kfold") / place.parent.name / place.name, FILES, counts
 
 

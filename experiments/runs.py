@@ -305,10 +305,15 @@ def run(spec: RunSpec, recipe, slices, split, data: dict, out: Path, force: bool
     """
     folder = RunFolder(out, spec)
     config = make_config(spec, recipe, slices, split, data)
-    return folder.complete(config, lambda: _train_and_evaluate(spec, recipe, slices, split, folder, report), force)
+    facts = {"class_names": list(slices.class_names), "window": data["window"], "data": data["name"]}
+
+    def train():
+        _train_and_evaluate(spec, recipe, slices, split, facts, folder, report)
+
+    return folder.complete(config, train, force)
 
 
-def _train_and_evaluate(spec, recipe, slices, split, folder, report):
+def _train_and_evaluate(spec, recipe, slices, split, facts, folder, report):
     import keras
     import numpy as np
 
@@ -362,7 +367,7 @@ def _train_and_evaluate(spec, recipe, slices, split, folder, report):
         counts[f"{part}_bf"] = np.array(
             [metrics.mean_bf_score(*pair, num_classes) for pair in zip(labels, predictions, strict=True)]
         )
-    save_network(result.model, folder.model)
+    save_network(result.model, folder.model, facts)
     write_arrays(folder.history, result.history)
     write_arrays(folder.counts, counts)
     summary = {

@@ -29,6 +29,8 @@ def main() -> None:
 
 def exchange(options) -> int:
     """Take archives of runs in, write archives of runs out; returns the exit status."""
+    if options.dry_run:
+        raise InputError("--dry-run prints the plan of trainings; leave it out with --pack and --merge")
     from experiments.archive import merge, pack
 
     if options.merge:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -125,6 +126,22 @@ def test_a_written_split_chooses_the_slices(network, own, tmp_path):
     assert tested == {cohort.slices.names[index] for index in folds[1].test}
     with pytest.raises(InputError, match="has 2 folds; --fold 3"):
         evaluate(network, own, tmp_path / "other", "--split", tmp_path / "split.json", "--fold", "3")
+
+
+def test_a_runs_network_is_known_by_its_folder_and_by_its_file(network, tmp_path):
+    settings = {"data": {"classes": ["healthy", "lesion"], "window": [-1000.0, 200.0], "name": "here"}}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    file = tmp_path / "model.keras"
+    shutil.copy(network, file)
+    expected = (str(file), {"class_names": ["healthy", "lesion"], "window": [-1000.0, 200.0], "data": "here"})
+    assert command.find_model(str(tmp_path)) == command.find_model(str(file)) == expected
+    shutil.copy(network, tmp_path / "other.keras")
+    assert command.find_model(str(tmp_path / "other.keras")) == (str(tmp_path / "other.keras"), {})
+
+
+def test_a_fold_without_its_file_is_refused(network, own, tmp_path):
+    with pytest.raises(InputError, match="--fold is one of a file's"):
+        evaluate(network, own, tmp_path / "out", "--fold", 2)
 
 
 def test_what_the_network_was_trained_on_is_compared_and_known_again(own, tmp_path):

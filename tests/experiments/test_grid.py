@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from forked import run_command
 
+from unet_segnet.network_facts import read_facts
+
 ROOT = Path(__file__).parents[2]
 RELEASED = ["--variant", "released", "--size", "16"]
 
@@ -87,6 +89,12 @@ def test_counts_are_those_of_the_saved_network(finished, tiny_data):
             row = next(r for r in csv.DictReader(stream) if r["network"] == "SegNet" and r["exp."] == "4")
         mean = metrics.global_accuracy(counts["test_confusion"]).mean()
         assert float(row["reproduced mean"]) == pytest.approx(mean)
+
+
+def test_the_network_knows_its_classes_window_and_data(finished):
+    facts = read_facts(finished[1] / "exp4-seed0" / "model.keras")
+    assert facts["class_names"] == ["not infected", "infected"] and facts["window"] == [-1100.0, 400.0]
+    assert facts["data"] == json.loads((finished[1] / "exp4-seed0" / "config.json").read_text())["data"]["name"]
 
 
 def test_configuration_and_provenance_are_written_beside_the_result(finished):

@@ -16,7 +16,7 @@ CONFIG = {
     "format": 1, "study": "grid", "net": "segnet", "variant": "released", "problem": "binary", "experiment": 4,
     "seed": 0, "fold": None, "stream": "numpy",
     "recipe": {"learning_rate": 1e-3, "batch_size": 4, "epochs": 160, "dtype": "float32"},
-    "data": {"name": "COVID19-DL", "classes": ["not infected", "infected"]},
+    "data": {"name": "COVID19-DL", "size": 256, "classes": ["not infected", "infected"]},
 }  # fmt: skip
 RESULT = {
     "status": "finished", "parameters": 373192, "class_weights": [0.5, 7.0], "command": "python -m experiments.grid",
@@ -57,6 +57,21 @@ def test_a_run_and_its_network_become_the_project_s(run, tmp_path):
     card = (pretrained.WEIGHTS / "binary.md").read_text()
     assert "not for clinical use" in card and "| infected | 0.625 | 0.978 | 0.667 |" in card
     assert pretrained.load_model("binary").count_params() > 0
+
+
+def test_a_network_of_other_trainings_is_not_the_project_s(run):
+    other = run.with_name("exp4-seed1")
+    shutil.copytree(run, other)
+    with pytest.raises(InputError, match=r"exp4-seed1: .*exp4-seed0 is of the same problem"):
+        publish.publish(options(run, other, weights=True))
+    for changed in ({"recipe": {**CONFIG["recipe"], "epochs": 1}}, {"data": {**CONFIG["data"], "name": "phantom"}}):
+        (run / "config.json").write_text(json.dumps({**CONFIG, **changed}))
+        with pytest.raises(InputError, match="the project's networks are, on 256x256 slices of COVID19-DL for 160"):
+            publish.publish(options(run, weights=True))
+    (run / "config.json").write_text(json.dumps({**CONFIG, "study": "own"}))
+    with pytest.raises(InputError, match="no run of the two studies"):
+        publish.publish(options(run))
+    assert not publish.RESULTS.exists() and not pretrained.WEIGHTS.exists()
 
 
 def test_nothing_is_replaced_without_force(run):

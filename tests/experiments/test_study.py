@@ -18,8 +18,10 @@ from test_archive import make_run
 from experiments.options import study_parser
 from experiments.runs import RunFolder, RunSpec
 from experiments.schedule import Job, Outcome
+from experiments.study import exchange
 from experiments.study_plan import Estimate, Estimates, Machine, duration, plan_table, planned_specs, time_left
 from unet_segnet.data.splits import five_folds, paper_split
+from unet_segnet.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +35,13 @@ def names(*arguments):
 
 
 # The plan.
+
+
+@pytest.mark.parametrize("more", [("--merge", "runs.zip"), ("--pack", "runs.zip")])
+def test_a_dry_run_takes_nothing_in_and_writes_nothing(tmp_path, more):
+    with pytest.raises(InputError, match="--dry-run prints the plan"):
+        exchange(options("--dry-run", "--out", tmp_path / "out", *more))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_whole_study_is_56_trainings_a_variant_in_the_order_of_worth():
