@@ -245,11 +245,17 @@ def fold_comparison(evidence: Evidence, problem: str, variant: str) -> Table | N
 def seed_spread(evidence: Evidence, problem: str, variant: str) -> Table | None:
     """How much the result of a configuration depends on the random numbers of its training, where several ran."""
     rows: list[tuple[Cell, ...]] = []
+    kinds: set[str] = set()
     for net in NETS:
         for experiment in range(1, 10):
             runs = grid_runs(evidence, problem, variant, net, experiment)
             if len(runs) < 2:
                 continue
+            kinds |= {
+                f"{run.dtype} on {run.config.get('backend')}"
+                for run in evidence.grid(problem, variant)
+                if (run.counts.net, run.counts.experiment) == (net, experiment)
+            }
             counts = stacked(runs)
             accuracies = metrics.global_accuracy(counts)
             row: list[Cell] = [NETWORK_NAMES[net], experiment, len(runs)]
@@ -260,7 +266,7 @@ def seed_spread(evidence: Evidence, problem: str, variant: str) -> Table | None:
     if not rows:
         return None
     return Table(
-        f"Spread over trainings that differ in their random numbers alone, {problem} problem, variant {variant}, "
+        f"Spread over trainings that differ in their random numbers, {problem} problem, variant {variant}, "
         f"{evidence.data}.",
         (
             *("network", "exp.", "trainings"),
@@ -272,5 +278,6 @@ def seed_spread(evidence: Evidence, problem: str, variant: str) -> Table | None:
             "accuracy: mean global accuracy over the test slices; Dice: of all test slices together, mean of the "
             "lesion classes. sigma: standard deviation (n - 1) over trainings.",
             "error over slices: standard error of the mean accuracy from the choice of slices, to compare with sigma.",
+            *([f"They differ in more than that: {', '.join(sorted(kinds))}."] if len(kinds) > 1 else []),
         ),
     )

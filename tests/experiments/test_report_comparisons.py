@@ -147,6 +147,13 @@ class TestFoldComparison:
         assert (effusion["folds: n"], effusion["folds: left out"]) == (4, 1)
 
 
+def test_seeds_of_two_data_types_differ_in_more_than_random_numbers():
+    runs = [made_run(seed=0), made_run(seed=1)]
+    assert not any("more than that" in note for note in seed_spread(evidence(*runs), *BINARY).notes)
+    table = seed_spread(evidence(*runs, made_run(seed=2, dtype="mixed_bfloat16")), *BINARY)
+    assert table.notes[-1] == "They differ in more than that: float32 on None, mixed_bfloat16 on None."
+
+
 def test_seed_spread():
     runs = [made_run(seed=s, false=f) for s, f in ((0, 0.02), (1, 0.04), (2, 0.09))] + [made_run("unet")]
     (row,) = records(seed_spread(evidence(*runs), *BINARY))
