@@ -119,6 +119,15 @@ def test_the_phantom_decides_nothing(tmp_path):
     assert "real slices" in judgement.decides
 
 
+@pytest.mark.parametrize("threads", [2, 4])
+def test_times_of_other_threads_are_not_compared(tmp_path, threads):
+    for architecture in published.ARCHITECTURES:
+        for encoder in ("vgg11", "vgg13", "vgg19"):
+            made_run(tmp_path, "lung", architecture, encoder, threads=threads if architecture == "pspnet" else 2)
+    judgement = claims_runs.pspnet_fastest(collect(tmp_path))
+    assert judgement.verdict == (REPLICATES if threads == 2 else UNDECIDED)
+
+
 def test_only_runs_of_one_recipe_are_compared(tmp_path):
     for encoder in ("vgg11", "vgg13", "resnet18"):
         made_run(tmp_path, "lesion_a", encoder=encoder)
