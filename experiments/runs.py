@@ -305,7 +305,7 @@ def run(spec: RunSpec, recipe, slices, split, data: dict, out: Path, force: bool
     """
     folder = RunFolder(out, spec)
     config = make_config(spec, recipe, slices, split, data)
-    facts = {"class_names": list(slices.class_names), "window": data["window"], "data": data["name"]}
+    facts = {"class_names": list(slices.class_names), "window": data.get("window"), "data": data["name"]}
 
     def train():
         _train_and_evaluate(spec, recipe, slices, split, facts, folder, report)

@@ -67,7 +67,7 @@ def _finished_runs(root: Path, committed: bool, slices, name: str, missing: list
             changed.append(f"{data.get('name')}")
         elif not changed and data.get("sha256") != hashes.get(counts.problem, data.get("sha256")):
             changed.append("other slices of that name")
-        changed += ["another split"] if config.get("split") != _paper_split(counts.fold) else []
+        changed += ["another split"] if config.get("split") != parts_of_the_paper(counts.fold) else []
         changed += ["encoder weights"] if config.get("encoder_weights") else []
         if changed:
             missing.append(f"{where} is not a run of the paper's protocol ({', '.join(changed)}); it is in no table.")
@@ -77,7 +77,7 @@ def _finished_runs(root: Path, committed: bool, slices, name: str, missing: list
         yield FinishedRun(counts, config, outcome, folder, committed)
 
 
-def _paper_split(fold: int | None) -> dict[str, list[str]]:
+def parts_of_the_paper(fold: int | None) -> dict[str, list[str]]:
     """Names of the slices in each part, as a run's configuration has them."""
     from unet_segnet.data import five_folds, paper_split
 

@@ -161,7 +161,8 @@ def test_the_report_names_them_below_its_tables(study, tmp_path, monkeypatch):
     ]
     recipe = {key: getattr(Recipe(), key) for key in Recipe.__dataclass_fields__}
     for run in runs:
-        change(run.config, recipe=recipe, data={"name": "COVID19-DL", "size": 256})
+        split = collect.parts_of_the_paper(fold.get("fold"))
+        change(run.config, recipe=recipe, data={"name": "COVID19-DL", "size": 256}, split=split)
     evidence = collect.collect(tmp_path, None)
     names = [run.path.relative_to(tmp_path).as_posix() for run in runs]
     said = [

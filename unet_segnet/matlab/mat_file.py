@@ -101,17 +101,19 @@ def _check_alone(path: Path) -> None:
     if not h5py.is_hdf5(path):
         return
 
-    def check(name, item):
+    def elsewhere(name, item):
         if isinstance(item, h5py.ExternalLink):
-            raise ValueError(f"{name!r:.99} is in another file")
+            return name
         if isinstance(item, h5py.Dataset):
             stored = item.id.get_create_plist()
             if stored.get_external_count() or stored.get_layout() == h5py.h5d.VIRTUAL:
-                raise ValueError(f"the values of {name!r:.99} are in another file")
+                return name
+        return None
 
     with h5py.File(path, "r") as file:
-        file.visititems(check)
-        file.visititems_links(check)
+        name = file.visititems(elsewhere) or file.visititems_links(elsewhere)
+    if name:
+        raise ValueError(f"{name!r:.99} is in another file")
 
 
 def _within_memory(size: int, read: Callable):
