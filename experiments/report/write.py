@@ -64,10 +64,10 @@ def verdict_table(report: Report) -> Table:
 
 def readme_text(report: Report) -> str:
     """The verdicts, and of the tables what was trained, in Markdown."""
-    runs = [run.counts for run in report.evidence.runs]
+    runs = report.evidence.runs
     planned = {
         (run.variant, run.net, run.problem, run.experiment, run.fold)
-        for run in runs
+        for run in (finished.counts for finished in runs)
         if run.fold is None or run.experiment == BEST_EXPERIMENT[run.net, run.problem]
     }
     are, more = "is" if len(planned) == 1 else "are", len(runs) - len(planned)

@@ -1,9 +1,11 @@
-"""The report's table of the finished trainings."""
+"""The report's table of the finished trainings, and how many of the protocol's they are."""
 
 import pytest
 from made_runs import evidence, made_run
 
+from experiments.report.content import Report
 from experiments.report.tables import trainings_table
+from experiments.report.write import readme_text
 
 
 def test_finished_trainings_by_hand():
@@ -20,3 +22,11 @@ def test_finished_trainings_by_hand():
     assert second["fold"] == 2
     assert second["minutes"] is second["slices/s"] is second["device"] is None
     assert trainings_table(evidence()) is None
+
+
+def test_trainings_of_the_protocol_are_counted_once():
+    runs = [made_run(), made_run(seed=1), made_run("unet", fold=2), made_run("unet", experiment=5, fold=2)]
+    text = readme_text(Report((), {}, (), evidence(*runs), ()))
+    assert "2 of the 112 trainings of the article's protocol (56 for each variant) are finished, and 2 with" in text
+    text = readme_text(Report((), {}, (), evidence(made_run()), ()))
+    assert "1 of the 112 trainings of the article's protocol (56 for each variant) is finished; losses" in text
