@@ -126,22 +126,19 @@ def find_model(source: str) -> tuple[str, dict]:
     from unet_segnet.network_facts import read_facts
     from unet_segnet.pretrained import model_facts
 
-    folder = Path(source)
-    if folder.is_dir():
-        if not (folder / "model.keras").is_file():
-            raise InputError(
-                f"{source}: no network in this folder (model.keras); expected the folder of a finished run"
-            )
-        facts = read_facts(folder / "model.keras")
-        return str(folder / "model.keras"), facts or _facts_of_run(read_json(folder / "config.json"))
-    if folder.suffix == ".mat":
+    is_folder = Path(source).is_dir()
+    file = Path(source, "model.keras") if is_folder else Path(source)
+    if is_folder and not file.is_file():
+        raise InputError(f"{source}: no network in this folder (model.keras); expected the folder of a finished run")
+    if file.suffix == ".mat":
         say("note: a network trained in MATLAB is taken for one of the authors', trained on the 100 released slices")
         return source, {"data": RELEASED}
-    if folder.suffix == ".keras":
-        beside = folder.with_name("config.json")  # of runs whose networks were kept without facts
-        is_of_run = folder.name == "model.keras" and beside.is_file()
-        facts = read_facts(source) if folder.is_file() else {}
-        return source, facts or (_facts_of_run(read_json(beside)) if is_of_run else {})
+    if file.suffix == ".keras":
+        facts = read_facts(file) if file.is_file() else {}
+        beside = file.with_name("config.json")  # of runs whose networks were kept without facts
+        if not facts and (is_folder or (file.name == "model.keras" and beside.is_file())):
+            facts = _facts_of_run(read_json(beside))
+        return str(file), facts
     return source, _facts_of_run(model_facts(source))
 
 

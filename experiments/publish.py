@@ -84,11 +84,13 @@ def _of_first_study(run: Path, weights: bool):
         raise InputError(f"{run}: a fold's network is not the project's; give a run of the grid with --weights")
     if weights and not (run / "model.keras").is_file():
         raise InputError(f"{run}: its network was not kept (model.keras); train it again, or leave --weights out")
-    config = read_config(run)
-    trained = (config["data"].get("name"), config["data"].get("size"), config["recipe"].get("epochs"))
-    if weights and trained != (expected := (PAPER_SLICES[0], 256, 160)):
-        text = "{1}x{1} slices of {0} for {2} epochs".format
-        raise InputError(f"{run}: trained on {text(*trained)}; the project's networks are, on {text(*expected)}")
+    if weights:
+        config, expected = read_config(run), (PAPER_SLICES[0], 256, 160)
+        data, recipe = (config[key] if isinstance(config.get(key), dict) else {} for key in ("data", "recipe"))
+        trained = data.get("name"), data.get("size"), recipe.get("epochs")
+        if trained != expected:
+            text = "{1}x{1} slices of {0} for {2} epochs".format
+            raise InputError(f"{run}: trained on {text(*trained)}; the project's networks are, on {text(*expected)}")
     return RESULTS / ("grid" if counts.fold is None else "kfold") / place.parent.name / place.name, FILES, counts
 
 

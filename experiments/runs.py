@@ -108,11 +108,9 @@ class RunFolder:
     def dtype(self) -> str | None:
         """The data type in which the run was begun; None where there is none, or its settings cannot be read."""
         try:
-            recipe = read_json(self.config).get("recipe")
+            return dtype_in(read_json(self.config))
         except InputError:
             return None
-        dtype = recipe.get("dtype") if isinstance(recipe, dict) else None
-        return dtype if dtype in DTYPES else None
 
     def epochs_done(self) -> int:
         """Epochs that the saved state of an unfinished run holds; 0 where there is none, or none that can be read."""
@@ -177,6 +175,13 @@ class RunFolder:
     def left_over(self) -> list[Path]:
         """The files of which `remove_state` tells."""
         return [*self.path.glob("state.*"), *self.path.glob("*.tmp*")]
+
+
+def dtype_in(config: dict) -> str | None:
+    """The data type that a run's settings name; None where they name none that there is."""
+    recipe = config.get("recipe")
+    dtype = recipe.get("dtype") if isinstance(recipe, dict) else None
+    return dtype if dtype in DTYPES else None
 
 
 def _differences(found, wanted, prefix=""):

@@ -106,7 +106,8 @@ def slices_cut_off(images: np.ndarray, spacing: tuple[float, float, float] | Non
 
     Arguments as of `lung_masks`.
     """
-    return sum(_is_cut_off(image, _scale(images, spacing)) for image in images)
+    scale = _scale(images, spacing)
+    return sum(_is_cut_off(image, scale) for image in images)
 
 
 def split_left_right(mask: np.ndarray, middles: np.ndarray | None = None) -> np.ndarray:

@@ -64,10 +64,9 @@ def collect(runs: Path | None, data: str | None = None) -> Evidence:
 def _alone(evidence: Evidence) -> Iterator[str]:
     """A sentence for each group of runs that are not to be compared with the others."""
     kept = set(evidence.comparable)
-    others = Counter(run.protocol for run in evidence.runs if run not in kept and run.initialisation in INITIALISATIONS)
-    for (data, deviations), count in others.items():
-        changed = ", ".join(part for part in deviations if not part.startswith("on "))
-        how = f"{data} ({changed})" if changed else data
+    others = [run for run in evidence.runs if run not in kept and run.initialisation in INITIALISATIONS]
+    for (data, changes), count in Counter((run.data, run.changes) for run in others).items():
+        how = f"{data} ({changes})" if changes else data
         yield (
             f"{how_many(count, 'run')} on {how}: beside other data or another recipe than the {len(kept)} compared "
             "here, and so only in the tables of scores."

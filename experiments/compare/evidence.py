@@ -73,6 +73,11 @@ class CompareRun:
         """What runs that are compared must have in common."""
         return self.data, self.deviations
 
+    @property
+    def changes(self) -> str:
+        """In what it differs from the article's recipe, whatever its data; "" where in nothing."""
+        return ", ".join(part for part in self.deviations if not part.startswith("on "))
+
     def scores(self, empty: str = "released") -> np.ndarray:
         """(n, 3) sensitivity, specificity and Dice of each test slice, percent."""
         return 100 * foreground_scores(self.confusion, empty)

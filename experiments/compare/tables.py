@@ -139,9 +139,7 @@ def run_notes(runs: Sequence[CompareRun]) -> tuple[str, ...]:
             f"volumes, {number('test_slices'):.0f} slices): the figures stand side by side, they do not compare."
         )
     notes.append(text)
-    changed = Counter(
-        ", ".join(part for part in run.deviations if not part.startswith("on ")) for run in runs if run.deviations
-    )
+    changed = Counter(run.changes for run in runs)
     for settings, count in sorted(changed.items()):
         if settings:
             notes.append(

@@ -32,9 +32,10 @@ def collect(runs: Path | None, data: str | None) -> Evidence:
         raise InputError(f"{runs}: no such folder; give the folder of the runs, or leave --runs out")
     missing: list[str] = []
     slices, name, folder = _load_data(data, missing)
+    hashes = {} if slices is None else {"binary": slices.binary().sha256(), "multiclass": slices.sha256()}
     found: dict[tuple, FinishedRun] = {}
     for root, committed in ((RESULTS, True), (runs, False)):
-        for run in _finished_runs(root, committed, slices, name, missing) if root else ():
+        for run in _finished_runs(root, committed, name, hashes, missing) if root else ():
             counts = run.counts
             key = (counts.net, counts.variant, counts.problem, counts.experiment)
             found[(*key, counts.fold, counts.seed, counts.stream, run.config.get("encoder_weights"))] = run
@@ -43,13 +44,15 @@ def collect(runs: Path | None, data: str | None) -> Evidence:
     return Evidence(ordered, slices, name, networks, tuple(missing), folder)
 
 
-def _finished_runs(root: Path, committed: bool, slices, name: str, missing: list[str]) -> Iterator[FinishedRun]:
+def _finished_runs(
+    root: Path, committed: bool, name: str, hashes: dict[str, str], missing: list[str]
+) -> Iterator[FinishedRun]:
+    """Runs on the data of this name; `hashes` of its slices by problem, empty where they are not at hand."""
     from experiments.console import import_keras
 
     import_keras()
     from unet_segnet.training import Recipe
 
-    hashes = {} if slices is None else {"binary": slices.binary().sha256(), "multiclass": slices.sha256()}
     standard = {field.name: field.default for field in fields(Recipe) if field.name not in FREE_SETTINGS}
     for folder in finished_folders(root):
         outcome, config = read_result(folder), read_config(folder)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.options import DTYPES
 from experiments.tables import RunCounts
 from experiments.tabular import Table
 
@@ -69,8 +68,9 @@ class FinishedRun:
     @property
     def dtype(self) -> str | None:
         """The data type of its layers, where that is known."""
-        dtype = self.config.get("recipe", {}).get("dtype")
-        return dtype if dtype in DTYPES else None
+        from experiments.runs import dtype_in
+
+        return dtype_in(self.config)
 
     @property
     def weights(self) -> Path | None:

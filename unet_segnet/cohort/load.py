@@ -19,7 +19,6 @@ from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
 from unet_segnet.inference import AUTO, check_same_grid, find_lungs
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, read_scan, to_network
-from unet_segnet.scans.orientation import shows_lungs_alone
 
 GIVEN = "given with the scans"
 NUM_SLICES = 100  # of the article
@@ -330,12 +329,15 @@ class Reader:
             if not inside.any():
                 raise InputError(f"{case.lungs or case.image}: marks no lung; expected values above 0 inside the lungs")
             return inside, GIVEN
-        if scan.units == "8-bit" and self.lungs == AUTO and not shows_lungs_alone(slices.images):
+        try:
+            sides, notes = find_lungs(scan, slices, self.lungs, orientation)
+        except InputError as error:
+            if scan.units != "8-bit" or self.lungs != AUTO:
+                raise
             raise InputError(
                 f"{case.image}: its lungs cannot be found in 8-bit grey levels; give masks (lungs/ or the manifest's "
                 "column lungs), or --lungs none to take the slices as they are"
-            )
-        sides, notes = find_lungs(scan, slices, self.lungs, orientation)
+            ) from error
         return (None if sides is None else sides > 0), notes[0].removeprefix("lungs: ")
 
 
