@@ -19,7 +19,6 @@ from experiments.own_options import check_own_options, load_own, own_parser, say
 from unet_segnet.errors import InputError
 
 PARTS = ("train", "validation", "test")
-RELEASED = "COVID19-DL"
 
 
 def main() -> None:
@@ -66,13 +65,16 @@ def evaluate(options) -> None:
     from experiments.provenance import provenance
     from experiments.summary import write_tables
     from experiments.whole_folder import whole_folder
-    from unet_segnet.cohort.domain import describe, differences, released_domain, released_thresholds
+    from unet_segnet.cohort.domain import RELEASED, describe, differences, released_domain, released_thresholds
+    from unet_segnet.cohort.seen import seen_slices
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
     from unet_segnet.inference import names_of_classes
     from unet_segnet.pretrained import load_model, model_path
 
     started = time.monotonic()
     path, facts = find_model(options.model)
+    if path.endswith(".mat"):
+        say("note: a network trained in MATLAB is taken for one of the authors', trained on the released slices")
     model = load_model(path)
     if facts.get("data") == RELEASED:
         facts = {"thresholds": released_thresholds(model.output_shape[-1]), "trained_on": released_domain(), **facts}
@@ -81,11 +83,15 @@ def evaluate(options) -> None:
     if len(class_names) != model.output_shape[-1]:
         raise InputError(f"{path}: its run names {len(class_names)} classes, it tells {model.output_shape[-1]} apart")
     cohort = load_own(options, window, model.input_shape[1])
-    cohort = cohort.subset(chosen_slices(cohort, options))
+    chosen = chosen_slices(cohort, options)
+    seen = len(set(seen_slices(facts, cohort)) & set(chosen))
+    cohort = cohort.subset(chosen)
     say(f"scored: {len(cohort)} slices")
     predictions = predicted(model, cohort.slices.images, options.batch_size, Path(options.model).name)
     slices, predictions, notes = same_classes(cohort.slices, predictions, class_names)
-    notes += seen_before(facts, cohort)
+    if seen:
+        say(f"WARNING: the network was trained on {seen} of these slices")
+        notes.append(f"The network was trained on {seen} of these slices: the scores are too high.")
     name = cohort.source.stem if cohort.source.suffix == ".csv" else cohort.source.resolve().name
     tested = ScoredSlices(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, name)
     methods = methods_of(slices, predictions, facts)
@@ -123,6 +129,7 @@ def find_model(source: str) -> tuple[str, dict]:
         InputError: a folder that is no finished run, or facts that are damaged.
     """
     from experiments.runs import read_json
+    from unet_segnet.cohort.domain import RELEASED
     from unet_segnet.network_facts import read_facts
     from unet_segnet.pretrained import model_facts
 
@@ -131,7 +138,6 @@ def find_model(source: str) -> tuple[str, dict]:
     if is_folder and not file.is_file():
         raise InputError(f"{source}: no network in this folder (model.keras); expected the folder of a finished run")
     if file.suffix == ".mat":
-        say("note: a network trained in MATLAB is taken for one of the authors', trained on the 100 released slices")
         return source, {"data": RELEASED}
     if file.suffix == ".keras":
         facts = read_facts(file) if file.is_file() else {}
@@ -211,20 +217,6 @@ def same_classes(slices, predictions, class_names: tuple[str, ...]):
         f"Scored as infected or not: the network tells {len(class_names)} classes apart, the data {slices.num_classes}."
     )
     return slices.binary(), (predictions > 0).astype(np.uint8), [note]
-
-
-def seen_before(facts: dict, cohort) -> list[str]:
-    """A note where the network was trained on some of these slices."""
-    from experiments.own_runs import slice_marks
-
-    trained_on = facts.get("slices")
-    if not isinstance(trained_on, list):
-        return []
-    known = len(set(map(str, trained_on)) & set(slice_marks(cohort.slices.images)))
-    if not known:
-        return []
-    say(f"WARNING: the network was trained on {known} of these slices")
-    return [f"The network was trained on {known} of these slices: the scores are too high."]
 
 
 def methods_of(slices, predictions, facts: dict) -> list:

@@ -62,11 +62,6 @@ class OwnJob:
     split: object
 
 
-def slice_marks(images) -> list[str]:
-    """A short hash of each slice, by which slices that were trained on are known again."""
-    return [hashlib.sha256(image.tobytes()).hexdigest()[:16] for image in images]
-
-
 def complete(job: OwnJob, cohort, data: dict, out: Path, force: bool = False, report=None) -> Path:
     """Train and test one run, or go on with it, or leave it alone if it is finished.
 
@@ -124,8 +119,10 @@ def _train_and_test(job, cohort, data, folder, report):
     import numpy as np
 
     from experiments.baselines import class_histograms, fit_thresholds
+    from experiments.evaluate import find_model
     from experiments.own_networks import begin_with, train_compare, train_grid
     from unet_segnet.cohort.domain import describe
+    from unet_segnet.cohort.seen import slice_marks, training_marks
     from unet_segnet.data import median_frequency_weights
     from unet_segnet.training import DivergedError
 
@@ -159,13 +156,14 @@ def _train_and_test(job, cohort, data, folder, report):
         counts[f"{part}_patients"] = np.asarray(parts[part].groups, dtype="U")
         counts[f"{part}_confusion"] = _confusion(model, slices[part])
     facts["thresholds"] = list(fit_thresholds(class_histograms(train.images, train.labels, train.num_classes)))
+    learnt = [*slice_marks(train.images), *(training_marks(find_model(job.plan.init)[1]) if init else ())]
     about = {
         "class_names": list(train.class_names),
         "window": list(data["window"]),
         "thresholds": facts["thresholds"],
         "data": data["name"],
         "trained_on": describe(parts["train"]),
-        "slices": slice_marks(train.images),
+        "slices": list(dict.fromkeys(learnt)),
         "network": job.plan.label,
         "for": "research; not a medical device, not for clinical use",
     }

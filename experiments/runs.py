@@ -310,15 +310,14 @@ def run(spec: RunSpec, recipe, slices, split, data: dict, out: Path, force: bool
     """
     folder = RunFolder(out, spec)
     config = make_config(spec, recipe, slices, split, data)
-    facts = {"class_names": list(slices.class_names), "window": data.get("window"), "data": data["name"]}
 
     def train():
-        _train_and_evaluate(spec, recipe, slices, split, facts, folder, report)
+        _train_and_evaluate(spec, recipe, slices, split, data, folder, report)
 
     return folder.complete(config, train, force)
 
 
-def _train_and_evaluate(spec, recipe, slices, split, facts, folder, report):
+def _train_and_evaluate(spec, recipe, slices, split, data, folder, report):
     import keras
     import numpy as np
 
@@ -372,7 +371,7 @@ def _train_and_evaluate(spec, recipe, slices, split, facts, folder, report):
         counts[f"{part}_bf"] = np.array(
             [metrics.mean_bf_score(*pair, num_classes) for pair in zip(labels, predictions, strict=True)]
         )
-    save_network(result.model, folder.model, facts)
+    save_network(result.model, folder.model, _facts(parts["train"], data))
     write_arrays(folder.history, result.history)
     write_arrays(folder.counts, counts)
     summary = {
@@ -386,6 +385,20 @@ def _train_and_evaluate(spec, recipe, slices, split, facts, folder, report):
     write_json(folder.result, {**summary, **provenance(started)})
     folder.remove_state()
     keras.utils.clear_session(free_memory=True)
+
+
+def _facts(train, data) -> dict:
+    """What the network's own file says of it."""
+    from experiments.baselines import class_histograms, fit_thresholds
+    from unet_segnet.cohort.seen import slice_marks
+
+    return {
+        "class_names": list(train.class_names),
+        "window": data.get("window"),
+        "data": data["name"],
+        "thresholds": list(fit_thresholds(class_histograms(train.images, train.labels, train.num_classes))),
+        "slices": slice_marks(train.images),
+    }
 
 
 def load_counts(path: Path):

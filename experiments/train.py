@@ -10,6 +10,7 @@ device, not for clinical use.
 """
 
 import argparse
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +101,7 @@ def train(options) -> None:
     begin_with(plan, cohort.slices.class_names)  # what does not fit is said before anything is written
     splits = make_splits(cohort, options)
     check_splits(cohort, splits, plan)
+    notes = seen_before(plan, cohort, splits)
 
     from experiments.own_runs import OwnJob, OwnSpec, complete
     from unet_segnet.data.splits import write_splits
@@ -122,7 +124,7 @@ def train(options) -> None:
         folders.append(complete(job, cohort, description, options.out, options.force, report))
     group = options.out / jobs[0].spec.group
     write_splits(group / "split.json", splits, cohort.slices.names, cohort.groups)
-    show(jobs, folders, cohort, group)
+    show(jobs, folders, cohort, group, notes)
 
 
 def check_options(options) -> NetworkPlan:
@@ -182,7 +184,8 @@ def make_splits(cohort, options) -> list:
     """One split, or one per fold: from a file, from the manifest's marks, or drawn by patient.
 
     Raises:
-        InputError: too few patients, a patient that is marked twice, or a file that does not fit.
+        InputError: too few patients, a patient that is marked twice, or a file that does not fit or tests a slice
+            twice.
     """
     import numpy as np
 
@@ -190,7 +193,16 @@ def make_splits(cohort, options) -> list:
 
     groups = np.asarray(cohort.groups)
     if options.split is not None:
-        return read_splits(options.split, cohort.slices.names, cohort.groups)
+        splits = read_splits(options.split, cohort.slices.names, cohort.groups)
+        twice = [
+            index for index, times in Counter(i for split in splits for i in split.test.tolist()).items() if times > 1
+        ]
+        if twice:
+            raise InputError(
+                f"{options.split}: {cohort.slices.names[twice[0]]} is tested in two folds; expected each slice at most "
+                "once, or one fold a file"
+            )
+        return splits
     marked = {part: np.flatnonzero(np.asarray(cohort.parts) == part) for part in ("", *PARTS)}
     for first in PARTS:
         for second in ("", *PARTS):
@@ -247,8 +259,23 @@ def check_splits(cohort, splits, plan) -> None:
             )
 
 
-def show(jobs, folders, cohort, group: Path) -> None:
-    """Print and write the scores of the test slices, and draw the first run."""
+def seen_before(plan, cohort, splits) -> list[str]:
+    """A note where the network that training begins with was trained on test slices."""
+    if plan.init is None:
+        return []
+    from experiments.evaluate import find_model
+    from unet_segnet.cohort.seen import seen_slices
+
+    seen = set(seen_slices(find_model(plan.init)[1], cohort))
+    known = sum(len(seen & set(split.test.tolist())) for split in splits)
+    if not known:
+        return []
+    say(f"WARNING: {plan.init} was trained on {known} of the test slices")
+    return [f"{Path(plan.init).name} was trained on {known} of the test slices: the scores are too high."]
+
+
+def show(jobs, folders, cohort, group: Path, notes: list[str]) -> None:
+    """Print and write the scores of the test slices with these notes, and draw the first run."""
     import numpy as np
 
     from experiments.baselines import evaluate_baselines
@@ -256,18 +283,19 @@ def show(jobs, folders, cohort, group: Path) -> None:
     from experiments.own_scores import Method, ScoredSlices, score_tables, slice_table
     from experiments.summary import write_tables
 
-    notes, tested, confusions, baselines, drawn = [], [], [], [], None
+    tested, confusions, baselines, drawn = [], [], [], None
+    notes = list(notes)
     for job, folder in zip(jobs, folders, strict=True):
         result, counts = read_finished(folder)
         if not counts:
             notes.append(f"{folder.name} diverged in epoch {result.get('epoch', '?')} and is left out.")
             continue
-        drawn = drawn or (job, folder)
         if result.get("missing_classes"):
             notes.append(f"{folder.name}: {', '.join(result['missing_classes'])} is on no training slice: not learnt.")
         if result.get("one_class_only"):
             notes.append(f"{folder.name} predicts one class only and is in the table as it is.")
         if len(job.split.test):
+            drawn = drawn or (job, folder)
             parts = [cohort.slices.subset(part) for part in (job.split.train, job.split.test)]
             baselines.append(evaluate_baselines(*parts))
             tested += job.split.test.tolist()

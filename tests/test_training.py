@@ -152,6 +152,15 @@ def test_iteration_log_counts_labelled_pixels():
     np.testing.assert_allclose(values[:, 0], [-np.log([0.9, 0.8]).mean(), -np.log([0.1, 0.8, 0.6]).mean()], rtol=1e-5)
 
 
+def test_iteration_log_keeps_what_came_before_a_loss_that_is_no_number():
+    log = IterationLog(3, WeightedCrossEntropy((1.0, 1.0)))
+    probabilities = np.full((1, 1, 2, 2), 0.5, "float32")
+    for factor in (1.0, np.nan, 1.0):
+        log.update_state(np.zeros((1, 1, 2), "uint8"), probabilities * np.float32(factor))
+    losses = keras.ops.convert_to_numpy(log.values)[:, 0]
+    np.testing.assert_allclose(losses, [np.log(2), np.nan, np.log(2)], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "net", ["small", pytest.param("segnet", marks=pytest.mark.slow), pytest.param("unet", marks=pytest.mark.slow)]
 )

@@ -12,11 +12,12 @@ from pathlib import Path
 from unet_segnet.errors import InputError, one_line
 
 MEMBER = "unet_segnet.json"
-MAX_BYTES = 2**20
+MAX_BYTES = 2**24  # some hundred thousand slices
 KINDS = {  # of the facts that are used, not only shown; each may be missing
     "class_names": lambda value: _is_list_of(value, str) and len(set(value)) == len(value) > 1,
     "window": lambda value: _is_list_of(value, float) and len(value) == 2 and value[0] < value[1],
     "thresholds": lambda value: _is_list_of(value, int),
+    "slices": lambda value: _is_list_of(value, str),
     "trained_on": lambda value: isinstance(value, dict),
     "data": lambda value: isinstance(value, str),
 }
@@ -29,7 +30,8 @@ def write_facts(path: str | Path, facts: dict) -> None:
         path: the file, just saved.
         facts: ready for JSON; keys with a meaning are `KINDS`: "class_names", background first; "window", the HU that
             were grey levels 0 and 255; "trained_on", see `unet_segnet.cohort.domain.describe`; "data", its name;
-            "thresholds", grey levels from which on each lesion class was told best on it.
+            "thresholds", grey levels from which on each lesion class was told best on it; "slices", the
+            `unet_segnet.cohort.seen.slice_marks` of all that it learnt from.
     """
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(MEMBER, json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n")

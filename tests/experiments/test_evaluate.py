@@ -145,8 +145,8 @@ def test_a_fold_without_its_file_is_refused(network, own, tmp_path):
 
 
 def test_what_the_network_was_trained_on_is_compared_and_known_again(own, tmp_path):
-    from experiments.own_runs import slice_marks
     from unet_segnet.cohort.domain import describe
+    from unet_segnet.cohort.seen import slice_marks
 
     cohort = load_cohort(own, size=SIZE)
     path = bright_network(tmp_path / "known.keras")

@@ -91,10 +91,17 @@ def test_counts_are_those_of_the_saved_network(finished, tiny_data):
         assert float(row["reproduced mean"]) == pytest.approx(mean)
 
 
-def test_the_network_knows_its_classes_window_and_data(finished):
+def test_the_network_knows_its_classes_window_and_data(finished, tiny_data):
+    from experiments.baselines import class_histograms, fit_thresholds
+    from unet_segnet.cohort.seen import slice_marks
+    from unet_segnet.data import load_slices, paper_split
+
     facts = read_facts(finished[1] / "exp4-seed0" / "model.keras")
     assert facts["class_names"] == ["not infected", "infected"] and facts["window"] == [-1100.0, 400.0]
     assert facts["data"] == json.loads((finished[1] / "exp4-seed0" / "config.json").read_text())["data"]["name"]
+    train = load_slices(str(tiny_data), "binary", size=16).subset(paper_split(20).train)
+    assert facts["slices"] == slice_marks(train.images)
+    assert facts["thresholds"] == list(fit_thresholds(class_histograms(train.images, train.labels, 2)))
 
 
 def test_configuration_and_provenance_are_written_beside_the_result(finished):

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from own_data import write_cohort, write_slice, write_volume
 
 from experiments import train as command
 from experiments.own_networks import NetworkPlan, check_size, safe_name
+from unet_segnet.data.splits import read_splits
 from unet_segnet.errors import InputError
 
 NET = ["--net", "segnet", "--variant", "released", "--size", "16", "--batch-size", "2"]
@@ -190,6 +192,41 @@ def test_fine_tuning_leaves_a_frozen_encoder_as_it_was(trained, own, tmp_path):
     assert json.loads((folder / "result.json").read_text())["best_epoch"] == 1
     config = json.loads((folder / "config.json").read_text())
     assert len(config["network"]["init_sha256"]) == 64 and config["data"]["size"] == 16
+
+
+def test_test_slices_that_the_first_network_learnt_from_are_told(trained, own):
+    from unet_segnet.cohort import load_cohort
+
+    cohort = load_cohort(own, size=16)
+    (split,) = read_splits(trained[1].parent / "split.json", cohort.slices.names, cohort.groups)
+    turned = replace(split, train=split.test, test=split.train)
+    begun = trained[1] / "model.keras"
+    known = f"model.keras was trained on {len(split.train)} of the test slices: the scores are too high."
+    assert command.seen_before(NetworkPlan(None, init=str(begun)), cohort, [turned]) == [known]
+    assert command.seen_before(NetworkPlan(None, init=str(begun)), cohort, [split]) == []
+    assert command.seen_before(NetworkPlan("segnet"), cohort, [turned]) == []
+
+
+def test_a_slice_that_two_folds_test_is_refused_before_training(trained, own, tmp_path):
+    content = split_of(trained[1])
+    content = {key: value * 2 if isinstance(value, list) else value for key, value in content.items()}
+    (tmp_path / "split.json").write_text(json.dumps(content))
+    with pytest.raises(
+        InputError, match=r"split\.json: p\d.* is tested in two folds; expected each slice at most once"
+    ):
+        train(own, tmp_path / "runs", "--split", tmp_path / "split.json", "--epochs", "1")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_the_first_fold_need_not_test_anything(trained, own, tmp_path):
+    content = split_of(trained[1])
+    content = {key: value * 2 if isinstance(value, list) else value for key, value in content.items()}
+    first = {**content["folds"][0], "test": []}
+    content["folds"] = [first, content["folds"][1]]
+    (tmp_path / "split.json").write_text(json.dumps(content))
+    printed = train(own, tmp_path / "runs", "--split", tmp_path / "split.json", "--epochs", "1")
+    assert "segmentations.png" in printed
 
 
 @pytest.mark.slow

@@ -10,6 +10,9 @@ import numpy as np
 
 from unet_segnet.cohort.load import Cohort
 
+RELEASED = "COVID19-DL"
+"""Name of the data set of the 100 released slices."""
+
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LEVELS_APART = 20  # grey levels of 256
 TIMES_APART = 2.0  # of shares and sizes
@@ -70,6 +73,16 @@ def released_domain() -> dict:
 def released_thresholds(num_classes: int) -> list[int] | None:
     """Grey levels from which on each lesion class is told best on their 72 training slices; of 2 or 4 classes."""
     return _released()["thresholds"].get(str(num_classes))
+
+
+def released_marks() -> list[str]:
+    """`unet_segnet.cohort.seen.slice_marks` of the 100 released slices at 256x256."""
+    return _released()["marks"]
+
+
+def released_lesion_shares() -> list[float]:
+    """The shares of their pixels that are lesion."""
+    return _released()["lesion_shares"]
 
 
 def _released() -> dict:
