@@ -15,7 +15,6 @@ import numpy as np
 
 REFERENCE = Path(__file__).parent / "reference" / "saood2021"
 SCORES = ("sensitivity", "specificity", "dice", "g_mean", "f2")
-NUM_TEST_SLICES = 18
 # The configuration that the paper calls the best of the nine, chosen on the test slices.
 BEST_EXPERIMENT = {
     ("segnet", "binary"): 4,

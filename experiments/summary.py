@@ -4,7 +4,7 @@ import textwrap
 from pathlib import Path
 
 from experiments.files import write_text
-from experiments.runs import AGAIN, load_counts, read_result
+from experiments.runs import AGAIN, dtype_in, load_counts, read_config, read_result
 from unet_segnet.errors import InputError
 
 
@@ -17,10 +17,15 @@ def finished_runs(folders: list[Path], options) -> tuple[list, list[str]]:
     runs, notes = [], []
     if options.epochs != 160:
         notes.append(f"Trained for {options.epochs} epochs; the published runs for 160.")
+    if options.size != 256:
+        notes.append(f"Slices of {options.size}x{options.size}; the published runs' have 256x256.")
+    if options.loss != "weights":
+        notes.append("The loss is divided by the number of pixels (equation 1), not as the published runs did it.")
     if options.stream == "matlab":
         notes.append("Random numbers: the authors' MATLAB stream, replayed.")
     if options.encoder_weights:
         notes.append(f"VGG16 encoder started from {options.encoder_weights}.")
+    in_type: dict[str | None, list[str]] = {}
     for folder in folders:
         result = read_result(folder)
         where = f"{folder.parent.name}/{folder.name}"  # runs of two networks have the same folder names
@@ -30,8 +35,10 @@ def finished_runs(folders: list[Path], options) -> tuple[list, list[str]]:
         if result.get("one_class_only"):
             notes.append(f"{where} predicts one class only and is in the table as it is.")
         runs.append(load_counts(folder))
+        in_type.setdefault(dtype_in(read_config(folder)), []).append(where)
     if not runs:
         raise InputError(f"no run to show: {' '.join(notes)}")
+    notes += [f"In {dtype}: {', '.join(of)}." for dtype, of in in_type.items() if dtype != "float32"]
     return runs, notes
 
 

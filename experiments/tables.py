@@ -27,6 +27,7 @@ SCORES = {
     "G-mean": metrics.g_mean,
     "F2": metrics.f2,
 }
+ALONE = "only one"  # trained of a network's nine configurations
 PAPER_SLICES = ("COVID19-DL", "medseg")  # data sets that hold the 100 slices of the paper
 
 
@@ -97,7 +98,7 @@ def accuracy_table(
     for net in networks or _networks(runs):
         of_net = [run for run in runs if run.net == net]
         settings, printed = published.hyperparameters(net), published.global_accuracy(net, problem)
-        best = {on: best_experiment(of_net, on) for on in ("test", "validation")}
+        best = _best(of_net)
         for experiment in sorted({*settings, *(run.experiment for run in of_net)}):
             seeds = [run.test_confusion for run in of_net if run.experiment == experiment]
             ours = _accuracy_statistics(seeds)[: len(statistics)]
@@ -120,7 +121,7 @@ def accuracy_table(
         "mean, sigma, var: mean, standard deviation (n - 1) and variance of the global accuracy over the test "
         "slices. ILR: initial learning rate.",
         "best: the configuration with the highest mean on the test slices (test: as in the paper, which scores "
-        "it on the same slices), on the validation slices (val.), or on both.",
+        "it on the same slices), on the validation slices (val.), or on both; only one: no other was trained.",
     ]
     if len(statistics) == 4:
         own_notes.insert(1, "Averaged over seeds; spread: standard deviation (n - 1) of the mean over seeds.")
@@ -169,11 +170,12 @@ def class_table(
     for net in networks or _networks(runs):
         name = NETWORK_NAMES.get(net, net)
         of_net = [run for run in runs if run.net == net]
-        best = {on: best_experiment(of_net, on) for on in ("test", "validation")}
+        best = _best(of_net)
         for experiment in dict.fromkeys(e for e in best.values() if e is not None):
             pooled = [run.test_confusion.sum(axis=0) for run in of_net if run.experiment == experiment]
             scores, _ = _mean_and_deviation(np.stack([_class_scores(matrix) for matrix in pooled]))
-            source = f"best on {_best_mark(experiment, best)}"
+            mark = _best_mark(experiment, best)
+            source = mark if mark == ALONE else f"best on {mark}"
             rows += _class_rows((name, experiment, source), problem, scores)
         printed = published.class_scores(net, problem)
         chosen = published.BEST_EXPERIMENT.get((net, problem))
@@ -189,7 +191,8 @@ def class_table(
         "Scores of each class against the rest, from the confusion matrix of all test slices together; difference: "
         "ours less the published, of the configuration that the article calls the best.",
         "best on test / val. / both: the configuration with the highest mean global accuracy on the test slices "
-        "(as in the paper, which scores it on the same slices), on the validation slices, or on both.",
+        "(as in the paper, which scores it on the same slices), on the validation slices, or on both; only one: no "
+        "other was trained.",
     ]
     if _averaged(runs):
         own_notes.insert(1, "Scores are averaged over seeds.")
@@ -235,7 +238,7 @@ def five_fold_table(
     unfinished: list[str] = []
     left_out: list[str] = []
 
-    def add(name: str, scores_of_folds: Sequence[np.ndarray]) -> None:
+    def add(name: str, scores_of_folds: Sequence[np.ndarray]) -> np.ndarray:
         mean, deviation = _mean_and_deviation(np.stack(scores_of_folds))
         spreads = np.stack([mean, deviation], axis=-1).reshape(len(mean), -1)
         rows.extend(_class_rows((name,), problem, spreads))
@@ -408,9 +411,17 @@ def _released_mean(net: str, problem: str, experiment: int) -> float | None:
     return mean if abs(mean - printed.mean) > 0.001 else None
 
 
+def _best(runs: Sequence[RunCounts]) -> dict[str, int | None]:
+    """The best configuration of a network by what it is chosen on; of a single one there is no choice."""
+    trained = {run.experiment for run in runs}
+    if len(trained) == 1:
+        return {ALONE: trained.pop()}
+    return {on: best_experiment(runs, on) for on in ("test", "validation")}
+
+
 def _best_mark(experiment: int, best: dict[str, int | None]) -> str | None:
     chosen = [on for on, best_of in best.items() if best_of == experiment]
-    return "both" if len(chosen) == 2 else {"test": "test", "validation": "val."}[chosen[0]] if chosen else None
+    return "both" if len(chosen) == 2 else {"validation": "val."}.get(chosen[0], chosen[0]) if chosen else None
 
 
 def _baseline_notes(baselines: Sequence[Baseline]) -> list[str]:

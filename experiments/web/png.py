@@ -1,4 +1,4 @@
-"""PNG pictures as data URIs, small enough to embed by the dozen."""
+"""PNG pictures as text, small enough to embed by the dozen."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-PREFIX = "data:image/png;base64,"
 
-
-def png_data_uri(array: np.ndarray, palette: Sequence[str | None] | None = None) -> str:
-    """A picture as a data URI.
+def png_base64(array: np.ndarray, palette: Sequence[str | None] | None = None) -> str:
+    """A picture in base64, what follows `data:image/png;base64,` in a URI.
 
     Arguments:
         array: (H, W) uint8 grey levels; or, with a palette, the index of each pixel's colour.
@@ -21,11 +19,6 @@ def png_data_uri(array: np.ndarray, palette: Sequence[str | None] | None = None)
     Raises:
         ValueError: another shape or type, an index without a colour, or a colour that is none.
     """
-    return PREFIX + png_base64(array, palette)
-
-
-def png_base64(array: np.ndarray, palette: Sequence[str | None] | None = None) -> str:
-    """The same without the URI's prefix."""
     from PIL import Image
 
     array = np.asarray(array)

@@ -15,7 +15,9 @@ from unet_segnet.errors import InputError
 CONFIG = {
     "format": 1, "study": "grid", "net": "segnet", "variant": "released", "problem": "binary", "experiment": 4,
     "seed": 0, "fold": None, "stream": "numpy",
-    "recipe": {"learning_rate": 1e-3, "batch_size": 4, "epochs": 160, "dtype": "float32"},
+    "recipe": {
+        "learning_rate": 1e-3, "batch_size": 4, "epochs": 160, "dtype": "float32", "loss_normalisation": "weights",
+    },
     "data": {"name": "COVID19-DL", "size": 256, "classes": ["not infected", "infected"]},
 }  # fmt: skip
 RESULT = {
@@ -67,6 +69,10 @@ def test_a_network_of_other_trainings_is_not_the_project_s(run):
     for changed in ({"recipe": {**CONFIG["recipe"], "epochs": 1}}, {"data": {**CONFIG["data"], "name": "phantom"}}):
         (run / "config.json").write_text(json.dumps({**CONFIG, **changed}))
         with pytest.raises(InputError, match="the project's networks are, on 256x256 slices of COVID19-DL for 160"):
+            publish.publish(options(run, weights=True))
+    for changed in ({"recipe": {**CONFIG["recipe"], "loss_normalisation": "pixels"}}, {"encoder_weights": "imagenet"}):
+        (run / "config.json").write_text(json.dumps({**CONFIG, **changed}))
+        with pytest.raises(InputError, match="trained with --encoder-weights or --loss"):
             publish.publish(options(run, weights=True))
     (run / "config.json").write_text(json.dumps({**CONFIG, "study": "own"}))
     with pytest.raises(InputError, match="no run of the two studies"):

@@ -59,7 +59,7 @@ def test_table_3_truncates_the_mean_over_the_slices(net):
     """SegNet 3 excepted: printed 0.919, released 0.9096. Sigma divides by n - 1."""
     for experiment, printed in published.global_accuracy(net, "binary").items():
         slices = accuracies(net, experiment)
-        assert len(slices) == published.NUM_TEST_SLICES
+        assert len(slices) == 18
         mean = math.floor(1000 * slices.mean()) / 1000
         if (net, experiment) == ("segnet", 3):
             assert (mean, printed.mean) == (0.909, 0.919)

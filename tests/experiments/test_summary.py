@@ -15,7 +15,7 @@ from experiments.tables import accuracy_table, class_table, five_fold_table
 from unet_segnet.data import Slices, Split
 from unet_segnet.errors import InputError
 
-OPTIONS = SimpleNamespace(epochs=160, stream="numpy", encoder_weights=None)
+OPTIONS = SimpleNamespace(epochs=160, size=256, loss="weights", stream="numpy", encoder_weights=None)
 GROUP = "released-binary-segnet"
 DIVERGED = f"{GROUP}/exp9-seed0 diverged in epoch 7 and is left out."
 ONE_CLASS = f"{GROUP}/exp5-seed0 predicts one class only and is in the table as it is."
@@ -61,6 +61,18 @@ class TestNotes:
 
     def test_good_runs_need_no_note(self, folders):
         assert summary.finished_runs(folders[:1], OPTIONS)[1] == []
+
+    def test_what_is_not_as_published_is_noted(self, folders):
+        options = SimpleNamespace(epochs=3, size=64, loss="pixels", stream="matlab", encoder_weights="imagenet")
+        notes = " ".join(summary.finished_runs(folders[:1], options)[1])
+        for said in ("for 3 epochs", "of 64x64", "equation 1", "MATLAB stream", "from imagenet"):
+            assert said in notes
+
+    def test_another_data_type_is_noted_with_its_runs(self, folders):
+        config = folders[0] / "config.json"
+        change(config, recipe={**read_json(config)["recipe"], "dtype": "mixed_bfloat16"})
+        _, notes = summary.finished_runs(folders[:2], OPTIONS)
+        assert notes == [ONE_CLASS, f"In mixed_bfloat16: {GROUP}/exp4-seed0."]
 
     def test_of_two_networks_with_equal_folder_names_it_says_which(self, tmp_path):
         folds = paths(

@@ -104,7 +104,7 @@ class TestAccuracyTable:
         table = accuracy_table([run(experiment=2)], networks=["segnet", "unet"])
         rows = records(table)
         assert len(rows) == 18
-        assert [row["best"] for row in rows] == [None, "both", *[None] * 16]
+        assert [row["best"] for row in rows] == [None, "only one", *[None] * 16]
         assert math.isnan(rows[0]["reproduced: mean"]) and rows[0]["seeds"] == 0
         assert rows[0]["published: mean"] == 0.934
         lines = [line.split() for line in table.to_text().splitlines()]
@@ -128,6 +128,11 @@ class TestAccuracyTable:
         assert best_experiment(runs, "test") == 1 and best_experiment(runs, "validation") == 7
         best = {row["exp."]: row["best"] for row in records(accuracy_table(runs))}
         assert best[1] == "test" and best[7] == "val."
+
+    def test_the_best_of_several_on_both_is_marked_so(self):
+        runs = [run(experiment=1, correct=(65000,), validation=(1000,)), run(experiment=7, validation=(900,))]
+        assert {row["exp."]: row["best"] for row in records(accuracy_table(runs)) if row["best"]} == {1: "both"}
+        assert records(class_table(runs))[0]["source"] == "best on both"
 
     def test_equals_go_to_the_lowest_experiment_and_no_slices_to_none(self):
         assert best_experiment([run(experiment=5), run(experiment=3)], "test") == 3
@@ -178,8 +183,8 @@ class TestClassTable:
         runs = [pooled_run(published.confusion_matrix(net, 4), net=net) for net in ("segnet", "unet")]
         rows = records(class_table(runs))
         assert [(row["network"], row["exp."], row["source"], row["class"]) for row in rows[:3]] == [
-            ("SegNet", 4, "best on both", "not infected"),
-            ("SegNet", 4, "best on both", "infected"),
+            ("SegNet", 4, "only one", "not infected"),
+            ("SegNet", 4, "only one", "infected"),
             ("SegNet", 4, "published", "infected"),
         ]
         assert [(row["source"], row["class"]) for row in rows[3:4]] == [("difference", "infected")]

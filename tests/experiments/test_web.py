@@ -15,7 +15,7 @@ from web_sample import HOSTILE, sample_figures, sample_images, sample_networks, 
 from experiments.report.page import report_page
 from experiments.tabular import Signed, Table
 from experiments.web.page import checked_identifier, escape, figure_html, render_page
-from experiments.web.png import png_data_uri
+from experiments.web.png import png_base64
 from experiments.web.table import table_html
 from experiments.web.viewer import errors, outlines, slice_viewer
 
@@ -93,20 +93,20 @@ def test_pictures_come_back_pixel_by_pixel():
     grey = rng.integers(0, 256, (9, 7), dtype=np.uint8)
     classes = rng.integers(0, 3, (9, 7), dtype=np.uint8)
 
-    def read(uri):
-        return Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))
+    def read(text):
+        return Image.open(io.BytesIO(base64.b64decode(text)))
 
-    np.testing.assert_array_equal(np.asarray(read(png_data_uri(grey))), grey)
-    shown = np.asarray(read(png_data_uri(classes, (None, "#0072B2", "#E69F00"))).convert("RGBA"))
+    np.testing.assert_array_equal(np.asarray(read(png_base64(grey))), grey)
+    shown = np.asarray(read(png_base64(classes, (None, "#0072B2", "#E69F00"))).convert("RGBA"))
     np.testing.assert_array_equal(shown[..., 3], np.where(classes == 0, 0, 255))
     np.testing.assert_array_equal(
         shown[classes == 2][:, :3], np.broadcast_to((0xE6, 0x9F, 0), shown[classes == 2][:, :3].shape)
     )
     for bad in (grey.astype(float), grey[None], grey[:0]):
         with pytest.raises(ValueError, match="picture"):
-            png_data_uri(bad)
+            png_base64(bad)
     with pytest.raises(ValueError, match="palette"):
-        png_data_uri(classes, (None, "#000000"))
+        png_base64(classes, (None, "#000000"))
 
 
 def test_tables_hold_what_the_text_prints():
