@@ -68,7 +68,7 @@ def evaluate(options) -> None:
     from unet_segnet.cohort.domain import RELEASED, describe, differences, released_domain, released_thresholds
     from unet_segnet.cohort.seen import seen_slices
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
-    from unet_segnet.inference import names_of_classes
+    from unet_segnet.inference import names_of_classes, slice_size
     from unet_segnet.pretrained import load_model, model_path
 
     started = time.monotonic()
@@ -82,7 +82,7 @@ def evaluate(options) -> None:
     class_names = tuple(facts.get("class_names") or names_of_classes(model))
     if len(class_names) != model.output_shape[-1]:
         raise InputError(f"{path}: its run names {len(class_names)} classes, it tells {model.output_shape[-1]} apart")
-    cohort = load_own(options, window, model.input_shape[1])
+    cohort = load_own(options, window, slice_size(model))
     chosen = chosen_slices(cohort, options)
     seen = len(set(seen_slices(facts, cohort)) & set(chosen))
     cohort = cohort.subset(chosen)

@@ -12,6 +12,7 @@ from unet_segnet.processor import prefer_exact
 
 NETS = ("segnet", "unet")
 PROBLEMS = ("binary", "multiclass")
+SIZE = 256  # height and width of the study's slices
 EXPERIMENTS = range(1, 10)
 SEEDS = range(2**31)
 VARIANTS = ("paper", "released")
@@ -73,7 +74,9 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
         default=(-1100.0, 400.0),
         help="Hounsfield units that become grey levels 0 and 255; no effect on 8-bit slices",
     )
-    data.add_argument("--size", type=positive, default=256, help="height and width to which slices are resized, pixels")
+    data.add_argument(
+        "--size", type=positive, default=SIZE, help="height and width to which slices are resized, pixels"
+    )
     machine = parser.add_argument_group("machine")
     machine.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
     machine.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
@@ -338,8 +341,8 @@ def check_options(options, nets: tuple[str, ...]) -> None:
     """Refuse what cannot work before anything heavy begins.
 
     Raises:
-        InputError: the encoder weights do not belong to these networks or are not there, or the output folder
-            cannot be written.
+        InputError: slices of this size do not fit these networks, the encoder weights do not belong to them or are
+            not there, or the output folder cannot be written.
     """
     if options.workers > 1:
         # Read when the backend is imported: no process, this one included, may take the whole accelerator.
@@ -347,6 +350,8 @@ def check_options(options, nets: tuple[str, ...]) -> None:
     if options.stream == "matlab":
         prefer_exact()
     check_folder(options.out)
+    if options.size != SIZE:
+        _check_size(options, nets)
     weights = options.encoder_weights
     if weights is not None:
         if options.variant == "released" or "segnet" not in nets:
@@ -361,3 +366,14 @@ def check_options(options, nets: tuple[str, ...]) -> None:
         from unet_segnet.models.segnet import vgg16_kernels
 
         vgg16_kernels(weights)
+
+
+def _check_size(options, nets) -> None:
+    from experiments.console import import_keras
+
+    import_keras()
+    from experiments.own_networks import check_size
+
+    for variant in VARIANTS if options.variant == "both" else (options.variant,):
+        for net in nets:
+            check_size(net, variant, options.size)

@@ -6,7 +6,6 @@ from pathlib import Path
 from experiments.console import import_keras
 from unet_segnet.errors import InputError
 
-NETS = ("segnet", "unet")
 VARIANTS = ("paper", "released")
 RECIPES = ("grid", "compare")
 ENCODER = "encoder-"  # how the names of the second study's encoder layers begin
@@ -17,7 +16,8 @@ class NetworkPlan:
     """Which network, and what is done with it.
 
     Attributes:
-        net: "segnet", "unet", "architecture/encoder" of the second study, or None: that of `init`.
+        net: one of `unet_segnet.models.ARCHITECTURES`, "architecture/encoder" of the second study, or None: that of
+            `init`.
         variant: of the first study's networks, "paper" or "released".
         recipe: "grid", the first study's, or "compare", the second's.
         init: a trained network to begin with (.keras, .mat, "binary", "multiclass"), or None.
@@ -43,10 +43,8 @@ class NetworkPlan:
         is_pyramid = self.net is not None and "/" in self.net
         if self.net is None and self.init is None:
             raise InputError("--net: expected segnet, unet or ARCHITECTURE/ENCODER, unless --init gives a network")
-        if self.net is not None and not is_pyramid and self.net not in NETS:
-            raise InputError(f"--net {self.net}: expected segnet, unet, or ARCHITECTURE/ENCODER such as unet/resnet18")
-        if is_pyramid:
-            _check_pyramid(self.net)
+        if self.net is not None:
+            (_check_pyramid if is_pyramid else _check_architecture)(self.net)
         if is_pyramid != (self.recipe == "compare") and self.net is not None:
             raise InputError(
                 f"--net {self.net} with --recipe {self.recipe}: segnet and unet go with grid, ARCHITECTURE/ENCODER "
@@ -67,7 +65,7 @@ class NetworkPlan:
     def label(self) -> str:
         """Its part in the name of a folder."""
         kind = "" if self.net is None else self.net.replace("/", "-")
-        if kind in NETS:
+        if kind == self.net:
             kind = f"{self.variant or 'paper'}-{kind}"
         begun = "" if self.init is None else f"from-{safe_name(Path(self.init).stem)}"
         pretrained = "pretrained" if self.encoder_weights else ""
@@ -79,6 +77,16 @@ def safe_name(text: str) -> str:
     """A text as part of a folder's name: letters, digits, dots, dashes and underscores."""
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "_" for c in text)[:60]
     return name.lstrip(".") or "data"
+
+
+def _check_architecture(net: str) -> None:
+    import_keras()
+    from unet_segnet.models import ARCHITECTURES
+
+    if net not in ARCHITECTURES:
+        raise InputError(
+            f"--net {net}: expected {', '.join(ARCHITECTURES)}, or ARCHITECTURE/ENCODER such as unet/resnet18"
+        )
 
 
 def _check_pyramid(net: str) -> None:
@@ -94,8 +102,12 @@ def _check_pyramid(net: str) -> None:
         )
 
 
-def check_size(plan: NetworkPlan, size: int) -> None:
-    """Refuse a size of slices that a new network cannot take.
+def check_size(net: str, variant: str, size: int) -> None:
+    """Refuse a size of slices that a network of the studies cannot take.
+
+    Arguments:
+        net, variant: as of `NetworkPlan`.
+        size: height and width.
 
     Raises:
         InputError: it is too small, or no multiple of what the poolings need.
@@ -104,17 +116,14 @@ def check_size(plan: NetworkPlan, size: int) -> None:
     from unet_segnet.models.segnet import RELEASED_STAGES, VGG16_STAGES
     from unet_segnet.models.unet import DEPTHS
 
-    if plan.init is not None:
-        return
-    variant = plan.variant or "paper"
-    if plan.net == "segnet":  # odd sizes come back by their padding
+    if net == "segnet":  # odd sizes come back by their padding
         smallest = 2 ** len(VGG16_STAGES if variant == "paper" else RELEASED_STAGES)
         fits, expected = size >= smallest, f"at least {smallest}"
     else:
-        depth = DEPTHS[variant] if plan.net == "unet" else DECODER_DEPTHS[plan.net.partition("/")[0]]
+        depth = DEPTHS[variant] if net == "unet" else DECODER_DEPTHS.get(net.partition("/")[0], 0)
         fits, expected = size % 2**depth == 0, f"a multiple of {2**depth}"
     if not fits:
-        raise InputError(f"--size {size}: {plan.net} needs {expected} pixels")
+        raise InputError(f"--size {size}: {net} needs {expected} pixels")
 
 
 def begin_with(plan: NetworkPlan, class_names: tuple[str, ...]):

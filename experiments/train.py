@@ -17,7 +17,7 @@ from pathlib import Path
 from experiments.console import Progress, import_keras, run_command
 from experiments.files import check_folder
 from experiments.options import DTYPES, dtype_of, positive
-from experiments.own_networks import NETS, RECIPES, VARIANTS, NetworkPlan, safe_name
+from experiments.own_networks import RECIPES, VARIANTS, NetworkPlan, safe_name
 from experiments.own_options import add_size, check_own_options, load_own, own_parser, say
 from unet_segnet.errors import InputError
 
@@ -85,16 +85,16 @@ def train(options) -> None:
     import_keras()
     from experiments.own_networks import begin_with, check_size
     from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
+    from unet_segnet.inference import slice_size
     from unet_segnet.pretrained import load_model
 
     known = load_model(plan.init) if plan.init else None
-    size = options.size or (known.input_shape[1] if known else DEFAULT_SIZE)
+    size = options.size or (slice_size(known) if known else DEFAULT_SIZE)
     window = tuple(options.window or getattr(known, "window", DEFAULT_WINDOW))
-    if known and known.input_shape[1:3] != (size, size):
-        raise InputError(
-            f"{plan.init}: takes slices of {known.input_shape[1]}x{known.input_shape[2]}; leave --size out"
-        )
-    check_size(plan, size)
+    if known and slice_size(known) != size:
+        raise InputError(f"{plan.init}: takes slices of {slice_size(known)}x{slice_size(known)}; leave --size out")
+    if not known:
+        check_size(plan.net, plan.variant or "paper", size)
     cohort = load_own(options, window, size)
     if plan.recipe == "compare" and cohort.slices.num_classes > 2:
         raise InputError("--recipe compare tells one kind of lesion from the rest; use it with --problem binary")
@@ -174,7 +174,7 @@ def make_recipe(options, plan, known=None):
     if plan.recipe == "compare":
         return EncoderRecipe(dtype=dtype, **changes)
     net = known.name.partition("_")[0] if known else plan.net
-    if net in NETS:
+    if (net, "binary") in BEST_EXPERIMENT:
         best = hyperparameters(net)[BEST_EXPERIMENT[net, "binary"]]
         changes = {"learning_rate": best.initial_learning_rate, "batch_size": best.mini_batch, **changes}
     return Recipe(dtype=dtype, **changes)

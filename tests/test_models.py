@@ -144,3 +144,11 @@ def test_unusable_encoder_weights_are_one_clear_error(tmp_path):
     with pytest.raises(InputError, match=r"vgg16\.weights\.h5: no weights of VGG16") as error:
         build_model("segnet", input_shape=(32, 32, 1), encoder_weights=file)
     assert "\n" not in str(error.value)
+
+
+def test_kernels_that_backends_would_draw_differently_are_refused():
+    from unet_segnet.models.initialisation import draw_kernels
+
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3, name="scores")])
+    with pytest.raises(ValueError, match=r"must be he_normal.*Received: GlorotUniform of layer scores"):
+        draw_kernels(model, np.random.default_rng(0).standard_normal)

@@ -91,7 +91,7 @@ def segment(
         from unet_segnet.pretrained import load_model
 
         model = load_model(model)
-    size, num_classes = model.input_shape[1], model.output_shape[-1]
+    size, num_classes = slice_size(model), model.output_shape[-1]
     window = window or getattr(model, "window", DEFAULT_WINDOW)
     class_names = names_of_classes(model)
     slices = to_network(scan, orientation)
@@ -124,6 +124,20 @@ def segment(
     )
     notes = (*scan.notes, *slices.notes, *lung_notes)
     return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes)
+
+
+def slice_size(model) -> int:
+    """Height and width of the slices that a network takes.
+
+    Raises:
+        InputError: it takes anything else than square grey slices of a fixed size.
+    """
+    shape = model.input_shape
+    fits = isinstance(shape, tuple) and len(shape) == 4 and shape[1] == shape[2] and shape[3] == 1
+    if not fits or not isinstance(shape[1], int):
+        text = "several inputs" if isinstance(shape, list) else "x".join(map(str, shape[1:]))
+        raise InputError(f"the network takes {text}; expected square slices of one grey channel, such as 256x256x1")
+    return shape[1]
 
 
 def names_of_classes(model) -> tuple[str, ...]:

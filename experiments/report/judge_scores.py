@@ -30,7 +30,7 @@ from unet_segnet.statistics import bootstrap_interval, bootstrap_mean, holm, pai
 
 SIGNIFICANT = 0.05
 NEAR_ACCURACY, NEAR_SCORE = 0.015, 0.05
-"""How near to a stated value ours must lie to replicate it; 18 slices alone have intervals that hold almost anything."""
+"""How near to a stated value ours must lie to replicate it, for the intervals of 18 slices hold almost anything."""
 
 
 def segnet_wins_binary(evidence: Evidence) -> Judgement:

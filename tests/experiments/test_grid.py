@@ -214,6 +214,8 @@ def test_kfold_tests_each_slice_once(tiny_data, tmp_path):
         (["--encoder-weights", "imagenet", "--variant", "released"], "--encoder-weights belongs to"),
         (["--encoder-weights", "missing.h5"], "missing.h5: no such file"),
         (["--out", "pyproject.toml/runs"], "cannot be written"),
+        (["--size", "20"], "--size 20: segnet needs at least 32 pixels"),
+        (["--size", "101", "--net", "unet", "--variant", "released"], "unet needs a multiple of 4 pixels"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message):

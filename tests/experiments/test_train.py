@@ -359,17 +359,37 @@ def test_networks_that_do_not_go_together_are_refused(plan, message):
 @pytest.mark.parametrize(
     ("net", "size", "expected"),
     [
-        (["segnet", "paper"], 31, "at least 32"),
-        (["segnet", "released"], 7, "at least 8"),
-        (["unet", "paper"], 40, "multiple of 16"),
-        (["unet", "released"], 42, "multiple of 4"),
-        (["pspnet/resnet18"], 36, "multiple of 8"),
+        (("segnet", "paper"), 31, "at least 32"),
+        (("segnet", "released"), 7, "at least 8"),
+        (("unet", "paper"), 40, "multiple of 16"),
+        (("unet", "released"), 42, "multiple of 4"),
+        (("pspnet/resnet18", "paper"), 36, "multiple of 8"),
     ],
 )
 def test_sizes_that_a_network_cannot_take_are_refused(net, size, expected):
     with pytest.raises(InputError, match=f"--size {size}: .* needs .*{expected} pixels"):
-        check_size(NetworkPlan(*net), size)
-    check_size(NetworkPlan(*net), 64)
+        check_size(*net, size)
+    check_size(*net, 64)
+
+
+def test_a_network_in_the_registry_can_be_trained(own, tmp_path, monkeypatch):
+    import keras
+
+    from unet_segnet import models
+    from unet_segnet.models.initialisation import he_normal
+    from unet_segnet.models.parts import classifier, grey_input
+
+    def tiny(input_shape, num_classes, variant, mean):
+        inputs, x = grey_input(input_shape, mean)
+        scores = keras.layers.Conv2D(num_classes, 1, kernel_initializer=he_normal(fan_in=1))(x)
+        return keras.Model(inputs, classifier(scores), name=f"tiny_{variant}")
+
+    monkeypatch.setitem(models.ARCHITECTURES, "tiny", tiny)
+    net = ["--net", "tiny", "--variant", "released", "--size", "15"]
+    assert "Scores on own" in train(own, tmp_path, "--epochs", "1", net=net)
+    assert (tmp_path / "own" / "own-released-tiny" / "seed0" / "model.keras").exists()
+    with pytest.raises(InputError, match="--net small: expected segnet, unet, tiny, or ARCHITECTURE/ENCODER"):
+        NetworkPlan("small").check()
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,22 @@ class Bright:
         return np.stack([1 - infected, infected], axis=-1)
 
 
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((None, 48, 48, 3), "48x48x3"),
+        ((None, 48, 64, 1), "48x64x1"),
+        ((None, None, None, 1), "NonexNonex1"),
+        ([(None, 48, 48, 1)] * 2, "several inputs"),
+    ],
+)
+def test_networks_that_take_no_square_grey_slices_are_refused(files, shape, said):
+    other = Bright()
+    other.input_shape = shape
+    with pytest.raises(InputError, match=f"the network takes {said}; expected square slices of one grey channel"):
+        segment(files / "case.nii.gz", other)
+
+
 @pytest.fixture(scope="module")
 def phantom():
     return phantom_slices(6, seed=1, size=48)

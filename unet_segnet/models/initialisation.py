@@ -20,8 +20,16 @@ def draw_kernels(model: keras.Model, draw) -> None:
     Arguments:
         model: whose kernels have `he_normal` as their initialiser.
         draw: function of a shape that returns standard normal numbers of that shape.
+
+    Raises:
+        ValueError: a kernel has another initialiser.
     """
     for layer in model.layers:
         if hasattr(layer, "kernel"):
+            if not isinstance(layer.kernel_initializer, keras.initializers.RandomNormal):
+                raise ValueError(
+                    "kernel_initializer must be he_normal(fan_in), whose numbers all backends share. "
+                    f"Received: {type(layer.kernel_initializer).__name__} of layer {layer.name}"
+                )
             kernel = np.asarray(draw(tuple(layer.kernel.shape))) * layer.kernel_initializer.stddev
             layer.kernel.assign(kernel.astype("float32"))
