@@ -142,7 +142,7 @@ def memory_short(trial: Trial) -> list[str]:
     trial.check_kept(before)
     if ended is not None and ended.status in (-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS):
         trial.go_on()
-        return ["ended by the C++ library below, then went on to the same result"]
+        return ["ended by TensorFlow without a word, then went on to the same result"]
     said = trial.judge(ended, before)
     trial.go_on()
     return [SAME if said == SAME else SAID]
