@@ -18,7 +18,7 @@ test-slow: .venv/installed-dev
 
 test-jax: .venv/installed-jax
 	KERAS_BACKEND=jax $(PYTEST) tests/test_layers.py tests/test_losses.py tests/test_models.py \
-	    tests/test_training.py -k "not damaged and not ahead and not learns"
+	    tests/test_optimizers.py tests/test_training.py -k "not damaged and not ahead and not learns"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .

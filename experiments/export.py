@@ -103,12 +103,18 @@ def load(source: str):
         it is the project's own ("model_facts"), else empty.
 
     Raises:
-        InputError: see `unet_segnet.pretrained.load_model`.
+        InputError: see `unet_segnet.pretrained.load_model`; or it is a network of the second study, whose inputs are
+            not those that an exported file tells of.
     """
     from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES
     from unet_segnet.pretrained import load_model, model_facts
 
     model = load_model(source)
+    if model.output_shape[-1] == 1:
+        raise InputError(
+            f"{source}: a network of the second study (one probability of a pixel), whose input an export cannot tell; "
+            "expected one that tells 2 classes or more apart"
+        )
     if Path(source).suffix == ".mat":
         from unet_segnet.matlab import load_network
 

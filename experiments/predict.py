@@ -13,6 +13,7 @@ from pathlib import Path
 
 from experiments.console import Progress, run_command
 from experiments.files import check_folder
+from experiments.predict_settings import LUNGS, check_settings, read_settings, settings, write_settings
 from unet_segnet.errors import InputError
 
 ORIENTATIONS = "network (as the 100 slices), upright, upside-down, or three letters such as LPS"
@@ -63,7 +64,6 @@ def predict(options) -> int:
     Raises:
         InputError: nothing can be done at all: no network, no scan, no place to write, or other results there.
     """
-    from experiments.predict_settings import check_settings, read_settings, settings
     from unet_segnet.scans import find_scans, scan_name
 
     check_options(options)
@@ -81,9 +81,15 @@ def predict(options) -> int:
 
     import_keras()
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
+    from unet_segnet.inference import names_of_classes, slice_size
     from unet_segnet.pretrained import load_model
 
     model = load_model(options.model)
+    try:
+        slice_size(model)
+        names_of_classes(model)
+    except InputError as error:
+        raise InputError(f"{options.model}: {error}") from error
     options.window = tuple(options.window or getattr(model, "window", DEFAULT_WINDOW))
     for path, target in there.items():
         check_settings(target, settings(path, options))
@@ -115,7 +121,7 @@ def check_options(options) -> None:
     if options.batch_size < 1:
         raise InputError(f"--batch-size {options.batch_size}: expected a whole number above 0")
     check_window(options.window)
-    if options.lungs not in ("auto", "none", "lungmask") and not Path(options.lungs).exists():
+    if options.lungs not in LUNGS and not Path(options.lungs).exists():
         raise InputError(f"{options.lungs}: no such lung mask; expected auto, none, lungmask or a file")
     if options.truth is not None and not options.truth.exists():
         raise InputError(f"{options.truth}: no such file or folder of true labels")
@@ -135,13 +141,17 @@ def check_window(window) -> None:
 def _one(path: Path, target: Path, model, options, label: str) -> str:
     """Segment one scan into its folder; returns a line about it."""
     from experiments.predict_outputs import compare_with, find_truth, summary_line, write_case
-    from experiments.predict_settings import settings, write_settings
     from experiments.whole_folder import whole_folder
     from unet_segnet.inference import segment
     from unet_segnet.scans import read_scan
 
+    made_with = settings(path, options)  # of the files as they are before they are read
     scan = read_scan(path)
     truth = find_truth(options.truth, path) if options.truth else None
+    if options.truth and truth is None:
+        print(
+            f"note: {target.name}: no file of that name in {options.truth}; it is compared with none", file=sys.stderr
+        )
     bar = None
 
     def report(done: int, total: int) -> None:
@@ -164,7 +174,7 @@ def _one(path: Path, target: Path, model, options, label: str) -> str:
         )
         comparison = compare_with(truth, result, options.orientation) if truth else None
         write_case(result, comparison, target.name, new, options)
-        write_settings(new, settings(path, options))
+        write_settings(new, made_with)
     return summary_line(target.name, result, comparison)
 
 

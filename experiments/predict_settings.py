@@ -6,30 +6,33 @@ from pathlib import Path
 from experiments.files import write_json
 from unet_segnet.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 FILE = "settings.json"
+LUNGS = ("auto", "none", "lungmask")  # all else is a file
 ADVICE = "give another folder with --out, or --force"
 AGAIN = "remove that folder to segment the scan again"
 
 
 def settings(path: Path, options) -> dict:
-    """All that determines a scan's results.
+    """All that determines a scan's results; files by their names and contents.
 
     Arguments:
         path: of the scan.
         options: the command's, its window settled.
-    """
-    from unet_segnet.pretrained import pretrained
 
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    network = Path(options.model)
+    Raises:
+        InputError: a file cannot be read, or several could be the scan's truth.
+    """
+    from experiments.predict_outputs import find_truth
+    from unet_segnet.pretrained import model_path
+
+    truth = None if options.truth is None else find_truth(options.truth, path)
     return {
-        "scan": str(path.resolve()),
-        "bytes": sum(file.stat().st_size for file in files),
-        "network": _sha256(network if network.is_file() else pretrained()[str(network)]),
-        "lungs": str(options.lungs),
+        "scan": _contents(path),
+        "network": _sha256(model_path(options.model)),
+        "lungs": str(options.lungs) if options.lungs in LUNGS else _contents(Path(options.lungs)),
         "orientation": options.orientation,
-        "truth": None if options.truth is None else str(options.truth),
+        "truth": None if truth is None else _contents(truth),
         "window": [float(value) for value in options.window],
         "probabilities": options.probabilities,
     }
@@ -75,6 +78,19 @@ def check_settings(folder: Path, wanted: dict) -> None:
     different = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
     if different:
         raise InputError(f"{folder}: is there already, made with another {', '.join(different)}; {ADVICE}")
+
+
+def _contents(path: Path) -> dict:
+    """Where a file or a folder of slices lies, and its SHA-256; a folder's is that of its files' names and hashes."""
+    try:
+        if path.is_file():
+            return {"path": str(path.resolve()), "sha256": _sha256(path)}
+        digest = hashlib.sha256()
+        for file in sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")):
+            digest.update(f"{file.name}\0{_sha256(file)}\0".encode())
+        return {"path": str(path.resolve()), "sha256": digest.hexdigest()}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _sha256(file: Path) -> str:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from unet_segnet import encoder_training
 from unet_segnet.data.affine import augment_affine
 from unet_segnet.encoder_training import (
     HISTORY_KEYS,
@@ -16,6 +17,7 @@ from unet_segnet.encoder_training import (
 )
 from unet_segnet.errors import InputError
 from unet_segnet.losses import SoftDiceLoss
+from unet_segnet.optimizers import TorchAdam
 from unet_segnet.streams import NumpyStream
 from unet_segnet.training import DivergedError, seed_dropout
 
@@ -68,7 +70,7 @@ def test_training_is_a_loop_written_out(finished):
     """`fit` with all its machinery against augmented batches trained one by one; the fifth slice is left out."""
     images, labels = toy_slices()
     model, losses, validated, kept = small(), [], [], []
-    model.compile(keras.optimizers.Adam(0.03, epsilon=1e-8), SoftDiceLoss(), jit_compile=False)
+    model.compile(TorchAdam(0.03, epsilon=1e-8), SoftDiceLoss(), jit_compile=False)
     for epoch in range(4):
         order, uniforms = NumpyStream(3).epoch(epoch, 5, 2)
         seed_dropout(model, 3, epoch)
@@ -88,6 +90,21 @@ def test_training_is_a_loop_written_out(finished):
     assert finished.best_epoch == np.argmin(validated) + 1
     for ours, expected in zip(weights_of(finished.model), kept[finished.best_epoch - 1], strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_the_optimiser_is_pytorchs_adam(monkeypatch):
+    seen = []
+
+    def compiled(model, iterations, optimizer, **arguments):
+        seen.append(optimizer)
+        raise InterruptedError
+
+    monkeypatch.setattr(encoder_training, "compile_fastest", compiled)
+    with pytest.raises(InterruptedError):
+        run()
+    (optimizer,) = seen
+    assert type(optimizer) is TorchAdam
+    assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.999, 1e-8)
 
 
 def test_the_model_is_that_of_the_least_validation_loss(finished):

@@ -1,5 +1,6 @@
 """Encoder weights from files: the right ones come into the right places, and nothing else is taken."""
 
+import hashlib
 import pickle
 
 import keras
@@ -200,6 +201,26 @@ def test_imagenet_weights_are_taken_from_their_folder_or_the_way_to_them_is_told
     file(name="imagenet/resnet18.safetensors")
     loaded = model_tensors(network(encoder_weights="imagenet"))
     np.testing.assert_array_equal(loaded["encoder.bn1.weight"], published["bn1.weight"])
+
+
+def test_imagenet_weights_are_known_by_their_content(tmp_path, monkeypatch):
+    """By their file's, or by that of the tensors where Keras has them."""
+    contents = {}
+    for home, content in (("one", b"1"), ("other", b"2")):
+        monkeypatch.setenv("UNET_SEGNET_DATA", str(tmp_path / home))
+        (tmp_path / home / "imagenet").mkdir(parents=True)
+        (tmp_path / home / "imagenet" / "resnet18.safetensors").write_bytes(content)
+        contents[home] = weights.imagenet_sha256("resnet18")
+        with pytest.raises(InputError, match=r"no ImageNet weights of vgg11"):
+            weights.imagenet_sha256("vgg11")
+    assert contents == {key: hashlib.sha256(value).hexdigest() for key, value in (("one", b"1"), ("other", b"2"))}
+    found = []
+    for home, last in (("a", 1.0), ("b", 1.0), ("c", 2.0)):
+        tensors = {"conv.weight": np.array([0.0, last], "float32")}
+        monkeypatch.setenv("UNET_SEGNET_DATA", str(tmp_path / home))
+        monkeypatch.setattr(weights, "imagenet_tensors", lambda encoder, tensors=tensors: (tensors, "Keras"))
+        found.append(weights.imagenet_sha256("densenet121"))
+    assert found[0] == found[1] != found[2] and len(found[0]) == 64
 
 
 def test_a_download_that_fails_is_one_line(tmp_path, monkeypatch):

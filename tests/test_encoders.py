@@ -160,6 +160,21 @@ def test_depthwise_convolutions_pad_as_in_pytorch(strides):
     np.testing.assert_allclose(model.predict_on_batch(x.astype("float32")), expected, atol=1e-5)
 
 
+def test_batch_normalisation_keeps_pytorchs_moving_averages():
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r requirements-parity.txt")
+    inputs = keras.Input((4, 6, 3))
+    model = keras.Model(inputs, blocks.batch_norm(inputs, "norm"))
+    theirs = torch.nn.BatchNorm2d(3)
+    x = np.random.default_rng(5).normal(3.0, 2.0, (2, 2, 4, 6, 3)).astype("float32")
+    for batch in x:
+        ours = keras.ops.convert_to_numpy(model(batch, training=True))
+        expected = theirs(torch.from_numpy(batch.transpose(0, 3, 1, 2))).detach().numpy()
+        np.testing.assert_allclose(ours, expected.transpose(0, 2, 3, 1), atol=1e-5)
+    layer = model.get_layer("norm")
+    for moving, running in ((layer.moving_mean, theirs.running_mean), (layer.moving_variance, theirs.running_var)):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(moving), running.numpy(), rtol=1e-5)
+
+
 @pytest.mark.parametrize("size", [(8, 6), (7, 9)])
 def test_max_pooling_centres_its_windows(size):
     inputs = keras.Input((*size, 3))

@@ -170,6 +170,28 @@ def test_fused_normalisation_equals_keras_own(training, num_slices):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other), rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(2, 6, 5, 3), (7, 3)])  # the fused kernel, and Keras' own way
+def test_the_moving_average_can_be_of_the_unbiased_variance(shape):
+    """As PyTorch keeps it; what is normalised, and the average of the mean, do not change."""
+    x = np.random.default_rng(8).normal(3.0, 2.0, (2, *shape)).astype("float32")
+    layers = [BatchNormalization(epsilon=1e-5, momentum=0.9, unbiased=unbiased) for unbiased in (True, False)]
+    moving_mean, moving_variance = np.zeros(3), np.ones(3)
+    for batch in x:
+        outputs = [keras.ops.convert_to_numpy(layer(batch, training=True)) for layer in layers]
+        np.testing.assert_array_equal(*outputs)
+        pixels = batch.reshape(-1, 3)
+        moving_mean = 0.9 * moving_mean + 0.1 * pixels.mean(axis=0)
+        moving_variance = 0.9 * moving_variance + 0.1 * pixels.var(axis=0, ddof=1)
+    found = {weight.name: keras.ops.convert_to_numpy(weight) for weight in layers[0].weights}
+    np.testing.assert_allclose(found["moving_mean"], moving_mean, rtol=1e-5)
+    np.testing.assert_allclose(found["moving_variance"], moving_variance, rtol=1e-5)
+    for flag, layer in zip((True, False), layers, strict=True):
+        assert BatchNormalization.from_config(layer.get_config()).unbiased is flag
+    before = found["moving_variance"]
+    layers[0](x[0], training=False)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layers[0].moving_variance), before)
+
+
 def gradients(layer, x, upstream):
     """The gradients of sum(upstream * layer(x)) for the kernel, and for the input summed over the batch; the kernel."""
     shift, inputs = Shift(), keras.Input(x.shape[1:])

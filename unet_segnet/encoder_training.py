@@ -13,6 +13,7 @@ from unet_segnet.checkpoint import Checkpoint
 from unet_segnet.data.affine import NUM_UNIFORMS, augment_affine
 from unet_segnet.errors import InputError
 from unet_segnet.losses import SoftDiceLoss
+from unet_segnet.optimizers import TorchAdam
 from unet_segnet.processor import keep_freed_memory
 from unet_segnet.streams import NumpyStream
 from unet_segnet.training import (
@@ -35,7 +36,7 @@ class EncoderRecipe:
     --experiment lung` reproduces 91.98 % Dice of Table II's first block; see experiments/results for what came out.
 
     Arguments:
-        learning_rate, beta_1, beta_2, epsilon: Adam's; no weight decay.
+        learning_rate, beta_1, beta_2, epsilon: Adam's, as PyTorch has it; no weight decay.
         batch_size: slices in a mini-batch; a last batch that is not full is left out.
         epochs: passes over the training slices (article 200, released code 100).
         loss: "image", soft Dice of each slice averaged over the batch (equation 1), or "batch", pooled over it.
@@ -112,7 +113,7 @@ def train_encoder(
     compile_fastest(
         model,
         len(batches),
-        optimizer=keras.optimizers.Adam(recipe.learning_rate, recipe.beta_1, recipe.beta_2, recipe.epsilon),
+        optimizer=TorchAdam(recipe.learning_rate, recipe.beta_1, recipe.beta_2, recipe.epsilon),
         loss=SoftDiceLoss(recipe.loss),
     )
     validation = _Validation(model, validation_images, validation_labels, recipe)

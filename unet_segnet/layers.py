@@ -268,12 +268,26 @@ class MaxUnpooling2D(keras.layers.Layer):
 class BatchNormalization(keras.layers.BatchNormalization):
     """Keras' batch normalisation over the last axis, by TensorFlow's fused kernel where that is the backend.
 
-    Same arguments, weights and results as `keras.layers.BatchNormalization` (tested equal).
+    Same arguments, weights and results as `keras.layers.BatchNormalization` (tested equal), and one argument more.
+
+    Arguments:
+        unbiased: keep the moving average of the unbiased variance, as PyTorch does; batches are normalised by the
+            biased one either way.
     """
+
+    def __init__(self, *arguments, unbiased=False, **settings):
+        super().__init__(*arguments, **settings)
+        self.unbiased = unbiased
 
     def call(self, inputs, training=None, mask=None):
         if not _on_tensorflow() or mask is not None or len(inputs.shape) != 4 or inputs.dtype == "float64":
-            return super().call(inputs, training=training, mask=mask)
+            if not (self.unbiased and training and self.trainable):
+                return super().call(inputs, training=training, mask=mask)
+            kept = self.moving_variance * self.momentum
+            outputs = super().call(inputs, training=True, mask=mask)
+            added = self.moving_variance - kept
+            self.moving_variance.assign_add(added / ops.maximum(_pixels(inputs, mask) - 1.0, 1.0))
+            return outputs
         import tensorflow as tf
 
         training = bool(training and self.trainable)
@@ -293,12 +307,22 @@ class BatchNormalization(keras.layers.BatchNormalization):
             is_training=training,
         )
         if training:
-            # The kernel returns the unbiased variance, Keras keeps the biased one.
-            pixels = ops.cast(ops.prod(ops.shape(inputs)[:3]), "float32")
-            variance = variance * ((pixels - 1.0) / pixels)
+            if not self.unbiased:  # as the kernel returns it
+                pixels = _pixels(inputs)
+                variance = variance * ((pixels - 1.0) / pixels)
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
         return ops.reshape(outputs, shape) if alone else outputs
+
+    def get_config(self):
+        return {**super().get_config(), "unbiased": self.unbiased}
+
+
+def _pixels(inputs, mask=None):
+    """How many values of each channel there are, as a float32 tensor."""
+    if mask is not None:
+        return ops.sum(ops.cast(mask, "float32"))
+    return ops.cast(ops.prod(ops.shape(inputs)[:-1]), "float32")
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

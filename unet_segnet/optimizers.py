@@ -1,4 +1,4 @@
-"""The study's optimiser: Adam with coupled L2."""
+"""The studies' optimisers: Adam with coupled L2, and Adam as PyTorch has it."""
 
 import keras
 from keras import ops
@@ -33,3 +33,26 @@ class CoupledAdam(keras.optimizers.Adam):
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2, "rate_factors": self.rate_factors}
+
+
+@keras.saving.register_keras_serializable(package="unet_segnet")
+class TorchAdam(keras.optimizers.Adam):
+    """Adam that adds epsilon to the root of the corrected second moment: `torch.optim.Adam`, and the paper's algorithm.
+
+    `keras.optimizers.Adam` adds it before the correction, which makes it 30 times as large in the first step. Same
+    arguments; there is no amsgrad.
+
+    Source: Kingma and Ba (2015), algorithm 1.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        dtype, index = variable.dtype, self._get_variable_index(variable)
+        gradient, rate, step = (ops.cast(value, dtype) for value in (gradient, learning_rate, self.iterations + 1))
+        momentum, velocity = self._momentums[index], self._velocities[index]
+        self.assign_add(momentum, (gradient - momentum) * (1 - self.beta_1))
+        self.assign_add(velocity, (ops.square(gradient) - velocity) * (1 - self.beta_2))
+        mean, square = (
+            moment / (1 - ops.power(ops.cast(beta, dtype), step))
+            for moment, beta in ((momentum, self.beta_1), (velocity, self.beta_2))
+        )
+        self.assign_sub(variable, rate * mean / (ops.sqrt(square) + self.epsilon))

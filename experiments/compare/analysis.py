@@ -36,12 +36,16 @@ class Correlation:
 
 @dataclass(frozen=True)
 class Gain:
-    """Paired differences: how many, how many above 0, mean, largest, and two-sided p of the signed-rank test."""
+    """Paired differences: how many, how many above 0, mean, largest, and the signed-rank test's effect and two-sided p.
+
+    The effect is the rank-biserial correlation, -1 to 1: which way the test points, where the mean may follow one pair.
+    """
 
     n: int
     improved: int
     mean: float
     largest: float
+    effect: float
     p: float
 
 
@@ -75,10 +79,15 @@ def gain(after: np.ndarray, before: np.ndarray) -> Gain:
     difference = (after - before).ravel()
     difference = difference[~np.isnan(difference)]
     if not len(difference):
-        return Gain(0, 0, math.nan, math.nan, math.nan)
+        return Gain(0, 0, *[math.nan] * 4)
     test = paired_comparison(difference, np.zeros_like(difference))
     return Gain(
-        len(difference), int((difference > 0).sum()), float(difference.mean()), float(difference.max()), test.p_value
+        len(difference),
+        int((difference > 0).sum()),
+        float(difference.mean()),
+        float(difference.max()),
+        test.effect_size,
+        test.p_value,
     )
 
 

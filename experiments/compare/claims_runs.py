@@ -17,7 +17,9 @@ import numpy as np
 from experiments.compare.analysis import LESION_A, LESION_B, MIN_PAIRS, Gain, gain, own_dice, p_text, published_dice
 from experiments.compare.curves import (
     KINDS,
+    Key,
     curves,
+    cut,
     early_and_late,
     epochs_to_common_level,
     epochs_to_converge,
@@ -224,26 +226,38 @@ def _convergence(evidence: Evidence, architecture: str, kinds: tuple[str, ...], 
 
 
 def fpn_varies_most(evidence: Evidence) -> Judgement:
-    """Holds where FPN's curves spread the most over the encoders, in each experiment that ran, both losses."""
+    """Holds where FPN's curves spread the most over the encoders, in each experiment that ran, both losses.
+
+    Over encoders alone: the spread is that of each initialisation, then the mean of the two where both ran.
+    """
     found, tops, texts = curves(evidence.comparable), [], []
     for kind, name in KINDS.items():
         for experiment, title in EXPERIMENTS.items():
-            spreads = []
-            for architecture in ARCHITECTURES:
-                of = [c for key, c in found[kind].items() if (key[0], key[2]) == (experiment, architecture)]
-                if len(of) < MIN_ENCODERS:
-                    break
-                length = min(map(len, of))
-                spreads.append(float(np.std([curve[:length] for curve in of], axis=0).mean()))
-            else:
+            of_each = [_spreads(found[kind], experiment, start) for start in INITIALISATIONS]
+            enough = [spreads for spreads in of_each if spreads is not None]
+            if enough:
+                spreads = np.mean(enough, axis=0)
                 tops.append(list(ARCHITECTURES)[int(np.argmax(spreads))] == "fpn")
                 texts.append(f"{name}, {title}: {_named(spreads, '.3f')}")
-    decides = f"At least {MIN_ENCODERS} encoders with each architecture in each experiment: {COMMAND}."
+    decides = f"At least {MIN_ENCODERS} encoders, the same with each architecture, in each experiment: {COMMAND}."
     if not tops:
         return _undecided(evidence, "", decides)
     holds = False if not all(tops) else True if len(tops) == len(KINDS) * len(EXPERIMENTS) else None
     holds, decides = _if_long_enough(holds, found["loss"].values(), decides)
     return _judged(evidence, holds, f"standard deviation over encoders, {'; '.join(texts)}", "", decides)
+
+
+def _spreads(by_key: dict[Key, np.ndarray], experiment: str, start: str) -> np.ndarray | None:
+    """(4,) each architecture's deviation over the encoders that ran with all four; None where these are too few."""
+    of = [
+        {key[3]: curve for key, curve in by_key.items() if key[:3] == (experiment, start, architecture)}
+        for architecture in ARCHITECTURES
+    ]
+    common = sorted(set.intersection(*map(set, of)))
+    if len(common) < MIN_ENCODERS:
+        return None
+    losses = cut([curves_[encoder] for curves_ in of for encoder in common])
+    return losses.reshape(len(of), len(common), -1).std(axis=1).mean(axis=1)
 
 
 def volumes_match(evidence: Evidence) -> Judgement:
@@ -311,12 +325,10 @@ def _if_long_enough(holds: bool | None, found: Iterable[np.ndarray], decides: st
 
 
 def _beyond_chance(found: Gain) -> bool | None:
-    """True for a mean gain that is not chance, False for none, None where the pairs cannot tell."""
-    if not found.n:
+    """True for a gain that is not chance, False for such a loss, None where the pairs cannot tell."""
+    if found.n < MIN_PAIRS or not found.p < SIGNIFICANT:
         return None
-    if found.mean <= 0:
-        return False if found.n >= MIN_PAIRS else None
-    return True if found.n >= MIN_PAIRS and found.p < SIGNIFICANT else None
+    return found.effect > 0
 
 
 def _all(answers: list[bool | None]) -> bool | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from experiments.compare.evidence import CompareRun, Evidence
-from experiments.compare.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, encoders, stated
+from experiments.compare.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, encoders, number, stated
 from experiments.report.judgement import how_many
 from experiments.runs import AGAIN, read_arrays, read_config, read_result
 from unet_segnet.errors import InputError
@@ -49,28 +49,50 @@ def collect(runs: Path | None, data: str | None = None) -> Evidence:
     for root in (RESULTS, runs):
         for run in _finished_runs(root, missing) if root else ():
             found[run.experiment, *run.model, run.seed, run.protocol] = run
-    ordered = tuple(found[key] for key in sorted(found, key=str))
+    ordered = _told_apart([found[key] for key in sorted(found, key=str)])
     if not ordered:
         missing.append(
             "No run of the second study: the tables hold the published figures alone. `python -m experiments.compare` "
             "trains."
         )
-    title = ", ".join(sorted({run.data for run in ordered})) or "the published figures alone"
+    title = ", ".join(sorted({run.source for run in ordered})) or "the published figures alone"
     evidence = Evidence(ordered, title, own=runs)
     missing += _alone(evidence)
     return add_pictures(replace(evidence, missing=tuple(missing)), data, runs)
+
+
+def _told_apart(runs: Sequence[CompareRun]) -> tuple[CompareRun, ...]:
+    """The runs, marked where their data's files are not those of most runs on data of that name."""
+    files: dict[str, Counter] = {}
+    for run in runs:
+        files.setdefault(run.data, Counter())[run.sha256] += 1
+    most = {data: hashes.most_common(1)[0][0] for data, hashes in files.items()}
+    return tuple(
+        run if run.sha256 == most[run.data] else replace(run, other_files=True, article_data=False) for run in runs
+    )
 
 
 def _alone(evidence: Evidence) -> Iterator[str]:
     """A sentence for each group of runs that are not to be compared with the others."""
     kept = set(evidence.comparable)
     others = [run for run in evidence.runs if run not in kept and run.initialisation in INITIALISATIONS]
-    for (data, changes), count in Counter((run.data, run.changes) for run in others).items():
-        how = f"{data} ({changes})" if changes else data
+    told = [(run.source, ", ".join((*run.changes, *_unlike(run, evidence.comparable[0])))) for run in others]
+    for (data, how), count in Counter(told).items():
+        how = f"{data} ({how})" if how else data
         yield (
             f"{how_many(count, 'run')} on {how}: beside other data or another recipe than the {len(kept)} compared "
             "here, and so only in the tables of scores."
         )
+
+
+def _unlike(run: CompareRun, other: CompareRun) -> Iterator[str]:
+    """What `changes` do not say of how a run's recipe differs from that of another."""
+    if run.source == other.source and run.split != other.split:
+        yield "another split"
+    if run.scale != other.scale:
+        yield f"scale {run.scale}"
+    if run.dtype != other.dtype:
+        yield f"in {run.dtype}"
 
 
 def _finished_runs(root: Path, missing: list[str]) -> Iterator[CompareRun]:
@@ -110,7 +132,7 @@ def read_run(folder: Path) -> CompareRun:
     if not sound or names.shape != counts["test_volumes"].shape or names.shape != confusion.shape[:1]:
         raise InputError(f"{folder}/counts.npz: holds no 2x2 counts of named slices; {AGAIN}")
     seconds = read_arrays(folder / "history.npz", ("epoch_seconds", "validation_seconds"))
-    name = str(data.get("name", "unknown"))
+    name, volumes = str(data.get("name", "unknown")), tuple(map(str, counts["test_volumes"]))
     return CompareRun(
         experiment=config["experiment"],
         architecture=config["architecture"],
@@ -118,10 +140,11 @@ def read_run(folder: Path) -> CompareRun:
         initialisation="none" if config.get("encoder_weights") is None else str(config["encoder_weights"]),
         seed=config["seed"],
         names=tuple(map(str, names)),
-        volumes=tuple(map(str, counts["test_volumes"])),
+        volumes=volumes,
         confusion=confusion.astype(np.int64),
         data=name,
-        deviations=_deviations(name, {**data, **recipe}),
+        article_data=name == ARTICLE_DATA and len(volumes) == number("test_slices"),
+        changes=tuple(_changes({**data, **recipe})),
         parameters=int(result.get("parameters", 0)),
         seconds=tuple(float(np.median(values)) if values.size else float("nan") for values in seconds.values()),
         device=str(result.get("device", "unknown device")),
@@ -135,11 +158,9 @@ def read_run(folder: Path) -> CompareRun:
     )
 
 
-def _deviations(name: str, settings: dict) -> tuple[str, ...]:
-    """In what a run differs from the article's protocol, for notes."""
-    found = [] if name == ARTICLE_DATA else [f"on {name}"]
+def _changes(settings: dict) -> Iterator[str]:
+    """In what a run's settings differ from the article's recipe, for notes."""
     for key in RECIPE:
         value, wanted = settings.get(key), stated(key)
         if value is not None and (value != float(wanted) if isinstance(value, int | float) else value != wanted):
-            found.append(f"{value} {UNITS[key]}" if key in UNITS else f"{key} {value}")
-    return tuple(found)
+            yield f"{value} {UNITS[key]}" if key in UNITS else f"{key} {value}"

@@ -136,14 +136,14 @@ class StudyData:
             self._check_units(self.normalisation, volume.units, f"volume {name}")
 
     def describe(self) -> dict:
-        """For a run's configuration; the hash is over the bytes of all files, by their names."""
+        """For a run's configuration."""
         return {
             "name": self.name,
             "size": self.size,
             "scored_at": self.size,
             "units": self.facts.units,
             "normalise": self.normalisation,
-            "sha256": self._sha256,
+            "sha256": self.sha256,
         }
 
     def split(self) -> dict:
@@ -157,7 +157,8 @@ class StudyData:
         }
 
     @cached_property
-    def _sha256(self):
+    def sha256(self) -> str:
+        """Over the bytes of all files, by their names."""
         digest = hashlib.sha256()
         for path in _files(self.folder):
             digest.update(path.relative_to(self.folder).as_posix().encode() + b"\0")

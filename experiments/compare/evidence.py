@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,13 +26,15 @@ class CompareRun:
         volumes: (n,) the volume of each.
         confusion: (n, 2, 2) pixels, rows the truth, background first.
         data: the data set's name.
-        deviations: in what it differs from the article's protocol, such as "15 epochs"; empty where in nothing.
+        article_data: are they the article's, by their name and the number of test slices?
+        changes: in what it differs from the article's recipe, such as "15 epochs"; empty where in nothing.
         parameters: trainable ones.
         seconds: median over the epochs of training and of validation.
         device: that it ran on.
         conditions: what else its times depend on, for texts: backend, threads, data type.
         folder: where its files are.
         config: what determined it (`config.json`).
+        other_files: do most runs on data of that name have others?
     """
 
     experiment: str
@@ -43,13 +46,15 @@ class CompareRun:
     volumes: tuple[str, ...]
     confusion: np.ndarray
     data: str
-    deviations: tuple[str, ...]
+    article_data: bool
+    changes: tuple[str, ...]
     parameters: int
     seconds: tuple[float, float]
     device: str
     conditions: tuple[str, ...]
     folder: Path
     config: dict = field(default_factory=dict)
+    other_files: bool = False
 
     @property
     def model(self) -> tuple[str, str, str]:
@@ -69,14 +74,39 @@ class CompareRun:
         return f"{ARCHITECTURES[self.architecture]} {self.encoder}, {start}{seed}"
 
     @property
-    def protocol(self) -> tuple:
-        """What runs that are compared must have in common."""
-        return self.data, self.deviations
+    def source(self) -> str:
+        """The data, for texts."""
+        return f"{self.data} (other files of that name)" if self.other_files else self.data
 
     @property
-    def changes(self) -> str:
-        """In what it differs from the article's recipe, whatever its data; "" where in nothing."""
-        return ", ".join(part for part in self.deviations if not part.startswith("on "))
+    def sha256(self) -> str | None:
+        """Of the data's files."""
+        return self.config["data"].get("sha256")
+
+    @property
+    def dtype(self) -> str:
+        """The data type that it was trained in."""
+        return self.conditions[-1]
+
+    @property
+    def scale(self) -> str:
+        """Of the augmentation; the article does not state it."""
+        return str(self.config["recipe"].get("scale"))
+
+    @property
+    def split(self) -> str:
+        """Which slices trained, validated and tested."""
+        return json.dumps(self.config.get("split"), sort_keys=True)
+
+    @property
+    def deviations(self) -> tuple[str, ...]:
+        """In what it differs from the article's protocol, such as "on ct20"; empty where in nothing."""
+        return self.changes if self.article_data else (f"on {self.source}", *self.changes)
+
+    @property
+    def protocol(self) -> tuple:
+        """What runs that are compared must have in common."""
+        return self.data, self.sha256, self.split, self.changes, self.scale, self.dtype
 
     def scores(self, empty: str = "released") -> np.ndarray:
         """(n, 3) sensitivity, specificity and Dice of each test slice, percent."""
@@ -145,6 +175,7 @@ class Evidence:
         missing: what could not be had, a sentence each, and what would bring it.
         histograms: experiment -> (edges of the bins, share of all pixels in each, share of the mask's pixels in
             each), of the test volumes as the networks take them; empty without data.
+        histogram_data: name of the data set that these are of.
         pictures: of one test volume, an entry per experiment; empty without data.
         own: the folder of the user's own runs, which go before the committed ones.
     """
@@ -153,6 +184,7 @@ class Evidence:
     data: str
     missing: tuple[str, ...] = ()
     histograms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
+    histogram_data: str = ""
     pictures: tuple[Pictures, ...] = ()
     own: Path | None = None
 

@@ -112,7 +112,7 @@ def _loss_figure(evidence: Evidence) -> tuple[Figure | None, list[str]]:
             "figure5_losses",
             "Figure 5. Losses over the epochs",
             f"Soft Dice loss, mean (line) and standard deviation (band) over the models of each architecture; "
-            f"{len(runs)} runs of ours on {runs[0].data}, cut to the shortest. Last row: lesion B less A of the same "
+            f"{len(runs)} runs of ours on {runs[0].source}, cut to the shortest. Last row: lesion B less A of the same "
             "models.",
             loss_bands(rows, NAMES),
             "Training and validation loss over epochs for each experiment, and the difference of lesion B and A.",
@@ -151,7 +151,7 @@ def _kernel_figure(evidence: Evidence) -> tuple[Figure | None, list[str]]:
             "figure8_kernels",
             "Figure 8. First-layer kernels before and after training",
             f"The {count} kernels ({size}x{size}) of the first convolution of U-Net with {encoder}, "
-            f"{EXPERIMENTS[experiment]}, trained on {run.data}; one scale (the article's: -0.4 to 0.4). ImageNet "
+            f"{EXPERIMENTS[experiment]}, trained on {run.source}; one scale (the article's: -0.4 to 0.4). ImageNet "
             "kernels are summed over their three input channels.",
             first_layer_kernels(rows),
             "Grids of small squares: convolution kernels before and after training, from random and ImageNet weights.",
@@ -165,5 +165,5 @@ def _ran(evidence: Evidence) -> str:
     runs = evidence.comparable
     if not runs:
         return "of ours none has run"
-    data = " and ".join(sorted({run.data for run in runs}))
+    data = " and ".join(sorted({run.source for run in runs}))
     return f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} of ours on {data}"

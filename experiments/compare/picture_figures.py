@@ -76,15 +76,11 @@ def _histogram_figure(evidence: Evidence) -> Figure:
         "figure2_histograms",
         "Figure 2. Intensities of the test images and of the masks",
         "Normalised as the networks take them; share of all pixels of the test volumes, and share of the pixels inside "
-        f"the mask. Test volumes: {_volumes(evidence)}. The article's masks have a bar at 0 as well, of the pixels "
-        "outside them.",
+        f"the mask. Test volumes: {evidence.histogram_data}. The article's masks have a bar at 0 as well, of the "
+        "pixels outside them.",
         intensity_histograms(histograms),
         "Three histograms of intensities; those of the mask lie within those of all pixels.",
     )
-
-
-def _volumes(evidence: Evidence) -> str:
-    return evidence.pictures[0].source if evidence.pictures else evidence.data
 
 
 def _mask_figure(evidence: Evidence) -> tuple[Figure, list[str]]:

@@ -25,42 +25,59 @@ def add_pictures(evidence: Evidence, data: str | None, runs: Path | None) -> Evi
     Arguments:
         evidence: with its runs.
         data: name or path of the data set; None: the one of the runs that claims are judged by, or MedSeg's, where
-            they are found.
+            they are found and whole.
         runs: folder of the runs, where the phantom's files lie.
 
     Raises:
         InputError: `data` is given and is not to be had, or a file of it is damaged.
     """
-    from experiments.compare.data import open_data
-
-    compared = evidence.comparable
-    settings = compared[0].config["data"] if compared else {}
-    name = data or (compared[0].data if compared else None)
-    size, rule = settings.get("size", int(number("size"))), settings.get("normalise")
+    compared, missing, pictures = evidence.comparable, list(evidence.missing), []
     try:
-        study = open_data(name, size, rule, runs or Path("runs"))
-        used = study.normalisation
+        study, same = _open(compared, data, runs)
+        histograms, shown = _read_volumes(study, _volume_to_show(compared) if same else None)
     except InputError as error:
         if data is not None:
             raise
-        return replace(evidence, missing=(*evidence.missing, f"The test volumes: {error}."))
-    missing = list(evidence.missing)
-    same = bool(compared) and study.describe()["sha256"] == settings.get("sha256")
+        return replace(evidence, missing=(*missing, f"The test volumes: {error}."))
     if compared and not same:
         missing.append(f"The data in {study.folder} are not those of the runs: no predicted masks are drawn.")
-    histograms, pictures = {}, []
+    for experiment, volume in shown.items():
+        of_this = [run for run in compared if run.experiment == experiment and run.weights]
+        picture, sentences = _picture(experiment, study.name, volume, of_this)
+        pictures.append(picture)
+        missing += sentences
+    return replace(
+        evidence,
+        histograms=histograms,
+        histogram_data=study.name,
+        pictures=tuple(pictures),
+        missing=tuple(missing),
+    )
+
+
+def _open(compared: tuple[CompareRun, ...], data: str | None, runs: Path | None):
+    """The data set, and whether it is that of the runs, whose size and normalisation it then has."""
+    from experiments.compare.data import open_data
+
+    settings = compared[0].config["data"] if compared else {}
+    name, size = data or (compared[0].data if compared else None), int(number("size"))
+    study = open_data(name, settings.get("size", size), settings.get("normalise"), runs or Path("runs"))
+    if compared and study.sha256 == compared[0].sha256:
+        return study, True
+    return replace(study, size=size, rule=None), False
+
+
+def _read_volumes(study, shown: str | None) -> tuple[dict, dict]:
+    """Histograms of all test volumes by experiment, and the volume of that name, where there is one."""
+    histograms, volumes, edges = {}, {}, BINS[study.normalisation]
     for experiment in EXPERIMENTS:
-        of_this = [run for run in compared if run.experiment == experiment and run.weights] if same else []
-        shown = _volume_to_show(compared) if same else None
-        counted = _Histogram(BINS[used])
+        counted = _Histogram(edges)
         for volume in study.volumes(experiment):
             counted.add(volume.images, volume.masks > 0)
             if volume.name == shown:
-                picture, sentences = _picture(experiment, study.name, volume, of_this)
-                pictures.append(picture)
-                missing += sentences
+                volumes[experiment] = volume
         histograms[experiment] = counted.shares()
-    return replace(evidence, histograms=histograms, pictures=tuple(pictures), missing=tuple(missing))
+    return histograms, volumes
 
 
 class _Histogram:

@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 from experiments.console import Progress, run_command
+from experiments.readme import check_markers, replace_between
 
 # Heading -> how the names of its tables and figures begin, in the order of the page.
 SECTIONS = {
@@ -34,6 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, help="folder of runs, beside the project's own results")
     parser.add_argument("--data", metavar="NAME|PATH", help="data set with the test volumes, for Figures 2, 3 and 7")
     parser.add_argument("--out", type=Path, default=Path("report-compare"), help="folder of the report")
+    parser.add_argument("--readme", type=Path, help="also put the verdicts between this file's markers")
     parser.add_argument("--force", action="store_true", help="replace --out even if it holds something else")
     options = parser.parse_args(arguments)
     run_command(lambda: report(options))
@@ -42,9 +44,11 @@ def main(arguments: list[str] | None = None) -> None:
 def report(options) -> None:
     """Collect, compute, draw and write; the folder appears whole or not at all."""
     from experiments.report.content import COMPREHENSIVE_COMPARISON
-    from experiments.report.write import check_out, write_report
+    from experiments.report.write import check_out, verdict_lines, write_report
 
     check_out(options.out, options.force, COMPREHENSIVE_COMPARISON)
+    if options.readme:
+        check_markers(options.readme, "compare")
     bar = Progress(3, "report")
     from experiments.compare.collect import collect
 
@@ -53,6 +57,8 @@ def report(options) -> None:
     made = make_report(evidence)
     bar.update(2, "tables, figures and verdicts made")
     write_report(made, options.out)
+    if options.readme:
+        replace_between(options.readme, "compare", "\n".join([*verdict_lines(made), ""]))
     bar.update(3, "written")
     for verdict in made.verdicts:
         print(textwrap.fill(f"{verdict.verdict}: {verdict.claim}", 100, subsequent_indent="  "))

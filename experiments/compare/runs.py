@@ -93,8 +93,14 @@ class CompareJob:
 
 
 def make_config(spec: CompareSpec, recipe, data) -> dict:
-    """Everything that determines a run, ready for JSON."""
+    """Everything that determines a run, ready for JSON.
+
+    Raises:
+        InputError: it is to start from ImageNet weights that cannot be had.
+    """
     import keras
+
+    from unet_segnet.models.encoders.weights import imagenet_sha256
 
     return {
         "format": FORMAT,
@@ -103,6 +109,7 @@ def make_config(spec: CompareSpec, recipe, data) -> dict:
         "architecture": spec.architecture,
         "encoder": spec.encoder,
         "encoder_weights": None if spec.start == "none" else spec.start,
+        "encoder_weights_sha256": imagenet_sha256(spec.encoder) if spec.start == "imagenet" else None,
         "seed": spec.seed,
         "recipe": asdict(recipe),
         "data": data.describe(),
@@ -159,7 +166,7 @@ def run(
         The run's folder.
 
     Raises:
-        InputError: the folder holds a run with other settings.
+        InputError: the folder holds a run with other settings, or ImageNet weights cannot be had.
         HeldError: another process works on it.
     """
     folder = RunFolder(out, spec)

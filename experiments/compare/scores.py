@@ -35,7 +35,7 @@ def empty_table(evidence: Evidence) -> Table:
         for data, truth in _test_sets(runs).items():
             rows.append((name, BACKGROUND, data, *_sizes(truth), *_dice_by_rule(all_background(truth))))
         for run in runs:
-            rows.append((name, run.label, run.data, *_sizes(run.confusion), *_dice_by_rule(run.confusion)))
+            rows.append((name, run.label, run.source, *_sizes(run.confusion), *_dice_by_rule(run.confusion)))
     return Table(
         "Dice under the three rules for empty slices, percent, mean over the test slices.",
         ("experiment", "model", "data", "slices", "empty", "Dice: released", "Dice: text", "Dice: nan"),
@@ -59,7 +59,7 @@ def run_table(evidence: Evidence) -> Table:
             rows.append((name, BACKGROUND, data, *_slice_scores(all_background(truth)), None, None, None))
         for run in runs:
             volumes = np.array(list(run.volume_scores().values()))
-            rows.append((name, run.label, run.data, *_slice_scores(run.confusion), *cells(_mean_defined(volumes))))
+            rows.append((name, run.label, run.source, *_slice_scores(run.confusion), *cells(_mean_defined(volumes))))
     groups = [*(f"slices, {rule}" for rule in EMPTY_RULES), "volumes"]
     return Table(
         "Scores of our runs, percent: means over the test slices by each rule for empty slices, means over volumes.",
@@ -82,7 +82,7 @@ def volume_table(experiment: str, runs: Sequence[CompareRun]) -> Table:
         dice = [scores[name][DICE] if name in scores else np.nan for name in names]
         defined = [value for value in dice if not np.isnan(value)]
         spread = (np.mean(defined), np.std(defined)) if defined else (np.nan, np.nan)
-        rows.append((run.label, run.data, *cells([*dice, *spread])))
+        rows.append((run.label, run.source, *cells([*dice, *spread])))
     return Table(
         f"Dice of each test volume, {EXPERIMENTS[experiment]}, percent.",
         ("model", "data", *(f"volume: {name}" for name in names), "mean", "std"),
@@ -109,7 +109,7 @@ def _article_row() -> tuple[Cell, ...]:
 
 def _test_sets(runs: Sequence[CompareRun]) -> dict[str, np.ndarray]:
     """Data set -> counts of one of its runs, for the truth in them."""
-    return {run.data: run.confusion for run in reversed(runs)}
+    return {run.source: run.confusion for run in reversed(runs)}
 
 
 def _sizes(confusion: np.ndarray) -> tuple[int, int]:

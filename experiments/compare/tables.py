@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.compare.collect import ARTICLE_DATA
 from experiments.compare.evidence import CompareRun, Evidence, run_grid, score_grid
 from experiments.compare.published import (
     ARCHITECTURES,
@@ -130,16 +129,16 @@ def run_notes(runs: Sequence[CompareRun]) -> tuple[str, ...]:
     if not runs:
         return ("No run of ours.",)
     notes = []
-    by_data = Counter(run.data for run in runs)
-    told = ", ".join(f"{count} on {name}" for name, count in sorted(by_data.items()))
-    text = f"Ours: {len(runs)} {'run' if len(runs) == 1 else 'runs'}, {told}."
-    if others := sorted(set(by_data) - {ARTICLE_DATA}):
+    told = [f"{count} on {name}" for name, count in sorted(Counter(run.source for run in runs).items())]
+    told += [f"{count} in {name}" for name, count in sorted(Counter(run.dtype for run in runs).items())]
+    text = f"Ours: {len(runs)} {'run' if len(runs) == 1 else 'runs'}, {', '.join(told)}."
+    if others := sorted({run.source for run in runs if not run.article_data}):
         text += (
             f" {' and '.join(others)} {'is' if len(others) == 1 else 'are'} not the article's test set (nine MedSeg "
             f"volumes, {number('test_slices'):.0f} slices): the figures stand side by side, they do not compare."
         )
     notes.append(text)
-    changed = Counter(run.changes for run in runs)
+    changed = Counter(", ".join(run.changes) for run in runs)
     for settings, count in sorted(changed.items()):
         if settings:
             notes.append(

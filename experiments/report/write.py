@@ -62,6 +62,12 @@ def verdict_table(report: Report) -> Table:
     return Table("Claims of the article, and what became of them.", columns, rows)
 
 
+def verdict_lines(report: Report) -> list[str]:
+    """The verdicts as a table in Markdown, what replicates first."""
+    verdicts = sorted(report.verdicts, key=lambda verdict: VERDICTS.index(verdict.verdict))
+    return ["| verdict | claim |", "|---|---|", *(f"| {of.verdict} | {of.claim} |" for of in verdicts)]
+
+
 def readme_text(report: Report) -> str:
     """The verdicts, and of the tables what was trained, in Markdown."""
     runs = report.evidence.runs
@@ -72,16 +78,12 @@ def readme_text(report: Report) -> str:
     }
     are, more = "is" if len(planned) == 1 else "are", len(runs) - len(planned)
     further = f", and {more} with other seeds, streams or configurations" if more else ""
-    order = {verdict: number for number, verdict in enumerate(VERDICTS)}
-    verdicts = sorted(report.verdicts, key=lambda verdict: order[verdict.verdict])
     lines = [
         f"{len(planned)} of the 112 trainings of the article's protocol (56 for each variant) {are} finished{further}; "
         "losses and pixel counts are in `experiments/results/`. What they, the released files and the article's own "
         "tables say about its claims:",
         "",
-        "| verdict | claim |",
-        "|---|---|",
-        *(f"| {verdict.verdict} | {verdict.claim} |" for verdict in verdicts),
+        *verdict_lines(report),
         "",
     ]
     if "trainings" in report.tables:

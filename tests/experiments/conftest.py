@@ -5,9 +5,10 @@ import pytest
 
 @pytest.fixture(scope="module")
 def no_committed_runs(tmp_path_factory):
-    """The second study's runs that a module makes are all that there are."""
+    """The second study's runs that a module makes are all that there are; their data are not at hand."""
     from experiments.compare import collect
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(collect, "RESULTS", tmp_path_factory.mktemp("results"))
+        patch.setenv("UNET_SEGNET_DATA", str(tmp_path_factory.mktemp("nowhere")))
         yield

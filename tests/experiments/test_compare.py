@@ -1,6 +1,8 @@
 """`python -m experiments.compare` from end to end: on a stand-in network, and (slow) on one of the study's."""
 
 import argparse
+import contextlib
+import hashlib
 import json
 import os
 import re
@@ -8,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ from compare_sample import write_sample
 from experiments.compare.__main__ import compare
 from experiments.compare.data import open_data
 from experiments.compare.options import compare_parser, selection
+from experiments.compare.ray_jobs import RayRuns
 from experiments.compare.runs import CompareSpec, start_of
 from experiments.runs import RunFolder
 from unet_segnet.errors import InputError
@@ -268,6 +272,107 @@ def test_ray_that_is_missing_is_one_line(volumes_data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"pip install -r requirements-ray.txt"):
         compare(options_for(volumes_data, tmp_path, "--executor", "ray"))
+
+
+class FakeRay:
+    """As much of Ray as is used: one machine without GPUs, on which a job is lost once."""
+
+    def __init__(self):
+        self.shut_down, self.handed_over = False, []
+        self.exceptions = types.SimpleNamespace(RayError=RuntimeError)
+
+    def init(self, **settings):
+        pass
+
+    def shutdown(self):
+        self.shut_down = True
+
+    def cluster_resources(self):
+        return {"CPU": 2.0}
+
+    def remote(self, function):
+        def call(job, data, options, arguments):
+            self.handed_over.append(options)
+            with contextlib.suppress(KeyboardInterrupt):  # its worker is lost
+                return function(job, data, options, arguments)
+            return function(job, data, options, arguments)
+
+        task = types.SimpleNamespace(remote=call)
+        return types.SimpleNamespace(options=lambda **settings: task)
+
+    def wait(self, running):
+        return running[:1], running[1:]
+
+    def get(self, done):
+        return done
+
+
+@pytest.fixture
+def fake_ray(monkeypatch):
+    ray = FakeRay()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return ray
+
+
+def test_more_gpus_than_there_are_is_one_line(volumes_data, tmp_path, fake_ray, monkeypatch):
+    asked = options_for(volumes_data, tmp_path, "--executor", "ray", "--gpus-per-run", "1")
+    with pytest.raises(InputError, match=r"--gpus-per-run 1: Ray finds 0 GPUs on this machine"):
+        RayRuns(1, None, asked)
+    assert fake_ray.shut_down
+    monkeypatch.setenv("RAY_ADDRESS", "auto")  # a cluster may have some later
+    RayRuns(1, None, asked)
+
+
+def test_a_forced_run_whose_worker_was_lost_goes_on(volumes_data, tmp_path, stand_in, fake_ray, monkeypatch):
+    from experiments.console import Progress
+
+    told = []
+
+    class Losing(Progress):
+        def update(self, done, note=""):
+            told.append(done)
+            if told == [1, 2]:
+                raise KeyboardInterrupt
+
+    folder = RunFolder(tmp_path, SPEC)
+    assert compare(options_for(volumes_data, tmp_path, "--epochs", "2")) == 0
+    monkeypatch.setattr("experiments.compare.runs.Progress", Losing)
+    assert compare(options_for(volumes_data, tmp_path, "--executor", "ray", "--force")) == 0
+    assert told[:2] == [1, 2] and told[2] > 1
+    assert json.loads(folder.config.read_text())["recipe"]["epochs"] == 3 and folder.finished
+    assert [options.force for options in fake_ray.handed_over] == [False]
+
+
+def test_a_forced_run_that_another_process_works_on_is_left_alone(volumes_data, tmp_path, stand_in, fake_ray, capsys):
+    assert compare(options_for(volumes_data, tmp_path, "--epochs", "1")) == 0
+    folder = RunFolder(tmp_path, SPEC)
+    with folder.lock():
+        assert compare(options_for(volumes_data, tmp_path, "--executor", "ray", "--force")) == 0
+    assert "left alone: " in capsys.readouterr().out
+    assert folder.finished and not fake_ray.handed_over
+
+
+def test_the_configuration_knows_imagenet_weights_by_their_content(volumes_data, tmp_path, monkeypatch):
+    from experiments.compare.runs import make_config
+    from unet_segnet.encoder_training import EncoderRecipe
+
+    data, imagenet = (
+        open_data(str(volumes_data), 32),
+        CompareSpec("lung", "unet", "resnet18", 0, "imagenet", "imagenet"),
+    )
+    monkeypatch.setenv("UNET_SEGNET_DATA", str(tmp_path))
+    with pytest.raises(InputError, match="no ImageNet weights of resnet18"):
+        make_config(imagenet, EncoderRecipe(), data)
+    (tmp_path / "imagenet").mkdir()
+    (tmp_path / "imagenet" / "resnet18.safetensors").write_bytes(b"weights")
+    config = make_config(imagenet, EncoderRecipe(), data)
+    assert config["encoder_weights_sha256"] == hashlib.sha256(b"weights").hexdigest()
+    # A run from random weights that an earlier version wrote is the same run.
+    random, folder = make_config(SPEC, EncoderRecipe(), data), RunFolder(tmp_path, SPEC)
+    folder.path.mkdir(parents=True)
+    folder.config.write_text(json.dumps({key: value for key, value in random.items() if key[-7:] != "_sha256"}))
+    folder.check(random, force=False)
 
 
 def test_the_report_is_another_command():

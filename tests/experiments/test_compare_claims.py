@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_comparison import made_counts, made_run
 
-from experiments.compare import claims_runs, curves, published
+from experiments.compare import analysis, claims_runs, curves, published
 from experiments.compare.collect import collect
 from experiments.compare.evidence import Evidence
 from experiments.compare.verdicts import JUDGES, verdicts
@@ -108,6 +108,47 @@ def test_what_does_not_help_does_not_replicate(tmp_path):
     assert judgement.verdict == DOES_NOT and "higher in 0 of 6" in judgement.evidence
     judgement = claims_runs.lung_masks_help(collect(tmp_path / "short"))
     assert judgement.verdict == UNDECIDED and "200 epochs each on real slices" in judgement.decides
+
+
+@pytest.mark.parametrize(
+    ("differences", "holds"),
+    [
+        ([1.0] * 8, True),
+        ([-1.0, -2, -3, -4, -5, -6, -7], False),
+        ([-1.0, -2, 3, -4, 5, -6, 2], None),  # a negative mean by chance
+        ([1.0, 2, 3, 4, 5, 6, 7, 8, -60], None),
+        ([*range(1, 16), -150], True),  # higher beyond chance, whatever the mean
+        ([-1.0] * 5, None),
+    ],
+)
+def test_a_gain_is_denied_by_what_is_beyond_chance_alone(differences, holds):
+    found = analysis.gain(np.array(differences, float), np.zeros(len(differences)))
+    assert claims_runs._beyond_chance(found) is holds, found
+
+
+def test_initialisations_are_no_encoders(tmp_path, monkeypatch):
+    """Nor are encoders compared that not all architectures ran with."""
+    for architecture in published.ARCHITECTURES:
+        for encoder in ("vgg11", "vgg13"):
+            for weights in (None, "imagenet"):
+                made_run(tmp_path, "lung", architecture, encoder, weights, epochs=200)
+    made_run(tmp_path, "lung", "fpn", "resnet18", epochs=200)
+
+    def history(run):
+        # From ImageNet weights FPN ends up elsewhere; over encoders, LinkNet varies the most.
+        level = 0.4 if (run.architecture, run.initialisation) == ("fpn", "imagenet") else 0.1
+        level += 0.1 if (run.architecture, run.encoder) == ("linknet", "vgg11") else 0
+        level += 0.5 if (run.architecture, run.encoder) == ("fpn", "resnet18") else 0
+        return dict.fromkeys(("loss", "validation_loss"), np.full(200, level))
+
+    evidence = collect(tmp_path)
+    monkeypatch.setattr(type(evidence.runs[0]), "history", history)
+    assert claims_runs.fpn_varies_most(evidence).evidence.startswith("The runs that this needs are not at hand.")
+    for architecture in published.ARCHITECTURES:
+        made_run(tmp_path, "lung", architecture, "vgg19", epochs=200)
+    judgement = claims_runs.fpn_varies_most(collect(tmp_path))
+    assert judgement.verdict == DOES_NOT
+    assert "U-Net 0.000, LinkNet 0.047, FPN 0.000, PSPNet 0.000" in judgement.evidence
 
 
 def test_the_phantom_decides_nothing(tmp_path):

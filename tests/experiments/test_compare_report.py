@@ -2,9 +2,11 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +20,11 @@ from experiments.compare.collect import collect
 from experiments.compare.data import open_data
 from experiments.compare.figures import figures
 from experiments.compare.report import SECTIONS, main
+from experiments.compare.scores import score_tables
 from experiments.compare.tables import table_two
+from experiments.compare.verdicts import verdicts
 from experiments.report.content import COMPREHENSIVE_COMPARISON, sections
+from experiments.report.write import verdict_lines
 from unet_segnet import plots
 from unet_segnet.data.nifti import SLICES, VOLUMES, write_volume
 from unet_segnet.errors import InputError
@@ -130,6 +135,20 @@ def test_a_report_of_the_other_study_is_not_replaced(tmp_path, capsys):
     assert [path.name for path in out.iterdir()] == ["index.html"]
 
 
+def test_the_readme_shows_the_verdicts_of_the_committed_runs(monkeypatch):
+    monkeypatch.setattr(collecting, "RESULTS", ROOT / "experiments" / "results")
+    made = SimpleNamespace(verdicts=verdicts(collect(None)))
+    shown = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(["<!-- compare:begin -->", *verdict_lines(made), "<!-- compare:end -->"]) in shown
+
+
+def test_a_readme_without_markers_is_refused_before_anything_is_read(tmp_path, capsys):
+    (tmp_path / "README.md").write_text("nothing\n")
+    assert report("--readme", tmp_path / "README.md", "--out", tmp_path / "report") == 2
+    assert "compare:begin" in capsys.readouterr().err
+    assert not (tmp_path / "report").exists()
+
+
 @pytest.mark.parametrize("arguments", [("--runs", "no/such/folder"), ("--data", "no-such-data")])
 def test_what_is_not_there_is_one_line_and_nothing_is_written(arguments, tmp_path, capsys):
     assert report(*arguments, "--out", tmp_path / "report") == 2
@@ -181,6 +200,36 @@ def test_runs_on_other_data_take_nothings_place_and_are_averaged_with_none(tmp_p
     (row,) = [row for row in table.rows if row[:2] == ("U-Net", "resnet18")]
     assert row[table.columns.index("random, ours: Dice")] == pytest.approx(phantom.scores()[:, 2].mean())
     assert [sentence for sentence in evidence.missing if sentence.startswith("2 runs on ct20")]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"data": {"name": "ct20", "size": 32, "normalise": "minmax", "sha256": "1" * 64}}, "other files of that name"),
+        ({"split": {"train": ["2"]}}, "another split"),
+        ({"recipe": {"epochs": 20, "scale": [0.9, 1.1], "dtype": "float32"}}, "scale [0.9, 1.1]"),
+        ({"recipe": {"epochs": 20, "scale": [0.5, 1.5], "dtype": "mixed_bfloat16"}}, "in mixed_bfloat16"),
+    ],
+)
+def test_what_is_not_alike_is_not_averaged(tmp_path, change, told):
+    for encoder in ("vgg11", "vgg13", "vgg19"):
+        folder = made_run(tmp_path, encoder=encoder)
+        _change(folder, recipe={"epochs": 20, "scale": [0.5, 1.5], "dtype": "float32"})
+    _change(folder, **change)
+    evidence = collect(tmp_path)
+    assert [run.encoder for run in evidence.comparable] == ["vgg11", "vgg13"]
+    (sentence,) = [sentence for sentence in evidence.missing if sentence.startswith("1 run on ct20")]
+    assert told in sentence
+    notes = " ".join(score_tables(evidence)["scores"].notes)
+    assert ("2 in float32, 1 in mixed_bfloat16" if "bfloat16" in told else "3 in float32") in notes
+    assert ("1 on ct20 (other files of that name)" in notes) == ("files" in told)
+
+
+def test_committed_runs_are_one_group(monkeypatch):
+    monkeypatch.setattr(collecting, "RESULTS", ROOT / "experiments" / "results")
+    evidence = collect(None)
+    assert len(evidence.comparable) == len(evidence.runs) == 3 and evidence.data == "ct20"
+    assert evidence.comparable[0].deviations == ("on ct20", "256 pixels", "normalise minmax", "15 epochs")
 
 
 def test_a_single_run_of_ones_own_is_judged_before_a_larger_committed_group(tmp_path, monkeypatch):
@@ -284,6 +333,42 @@ def test_other_data_than_the_runs_give_histograms_alone(drawn, tiny):
     evidence = collect(drawn, str(tiny[0]))
     assert evidence.histograms and not evidence.pictures
     assert any("are not those of the runs" in sentence for sentence in evidence.missing)
+
+
+def hounsfield_data(folder):
+    """A data set in Hounsfield units."""
+    from unet_segnet.data.phantom import write_phantom
+
+    write_phantom(folder, num_slices=5, seed=1, size=32, volumes=1, volume_slices=2)
+    return folder
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_histograms_of_other_data_have_its_own_name_and_rule(drawn, tiny, tmp_path, reverse):
+    """8-bit slices beside runs in Hounsfield units must not end the report, nor the other way round mislead."""
+    other = hounsfield_data(tmp_path / "hospital")
+    if reverse:
+        for path in (drawn / "compare").rglob("config.json"):
+            config = json.loads(path.read_text())
+            config["data"] |= {"name": "hospital", "normalise": "hu", "sha256": "1" * 64}
+            path.write_text(json.dumps(config))
+    evidence = collect(drawn, str(tiny[0] if reverse else other))
+    assert evidence.histogram_data == ("tiny" if reverse else "hospital") and not evidence.pictures
+    edges = evidence.histograms["lung"][0]
+    np.testing.assert_array_equal(edges, pictures.BINS["minmax" if reverse else "hu"])
+    (caption,) = [figure.caption for figure in figures(evidence)[0] if figure.name == "figure2_histograms"]
+    assert f"Test volumes: {evidence.histogram_data}." in caption
+
+
+def test_a_damaged_volume_ends_the_report_only_if_its_data_were_asked_for(drawn, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNET_SEGNET_DATA", str(tmp_path))
+    shutil.copytree(tiny[0], tmp_path / "tiny")
+    (tmp_path / "tiny" / "rp_im" / "2.nii.gz").write_bytes(b"damaged")
+    evidence = collect(drawn)
+    assert not evidence.histograms and not evidence.pictures and len(evidence.runs) == 9
+    assert any(sentence.startswith("The test volumes: ") and "2.nii.gz" in sentence for sentence in evidence.missing)
+    with pytest.raises(InputError, match=r"2\.nii\.gz"):
+        collect(drawn, "tiny")
 
 
 @pytest.mark.slow

@@ -261,6 +261,18 @@ def test_a_network_that_disagrees_is_not_written(tmp_path, monkeypatch, two_slic
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_network_of_the_second_study_is_refused(tmp_path):
+    """Its input is no grey level: what an export says of it would be wrong."""
+    inputs = keras.Input((32, 32, 1))
+    path = tmp_path / "lung.keras"
+    keras.Model(inputs, keras.layers.Conv2D(1, 1, activation="sigmoid")(inputs)).save(path)
+    for check in ("phantom", "none"):
+        with pytest.raises(InputError, match=r"lung\.keras: a network of the second study") as caught:
+            command.export(options(path, tmp_path / "out", check=check))
+        assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_the_command_exports_an_own_network_and_replaces_only_exports(tmp_path, monkeypatch, capsys, two_slices):
     weights = tmp_path / "weights"
     weights.mkdir()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from argparse import Namespace
 
 import fault_child
 import fault_files
@@ -18,6 +19,7 @@ from experiments.console import run_command
 from experiments.locks import HeldError, alone
 from experiments.run_checks import FIRST_STUDY, SECOND_STUDY, check_finished
 from experiments.whole_folder import sweep, whole_folder
+from unet_segnet import pretrained
 from unet_segnet.errors import InputError
 from unet_segnet.files import reserve, whole_file
 
@@ -264,6 +266,34 @@ def test_a_segmented_scan_that_is_not_whole_is_not_taken_as_done(case, file, dam
     with pytest.raises(InputError, match=r"is there already.*remove that folder") as caught:
         predict_settings.check_settings(folder, made_with)
     assert str(folder) in str(caught.value)
+
+
+def test_settings_know_the_files_of_a_scan_by_their_contents(tmp_path, monkeypatch):
+    scan, truth = tmp_path / "series", tmp_path / "truth"
+    for folder in (scan, truth):
+        folder.mkdir()
+    for name in ("1.dcm", "2.dcm", ".hidden"):
+        (scan / name).write_bytes(name.encode())
+    monkeypatch.setattr(pretrained, "model_path", lambda source: scan / "1.dcm")
+    options = Namespace(
+        model="binary", lungs="auto", orientation=None, truth=truth, window=(-1100, 400), probabilities=False
+    )
+
+    def changed(change):
+        before = predict_settings.settings(scan, options)
+        change()
+        after = predict_settings.settings(scan, options)
+        return {key for key in before if before[key] != after[key]}
+
+    assert not changed(lambda: (scan / ".hidden").write_bytes(b"other"))
+    assert changed(lambda: (scan / "2.dcm").write_bytes(b"3.dcm")) == {"scan"}
+    assert changed(lambda: (scan / "2.dcm").rename(scan / "3.dcm")) == {"scan"}
+    assert changed(lambda: (truth / "series.nii.gz").write_bytes(b"labels")) == {"truth"}
+    assert changed(lambda: (truth / "series.nii.gz").write_bytes(b"others")) == {"truth"}
+    assert not changed(lambda: (truth / "another.nii.gz").write_bytes(b"labels"))
+    options.lungs = str(tmp_path / "lungs.nii.gz")
+    with pytest.raises(InputError, match=r"lungs\.nii\.gz: cannot be read"):
+        predict_settings.settings(scan, options)
 
 
 def test_files_that_were_added_to_a_segmented_scan_are_not_hidden(case):

@@ -130,6 +130,30 @@ def test_what_is_done_is_passed_over_by_the_same_command(segmented, scan, networ
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
+def test_what_was_made_of_other_contents_is_not_passed_over(segmented, scan, network):
+    """The scan, its lungs and its truth by what is in them."""
+    _, folder = segmented
+    arguments = ("--lungs", scan / "lungs.nii.gz", "--model", network, "--out", folder.parent, "--probabilities")
+    for name, told in (("chest", "scan"), ("lungs", "lungs, truth")):
+        whole = (scan / f"{name}.nii.gz").read_bytes()
+        (scan / f"{name}.nii.gz").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        result = predict(scan / "chest.nii.gz", *arguments, "--truth", scan / "lungs.nii.gz")
+        (scan / f"{name}.nii.gz").write_bytes(whole)
+        assert result.returncode == 2 and f"made with another {told};" in result.stderr
+
+
+def test_a_truth_that_is_not_there_is_said(scan, network, tmp_path):
+    (tmp_path / "truth").mkdir()
+    result = predict(
+        scan / "chest.nii.gz", "--model", network, "--lungs", "none", "--out", tmp_path / "out",
+        "--truth", tmp_path / "truth",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    (note,) = [line for line in result.stderr.splitlines() if line.startswith("note:")]
+    assert "chest: no file of that name in" in note and str(tmp_path / "truth") in note
+    assert not (tmp_path / "out" / "chest" / "agreement.json").exists()
+
+
 def test_one_bad_scan_among_good_ones_is_skipped(scan, network, tmp_path):
     (tmp_path / "bad.nii.gz").write_bytes(b"")
     arguments = ("--model", network, "--lungs", "none", "--out", tmp_path / "out")
@@ -185,3 +209,14 @@ def test_truth_is_found_by_the_whole_name(tmp_path):
     (tmp_path / "b.nii.gz").touch()
     with pytest.raises(InputError, match="several files are called b"):
         find_truth(tmp_path, Path("scans/b.nii.gz"))
+
+
+def test_a_network_that_takes_no_grey_slices_is_one_line(scan, tmp_path):
+    import keras
+
+    inputs = keras.Input((16, 16, 3))
+    keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs)).save(tmp_path / "three.keras")
+    out = tmp_path / "out"
+    result = predict(scan / "chest.nii.gz", scan / "lungs.nii.gz", "--model", tmp_path / "three.keras", "--out", out)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1 and not out.exists()
+    assert "three.keras: the network takes 16x16x3; expected square slices of one grey channel" in result.stderr

@@ -178,8 +178,8 @@ def depthwise_convolution(x, kernel_size, name, strides=1, use_bias=False, paddi
 
 
 def batch_norm(x, name, epsilon=1e-5, momentum=0.9):
-    """Batch normalisation; PyTorch's momentum of 0.1 is 0.9 here."""
-    return BatchNormalization(momentum=momentum, epsilon=epsilon, name=name)(x)
+    """Batch normalisation with PyTorch's moving averages; its momentum of 0.1 is 0.9 here."""
+    return BatchNormalization(momentum=momentum, epsilon=epsilon, unbiased=True, name=name)(x)
 
 
 def relu(x, name, max_value=None):

@@ -5,6 +5,8 @@ bear the names of the modules there, with "-" for ".", so that every tensor find
 the two layouts.
 """
 
+import functools
+import hashlib
 import re
 from pathlib import Path
 
@@ -210,6 +212,25 @@ def imagenet_tensors(encoder):
     except Exception as error:  # whatever a download or HDF5 may raise
         raise InputError(f"no ImageNet weights of {encoder} ({one_line(error)}): {remedy}") from error
     return _tensors(_variables(published_layers(encoder, network))), f"Keras' {network.name}"
+
+
+def imagenet_sha256(encoder):
+    """SHA-256 of what `imagenet_tensors` takes: of the file, or of Keras' own tensors by name.
+
+    Arguments and errors as there; taken once for each encoder.
+    """
+    return _imagenet_sha256(encoder, imagenet_folder() / f"{encoder}.safetensors")
+
+
+@functools.cache
+def _imagenet_sha256(encoder, path):
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for name, tensor in sorted(imagenet_tensors(encoder)[0].items()):
+        digest.update(f"{name}{tensor.shape}".encode() + tensor.tobytes())
+    return digest.hexdigest()
 
 
 def _layers(model, prefix):
