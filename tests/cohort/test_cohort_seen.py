@@ -42,6 +42,7 @@ def test_the_committed_marks_are_those_of_the_released_slices(real_data):
     assert seen_slices({"data": RELEASED, "slices": fold}, cohort) == list(range(70))
 
 
+@pytest.mark.slow
 def test_medsegs_slices_are_known_by_their_lesions(real_data, tmp_path):
     """The masks as MedSeg has them, 512 x 512; whatever stands for the images."""
     import nibabel

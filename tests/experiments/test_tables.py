@@ -130,7 +130,7 @@ class TestAccuracyTable:
         assert best[1] == "test" and best[7] == "val."
 
     def test_the_best_of_several_on_both_is_marked_so(self):
-        runs = [run(experiment=1, correct=(65000,), validation=(1000,)), run(experiment=7, validation=(900,))]
+        runs = [run(experiment=e, correct=(c,), validation=(v,)) for e, c, v in ((1, 65000, 1000), (7, 64000, 900))]
         assert {row["exp."]: row["best"] for row in records(accuracy_table(runs)) if row["best"]} == {1: "both"}
         assert records(class_table(runs))[0]["source"] == "best on both"
 
