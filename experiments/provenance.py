@@ -60,8 +60,23 @@ def device_name() -> str:
     if found := accelerators():
         return ", ".join(found)
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+        model = processor_name(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    except (OSError, KeyError):
         model = platform.processor() or platform.machine()
     return f"{model}, {os.cpu_count()} cores"
+
+
+def processor_name(cpuinfo: str) -> str:
+    """The processor's name; family and model beside it where it is a bare "AMD EPYC", as virtual machines say.
+
+    Arguments:
+        cpuinfo: what /proc/cpuinfo says.
+
+    Raises:
+        KeyError: it does not name the processor.
+    """
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in cpuinfo.splitlines())}
+    name = facts["model name"]
+    if any(letter.isdigit() for letter in name) or not {"cpu family", "model"} <= facts.keys():
+        return name
+    return f"{name} (family {facts['cpu family']}, model {facts['model']})"

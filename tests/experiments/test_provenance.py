@@ -1,0 +1,21 @@
+"""Where a result was computed: a processor's name tells it from others."""
+
+import pytest
+
+from experiments.provenance import processor_name
+
+BARE = "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nflags\t\t: fpu\n"
+
+
+def test_a_bare_name_has_its_family_and_model_beside_it():
+    assert processor_name(f"{BARE}\n{BARE}") == "AMD EPYC (family 25, model 17)"
+
+
+def test_a_full_name_stands_for_itself():
+    assert processor_name(BARE.replace("AMD EPYC", "AMD EPYC 9B14 96-Core")) == "AMD EPYC 9B14 96-Core"
+
+
+def test_what_is_not_told_is_not_made_up():
+    assert processor_name("model name: Some processor\n") == "Some processor"
+    with pytest.raises(KeyError):
+        processor_name("Processor: ARMv8\n")
