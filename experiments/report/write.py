@@ -6,6 +6,7 @@ OUT/tables/NAME.{csv,md,tex}
 OUT/figures/NAME.{png,pdf}
 """
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,9 +64,12 @@ def verdict_table(report: Report) -> Table:
 
 
 def verdict_lines(report: Report) -> list[str]:
-    """The verdicts as a table in Markdown, what replicates first."""
+    """How many claims have which verdict, and a table of them in Markdown, what replicates first."""
     verdicts = sorted(report.verdicts, key=lambda verdict: VERDICTS.index(verdict.verdict))
-    return ["| verdict | claim |", "|---|---|", *(f"| {of.verdict} | {of.claim} |" for of in verdicts)]
+    counts = Counter(of.verdict for of in verdicts)
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
+    rows = (f"| {of.verdict} | {of.claim} |" for of in verdicts)
+    return [f"**Of {len(verdicts)} claims: {said}.**", "", "| verdict | claim |", "|---|---|", *rows]
 
 
 def readme_text(report: Report) -> str:
