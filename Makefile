@@ -19,6 +19,7 @@ test-slow: .venv/installed-dev
 test-jax: .venv/installed-jax
 	KERAS_BACKEND=jax $(PYTEST) tests/test_layers.py tests/test_losses.py tests/test_models.py \
 	    tests/test_optimizers.py tests/test_training.py -k "not damaged and not ahead and not learns"
+	$(PYTEST) -m slow tests/test_pyramids.py -k jax
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -16,9 +16,11 @@ from experiments.console import Progress, import_keras, run_command
 from experiments.files import check_folder
 from experiments.options import positive
 from experiments.own_options import check_own_options, load_own, own_parser, say
+from experiments.whole_folder import check_own, whole_folder
 from unet_segnet.errors import InputError
 
 PARTS = ("train", "validation", "test")
+MARKS = ("evaluation.json",)  # of results, which may be replaced
 
 
 def main() -> None:
@@ -55,8 +57,7 @@ def evaluate(options) -> None:
     if options.fold is not None and options.split is None:
         raise InputError("--fold is one of a file's; give it with --split FILE")
     check_folder(options.out)
-    if options.out.exists() and not options.force:
-        raise InputError(f"{options.out}: is there already; give another folder with --out, or --force")
+    _check_free(options)
     import_keras()
     import numpy as np
 
@@ -64,7 +65,6 @@ def evaluate(options) -> None:
     from experiments.own_scores import ScoredSlices, domain_table, score_tables, slice_table
     from experiments.provenance import provenance
     from experiments.summary import write_tables
-    from experiments.whole_folder import whole_folder
     from unet_segnet.cohort.domain import RELEASED, describe, differences, released_domain, released_thresholds
     from unet_segnet.cohort.seen import seen_slices
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
@@ -87,32 +87,35 @@ def evaluate(options) -> None:
     seen = len(set(seen_slices(facts, cohort)) & set(chosen))
     cohort = cohort.subset(chosen)
     say(f"scored: {len(cohort)} slices")
-    predictions = predicted(model, cohort.slices.images, options.batch_size, Path(options.model).name)
-    slices, predictions, notes = same_classes(cohort.slices, predictions, class_names)
-    if seen:
-        say(f"WARNING: the network was trained on {seen} of these slices")
-        notes.append(f"The network was trained on {seen} of these slices: the scores are too high.")
-    name = cohort.source.stem if cohort.source.suffix == ".csv" else cohort.source.resolve().name
-    tested = ScoredSlices(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, name)
-    methods = methods_of(slices, predictions, facts)
-    origin = facts.get("data") or "unknown data"
-    tables = {
-        **score_tables(tested, methods, notes),
-        "domain": domain_table(differences(facts.get("trained_on"), describe(cohort)), origin, name),
-    }
-    about = {
-        "network": str(options.model),
-        "network_sha256": hashlib.sha256(model_path(path).read_bytes()).hexdigest(),
-        "data": str(cohort.source),
-        "data_sha256": slices.sha256(),
-        "methods": [method.name for method in methods],
-        "notes": list(cohort.notes),
-        "for": "research; not a medical device, not for clinical use",
-        **provenance(started),
-    }
-    counts = {"names": np.asarray(slices.names), "patients": np.asarray(cohort.groups)}
-    counts |= {f"confusion_{number}": method.confusion for number, method in enumerate(methods)}
-    with whole_folder(options.out) as new:
+    with whole_folder(options.out, MARKS) as new:  # from here on, so that a second process learns who is at it
+        _check_free(options)
+        predictions = predicted(model, cohort.slices.images, options.batch_size, Path(options.model).name)
+        slices, predictions, notes = same_classes(cohort.slices, predictions, class_names)
+        if seen:
+            say(f"WARNING: the network was trained on {seen} of these slices")
+            notes.append(f"The network was trained on {seen} of these slices: the scores are too high.")
+        if len(only := np.unique(predictions)) == 1:
+            notes.append(f"The network calls every pixel {slices.class_names[only[0]]}: it tells nothing apart.")
+        name = cohort.source.stem if cohort.source.suffix == ".csv" else cohort.source.resolve().name
+        tested = ScoredSlices(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, name)
+        methods = methods_of(slices, predictions, facts)
+        origin = facts.get("data") or "unknown data"
+        tables = {
+            **score_tables(tested, methods, notes),
+            "domain": domain_table(differences(facts.get("trained_on"), describe(cohort)), origin, name),
+        }
+        about = {
+            "network": str(options.model),
+            "network_sha256": hashlib.sha256(model_path(path).read_bytes()).hexdigest(),
+            "data": str(cohort.source),
+            "data_sha256": slices.sha256(),
+            "methods": [method.name for method in methods],
+            "notes": list(cohort.notes),
+            "for": "research; not a medical device, not for clinical use",
+            **provenance(started),
+        }
+        counts = {"names": np.asarray(slices.names), "patients": np.asarray(cohort.groups)}
+        counts |= {f"confusion_{number}": method.confusion for number, method in enumerate(methods)}
         files = write_tables(tables, new)
         slice_table(tested, methods[0]).to_csv(new / "slices.csv")
         write_arrays(new / "counts.npz", counts)
@@ -120,6 +123,12 @@ def evaluate(options) -> None:
         draw(slices, predictions, f"{Path(options.model).name} on {name}", new / "segmentations.png")
     files += ["slices.csv", "counts.npz", "evaluation.json", "segmentations.png"]
     say(f"written to {options.out}: {', '.join(files)}")
+
+
+def _check_free(options) -> None:
+    check_own(options.out, MARKS)
+    if options.out.exists() and not options.force:
+        raise InputError(f"{options.out}: is there already; give another folder with --out, or --force")
 
 
 def find_model(source: str) -> tuple[str, dict]:

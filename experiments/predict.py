@@ -13,7 +13,8 @@ from pathlib import Path
 
 from experiments.console import Progress, run_command
 from experiments.files import check_folder
-from experiments.predict_settings import LUNGS, check_settings, read_settings, settings, write_settings
+from experiments.predict_settings import LUNGS, MARKS, check_settings, read_settings, settings, write_settings
+from experiments.whole_folder import check_own, sweep, whole_folder
 from unet_segnet.errors import InputError
 
 ORIENTATIONS = "network (as the 100 slices), upright, upside-down, or three letters such as LPS"
@@ -72,12 +73,15 @@ def predict(options) -> int:
     if len(set(targets.values())) < len(targets):
         twice = next(t for t in targets.values() if list(targets.values()).count(t) > 1)
         raise InputError(f"two inputs are called {twice.name}: segment them with different --out folders")
+    for path, target in targets.items():
+        if target.name in ("", "..") or target == options.out:
+            raise InputError(f"{path}: has no name that its results could have; rename it")
+        check_own(target, MARKS)
     there = {} if options.force else {path: target for path, target in targets.items() if target.exists()}
     for target in there.values():
         read_settings(target)
 
     from experiments.console import import_keras
-    from experiments.whole_folder import sweep
 
     import_keras()
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
@@ -141,7 +145,6 @@ def check_window(window) -> None:
 def _one(path: Path, target: Path, model, options, label: str) -> str:
     """Segment one scan into its folder; returns a line about it."""
     from experiments.predict_outputs import compare_with, find_truth, summary_line, write_case
-    from experiments.whole_folder import whole_folder
     from unet_segnet.inference import segment
     from unet_segnet.scans import read_scan
 
@@ -159,7 +162,7 @@ def _one(path: Path, target: Path, model, options, label: str) -> str:
         bar = bar or Progress(total, label)
         bar.update(done)
 
-    with whole_folder(target) as new:  # from here on, so that a second process learns who is at it
+    with whole_folder(target, MARKS) as new:  # from here on, so that a second process learns who is at it
         if target.exists() and not options.force:
             raise InputError(f"{target}: another process made it meanwhile; give another folder with --out, or --force")
         result = segment(

@@ -8,6 +8,7 @@ from unet_segnet.errors import InputError
 
 FORMAT = 2
 FILE = "settings.json"
+MARKS = (FILE, "severity.json")  # of results, which may be replaced
 LUNGS = ("auto", "none", "lungmask")  # all else is a file
 ADVICE = "give another folder with --out, or --force"
 AGAIN = "remove that folder to segment the scan again"

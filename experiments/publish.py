@@ -65,7 +65,7 @@ def publish(options) -> None:
             raise InputError(f"{run}: {absent[0]} is missing; {AGAIN}")
         checked.append((run, target, files, counts))
     for run, target, files, counts in checked:
-        with whole_folder(target) as new:
+        with whole_folder(target, FILES) as new:
             for name in files:
                 shutil.copy2(run / name, new / name)
         print(f"published {target}")

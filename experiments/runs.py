@@ -114,14 +114,9 @@ class RunFolder:
 
     def epochs_done(self) -> int:
         """Epochs that the saved state of an unfinished run holds; 0 where there is none, or none that can be read."""
-        import zipfile
-
-        import numpy as np
-
         try:
-            with np.load(self.state.with_suffix(".history.npz"), allow_pickle=False) as saved:
-                return len(saved["epoch_seconds"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return len(read_arrays(self.state.with_suffix(".history.npz"), ("epoch_seconds",))["epoch_seconds"])
+        except (InputError, TypeError):
             return 0
 
     def lock(self):
@@ -153,7 +148,8 @@ class RunFolder:
         if self.finished and not force:
             return self.path
         with self.lock():
-            if self.finished and not force:  # meanwhile, by another process
+            self.check(config, force)  # again: another process may have been here meanwhile
+            if self.finished and not force:
                 return self.path
             if force or not self.config.exists():  # without it, nobody knows what a state belongs to
                 self.clear()

@@ -3,6 +3,7 @@
 Times are measured: on finished runs of the same machine, or on a few training steps. None is typed in.
 """
 
+import math
 import operator
 import os
 import statistics
@@ -142,6 +143,8 @@ class Estimates:
             per_epoch = statistics.fmean(seconds[1:] or seconds)  # the first holds the compilation
             # A run that was resumed states the seconds of its last part alone.
             extra = max(result["seconds"] - len(seconds) * per_epoch, 0.0)
+            if not (0 < per_epoch < math.inf and extra < math.inf and type(result["threads"]) is int):
+                return
             trained = num_slices // recipe["batch_size"] * recipe["batch_size"]
             speed = Speed(result["threads"], config["problem"], recipe["batch_size"], per_epoch / trained, extra)
             self.runs.setdefault((config["net"], config["variant"]), []).append(speed)

@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import re
 import textwrap
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -73,10 +74,10 @@ class Table:
 
     def to_markdown(self) -> str:
         """A Markdown table with the title above and the notes below."""
-        lines = [f"**{self.title}**", "", "| " + " | ".join(self._names()) + " |"]
+        lines = [f"**{_markdown(self.title)}**", "", "| " + " | ".join(map(_markdown, self._names())) + " |"]
         lines.append("|" + "---|" * len(self.columns))
-        lines += ["| " + " | ".join(cell_text(cell) for cell in row) + " |" for row in self.rows]
-        lines += ["", *(f"- {note}" for note in self.notes)]
+        lines += ["| " + " | ".join(_markdown(cell_text(cell)) for cell in row) + " |" for row in self.rows]
+        lines += ["", *(f"- {_markdown(note)}" for note in self.notes)]
         return "\n".join(lines).rstrip() + "\n"
 
     def to_latex(self) -> str:
@@ -124,6 +125,11 @@ _LATEX = str.maketrans(
 
 def _latex(text: str) -> str:
     return text.translate(_LATEX)
+
+
+def _markdown(text: str) -> str:
+    """Names from files stay what they are: no further column, line or HTML."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(text.split("\n")).replace("|", "\\|"))
 
 
 def cell_text(cell: Cell) -> str:

@@ -319,7 +319,11 @@ class Commands:
         "study --merge none.zip --out out",
         "study --pack packed.zip --out out",
         "predict none.nii.gz --out out --model binary --lungs auto --batch-size 4 --window -1000 400 --orientation LPS",
-        "export --model none.keras --out out",
+        "compare --experiment lung --only encoder=resnet18 --epochs 3 --size 64 --data none --out out",
+        "train --data none --net segnet --variant released --folds 5 --epochs 3 --size 64 --keep best --out out",
+        "evaluate binary --data none --part all --batch-size 4 --window -1000 400 --out out",
+        "publish none --force",
+        "export none.keras --format onnx --check none --out out.onnx",
         "report --runs none --data none --out out",
         "data check none",
     )
@@ -355,8 +359,8 @@ class Commands:
 
         (path,) = (folder / "files").iterdir()
         name, *words = path.read_bytes().decode(errors="surrogateescape").split("\0")
-        if name == "report":
-            name = "report.__main__"
+        if name in ("compare", "report"):
+            name = f"{name}.__main__"
         module = importlib.import_module(f"experiments.{name}")
         errors = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace", write_through=True)
         os.chdir(folder / "out")

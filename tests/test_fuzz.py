@@ -3,6 +3,7 @@
 import fuzz
 import fuzz_readers
 import pytest
+from forked import run_command
 
 LIGHT = [reader for reader in fuzz_readers.READERS if reader not in fuzz_readers.WITH_KERAS]
 
@@ -31,6 +32,15 @@ def test_two_thousand_spoilt_files():
 @pytest.mark.slow
 def test_the_spoilt_released_network(real_data):
     check(["released .mat"], 20)
+
+
+def test_command_lines_are_refused_for_the_data_before_they_are_spoilt(tmp_path):
+    """Else nothing beyond the parser would be tried."""
+    for line in fuzz_readers.Commands.LINES:
+        name, *words = line.split()
+        result = run_command(name, *words, UNET_SEGNET_DATA=str(tmp_path / "none"))
+        assert result.returncode == 2 and "usage:" not in result.stderr, (line, result.stderr)
+        assert result.stderr.startswith("error: ") or "\nerror: " in result.stderr, (line, result.stderr)
 
 
 def test_a_case_is_the_same_whenever_it_is_made():

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
-from unet_segnet.plots import save_figure, segmentations, training_curves
+from unet_segnet.plots import save_figure, segmentations, style, training_curves
 
 
 def history(iterations=40):
@@ -45,3 +46,14 @@ def test_figures_are_written_whole(tmp_path):
     assert (tmp_path / "new" / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "new" / "curves.pdf").read_bytes().startswith(b"%PDF")
     assert len(list((tmp_path / "new").iterdir())) == 2
+
+
+def test_dollars_in_names_are_no_mathematics(tmp_path):
+    figure = style.new_figure(2, 2)
+    axes = figure.subplots()
+    axes.set_yscale("log")
+    axes.set_title("x$_1__2$y")
+    axes.text(0.5, 0.5, "p$^a^b$")
+    save_figure(figure, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
+    assert any(text.get_parse_math() for text in axes.yaxis.findobj(Text))  # ten to the power of

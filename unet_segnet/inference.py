@@ -106,6 +106,8 @@ def segment(
         if len(grey) < batch_size and len(images) > batch_size:  # one shape, one compilation
             grey = np.concatenate([grey, np.zeros((batch_size - len(grey), size, size), np.uint8)])
         found = np.asarray(model.predict_on_batch(grey[..., None]))[: part.stop - start]
+        if not np.isfinite(found).all():
+            raise InputError("the network gives probabilities that are no numbers; train it again, or take another")
         labels[part] = unfit(np.argmax(found, axis=-1).astype(np.uint8), images.shape[1:])
         if kept is not None:
             for index in range(num_classes):

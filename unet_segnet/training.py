@@ -298,11 +298,16 @@ def predict(model: keras.Model, images: np.ndarray, batch_size: int = 4) -> np.n
 
     Returns:
         (num_slices, height, width) uint8 class indices; the first of equal probabilities.
+
+    Raises:
+        InputError: a probability is no number.
     """
     parts = []
     for start in range(0, len(images), batch_size):
-        probabilities = model.predict_on_batch(images[start : start + batch_size, ..., None])
-        parts.append(np.argmax(np.asarray(probabilities), axis=-1).astype(np.uint8))
+        probabilities = np.asarray(model.predict_on_batch(images[start : start + batch_size, ..., None]))
+        if not np.isfinite(probabilities).all():
+            raise InputError(f"the network {model.name} gives probabilities that are no numbers; train it again")
+        parts.append(np.argmax(probabilities, axis=-1).astype(np.uint8))
     return np.concatenate(parts)
 
 

@@ -278,7 +278,7 @@ def _phantom(size, out):
 
     folder = out / f"phantom-{size}"
     if not folder.is_dir():
-        with whole_folder(folder) as temporary:
+        with whole_folder(folder, ("tr_im.nii.gz",)) as temporary:
             write_phantom(
                 temporary, PHANTOM_SLICES, 0, size, volumes=PHANTOM_VOLUMES, volume_slices=PHANTOM_VOLUME_SLICES
             )

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", metavar="NAME|PATH", help="data set with the test volumes, for Figures 2, 3 and 7")
     parser.add_argument("--out", type=Path, default=Path("report-compare"), help="folder of the report")
     parser.add_argument("--readme", type=Path, help="also put the verdicts between this file's markers")
-    parser.add_argument("--force", action="store_true", help="replace --out even if it holds something else")
+    parser.add_argument("--force", action="store_true", help="replace --out even if it holds the other study's report")
     options = parser.parse_args(arguments)
     run_command(lambda: report(options))
 

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--data", metavar="NAME|PATH", help="data set; by default the 100 slices, see README")
     parser.add_argument("--out", type=Path, default=Path("report"), help="folder of the report")
     parser.add_argument("--readme", type=Path, help="also put verdicts and tables between this file's markers")
-    parser.add_argument("--force", action="store_true", help="replace --out even if it holds something else")
+    parser.add_argument("--force", action="store_true", help="replace --out even if it holds the other study's report")
     options = parser.parse_args()
     run_command(lambda: report(options))
 

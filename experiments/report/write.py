@@ -23,16 +23,20 @@ PAGE = "index.html"
 def check_out(out: Path, force: bool, study: Study = U_NET_VERSUS_SEGNET) -> None:
     """Refuse a folder that cannot be written, or that holds something other than an older report of the study.
 
+    With force the report may be of the other study.
+
     Raises:
         InputError: it is one of these.
     """
     check_folder(out)
-    if force or not out.exists() or not any(out.iterdir()):
+    if not out.exists() or not any(out.iterdir()):
         return
     page = out / PAGE
-    mark = f'name="generator" content="{study.generator}"'
-    if not page.is_file() or mark not in page.read_text(encoding="utf-8", errors="replace")[:4096]:
-        raise InputError(f"{out}: holds something other than a report; give another folder with --out, or --force")
+    start = page.read_text(encoding="utf-8", errors="replace")[:4096] if page.is_file() else ""
+    if 'name="generator" content="unet_segnet' not in start:
+        raise InputError(f"{out}: holds something other than a report and is not replaced; give another with --out")
+    if not force and f'content="{study.generator}"' not in start:
+        raise InputError(f"{out}: holds a report of another study; give another folder with --out, or --force")
 
 
 def write_report(report: Report, out: Path) -> None:
@@ -40,7 +44,7 @@ def write_report(report: Report, out: Path) -> None:
     from experiments.report.page import report_page
     from unet_segnet.plots import save_figure
 
-    with whole_folder(out) as new:
+    with whole_folder(out, (PAGE,)) as new:
         for folder in ("tables", "figures"):
             (new / folder).mkdir()
         for name, table in report.tables.items():

@@ -131,7 +131,7 @@ def test_a_report_of_the_other_study_is_not_replaced(tmp_path, capsys):
     out.mkdir()
     (out / "index.html").write_text('<meta name="generator" content="unet_segnet report">')
     assert report("--out", out) == 2
-    assert "something other than a report" in capsys.readouterr().err
+    assert "a report of another study" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["index.html"]
 
 

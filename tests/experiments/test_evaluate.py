@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import re
 import shutil
 
 import numpy as np
@@ -212,3 +213,34 @@ def test_the_authors_network_has_its_published_scores(real_data, tmp_path):
     assert float(threshold[0]["Dice value"]) == pytest.approx(0.659, abs=1e-3)
     domain = rows_of(tmp_path / "out" / "domain.csv")
     assert {row["trained on"] for row in domain if row["fact"] == "slice size"} == {"256x256"}
+
+
+def test_the_folder_of_the_data_is_never_replaced(network, own, tmp_path):
+    data = tmp_path / "scans"
+    shutil.copytree(own, data)
+    with pytest.raises(InputError, match="scans: holds something other than results"):
+        evaluate(network, data, data, "--force")
+    assert sorted(path.name for path in data.iterdir()) == sorted(path.name for path in own.iterdir())
+
+
+def test_what_another_process_finished_meanwhile_is_kept(network, own, tmp_path, monkeypatch):
+    def meanwhile(*_):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "evaluation.json").write_text("{}")
+        return load_cohort(own, size=SIZE)
+
+    monkeypatch.setattr(command, "load_own", meanwhile)
+    with pytest.raises(InputError, match="out: is there already"):
+        evaluate(network, own, tmp_path / "out")
+    assert (tmp_path / "out" / "evaluation.json").read_text() == "{}"
+
+
+def test_a_network_that_tells_nothing_apart_is_told(own, tmp_path):
+    import keras
+
+    path = bright_network(tmp_path / "dark.keras")
+    model = keras.saving.load_model(path)
+    model.get_layer("scores").set_weights([np.zeros((1, 1, 1, 2), "float32"), np.array([1, 0], "float32")])
+    model.save(path)
+    printed = " ".join(evaluate(path, own, tmp_path / "out").split())
+    assert re.search(r"The network calls every pixel \S.*: it tells nothing apart\.", printed)

@@ -23,6 +23,8 @@ from unet_segnet import pretrained
 from unet_segnet.errors import InputError
 from unet_segnet.files import reserve, whole_file
 
+MARKS = ("page", "file")
+
 
 def dead_process():
     """The number of a process that was."""
@@ -96,33 +98,56 @@ def test_a_file_that_cannot_be_written_is_told_of_once():
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_folder_that_a_kill_left_half_replaced_is_mended_at_the_next_start(tmp_path, moved):
     out = tmp_path / "report"
-    with whole_folder(out) as new:
+    with whole_folder(out, MARKS) as new:
         (new / "page").write_text("first")
     pid = os.fork()
     if pid == 0:  # replaces the folder and is killed before, or between, the two moves
-        with whole_folder(out) as new:
-            (new / "page").write_text("second")
-            if moved:
-                fault_child._die_at_move(0, after=True)
-            else:
-                os.kill(os.getpid(), signal.SIGKILL)
-        os._exit(0)
+        try:
+            with whole_folder(out, MARKS) as new:
+                (new / "page").write_text("second")
+                if moved:
+                    fault_child._die_at_move(0, after=True)
+                else:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     assert out.exists() is not moved
-    with pytest.raises(ZeroDivisionError), whole_folder(out):
+    with pytest.raises(ZeroDivisionError), whole_folder(out, MARKS):
         assert (out / "page").read_text() == "first"
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == [out] and (out / "page").read_text() == "first"
 
 
+def test_what_is_no_result_is_never_replaced(tmp_path):
+    scan = tmp_path / "scan"
+    scan.mkdir()
+    (scan / "slice1.dcm").write_text("precious")
+    said = r"something other than results .*no page or file.* not even with --force"
+    with pytest.raises(InputError, match=said), whole_folder(scan, MARKS):
+        raise AssertionError("it went on")
+    assert [path.name for path in tmp_path.iterdir()] == ["scan"]
+    assert (scan / "slice1.dcm").read_text() == "precious"
+
+
+def test_a_link_to_results_stays_a_link(tmp_path):
+    real, link = tmp_path / "real", tmp_path / "link"
+    link.symlink_to(real)
+    for content in ("first", "second", "third"):
+        with whole_folder(link, MARKS) as new:
+            (new / "page").write_text(content)
+    assert link.is_symlink() and (real / "page").read_text() == "third"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
 def test_two_processes_do_not_make_the_same_folder(tmp_path):
-    with whole_folder(tmp_path / "a" / "case") as new:
+    with whole_folder(tmp_path / "a" / "case", MARKS) as new:
         expected = pytest.raises(HeldError, match=f"process {os.getpid()} on .* works on it since .*; wait for it")
-        with expected, whole_folder(tmp_path / "a" / "case"):
+        with expected, whole_folder(tmp_path / "a" / "case", MARKS):
             pass
         (new / "file").write_text("first")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["case"]
-    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "b" / "case"):
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "b" / "case", MARKS):
         raise ZeroDivisionError
     assert not (tmp_path / "b").exists()
 

@@ -220,3 +220,24 @@ def test_a_network_that_takes_no_grey_slices_is_one_line(scan, tmp_path):
     result = predict(scan / "chest.nii.gz", scan / "lungs.nii.gz", "--model", tmp_path / "three.keras", "--out", out)
     assert result.returncode == 2 and result.stderr.count("\n") == 1 and not out.exists()
     assert "three.keras: the network takes 16x16x3; expected square slices of one grey channel" in result.stderr
+
+
+def test_the_folder_of_the_scan_is_never_replaced(scan, network, tmp_path):
+    slices = tmp_path / "patients" / "anna"
+    slices.mkdir(parents=True)
+    for number in range(2):
+        Image.fromarray(np.full((64, 64), 90, np.uint8)).save(slices / f"{number}.png")
+    before = {path.name: path.read_bytes() for path in slices.iterdir()}
+    for more in ((), ("--force",)):
+        result = predict(slices, "--model", network, "--lungs", "none", "--out", slices.parent, *more)
+        assert result.returncode == 2 and result.stderr.count("\n") == 1
+        assert "anna: holds something other than results" in result.stderr and "remove" not in result.stderr
+        assert {path.name: path.read_bytes() for path in slices.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["..nii.gz", ".nii.gz", "...nii.gz"])
+def test_scans_without_a_name_are_refused(scan, network, tmp_path, name):
+    (tmp_path / name).write_bytes((scan / "chest.nii.gz").read_bytes())
+    result = predict(tmp_path / name, "--model", network, "--out", tmp_path / "out", "--force")
+    assert result.returncode == 2 and "error: " in result.stderr and "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()

@@ -2,17 +2,19 @@
 
 import csv
 import functools
+from types import SimpleNamespace
 
 import pytest
-from forked import run_command
+from forked import ROOT, run_command
 
 from experiments import published
 from experiments.report.assemble import SECTIONS
-from experiments.report.content import sections
-from experiments.report.write import check_out
+from experiments.report.content import COMPREHENSIVE_COMPARISON, sections
+from experiments.report.write import check_out, verdict_lines
 from experiments.whole_folder import whole_folder
 from unet_segnet.errors import InputError
 
+MARKS = ("file",)
 report = functools.partial(run_command, "report")
 
 
@@ -97,27 +99,40 @@ def test_with_the_real_slices_everything_is_drawn(real_data, tmp_path):
         assert any(name.startswith(start) for name in drawn), start
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     assert 'class="viewer"' in page and len(page) < 30_000_000
+    with (tmp_path / "report" / "verdicts.csv").open(newline="", encoding="utf-8") as stream:
+        verdicts = [SimpleNamespace(**row) for row in csv.DictReader(stream)]
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- results:begin -->")[2]
+    assert "\n".join(verdict_lines(SimpleNamespace(verdicts=verdicts))) in shown.partition("<!-- results:end -->")[0]
 
 
 def test_another_folder_is_not_overwritten(tmp_path):
     (tmp_path / "precious.txt").write_text("x")
     with pytest.raises(InputError, match="something other than a report"):
         check_out(tmp_path, force=False)
-    check_out(tmp_path, force=True)
+    with pytest.raises(InputError, match="something other than a report"):
+        check_out(tmp_path, force=True)
     check_out(tmp_path / "new", force=False)
+
+
+def test_the_other_studys_report_is_replaced_by_force_alone(tmp_path):
+    (tmp_path / "index.html").write_text(f'<meta name="generator" content="{COMPREHENSIVE_COMPARISON.generator}">')
+    with pytest.raises(InputError, match="a report of another study"):
+        check_out(tmp_path, force=False)
+    check_out(tmp_path, force=True)
+    check_out(tmp_path, False, COMPREHENSIVE_COMPARISON)
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     out = tmp_path / "report"
-    with pytest.raises(RuntimeError), whole_folder(out) as new:
+    with pytest.raises(RuntimeError), whole_folder(out, MARKS) as new:
         (new / "half").write_text("x")
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
     for content in ("old", "new"):
-        with whole_folder(out) as new:
+        with whole_folder(out, MARKS) as new:
             (new / "file").write_text(content)
     assert (out / "file").read_text() == "new" and list(tmp_path.iterdir()) == [out]
-    with pytest.raises(RuntimeError), whole_folder(out) as new:
+    with pytest.raises(RuntimeError), whole_folder(out, MARKS) as new:
         raise RuntimeError
     assert (out / "file").read_text() == "new"
 

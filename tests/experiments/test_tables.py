@@ -369,6 +369,19 @@ class TestText:
             r"\end{table}",
         ]
 
+    def test_names_from_files_stay_in_their_cells(self):
+        table = Table("A | title.", ("name",), (("a|b\n<b>c</b>",), ("p < 1",)), ("<i>x",))
+        assert table.to_markdown().splitlines() == [
+            r"**A \| title.**",
+            "",
+            "| name |",
+            "|---|",
+            r"| a\|b &lt;b>c&lt;/b> |",
+            "| p < 1 |",
+            "",
+            "- &lt;i>x",
+        ]
+
     def test_markdown(self):
         table = Table("A title.", ("name", "few: mean"), (("a", 0.12345), ("b", math.nan)), ("A note.",))
         assert table.to_markdown().splitlines() == [

@@ -188,3 +188,12 @@ def test_where_no_lung_can_be_found_is_one_line(files, tmp_path):
         three = Bright()
         three.output_shape = (None, 48, 48, 3)
         segment(files / "case.nii.gz", three)
+
+
+def test_a_network_that_gives_no_numbers_is_no_healthy_patient(files):
+    class Broken(Bright):
+        def predict_on_batch(self, grey):
+            return np.full((len(grey), 48, 48, 2), np.nan, np.float32)
+
+    with pytest.raises(InputError, match="probabilities that are no numbers"):
+        segment(files / "case.nii.gz", Broken(), files / "case_lungs.nii.gz")

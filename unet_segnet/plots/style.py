@@ -6,6 +6,7 @@ import matplotlib
 import matplotlib.colors
 import matplotlib.figure
 import numpy as np
+from matplotlib.text import Text
 
 from unet_segnet.files import whole_file
 
@@ -30,7 +31,16 @@ def save_figure(figure: matplotlib.figure.Figure, path: Path, dpi: int = 200) ->
     path.parent.mkdir(parents=True, exist_ok=True)
     undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix.lower(), {})
     with whole_file(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "unet_segnet", "pdf.fonttype": 42}):
+        _take_as_written(figure)
         figure.savefig(temporary, dpi=dpi, metadata=undated)
+
+
+def _take_as_written(figure) -> None:
+    """Dollars in names of files and classes are no mathematics; in the ticks of logarithmic axes they are."""
+    ticks = {text for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for text in axis.findobj(Text)}
+    for text in figure.findobj(Text):
+        if text not in ticks:
+            text.set_parse_math(False)
 
 
 def class_overlay(classes: np.ndarray, opacity: float = 0.6) -> np.ndarray:
