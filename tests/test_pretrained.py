@@ -113,6 +113,24 @@ def test_a_bomb_is_refused_unopened(tmp_path, monkeypatch):
         pretrained.load_model(tmp_path / "bomb.keras")
 
 
+def test_a_description_of_layers_without_end_is_refused_unread(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "long.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", "[" + "{}," * 1000 + "{}]")
+    monkeypatch.setattr(pretrained, "MAX_CONFIG_BYTES", 1000)
+    with pytest.raises(InputError, match="claims 3004 bytes unpacked; expected at most 1000"):
+        pretrained.load_model(tmp_path / "long.keras")
+
+
+def test_an_archive_of_a_version_to_come_is_one_line(tmp_path):
+    with zipfile.ZipFile(tmp_path / "later.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    content = bytearray((tmp_path / "later.keras").read_bytes())
+    content[content.index(b"PK\1\2") + 6] = 200  # the version that is needed to read it
+    (tmp_path / "later.keras").write_bytes(content)
+    with pytest.raises(InputError, match=r"later\.keras: is damaged or no \.keras file"):
+        pretrained.load_model(tmp_path / "later.keras")
+
+
 def test_layers_that_claim_more_weights_than_there_are(weights, tmp_path):
     parts = parts_of(weights / "binary.keras")
     config = json.loads(parts["config.json"])

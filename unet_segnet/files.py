@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from unet_segnet.errors import InputError
+
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
@@ -66,3 +68,15 @@ def _to_disk(path: Path) -> None:
     """Have the system write the file out, so that not even a power cut leaves its name with nothing behind it."""
     with open(path, "rb+") as stream:
         os.fsync(stream.fileno())
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with a ~ at its beginning replaced by the user's folder.
+
+    Raises:
+        InputError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{path}: there is no such user; expected a path") from error

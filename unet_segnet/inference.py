@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unet_segnet.data.nifti import MAX_SLICE_PIXELS
 from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
@@ -132,14 +133,24 @@ def slice_size(model) -> int:
     """Height and width of the slices that a network takes.
 
     Raises:
-        InputError: it takes anything else than square grey slices of a fixed size.
+        InputError: it takes anything else than square grey slices of a fixed size, or gives something else than a
+            probability of each class for each of their pixels.
     """
-    shape = model.input_shape
-    fits = isinstance(shape, tuple) and len(shape) == 4 and shape[1] == shape[2] and shape[3] == 1
-    if not fits or not isinstance(shape[1], int):
-        text = "several inputs" if isinstance(shape, list) else "x".join(map(str, shape[1:]))
-        raise InputError(f"the network takes {text}; expected square slices of one grey channel, such as 256x256x1")
-    return shape[1]
+    taken, given = model.input_shape, model.output_shape
+    fits = isinstance(taken, tuple) and len(taken) == 4 and taken[1] == taken[2] and taken[3] == 1
+    if not fits or not isinstance(taken[1], int) or taken[1] ** 2 > MAX_SLICE_PIXELS:
+        raise InputError(
+            f"the network takes {_shape(taken)}; expected square slices of one grey channel, such as 256x256x1"
+        )
+    if not isinstance(given, tuple) or given[:3] != taken[:3] or len(given) != 4:
+        raise InputError(
+            f"the network gives {_shape(given)}; expected {taken[1]}x{taken[1]} pixels, each with its probabilities"
+        )
+    return taken[1]
+
+
+def _shape(shape) -> str:
+    return "x".join(map(str, shape[1:])) if isinstance(shape, tuple) else "several at once"
 
 
 def names_of_classes(model) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from unet_segnet.network_facts import read_facts
 
 WEIGHTS = Path(__file__).parent / "weights"
 MAX_BYTES = 2**31  # of a .keras file's parts, unpacked
+MAX_CONFIG_BYTES = 2**24  # of its description of the layers, which takes many times as much in memory
 
 
 def pretrained() -> dict[str, Path]:
@@ -105,11 +106,12 @@ def _check_archive(path: Path) -> None:
     """Refuse what is no archive, and what would unpack to more than any network of this project."""
     try:
         with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: is damaged or no .keras file ({error}); restore it") from error
-    if size > MAX_BYTES:
-        raise InputError(f"{path}: claims {size} bytes unpacked; expected at most {MAX_BYTES}")
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+    except Exception as error:  # zipfile raises a dozen kinds on damaged archives
+        raise InputError(f"{path}: is damaged or no .keras file ({one_line(error)}); restore it") from error
+    for found, limit in ((sum(sizes.values()), MAX_BYTES), (sizes.get("config.json", 0), MAX_CONFIG_BYTES)):
+        if found > limit:
+            raise InputError(f"{path}: claims {found} bytes unpacked; expected at most {limit}")
 
 
 def _check_parameters(path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from own_data import AFFINE, drawn, write_cohort, write_nifti, write_slice, write_volume
 
-from unet_segnet.cohort import find_cases, load_cohort, read_classes, recognise_classes
+from unet_segnet.cohort import find_cases, load, load_cohort, read_classes, recognise_classes
 from unet_segnet.errors import InputError
 
 
@@ -238,3 +238,14 @@ def test_binary_merges_the_lesion_classes(tmp_path):
     merged = cohort.binary()
     np.testing.assert_array_equal(merged.slices.labels, cohort.slices.labels > 0)
     assert merged.classes.text() == "0 = not infected, 1 = infected, 2 = infected"
+
+
+def test_more_slices_than_memory_holds_are_refused_before_they_are_resized(tmp_path, monkeypatch):
+    write_cohort(tmp_path, 1)
+    monkeypatch.setattr(load, "MAX_VOXELS", 2 * 32 * 32)
+    refused(tmp_path, "has 3 slices, which are 32x32 each for the network; expected at most 2")
+
+
+def test_a_user_that_is_not_there_is_one_line():
+    refused("~nobody-of-that-name/list.csv", "there is no such user")
+    refused("~nobody-of-that-name/scans", "there is no such user")

@@ -271,7 +271,7 @@ def test_bad_pictures_each_get_one_clear_line(tmp_path, pictures):
     refused(tmp_path / "nan.tif", "nan.tif", "not finite")
     page = Image.fromarray(nan)
     page.save(tmp_path / "pages.tif", save_all=True, append_images=[page])
-    refused(tmp_path / "pages.tif", "pages.tif", "2 pages")
+    refused(tmp_path / "pages.tif", "pages.tif", "several pages")
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(pictures / "2.png")
     refused(pictures, "2.png", "4x4", "5x4")
 

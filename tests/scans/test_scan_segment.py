@@ -32,7 +32,8 @@ class Bright:
         ((None, 48, 48, 3), "48x48x3"),
         ((None, 48, 64, 1), "48x64x1"),
         ((None, None, None, 1), "NonexNonex1"),
-        ([(None, 48, 48, 1)] * 2, "several inputs"),
+        ([(None, 48, 48, 1)] * 2, "several at once"),
+        ((None, 60000, 60000, 1), "60000x60000x1"),
     ],
 )
 def test_networks_that_take_no_square_grey_slices_are_refused(files, shape, said):
@@ -197,3 +198,11 @@ def test_a_network_that_gives_no_numbers_is_no_healthy_patient(files):
 
     with pytest.raises(InputError, match="probabilities that are no numbers"):
         segment(files / "case.nii.gz", Broken(), files / "case_lungs.nii.gz")
+
+
+@pytest.mark.parametrize("shape", [(None, 4), (None, 48, 48, 48, 4), (None, 1, 1, 4), [(None, 48, 48, 2)] * 2])
+def test_networks_that_give_no_class_of_each_pixel_are_refused(files, shape):
+    other = Bright()
+    other.output_shape = shape
+    with pytest.raises(InputError, match=r"the network gives .*; expected 48x48 pixels"):
+        segment(files / "case.nii.gz", other)

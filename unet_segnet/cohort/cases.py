@@ -9,7 +9,7 @@ from unet_segnet.data.nifti import has_slices, slice_paths, volume_names, volume
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
-from unet_segnet.files import whole_file
+from unet_segnet.files import expanded, whole_file
 from unet_segnet.scans import find_scans, read_scan, scan_name
 
 IMAGES, LABELS, LUNGS = "images", "labels", "lungs"
@@ -87,7 +87,7 @@ def find_cases(data: str | Path) -> CaseList:
         InputError: nothing of that kind is there, or a manifest that cannot be read.
     """
     if Path(data).suffix.lower() == ".csv":
-        path = Path(data).expanduser()
+        path = expanded(data)
         cases, problems = _read_manifest(path)
         folder = path.parent
     else:
@@ -147,7 +147,7 @@ def _items(folder: Path, problems: list[str]) -> dict[str, Path]:
 
 def _read_manifest(path: Path) -> tuple[list[Case], list[str]]:
     rows = read_rows(path, required=("image",), allowed=COLUMNS)
-    cases, problems, taken = [], [], {}
+    cases, problems, taken, names = [], [], {}, set()
     for number, row in rows.items():
         where = f"{path}, line {number}"
         if not row["image"]:
@@ -155,7 +155,7 @@ def _read_manifest(path: Path) -> tuple[list[Case], list[str]]:
         files = {}
         for column in ("image", "labels", "lungs"):
             given = row.get(column)
-            file = path.parent / Path(given).expanduser() if given else None
+            file = path.parent / expanded(given) if given else None
             if file is not None and not file.exists():
                 problems.append(f"{where}: {file} does not exist; expected the file of column {column}")
                 file = None
@@ -174,10 +174,11 @@ def _read_manifest(path: Path) -> tuple[list[Case], list[str]]:
         taken[key] = number
         if slices:
             name += f"-{slices[0]}" if slices[0] == slices[1] else f"-{slices[0]}-{slices[1]}"
-        if any(case.name == name for case in cases):
+        if name in names:
             name = f"{files['image'].parent.name}-{name}"
-        if any(case.name == name for case in cases):
+        if name in names:
             name = f"{name}-line{number}"
+        names.add(name)
         cases.append(
             Case(
                 name=name,

@@ -12,6 +12,7 @@ import numpy as np
 from unet_segnet.cohort.cases import Case, CaseList, find_cases
 from unet_segnet.cohort.classes import Classes, read_classes, recognise_classes
 from unet_segnet.data.catalogue import read_slices
+from unet_segnet.data.nifti import MAX_VOXELS
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, Slices
@@ -299,6 +300,11 @@ class Reader:
     def _prepared(self, case, patient, scan, labels, lungs) -> LoadedCase:
         orientation = case.orientation or self.orientation
         slices = to_network(scan, orientation)
+        if len(slices.images) * self.size**2 > MAX_VOXELS:
+            raise InputError(
+                f"{scan.source}: has {len(slices.images)} slices, which are {self.size}x{self.size} each for the "
+                f"network; expected at most {MAX_VOXELS // self.size**2}"
+            )
         inside, source = self._lungs(case, scan, slices, lungs, orientation)
         values = None if labels is None else to_network(labels, orientation, like=slices).images
         how, _, _ = (slices.notes[0] if slices.notes else "").removeprefix("orientation: ").partition(" (")

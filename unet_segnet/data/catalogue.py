@@ -14,6 +14,7 @@ from unet_segnet.data.png_tree import read_png_tree, tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW, prepare
 from unet_segnet.data.slices import BINARY_NAMES, Slices
 from unet_segnet.errors import InputError
+from unet_segnet.files import expanded
 
 PHANTOM = "phantom"
 DEFAULT_NAMES = ("COVID19-DL", "medseg")
@@ -49,7 +50,7 @@ def find_data(data: str | None = None) -> Path:
             if (root / name).is_dir():
                 return root / name
         raise InputError(f"no data found in {root}: {WAYS_OUT}")
-    places = (root / data, Path(data).expanduser())
+    places = (root / data, expanded(data))
     for folder in places if data not in (".", "..") else places[1:]:  # the root itself is no data set
         if folder.is_dir():
             return folder

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.data.mask_fit import mend_exchanges
+from unet_segnet.data.nifti import MAX_SLICE_PIXELS
 from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES, Slices
 from unet_segnet.errors import InputError
 
@@ -134,6 +135,8 @@ def _read_png(path: Path) -> np.ndarray:
         with Image.open(path, formats=["PNG"]) as image:
             if image.mode != "L":
                 raise InputError(f"{path} has mode {image.mode}: expected an 8-bit grey PNG")
+            if image.width * image.height > MAX_SLICE_PIXELS:
+                raise InputError(f"{path} claims {image.width}x{image.height} pixels: too large for a slice")
             return np.array(image)
     except InputError:
         raise

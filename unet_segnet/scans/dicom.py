@@ -21,7 +21,7 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 UNEVEN = 0.01  # of the usual distance of slices
 ROUNDING_MM = 0.02  # of positions with two decimals
 NEAR_MM, FAR_MM = 1e-4, 1e5  # of any length in a scanner
-MAX_FILE_BYTES = 2**28
+MAX_FILE_BYTES = 2**26  # of one slice
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax; pydicom unpacks it without a limit
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -188,8 +189,10 @@ def _read_picture(file: Path) -> np.ndarray:
         with Image.open(file, formats=PICTURE_FORMATS) as image:
             if image.width * image.height > MAX_SLICE_PIXELS:
                 raise InputError(f"{file} claims {image.width}x{image.height} pixels: too large for a slice")
-            if getattr(image, "n_frames", 1) > 1:
-                raise InputError(f"{file} has {image.n_frames} pages: expected one slice per file")
+            with contextlib.suppress(EOFError):
+                image.seek(1)  # to count the pages would be to walk through all of them
+                raise InputError(f"{file} has several pages: expected one slice per file")
+            image.seek(0)
             if image.mode == "P":
                 image = image.convert("RGB")  # a palette of greys
             elif image.mode == "1":

@@ -15,6 +15,7 @@ import numpy as np
 
 from unet_segnet.data.catalogue import data_root
 from unet_segnet.errors import InputError, one_line
+from unet_segnet.files import expanded
 from unet_segnet.models.encoders import ENCODERS
 from unet_segnet.models.encoders.keras_applications import BUILDERS, keras_network, published_layers
 
@@ -79,7 +80,7 @@ def load_encoder_weights(model, encoder, source):
     if str(source) == "imagenet":
         tensors, source = imagenet_tensors(encoder)
     else:
-        source = Path(source).expanduser()
+        source = expanded(source)
         tensors = read_tensors(source)
     if any(name.startswith(PREFIX) for name in tensors):
         tensors = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
