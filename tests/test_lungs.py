@@ -1,6 +1,7 @@
 """Lungs found in Hounsfield units, held against the phantom's own, and told apart."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -144,3 +145,28 @@ def test_a_package_that_is_not_there_is_one_line(monkeypatch, phantom):
     monkeypatch.setitem(sys.modules, "lungmask", None)
     with pytest.raises(InputError, match="pip install lungmask"):
         external_lung_masks(phantom.images[:1])
+
+
+def test_the_packages_sides_and_axes_are_turned_into_ours(monkeypatch):
+    """It sees the patient's right in the first columns, the front in the first rows, and calls the right lung 1."""
+    seen = {}
+
+    class Inferer:
+        def __init__(self, modelname):
+            seen["model"] = modelname
+
+        def apply(self, image):
+            found = np.zeros(image.array.shape, np.uint8)
+            found[:, :, :3], found[:, :2, 5:] = 1, 2
+            return found
+
+    def as_image(array):
+        return SimpleNamespace(array=array, SetSpacing=lambda spacing: seen.update(spacing=spacing))
+
+    monkeypatch.setitem(sys.modules, "lungmask", SimpleNamespace(LMInferer=Inferer))
+    monkeypatch.setitem(sys.modules, "SimpleITK", SimpleNamespace(GetImageFromArray=as_image))
+    sides = external_lung_masks(np.zeros((2, 8, 6), np.float32), spacing=(5.0, 0.7, 0.8))
+    expected = np.zeros((2, 8, 6), np.uint8)
+    expected[:, :3], expected[:, 5:, :2] = RIGHT, LEFT
+    np.testing.assert_array_equal(sides, expected)
+    assert seen == {"model": "R231", "spacing": (0.7, 0.8, 5.0)}  # of x, y, z: our rows, columns, slices

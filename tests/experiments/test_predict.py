@@ -105,9 +105,12 @@ def test_volumes_are_counts_times_voxel_size(segmented):
 
 def test_probabilities_decide_the_labels(segmented):
     _, folder = segmented
-    probabilities = nibabel.load(folder / "probabilities.nii.gz").get_fdata()
-    assert probabilities.shape[-1] == 2
+    image, labels = (nibabel.load(folder / f"{name}.nii.gz") for name in ("probabilities", "labels"))
+    probabilities, marked = image.get_fdata(), np.asarray(labels.dataobj)
+    assert probabilities.shape == (*marked.shape, 2) and 0 < (marked == 1).mean() < 1
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1, atol=2e-3)
+    np.testing.assert_array_equal(probabilities.argmax(axis=-1), marked)
+    np.testing.assert_array_equal(image.affine, labels.affine)
 
 
 def test_nothing_is_replaced_without_force(segmented, scan, network):
