@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.npz import check_members, read_npz
 from experiments.options import EXPERIMENTS, NETS, PROBLEMS, SEEDS, STREAMS, VARIANTS
-from experiments.runs import FORMAT, PARTS, STUDIES, RunSpec
+from experiments.runs import FORMAT, PARTS, STUDIES, RunSpec, is_time
 from unet_segnet.metrics import global_accuracy
 
 MIB = 2**20
@@ -139,6 +139,8 @@ def _checked_result(content):
         raise ValueError("says neither that the run is finished nor in which epoch it diverged")
     if type(seconds) not in (int, float) or not 0 <= seconds < 1e9 or not _is_count(threads):
         raise ValueError("impossible seconds or threads")
+    if not is_time(result.get("training_seconds", 1.0)):
+        raise ValueError("impossible training_seconds")
     return status
 
 

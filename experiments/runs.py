@@ -233,9 +233,14 @@ def read_result(folder: Path) -> dict:
     if result.get("status") not in ENDS:
         raise InputError(f"{path}: does not say how the run ended; {AGAIN}")
     seconds = result.get("training_seconds", 1.0)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < 1e12:
+    if not is_time(seconds):
         raise InputError(f"{path}: training_seconds is no time ({seconds!r:.40}); {AGAIN}")
     return result
+
+
+def is_time(seconds) -> bool:
+    """Can it be how long a training took?"""
+    return type(seconds) in (int, float) and 0 < seconds < 1e12
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> dict:

@@ -122,10 +122,13 @@ def read_run(folder: Path) -> CompareRun:
     result, config = read_result(folder), read_config(folder)
     data, recipe = config.get("data"), config.get("recipe")
     known = {"experiment": EXPERIMENTS, "architecture": ARCHITECTURES, "encoder": encoders()}
-    if strange := [key for key, values in known.items() if config.get(key) not in values]:
+    if strange := [key for key, values in known.items() if config.get(key) not in list(values)]:
         raise InputError(f"{folder}/config.json: holds an unknown {strange[0]}, {config.get(strange[0])!r}; {AGAIN}")
     if not (isinstance(data, dict) and isinstance(recipe, dict) and isinstance(config.get("seed"), int)):
         raise InputError(f"{folder}/config.json: holds no recipe, data or seed; {AGAIN}")
+    parameters = result.get("parameters", 0)
+    if type(parameters) is not int:
+        raise InputError(f"{folder}/result.json: its parameters are no number; {AGAIN}")
     counts = read_arrays(folder / "counts.npz", ("test_names", "test_volumes", "test_confusion"))
     confusion, names = counts["test_confusion"], counts["test_names"]
     sound = confusion.ndim == 3 and confusion.shape[1:] == (2, 2) and confusion.dtype.kind in "iu" and len(confusion)
@@ -145,7 +148,7 @@ def read_run(folder: Path) -> CompareRun:
         data=name,
         article_data=name == ARTICLE_DATA and len(volumes) == number("test_slices"),
         changes=tuple(_changes({**data, **recipe})),
-        parameters=int(result.get("parameters", 0)),
+        parameters=parameters,
         seconds=tuple(float(np.median(values)) if values.size else float("nan") for values in seconds.values()),
         device=str(result.get("device", "unknown device")),
         conditions=(

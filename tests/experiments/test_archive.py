@@ -408,6 +408,13 @@ def test_settings_that_cannot_be_are_refused(packed, tmp_path, changes, match):
     refused(changed(packed, tmp_path, "config.json", json.dumps({**config, **changes})), tmp_path, match)
 
 
+@pytest.mark.parametrize("seconds", ["x", -1, True, None, 1e300])
+def test_times_that_cannot_be_are_refused(packed, tmp_path, seconds):
+    result = json.loads(dict(members_of(packed))["grid/released-binary-segnet/exp4-seed0/result.json"])
+    content = json.dumps({**result, "training_seconds": seconds})
+    refused(changed(packed, tmp_path, "result.json", content), tmp_path, "impossible training_seconds")
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"status": "finished"}', b"[" * 100_000, b"\xff\xfe\x00"])
 @pytest.mark.parametrize("file", ["config.json", "result.json"])
 def test_damaged_json_is_refused(packed, tmp_path, file, content):

@@ -260,7 +260,9 @@ def test_what_cannot_be_in_the_tables_is_said(tmp_path):
         (lambda folder: (folder / "counts.npz").write_bytes(b"PK"), "cannot be read"),
         (lambda folder: (folder / "config.json").write_text("[]"), "holds no settings"),
         (lambda folder: _change(folder, encoder="resnet17"), "unknown encoder"),
+        (lambda folder: _change(folder, experiment=["lung"]), "unknown experiment"),
         (lambda folder: _change(folder, data=None), "no recipe, data or seed"),
+        (lambda folder: _change(folder, "result.json", parameters=None), "its parameters are no number"),
         (lambda folder: np.savez(folder / "counts.npz", **_counts(np.ones((3, 2, 2)))), "no 2x2 counts"),
         (lambda folder: np.savez(folder / "counts.npz", **_counts(np.ones((2, 2, 2), int))), "no 2x2 counts"),
         (lambda folder: (folder / "history.npz").unlink(), "history.npz"),
@@ -273,8 +275,8 @@ def test_damaged_runs_are_one_line(spoil, message, tmp_path):
     assert "\n" not in str(error.value) and "remove the run's folder" in str(error.value)
 
 
-def _change(folder, **changes):
-    path = folder / "config.json"
+def _change(folder, file="config.json", **changes):
+    path = folder / file
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
