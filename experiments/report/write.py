@@ -71,7 +71,7 @@ def verdict_lines(report: Report) -> list[str]:
     """How many claims have which verdict, and a table of them in Markdown, what replicates first."""
     verdicts = sorted(report.verdicts, key=lambda verdict: VERDICTS.index(verdict.verdict))
     counts = Counter(of.verdict for of in verdicts)
-    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
+    said = "{} replicate, {} do not, {} cannot be decided".format(*(counts[verdict] for verdict in VERDICTS))
     rows = (f"| {of.verdict} | {of.claim} |" for of in verdicts)
     return [f"**Of {len(verdicts)} claims: {said}.**", "", "| verdict | claim |", "|---|---|", *rows]
 
