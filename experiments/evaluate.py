@@ -199,7 +199,8 @@ def predicted(model, images, batch_size: int, label: str):
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
         short = batch_size - len(batch) if len(images) > batch_size else 0  # one shape, one compilation
-        found.append(predict(model, np.pad(batch, ((0, short), (0, 0), (0, 0))), batch_size)[: len(batch)])
+        padded = np.pad(batch, ((0, short), (0, 0), (0, 0)))
+        found.append(predict(model, padded, batch_size, strict=True)[: len(batch)])
         bar.update(start + len(batch))
     return np.concatenate(found)
 

@@ -244,3 +244,15 @@ def test_a_network_that_tells_nothing_apart_is_told(own, tmp_path):
     model.save(path)
     printed = " ".join(evaluate(path, own, tmp_path / "out").split())
     assert re.search(r"The network calls every pixel \S.*: it tells nothing apart\.", printed)
+
+
+def test_a_network_that_gives_no_numbers_is_refused(own, tmp_path):
+    import keras
+
+    path = bright_network(tmp_path / "broken.keras")
+    model = keras.saving.load_model(path)
+    model.get_layer("scores").set_weights([np.zeros((1, 1, 1, 2), "float32"), np.array([np.nan, 0], "float32")])
+    model.save(path)
+    with pytest.raises(InputError, match="gives probabilities that are no numbers"):
+        evaluate(path, own, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
