@@ -1,6 +1,7 @@
 """Reading a user's scans, what is refused and how, and label files that lie on the scan."""
 
 import gzip
+import struct
 
 import nibabel
 import numpy as np
@@ -361,6 +362,43 @@ def test_dicom_that_swells_is_refused_unread(tmp_path):
     dataset.save_as(tmp_path / "bomb.dcm")
     with pytest.raises(InputError, match=r"bomb\.dcm is deflated"):
         read_scan(tmp_path)
+
+
+EMPTY = struct.pack("<HH2sH", 0x7FE1, 0x1000, b"SH", 0)
+ITEM, SEQUENCE_END = struct.pack("<HHI", 0xFFFE, 0xE000, 0), struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+SEQUENCE = struct.pack("<HH2sHI", 0x7FE1, 0x1001, b"SQ", 0, 0xFFFFFFFF)
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        (EMPTY * 200_000, "too many elements"),
+        (SEQUENCE + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + EMPTY * 200_000, "too many elements"),
+        (SEQUENCE + ITEM * 50_001 + SEQUENCE_END, "claims 50001 items"),
+        (struct.pack("<HH2sHI", 0x7FE1, 0x1002, b"OB", 0, 2**22) + bytes(2**22), "besides its pixels"),
+    ],
+    ids=["elements", "nested", "items", "bytes"],
+)
+def test_dicom_that_would_be_read_for_minutes(tmp_path, behind, words):
+    path = tmp_path / "long.dcm"
+    dicom_slice(VALUES[0], AFFINE, 0).save_as(path)
+    path.write_bytes(path.read_bytes() + behind)
+    with pytest.raises(InputError, match=rf"long\.dcm .*{words}"):
+        read_scan(path)
+
+
+def test_dicom_of_a_large_header_and_of_pixels_that_are_a_sequence(tmp_path):
+    dataset = dicom_slice(VALUES[0], AFFINE, 0)
+    dataset.add_new(0x00091000, "OB", bytes(2**22))
+    dataset.save_as(tmp_path / "large.dcm")
+    with pytest.raises(InputError, match=r"large\.dcm has \d+ bytes besides its pixels: expected at most 4194304"):
+        read_scan(tmp_path / "large.dcm")
+    path = tmp_path / "nested.dcm"
+    dicom_slice(VALUES[0], AFFINE, 0).save_as(path)
+    before, mark, pixels = path.read_bytes().partition(struct.pack("<HH", 0x7FE0, 0x10))
+    path.write_bytes(before + mark + b"SQ" + pixels[2:])
+    with pytest.raises(InputError, match=r"nested\.dcm has no pixel data"):
+        read_scan(path)
 
 
 def test_dicom_that_claims_a_huge_slice_takes_no_memory(tmp_path):

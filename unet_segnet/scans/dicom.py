@@ -22,6 +22,10 @@ UNEVEN = 0.01  # of the usual distance of slices
 ROUNDING_MM = 0.02  # of positions with two decimals
 NEAR_MM, FAR_MM = 1e-4, 1e5  # of any length in a scanner
 MAX_FILE_BYTES = 2**26  # of one slice
+MAX_HEADER_BYTES = 2**22  # of one slice, all but its pixels
+MAX_ITEMS = 50_000  # of its sequences, and fragments of its pixels
+MAX_READS = 200_000  # one or two for an element; each takes pydicom some 10 microseconds, and it has no limit
+ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax; pydicom unpacks it without a limit
 
 
@@ -41,6 +45,18 @@ class _Header:
     @property
     def normal(self) -> np.ndarray:
         return np.cross(*self.directions)
+
+
+class _Stream(io.BytesIO):
+    """A file in memory that pydicom cannot go on reading for minutes."""
+
+    reads_left = MAX_READS
+
+    def read(self, size=-1):
+        self.reads_left -= 1
+        if self.reads_left < 0:
+            raise ValueError("too many elements")
+        return super().read(size)
 
 
 def is_dicom(file: Path) -> bool:
@@ -153,10 +169,25 @@ def _read(file: Path, stop_before_pixels: bool = False):
         content = file.read_bytes()
         if DEFLATED in content:
             raise InputError(f"{file} is deflated: convert the series to NIfTI (dcm2niix)")
+        if (items := sum(map(content.count, ITEM_TAGS))) > MAX_ITEMS:
+            raise InputError(
+                f"{file} claims {items} items: expected at most {MAX_ITEMS}; convert it to NIfTI (dcm2niix)"
+            )
+        stream = _Stream(content)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Out of memory: of a file, as many bytes are set aside as an element claims to have.
-            return pydicom.dcmread(io.BytesIO(content), stop_before_pixels=stop_before_pixels)
+            dataset = pydicom.dcmread(stream, stop_before_pixels=stop_before_pixels)
+        if stop_before_pixels:
+            header = stream.tell()
+        else:  # the elements behind the pixels belong to it
+            header = size - len(_raw_pixels(dataset, file))
+        if header > MAX_HEADER_BYTES:
+            raise InputError(
+                f"{file} has {header} bytes besides its pixels: expected at most {MAX_HEADER_BYTES}; convert the series "
+                "to NIfTI (dcm2niix)"
+            )
+        return dataset
     except InputError:
         raise
     except pydicom.errors.InvalidDicomError as error:
@@ -165,14 +196,20 @@ def _read(file: Path, stop_before_pixels: bool = False):
         raise InputError(f"{file} is damaged ({one_line(error)}): restore the file") from error
 
 
+def _raw_pixels(dataset, file: Path) -> bytes:
+    """The bytes of the pixel data, nothing in them looked at yet."""
+    found = dataset.get_item("PixelData")
+    if found is None or not isinstance(found.value, bytes) or found.VR == "SQ":
+        raise InputError(f"{file} has no pixel data: expected the slices of one CT series only")
+    return found.value
+
+
 def _read_pixels(header: _Header) -> np.ndarray:
     """(row, column) float32 values after rescale slope and intercept."""
     from pydicom.pixels import apply_modality_lut
 
     file = header.file
     dataset = _read(file)
-    if "PixelData" not in dataset:
-        raise InputError(f"{file} has no pixel data: expected the slices of one CT series only")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
