@@ -12,7 +12,6 @@ checked before anything is written.
 
 import io
 import json
-import os
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ from experiments.archive_checks import (
 from experiments.locks import HeldError
 from experiments.runs import RunFolder, finished_folders, read_json
 from unet_segnet.errors import InputError
-from unet_segnet.files import whole_file
+from unet_segnet.files import read_small, whole_file
 
 
 def pack(out: Path, file: Path, force: bool = False) -> tuple[list[str], list[str]]:
@@ -136,14 +135,11 @@ def read_archive(archive: Path) -> list[PackedRun]:
         InputError: naming the archive and the member, and what is wrong.
     """
     try:
-        with Path(archive).open("rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise InputError(f"{archive}: is no plain file; give an archive that `study --pack` wrote")
-            content = stream.read(LIMIT + 1)
+        content = read_small(archive, LIMIT)
     except OSError as error:
         raise InputError(f"{archive}: cannot be read ({error.strerror})") from error
-    if len(content) > LIMIT:
-        raise InputError(f"{archive}: is larger than the {LIMIT // MIB} MiB that `study --pack` writes")
+    except ValueError as error:
+        raise InputError(f"{archive}: is {error}; give an archive that `study --pack` wrote") from error
     # zipfile takes its time over a directory, before it can be asked how long it is; arrays hold entries of their own.
     if (entries := content.count(b"PK\1\2")) > 5 * MAX_MEMBERS:
         raise InputError(f"{archive}: lists {entries} files; `study --pack` writes {MAX_MEMBERS} at most")

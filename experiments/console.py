@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import logging
 import os
 import sys
@@ -29,6 +30,8 @@ def run_command(command: Callable[[], int | None]) -> None:
     and keeps its traceback.
     """
     sys.unraisablehook = _not_again
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = command()
     except InputError as error:

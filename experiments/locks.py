@@ -11,6 +11,7 @@ from pathlib import Path
 
 from experiments.files import write_json
 from unet_segnet.errors import InputError
+from unet_segnet.files import read_small
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -58,7 +59,7 @@ def alone(folder: Path, lock: Path) -> Iterator[None]:
 
 def _read(holder: Path) -> dict:
     try:
-        who = json.loads(holder.read_text(encoding="utf-8"))
+        who = json.loads(read_small(holder))
     except (OSError, ValueError, RecursionError):  # not written yet, or damaged
         return {}
     return who if isinstance(who, dict) else {}

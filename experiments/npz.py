@@ -5,6 +5,8 @@ import zipfile
 
 import numpy as np
 
+from unet_segnet.files import open_archive
+
 EXPANDED = 64 * 2**20  # bytes that the members of an .npz or .keras file may declare together
 
 
@@ -12,7 +14,7 @@ def read_npz(file, names, only: bool = False) -> dict[str, np.ndarray]:
     """Named arrays of an .npz file.
 
     Arguments:
-        file: path or binary stream.
+        file: path, or a stream in memory.
         names: of the arrays.
         only: refuse a file that holds more than these.
 
@@ -20,7 +22,7 @@ def read_npz(file, names, only: bool = False) -> dict[str, np.ndarray]:
         ValueError: its sizes contradict each other or are too large, it holds other than numbers and text, or, with
             `only`, other arrays. KeyError: one is missing. A damaged file raises what `zipfile` does.
     """
-    with zipfile.ZipFile(file) as saved:
+    with zipfile.ZipFile(file) if isinstance(file, io.BytesIO) else open_archive(file) as saved:
         members = saved.infolist()
         if only:
             check_members(members, {f"{name}.npy" for name in names})

@@ -88,7 +88,7 @@ def _contents(path: Path) -> dict:
             return {"path": str(path.resolve()), "sha256": _sha256(path)}
         digest = hashlib.sha256()
         for file in sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")):
-            digest.update(f"{file.name}\0{_sha256(file)}\0".encode())
+            digest.update(f"{file.name}\0{_sha256(file)}\0".encode(errors="surrogateescape"))
         return {"path": str(path.resolve()), "sha256": digest.hexdigest()}
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -21,6 +21,7 @@ from experiments.locks import alone
 from experiments.options import DTYPES, EXPERIMENTS, NETS, PROBLEMS, SEEDS, STREAMS, VARIANTS
 from experiments.provenance import provenance
 from unet_segnet.errors import InputError, one_line
+from unet_segnet.files import read_small
 
 FORMAT = 1
 ENDS = ("finished", "diverged")
@@ -200,7 +201,7 @@ def read_json(path: Path) -> dict:
         InputError: it is missing, damaged, or not an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_small(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); {AGAIN}") from error
     if not isinstance(content, dict):

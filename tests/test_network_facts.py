@@ -43,6 +43,8 @@ def test_facts_come_back_with_the_network(saved):
         "{", "[]", json.dumps({"class_names": ["one"]}), json.dumps({"class_names": ["same", "same", "other"]}),
         json.dumps({"window": [0]}), json.dumps({"window": [5, -5]}), json.dumps({"thresholds": ["x"]}),
         '{"window": [NaN, 1]}', json.dumps({"trained_on": 5}), " " * 2**21,
+        json.dumps({"trained_on": {"slices": "nine"}}), json.dumps({"trained_on": {"units": 5}}),
+        json.dumps({"trained_on": {"values": [1]}}), json.dumps({"trained_on": {"lung_levels": [1, 2, 3, 4, None]}}),
     ],
 )  # fmt: skip
 def test_damaged_facts_are_one_clear_line(saved, content):
@@ -57,3 +59,10 @@ def test_other_classes_than_the_network_has_are_refused(saved):
     write_facts(saved[0], {"class_names": ["healthy", "lesion"]})
     with pytest.raises(InputError, match="names 2 classes, the network tells 3 apart"):
         load_model(saved[0])
+
+
+def test_more_classes_than_there_are_colours_are_refused(saved):
+    model = keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Conv2D(8, 1)])
+    model.class_names = tuple("abcdefgh")
+    with pytest.raises(InputError, match="8 classes apart; expected at most 7"):
+        names_of_classes(model)

@@ -1,13 +1,20 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and files that are read without trust in their size."""
 
 import contextlib
+import io
+import math
 import os
 import platform
 import re
+import stat
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from unet_segnet.errors import InputError
+
+MAX_SMALL_BYTES = 2**24
+MAX_DIRECTORY_BYTES = 2**22  # of a zip archive; some forty thousand members
 
 
 @contextlib.contextmanager
@@ -68,6 +75,61 @@ def _to_disk(path: Path) -> None:
     """Have the system write the file out, so that not even a power cut leaves its name with nothing behind it."""
     with open(path, "rb+") as stream:
         os.fsync(stream.fileno())
+
+
+def read_small(path: str | os.PathLike, limit: int = MAX_SMALL_BYTES) -> bytes:
+    """The content of a file that has to be small.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is larger than `limit` bytes, or no plain file (to read a pipe is to wait for a writer).
+    """
+    with open(path, "rb", opener=_without_waiting) as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise ValueError("no plain file")
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"larger than {limit} bytes")
+    return content
+
+
+def _without_waiting(path, flags):
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+class _DirectoryReader(io.FileIO):
+    """Lets `zipfile` read its directory, which it does in one piece, only where that is small."""
+
+    limit: float = MAX_DIRECTORY_BYTES
+
+    def read(self, size=-1):
+        if size > self.limit:
+            raise zipfile.BadZipFile(f"its directory takes {size} bytes, expected at most {self.limit}")
+        return super().read(size)
+
+
+@contextlib.contextmanager
+def open_archive(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive to read it, unless it lists more files than any of this project's.
+
+    Raises:
+        OSError, zipfile.BadZipFile, and what else `zipfile` raises on damaged archives.
+    """
+    with _DirectoryReader(path, opener=_without_waiting) as stream, zipfile.ZipFile(stream) as archive:
+        stream.limit = math.inf
+        yield archive
+
+
+def check_text(name: str) -> None:
+    """Refuse the name of a file that cannot be written into tables and pages.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{os.fsencode(name)!r}: this name is not UTF-8; rename the file or folder") from error
 
 
 def expanded(path: str | Path) -> Path:

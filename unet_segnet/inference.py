@@ -10,7 +10,7 @@ import numpy as np
 
 from unet_segnet.data.nifti import MAX_SLICE_PIXELS
 from unet_segnet.data.preprocess import DEFAULT_WINDOW
-from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES
+from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
 from unet_segnet.lungs import external_lung_masks, lung_masks, midlines, slices_cut_off, split_left_right
 from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, read_scan, to_network, unfit
@@ -157,12 +157,14 @@ def names_of_classes(model) -> tuple[str, ...]:
     """The classes of a network, background first: its own names, or those of the study by their number.
 
     Raises:
-        InputError: it has none, and their number is not one of the study's.
+        InputError: it has none, and their number is not one of the study's, or too many.
     """
     num_classes = model.output_shape[-1]
     names = getattr(model, "class_names", None) or {2: BINARY_NAMES, 4: MULTICLASS_NAMES}.get(num_classes)
     if names is None:
         raise InputError(f"the network tells {num_classes} classes apart; expected 2 (not infected, infected) or 4")
+    if len(names) > MAX_CLASSES:
+        raise InputError(f"the network tells {len(names)} classes apart; expected at most {MAX_CLASSES}")
     return tuple(names)
 
 

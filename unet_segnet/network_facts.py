@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 from unet_segnet.errors import InputError, one_line
+from unet_segnet.files import open_archive
 
 MEMBER = "unet_segnet.json"
 MAX_BYTES = 2**24  # some hundred thousand slices
@@ -18,9 +19,15 @@ KINDS = {  # of the facts that are used, not only shown; each may be missing
     "window": lambda value: _is_list_of(value, float) and len(value) == 2 and value[0] < value[1],
     "thresholds": lambda value: _is_list_of(value, int),
     "slices": lambda value: _is_list_of(value, str),
-    "trained_on": lambda value: isinstance(value, dict),
+    "trained_on": lambda value: _is_description(value),
     "data": lambda value: isinstance(value, str),
 }
+# What `unet_segnet.cohort.domain.differences` compares in "trained_on"; each may be missing or None.
+NUMBERS = (
+    "slices", "patients", "pixel_mm", "healthy_level", "lesion_level", "lung_share", "lesion_share", "lesion_slices"
+)  # fmt: skip
+TEXTS = ("units", "slice_sizes", "orientations")
+LENGTHS = {"values": 2, "lung_levels": 5}
 
 
 def write_facts(path: str | Path, facts: dict) -> None:
@@ -44,7 +51,7 @@ def read_facts(path: str | Path) -> dict:
         InputError: they are damaged, or the file is no archive.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             if MEMBER not in archive.namelist():
                 return {}
             if archive.getinfo(MEMBER).file_size > MAX_BYTES:
@@ -58,6 +65,19 @@ def read_facts(path: str | Path) -> dict:
             f"{path}: its facts ({MEMBER}) cannot be read ({one_line(error)}); restore the file"
         ) from error
     return facts
+
+
+def _is_description(value) -> bool:
+    """Could `unet_segnet.cohort.domain.describe` have given it?"""
+    return isinstance(value, dict) and all(_fits(key, fact) for key, fact in value.items() if fact is not None)
+
+
+def _fits(key: str, fact) -> bool:
+    if key in NUMBERS:
+        return _is_list_of([fact], float)
+    if key in TEXTS:
+        return isinstance(fact, (list, dict)) and _is_list_of(list(fact), str)
+    return key not in LENGTHS or (_is_list_of(fact, float) and len(fact) == LENGTHS[key])
 
 
 def _is_list_of(value, kind) -> bool:

@@ -3,10 +3,10 @@
 import json
 import math
 import os
-import zipfile
 from pathlib import Path
 
 from unet_segnet.errors import InputError, missing_weights_are_errors, one_line
+from unet_segnet.files import open_archive
 from unet_segnet.network_facts import read_facts
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -105,7 +105,7 @@ def _pretrained_path(problem: str) -> Path:
 def _check_archive(path: Path) -> None:
     """Refuse what is no archive, and what would unpack to more than any network of this project."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             sizes = {member.filename: member.file_size for member in archive.infolist()}
     except Exception as error:  # zipfile raises a dozen kinds on damaged archives
         raise InputError(f"{path}: is damaged or no .keras file ({one_line(error)}); restore it") from error
@@ -119,7 +119,7 @@ def _check_parameters(path: Path) -> None:
     import keras
     from keras.src.backend.common.global_state import set_global_attribute
 
-    with zipfile.ZipFile(path) as archive:
+    with open_archive(path) as archive:
         config = json.loads(archive.read("config.json"))
         held = archive.getinfo("model.weights.h5").file_size
     config.pop("compile_config", None)
@@ -137,5 +137,5 @@ def _check_parameters(path: Path) -> None:
 def _check_weights(path: Path) -> None:
     from unet_segnet.plain_weights import check_plain
 
-    with zipfile.ZipFile(path) as archive:
+    with open_archive(path) as archive:
         check_plain(archive.read("model.weights.h5"), path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.errors import InputError, one_line
+from unet_segnet.errors import InputError
 
 DEFAULT_DATA = "medseg"
 TRAIN_SHARE = 0.8
@@ -230,22 +230,13 @@ def slice_counts(data: str | None) -> tuple[int, int]:
         InputError: as `open_data`.
     """
     from unet_segnet.data.catalogue import PHANTOM
-    from unet_segnet.data.nifti import slice_paths, volume_names, volume_paths
+    from unet_segnet.data.nifti import num_slices, slice_paths, volume_names, volume_paths
 
     if data == PHANTOM:
         return PHANTOM_SLICES, PHANTOM_VOLUMES * PHANTOM_VOLUME_SLICES
     folder = open_data(data, size=0).folder
     volumes = [volume_paths(folder, name)[0] for name in volume_names(folder)]
-    return _num_slices(slice_paths(folder)[0]), sum(map(_num_slices, volumes))
-
-
-def _num_slices(path):
-    import nibabel
-
-    try:
-        return nibabel.load(path).shape[2]
-    except Exception as error:  # nibabel raises many types on a damaged header
-        raise InputError(f"{path} cannot be read as NIfTI ({one_line(error)}): restore the file") from error
+    return num_slices(slice_paths(folder)[0]), sum(map(num_slices, volumes))
 
 
 def _check_layout(folder):

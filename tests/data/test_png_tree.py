@@ -189,3 +189,11 @@ def test_the_release_has_one_exchange(real_data):
     counts = np.bincount(slices.labels.ravel())
     assert counts.tolist() == [6098507, 299217, 147271, 8605]
     assert find_exchanges(read_png_tree(real_data, mend=False)) == [(32, 38)]
+
+
+def test_a_tree_of_more_pixels_than_can_be_held_is_refused_on_the_way(tree, monkeypatch):
+    monkeypatch.setattr("unet_segnet.data.png_tree.MAX_VOXELS", 3 * 256)
+    with pytest.raises(InputError, match="holds more than 768 pixels: give fewer or smaller slices"):
+        read_png_tree(tree)
+    monkeypatch.setattr("unet_segnet.data.png_tree.MAX_VOXELS", 4 * 256)
+    assert len(read_png_tree(tree)) == 4

@@ -353,7 +353,7 @@ def test_overlapping_members_are_refused(tmp_path):
 def test_a_large_file_or_directory_is_refused_soon(tmp_path):
     large = tmp_path / "bad.zip"
     large.write_bytes(bytes(LIMIT + 1))
-    refused(large, tmp_path, "is larger than the 16 MiB")
+    refused(large, tmp_path, "is larger than 16777216 bytes")
     began = time.process_time()
     write(large, [(f"{n}", b"") for n in range(20_000)])
     with pytest.raises(InputError, match="one of 20000 members"):

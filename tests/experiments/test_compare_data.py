@@ -1,10 +1,13 @@
 """The data of the second study: what each experiment sees, what is refused, and how much memory it takes."""
 
+import gzip
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from compare_sample import write_sample
@@ -88,6 +91,22 @@ def test_a_damaged_volume_is_told_before_training(volumes_data, tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match=r"2\.nii\.gz"):
         open_data(str(copy), 32).check()
+
+
+def test_slices_are_counted_by_headers_that_are_believed_in_nothing(volumes_data, tmp_path):
+    volumes = sorted((volumes_data / "rp_im").iterdir())
+    expected = (
+        nibabel.load(volumes_data / "tr_im.nii.gz").shape[2],
+        sum(nibabel.load(path).shape[2] for path in volumes),
+    )
+    assert slice_counts(str(volumes_data)) == expected
+    copy = tmp_path / "copy"
+    shutil.copytree(volumes_data, copy)
+    content = bytearray(gzip.decompress((copy / "rp_im/2.nii.gz").read_bytes()))
+    content[108:112] = struct.pack("<f", 2.0**31)  # where the values begin; what lies before would be read
+    (copy / "rp_im/2.nii.gz").write_bytes(gzip.compress(content))
+    with pytest.raises(InputError, match=r"2\.nii\.gz claims that its values begin at byte 2\.14748e\+09"):
+        slice_counts(str(copy))
 
 
 STREAMED = """

@@ -9,7 +9,7 @@ from unet_segnet.data.nifti import has_slices, slice_paths, volume_names, volume
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
-from unet_segnet.files import expanded, whole_file
+from unet_segnet.files import check_text, expanded, read_small, whole_file
 from unet_segnet.scans import find_scans, read_scan, scan_name
 
 IMAGES, LABELS, LUNGS = "images", "labels", "lungs"
@@ -133,11 +133,10 @@ def _items(folder: Path, problems: list[str]) -> dict[str, Path]:
         if path.name.startswith("."):
             continue
         try:
-            is_scan = bool(find_scans(path))
+            is_scan, name = bool(find_scans(path)), scan_name(path)
         except InputError as error:
             problems.append(str(error))
             continue
-        name = scan_name(path)
         if is_scan and name in items:
             problems.append(f"{path}: {items[name].name} has the same name; expected one of them")
         else:
@@ -215,11 +214,9 @@ def read_rows(path: Path, required: tuple[str, ...], allowed: tuple[str, ...]) -
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise InputError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes; expected a small table")
-        reader = csv.reader(path.read_text(encoding="utf-8-sig").splitlines())
+        reader = csv.reader(read_small(path, MAX_MANIFEST_BYTES).decode("utf-8-sig").splitlines())
         cells = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); expected a CSV file with the columns {', '.join(allowed)}"
         ) from error
@@ -269,14 +266,20 @@ def cases_for_manifest(folder: Path, slices_per_patient: int | None = None) -> t
 
 
 def write_manifest(path: Path, cases: list[Case]) -> None:
-    """Write a manifest; files below its folder by relative path, others by their whole path."""
+    """Write a manifest; files below its folder by relative path, others by their whole path.
+
+    Raises:
+        InputError: a path is no text.
+    """
     folder = path.absolute().parent
 
     def place(file: Path | None) -> str:
         if file is None:
             return ""
         file = file.absolute()
-        return str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+        text = str(file.relative_to(folder) if file.is_relative_to(folder) else file)
+        check_text(text)
+        return text
 
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")

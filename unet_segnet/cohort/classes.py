@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.cohort.cases import read_rows
-from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES
+from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
 
-MAX_CLASSES = 7  # as many as figures have colours for
 RELEASED_VALUES = ((0, 1, 2, 3), (0, 85, 170, 255))
 
 

@@ -8,6 +8,7 @@ as they lie in the file, the last axis first: array[:, :, k] is slice k. Whether
 its side or upside down there differs between data sets.
 """
 
+import contextlib
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -255,6 +256,16 @@ def read_image(path: Path, dtype: type):
         raise InputError(f"{path} cannot be read as NIfTI ({one_line(error)}): restore the file") from error
 
 
+def num_slices(path: Path) -> int:
+    """Number of slices of one NIfTI file, by its header.
+
+    Raises:
+        InputError: as `read_image`, as far as the header tells.
+    """
+    with _opened(path) as (_, header, _):
+        return (*header.get_data_shape(), 1)[2]
+
+
 def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray | None = None) -> None:
     """Write (num_slices, height, width) as a gzipped NIfTI file in this module's orientation, atomically.
 
@@ -297,6 +308,18 @@ def _check_labels(labels: np.ndarray, path: Path) -> None:
 
 def _read_bytes(path: Path) -> bytes:
     """The whole file, decompressed; its header is checked before anything is allocated for it."""
+    with _opened(path) as (file, _, expected):
+        file.seek(0)  # reading it again is less than holding it twice
+        content = file.read(expected)
+        if len(content) < expected:
+            raise InputError(f"{path} is cut off: {len(content)} of {expected} bytes are there; restore the file")
+        file.read(1)  # the end of the stream, where gzip compares its checksum
+        return content
+
+
+@contextlib.contextmanager
+def _opened(path: Path):
+    """The stream of a file's decompressed bytes, its header, checked, and the number of bytes that this describes."""
     import nibabel
 
     if not path.is_file():
@@ -313,12 +336,7 @@ def _read_bytes(path: Path) -> bytes:
             expected = _expected_bytes(header, path)
             if expected > limit:
                 raise InputError(f"{path} is cut off: its header claims {expected} bytes, it can hold at most {limit}")
-            file.seek(0)  # reading it again is less than holding it twice
-            content = file.read(expected)
-            if len(content) < expected:
-                raise InputError(f"{path} is cut off: {len(content)} of {expected} bytes are there; restore the file")
-            file.read(1)  # the end of the stream, where gzip compares its checksum
-            return content
+            yield file, header, expected
     except InputError:
         raise
     except (EOFError, OSError, zlib.error) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.data.mask_fit import mend_exchanges
-from unet_segnet.data.nifti import MAX_SLICE_PIXELS
+from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS
 from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES, Slices
 from unet_segnet.errors import InputError
 
@@ -75,6 +75,8 @@ def inspect_png_tree(folder: str | Path) -> tuple[Slices | None, list[str]]:
         except InputError as error:
             problems.append(str(error))
             continue
+        if (len(names) + 1) * image.size > MAX_VOXELS:
+            raise InputError(f"{root} holds more than {MAX_VOXELS} pixels: give fewer or smaller slices")
         names.append(name)
         images.append(image)
         labels.append(label)

@@ -7,6 +7,7 @@ import numpy as np
 
 MULTICLASS_NAMES = ("C0", "C1", "C2", "C3")
 BINARY_NAMES = ("not infected", "infected")
+MAX_CLASSES = 7  # as many as figures have colours for
 UNITS = ("8-bit", "HU")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.errors import InputError
-from unet_segnet.files import whole_file
+from unet_segnet.files import read_small, whole_file
 
 NUM_FOLDS = 5
 PARTS = ("train", "validation", "test")
@@ -203,9 +203,7 @@ def read_splits(path: str | Path, names: Sequence[str], groups: Sequence[str]) -
     """
     path, place = Path(path), {name: index for index, name in enumerate(names)}
     try:
-        if path.stat().st_size > MAX_SPLIT_BYTES:
-            raise ValueError("too large")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_small(path, MAX_SPLIT_BYTES))
         if content["format"] != SPLIT_FORMAT:
             raise ValueError(f"format {content['format']}, expected {SPLIT_FORMAT}")
         folds = [[list(map(str, fold[part])) for part in PARTS] for fold in content["folds"]]

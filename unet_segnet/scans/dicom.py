@@ -178,14 +178,12 @@ def _read(file: Path, stop_before_pixels: bool = False):
             warnings.simplefilter("ignore")
             # Out of memory: of a file, as many bytes are set aside as an element claims to have.
             dataset = pydicom.dcmread(stream, stop_before_pixels=stop_before_pixels)
-        if stop_before_pixels:
-            header = stream.tell()
-        else:  # the elements behind the pixels belong to it
-            header = size - len(_raw_pixels(dataset, file))
+        # Elements behind the pixels count too.
+        header = stream.tell() if stop_before_pixels else size - len(_raw_pixels(dataset, file))
         if header > MAX_HEADER_BYTES:
             raise InputError(
-                f"{file} has {header} bytes besides its pixels: expected at most {MAX_HEADER_BYTES}; convert the series "
-                "to NIfTI (dcm2niix)"
+                f"{file} has {header} bytes besides its pixels: expected at most {MAX_HEADER_BYTES}; convert it to "
+                "NIfTI (dcm2niix)"
             )
         return dataset
     except InputError:

@@ -11,6 +11,7 @@ import numpy as np
 
 from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, read_image, recognise_units
 from unet_segnet.errors import InputError
+from unet_segnet.files import check_text
 from unet_segnet.scans.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
 from unet_segnet.scans.scan import Scan, is_identity, voxel_spacing
 
@@ -42,8 +43,13 @@ def find_scans(path: str | Path) -> list[Path]:
 
 
 def scan_name(path: Path) -> str:
-    """What a scan is called: its file without the ending, or its folder."""
+    """What a scan is called: its file without the ending, or its folder.
+
+    Raises:
+        InputError: the name is no text, so that nothing can be written about it.
+    """
     name = path.name if path.name not in ("", "..") else path.resolve().name
+    check_text(name)
     if path.is_dir():
         return name
     return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
