@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 
 from unet_segnet import pretrained
 from unet_segnet.errors import InputError
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +229,6 @@ def test_networks_of_both_studies_load_where_nothing_was_imported_before(model, 
     build_model("pspnet", encoder="resnext50_32x4d", input_shape=(32, 32, 1)).save(tmp_path / "pspnet.keras")
     code = "import sys, unet_segnet\nfor path in sys.argv[1:]: print(unet_segnet.load_model(path).count_params())"
     command = [sys.executable, "-c", code, tmp_path / "segnet.keras", tmp_path / "pspnet.keras"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) == model.count_params()

@@ -5,6 +5,7 @@ import functools
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from unet_segnet.models.decoders import DECODERS
 from unet_segnet.models.decoders.resampling import AdaptiveAveragePooling2D, BilinearResizing
 from unet_segnet.models.encoders import ENCODERS
 
+ROOT = Path(__file__).parents[1]
 SMALL = {"unet": "mobilenet_v2", "linknet": "resnet18", "fpn": "mobilenet_v2", "pspnet": "resnet18"}
 
 
@@ -275,7 +277,7 @@ def test_tensorflow_and_jax_build_and_run_the_same_network(architecture, encoder
     for backend in ("tensorflow", "jax"):
         monkeypatch.setenv("KERAS_BACKEND", backend)
         file = tmp_path / f"{backend}.npy"
-        subprocess.run([sys.executable, "-c", PREDICT, architecture, encoder, str(file)], check=True)
+        subprocess.run([sys.executable, "-c", PREDICT, architecture, encoder, str(file)], check=True, cwd=ROOT)
         results.append(np.load(file, allow_pickle=False))
     assert results[0].std() > 1e-3
     np.testing.assert_allclose(*results, atol=1e-4)

@@ -83,6 +83,47 @@ def test_adam_adds_l2_to_the_gradient_before_the_moments():
         np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), w, rtol=1e-5)
 
 
+def test_biases_of_transposed_convolutions_learn_at_a_rate_of_their_own():
+    """One step of a training; no other weight is moved by the factor."""
+    images, labels = toy_slices()
+
+    def up(mean, draw=None, seed=0):
+        inputs, x = grey_input((16, 16, 1), mean)
+        x = keras.layers.Conv2D(4, 3, strides=2, padding="same", kernel_initializer=he_normal(9), name="down")(x)
+        x = keras.layers.Conv2DTranspose(4, 2, strides=2, kernel_initializer=he_normal(16), name="up")(x)
+        x = keras.layers.Conv2D(2, 1, kernel_initializer=he_normal(4), name="last")(x)
+        model = keras.Model(inputs, classifier(x))
+        if draw:
+            draw_kernels(model, draw)
+        return model
+
+    def moved(factor):
+        recipe = Recipe(batch_size=8, epochs=1, up_bias_factor=factor)
+        model = train(up, images[:8], labels[:8], images[8:], labels[8:], WEIGHTS, recipe, stream=NumpyStream(0)).model
+        return {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.weights}
+
+    once, thrice = moved(1.0), moved(3.0)
+    (bias,) = [path for path in once if path.endswith("up/bias")]
+    assert (np.abs(once[bias]) > 1e-4).all()  # from 0, by about the learning rate
+    np.testing.assert_allclose(thrice.pop(bias), 3 * once.pop(bias), rtol=1e-5)
+    for path, weight in once.items():
+        np.testing.assert_array_equal(weight, thrice[path], err_msg=path)
+
+
+def test_the_loss_of_a_training_is_divided_by_what_the_recipe_says():
+    """The first loss, of the same batch and weights: the sum of its class weights, or its pixels."""
+    images, labels = toy_slices()
+    batches = AugmentedBatches(images[:8], labels[:8], 8, NumpyStream(0))
+    batches.set_epoch(0)
+    of_weights, of_pixels = (
+        run(recipe=Recipe(batch_size=8, epochs=1, loss_normalisation=rule)).history["loss"][0]
+        for rule in ("weights", "pixels")
+    )
+    labelled = batches[0][1][batches[0][1] < 2]
+    assert of_pixels / of_weights == pytest.approx(WEIGHTS[labelled].mean(), rel=1e-5)
+    assert WEIGHTS[labelled].mean() > 0.6
+
+
 def test_learning_rate_drops_first_at_epoch_13():
     recipe = Recipe(learning_rate=1e-3)
     rates = [recipe.learning_rate_at(epoch) for epoch in (0, 11, 12, 23, 24, 159)]

@@ -1,6 +1,28 @@
 """Fixtures of the commands' tests."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def start():
+    """Begins a command, `start(name, *arguments)`, in a process that does not outlive the test, however that ends."""
+    begun = []
+
+    def begin(name, *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        command = [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
+        begun.append(subprocess.Popen(command, cwd=ROOT, stdout=stdout, stderr=stderr, text=True))
+        return begun[-1]
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -565,13 +565,13 @@ def contents_after(packed, here):
     return {name: content for name, content in contents(here).items() if not name.endswith("lock.json")}
 
 
-def test_a_merge_killed_for_good_goes_on(tmp_path):
+def test_a_merge_killed_for_good_goes_on(start, tmp_path):
     out, here = tmp_path / "there", tmp_path / "here"
     for seed in range(60):
         make_run(out, spec(seed=seed))
     pack(out, tmp_path / "runs.zip")
     command = [sys.executable, "-m", "experiments.study", "--out", str(here), "--merge", str(tmp_path / "runs.zip")]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start("study", "--out", here, "--merge", tmp_path / "runs.zip")
     deadline = time.monotonic() + 60
     while len(list(here.rglob("config.json"))) < 5 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)

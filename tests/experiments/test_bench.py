@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from experiments import bench_slices
+from experiments.bench import IN_README
 from experiments.bench_small import command_names
 from experiments.bench_speed import OURS, Session, speed
 from experiments.bench_whole import project, study_trainings
 from experiments.bench_workers import Timing, Worker, alternate, once
 from experiments.options import BENCH_PARTS, bench_parser
+from experiments.tabular import Table
 from unet_segnet.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +104,16 @@ def test_parts_without_networks(tmp_path):
     again = bench(*arguments)
     assert (again.returncode, (out / "bench.json").read_bytes()) == (2, before)
     assert "--force" in again.stderr.splitlines()[-1]
+
+
+def test_the_readme_shows_the_committed_tables():
+    report = json.loads((ROOT / "experiments" / "results" / "bench" / "bench.json").read_text(encoding="utf-8"))
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- speed:begin -->")[2]
+    assert f"Measured on {report['device']}." in shown
+    for name in IN_README:
+        table = report["tables"][name]
+        rows = tuple(map(tuple, table["rows"]))
+        assert Table(table["title"], tuple(table["columns"]), rows, tuple(table["notes"])).to_markdown() in shown
 
 
 def test_what_fails_is_one_line_and_leaves_nothing(tmp_path):

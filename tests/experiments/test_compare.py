@@ -387,15 +387,11 @@ def test_the_report_is_another_command():
     assert "experiments.compare report" in result.stdout
 
 
-def command(data, out, *more):
-    arguments = ["--size", "32", "--data", data, "--out", out, *more]
-    return subprocess.Popen(
-        [sys.executable, "-m", "experiments.compare", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+PIPED = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+
+
+def arguments(data, out, *more):
+    return ["compare", "--size", "32", "--data", data, "--out", out, *more]
 
 
 def wait_for(condition, process, seconds=1200):
@@ -406,7 +402,7 @@ def wait_for(condition, process, seconds=1200):
 
 
 @pytest.mark.slow
-def test_a_killed_run_of_the_study_ends_with_the_same_weights(volumes_data, tmp_path):
+def test_a_killed_run_of_the_study_ends_with_the_same_weights(start, volumes_data, tmp_path):
     import keras
 
     import unet_segnet.models  # noqa: F401  the layers
@@ -415,15 +411,15 @@ def test_a_killed_run_of_the_study_ends_with_the_same_weights(volumes_data, tmp_
     more = ["--only", "architecture=pspnet,encoder=resnet18", "--experiment", "lung", "--epochs", "2"]
     spec = CompareSpec("lung", "pspnet", "resnet18")
     whole, killed = RunFolder(tmp_path / "whole", spec), RunFolder(tmp_path / "killed", spec)
-    process = command(volumes_data, tmp_path / "whole", *more)
+    process = start(*arguments(volumes_data, tmp_path / "whole", *more), **PIPED)
     assert process.wait() == 0, process.stdout.read()
-    process = command(volumes_data, tmp_path / "killed", *more)
+    process = start(*arguments(volumes_data, tmp_path / "killed", *more), **PIPED)
     state = killed.state.with_suffix(".weights.h5")
     assert wait_for(state.exists, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not killed.finished
-    process = command(volumes_data, tmp_path / "killed", *more)
+    process = start(*arguments(volumes_data, tmp_path / "killed", *more), **PIPED)
     assert process.wait() == 0, process.stdout.read()
     weights = [keras.saving.load_model(folder.model).get_weights() for folder in (whole, killed)]
     for one, other in zip(*weights, strict=True):
@@ -431,10 +427,10 @@ def test_a_killed_run_of_the_study_ends_with_the_same_weights(volumes_data, tmp_
 
 
 @pytest.mark.slow
-def test_two_ray_workers_finish_four_runs_though_one_is_killed(volumes_data, tmp_path):
+def test_two_ray_workers_finish_four_runs_though_one_is_killed(start, volumes_data, tmp_path):
     pytest.importorskip("ray", reason="needs Ray: pip install -r requirements-ray.txt")
     more = ["--only", "architecture=pspnet,encoder=vgg11,resnet18", "--experiment", "lung,lesion_a", "--epochs", "30"]
-    process = command(volumes_data, tmp_path, *more, "--executor", "ray", "--workers", "2")
+    process = start(*arguments(volumes_data, tmp_path, *more, "--executor", "ray", "--workers", "2"), **PIPED)
     specs = [CompareSpec(task, "pspnet", encoder) for task in ("lung", "lesion_a") for encoder in ("vgg11", "resnet18")]
     folders = [RunFolder(tmp_path, spec) for spec in specs]
 

@@ -10,6 +10,8 @@ import pytest
 from experiments.console import Progress, progress, run_command
 from unet_segnet.errors import InputError
 
+ROOT = Path(__file__).parents[2]
+
 
 def fail(error):
     raise error
@@ -89,12 +91,12 @@ def test_help_imports_nothing_heavy(module):
         f"heavy = {{'keras', 'tensorflow', 'matplotlib', 'skimage', 'sklearn', 'nibabel'}} & set(sys.modules)\n"
         f"sys.exit(str(heavy) if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
 
 
 def test_importing_the_package_has_no_side_effects():
     code = "import sys; before = set(sys.modules); import unet_segnet; print(sorted(set(sys.modules) - before))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "['unet_segnet']"

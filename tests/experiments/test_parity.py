@@ -22,6 +22,8 @@ from experiments.parity_network import Evaluation
 from experiments.parity_replay import Replay
 from unet_segnet.data import load_slices, paper_split
 
+ROOT = Path(__file__).parents[2]
+
 PROJECT = Path(__file__).parents[2]
 RESULTS = PROJECT / "experiments" / "results"
 
@@ -381,6 +383,14 @@ def test_the_table_goes_between_the_markers_of_the_readme(checks, tmp_path, caps
     assert "| two | 18 | 17 | 1 | 0 | FAIL |" in text and "2 of 3 checks passed" in text and "old" not in text
     assert run(capsys, *command)[0] == 0 and readme.read_text() == text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "parity.csv", "parity.json"]
+
+
+def test_the_projects_readme_shows_the_committed_checks(tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_bytes((ROOT / "README.md").read_bytes())
+    command = ("table", "--results", ROOT / "experiments" / "results", "--readme", readme)
+    assert run(capsys, *command)[0] == 0
+    assert readme.read_bytes() == (ROOT / "README.md").read_bytes()
 
 
 def test_a_readme_without_markers_or_a_missing_table_is_left_alone(checks, tmp_path, capsys):

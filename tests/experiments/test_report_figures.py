@@ -184,12 +184,17 @@ def test_dice_of_a_run_follows_the_names_of_the_slices(slices, tmp_path):
     ours = network(slices, "binary", "own-segnet-binary")
     names = tuple(slices.names[index] for index in TEST)
     counted = metrics.confusion_matrices((slices.labels[TEST] > 0) * 1, ours.predictions, 2)
-    for order, number in ((np.arange(18), 1), (np.arange(18)[::-1], 1)):
+    others = counted.copy()
+    others[0] = [[others[0].sum(), 0], [0, 0]]
+    as_they_are, backwards = np.arange(18), np.arange(18)[::-1]
+    for name, order, counted, number in (  # noqa: B020
+        ("same", as_they_are, counted, 1), ("backwards", backwards, counted, 1), ("another", as_they_are, others, 2)
+    ):  # fmt: skip
         run = made_run(folder=tmp_path / "nowhere")
         counts = replace(
             run.counts, test_names=tuple(names[index] for index in order), test_confusion=counted[order].copy()
         )
-        run = with_history(replace(run, counts=counts), tmp_path / f"run{order[0]}")
+        run = with_history(replace(run, counts=counts), tmp_path / name)
         both = replace(evidence(run, slices=slices), networks=(ours,))
         figure = next(figure for figure in figures(both) if figure.name == "dice_binary").figure
         assert len(figure.axes[0].get_legend().get_texts()) == number

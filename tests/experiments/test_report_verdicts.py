@@ -1,6 +1,7 @@
 """Verdicts: every claim has one, and made trainings reach each verdict that trainings can reach."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from experiments.report.statements import claims, stated, vgg16_parameters
 from experiments.report.verdicts import JUDGES, verdicts
 from unet_segnet.data import Slices
 
+ROOT = Path(__file__).parents[2]
 YES, NO, OPEN = VERDICTS
 
 
@@ -286,4 +288,4 @@ def test_without_keras():
         "experiments.report.verdicts.verdicts(Evidence((), None, 'COVID19-DL')); "
         "assert not {'keras', 'tensorflow', 'matplotlib'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

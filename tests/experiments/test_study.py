@@ -389,14 +389,9 @@ def test_the_study_trains_as_the_grid_does(finished, tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_study_leaves_no_process_and_goes_on(tiny, tmp_path):
+def test_a_killed_study_leaves_no_process_and_goes_on(start, tiny, tmp_path):
     arguments = [*tiny, "--out", tmp_path, "--parts", "best", "--net", "segnet", "--epochs", "6", "--workers", "2"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.study", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = start("study", *arguments)
     deadline = time.monotonic() + 300
     while not list(tmp_path.rglob("state.weights.h5")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -416,15 +411,9 @@ def test_a_killed_study_leaves_no_process_and_goes_on(tiny, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_costs_its_own_run_alone(tiny, tmp_path):
+def test_a_worker_that_dies_costs_its_own_run_alone(start, tiny, tmp_path):
     arguments = [*tiny, "--out", tmp_path, "--parts", "best", "--net", "segnet", "--epochs", "20", "--workers", "2"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.study", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start("study", *arguments, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 300
     while not list(tmp_path.rglob("lock.json")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -249,7 +249,9 @@ def test_folds_test_each_patient_once_and_leave_marked_test_data_out(own, tmp_pa
 
 @pytest.mark.slow
 def test_the_second_studys_recipe_ends_with_a_network_that_predict_takes(own, tmp_path):
+    from experiments.own_networks import _pyramid
     from unet_segnet.inference import segment
+    from unet_segnet.pretrained import load_model
 
     net = ["--net", "unet/resnet18", "--recipe", "compare", "--size", "32", "--problem", "binary"]
     train(own, tmp_path, "--epochs", "1", net=net)
@@ -258,7 +260,16 @@ def test_the_second_studys_recipe_ends_with_a_network_that_predict_takes(own, tm
     assert result.class_names == ("not infected", "infected")
     np.testing.assert_allclose(result.probabilities.astype(float).sum(axis=-1), 1, atol=2e-3)
     train(own, tmp_path, "--epochs", "1", "--init", model, "--freeze", "encoder", net=net)
-    assert (tmp_path / "own" / "own-unet-resnet18-from-model-frozen" / "seed0" / "result.json").exists()
+    frozen = tmp_path / "own" / "own-unet-resnet18-from-model-frozen" / "seed0" / "model.keras"
+    before, after = (_pyramid(load_model(path)).layers for path in (model, frozen))
+    learnt = {
+        one.name: [bool((a != b).any()) for a, b in zip(one.get_weights(), other.get_weights(), strict=True)]
+        for one, other in zip(before, after, strict=True)
+        if one.weights
+    }
+    assert {name.startswith("encoder") for name in learnt} == {True, False}
+    for name, changed in learnt.items():
+        assert not any(changed) if name.startswith("encoder") else all(changed), name
 
 
 def test_grey_levels_become_standardised_values_and_one_probability_two():
