@@ -234,7 +234,6 @@ def five_fold_table(
     runs = _checked(runs, problem, folds=True)
     problem = problem or runs[0].problem
     rows: list[tuple[Cell, ...]] = []
-    num_folds = len({run.fold for run in runs})
     unfinished: list[str] = []
     left_out: list[str] = []
 
@@ -267,8 +266,8 @@ def five_fold_table(
                 means = {of: {score: pair[0] for score, pair in scores.items()} for of, scores in printed.items()}
                 for row in _difference_rows((f"{name}, diff.",), problem, mean, means):
                     difference.append((*row[:2], *(cell for value in row[2:] for cell in (value, None))))
-            if len(folds) < num_folds:
-                unfinished.append(f"{name} exp. {experiment}: {len(folds)} of {num_folds} folds.")
+            if len(folds) < NUM_FOLDS:
+                unfinished.append(f"{name} exp. {experiment}: {len(folds)} of {NUM_FOLDS} folds.")
         for class_name, scores in printed.items():
             rows.append((f"{name}, publ.", class_name, *(v for pair in scores.values() for v in pair)))
         rows += difference

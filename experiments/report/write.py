@@ -71,7 +71,8 @@ def verdict_lines(report: Report) -> list[str]:
     """How many claims have which verdict, and a table of them in Markdown, what replicates first."""
     verdicts = sorted(report.verdicts, key=lambda verdict: VERDICTS.index(verdict.verdict))
     counts = Counter(of.verdict for of in verdicts)
-    said = "{} replicate, {} do not, {} cannot be decided".format(*(counts[verdict] for verdict in VERDICTS))
+    yes, no, unknown = (counts[verdict] for verdict in VERDICTS)
+    said = f"{yes} replicate{'s' * (yes == 1)}, {no} do{'es' * (no == 1)} not, {unknown} cannot be decided"
     rows = (f"| {of.verdict} | {of.claim} |" for of in verdicts)
     return [f"**Of {len(verdicts)} claims: {said}.**", "", "| verdict | claim |", "|---|---|", *rows]
 
@@ -96,9 +97,12 @@ def readme_text(report: Report) -> str:
     ]
     if "trainings" in report.tables:
         lines.append(report.tables["trainings"].to_markdown())
-    trained = {f"{run.counts.problem}_{run.counts.variant}" for run in runs if run.counts.fold is None}
+    kinds = {True: ("table3", "table4", "table5", "table6"), False: ("table7",)}
+    trained = {
+        f"{kind}_{run.counts.problem}_{run.counts.variant}" for run in runs for kind in kinds[run.counts.fold is None]
+    }
     for name, table in report.tables.items():
-        if name.startswith(("table3", "table4", "table5", "table6")) and name.split("_", 1)[1] in trained:
+        if name in trained:
             if "seeds" in table.columns:  # configurations that did not run are left out here
                 seeds = table.columns.index("seeds")
                 table = replace(table, rows=tuple(row for row in table.rows if row[seeds] != 0))

@@ -1,11 +1,13 @@
 """The report's table of the finished trainings, and how many of the protocol's they are."""
 
-import pytest
-from made_runs import evidence, made_run
+from types import SimpleNamespace
 
-from experiments.report.content import Report
-from experiments.report.tables import trainings_table
-from experiments.report.write import readme_text
+import pytest
+from made_runs import evidence, made_folds, made_run
+
+from experiments.report.content import VERDICTS, Report
+from experiments.report.tables import paper_tables, trainings_table
+from experiments.report.write import readme_text, verdict_lines
 
 
 def test_finished_trainings_by_hand():
@@ -30,3 +32,19 @@ def test_trainings_of_the_protocol_are_counted_once():
     assert "2 of the 112 trainings of the article's protocol (56 for each variant) are finished, and 2 with" in text
     text = readme_text(Report((), {}, (), evidence(made_run()), ()))
     assert "1 of the 112 trainings of the article's protocol (56 for each variant) is finished; losses" in text
+
+
+@pytest.mark.parametrize(("runs", "shown"), [([made_run()], {3, 4}), (made_folds("segnet", folds=(0, 1)), {7})])
+def test_the_readme_has_the_tables_of_what_was_trained(runs, shown):
+    made = evidence(*runs)
+    tables = paper_tables(made)
+    text = readme_text(Report((), tables, (), made, ()))
+    assert {number for number in range(3, 8) if f"**Table {number}." in text} == shown
+    assert ("SegNet exp. 4: 2 of 5 folds." in text) == (shown == {7})
+
+
+def test_claims_are_counted_in_english():
+    verdicts = [SimpleNamespace(verdict=verdict, claim="c") for verdict in (VERDICTS[0], VERDICTS[2], VERDICTS[2])]
+    assert verdict_lines(SimpleNamespace(verdicts=verdicts))[0] == (
+        "**Of 3 claims: 1 replicates, 0 do not, 2 cannot be decided.**"
+    )

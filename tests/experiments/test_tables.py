@@ -278,6 +278,7 @@ class TestFiveFoldTable:
     def test_unfinished_folds_are_said(self):
         table = five_fold_table([*(run(fold=k) for k in range(5)), run("unet", fold=3)])
         assert "U-Net exp. 4: 1 of 5 folds." in table.notes
+        assert "SegNet exp. 4: 3 of 5 folds." in five_fold_table([run(fold=k) for k in range(3)]).notes
 
 
 @pytest.mark.parametrize(
