@@ -123,7 +123,8 @@ def trainings_table(evidence: Evidence) -> Table | None:
     rows = []
     for run in evidence.runs:
         counts, seconds = run.counts, run.result.get("training_seconds")
-        about = (NETWORK_NAMES[counts.net], counts.variant, counts.problem, counts.experiment, counts.fold, counts.seed)
+        fold = None if counts.fold is None else counts.fold + 1
+        about = (NETWORK_NAMES[counts.net], counts.variant, counts.problem, counts.experiment, fold, counts.seed)
         num_slices = len((paper_split() if counts.fold is None else five_folds()[counts.fold]).train)
         times = (round(seconds / 60), Hundredths(num_slices * Recipe().epochs / seconds)) if seconds else (None, None)
         origin = (run.result.get(key) for key in ("device", "commit", "finished_at"))
