@@ -10,6 +10,7 @@ their own, which is started again where one of them ends it.
 import argparse
 import json
 import os
+import platform
 import queue
 import random
 import shutil
@@ -29,7 +30,6 @@ SECONDS = 10.0  # of processor time for one case; the clock may take thrice that
 START_SECONDS = 180.0
 BYTES = 2 * 2**30
 GOOD = ("read", "refused")
-OUTCOMES = (*GOOD, "fault", "wrong", "unclear", "written", "memory", "slow", "ended")
 
 
 @dataclass
@@ -251,17 +251,48 @@ class _data:  # noqa: N801
         os.environ["UNET_SEGNET_DATA"] = self.before
 
 
-def table(tallies: dict[str, Tally]) -> str:
-    """Files and outcomes of each reader, as text."""
-    shown = [name for name in OUTCOMES if name in GOOD or any(tally.counts[name] for tally in tallies.values())]
-    rows = [["reader", "files", *shown, "slowest s", "peak MiB"]]
-    for reader, tally in tallies.items():
-        numbers = [sum(tally.counts.values()), *(tally.counts[name] for name in shown)]
-        rows.append([reader, *map(str, numbers), f"{tally.slowest:.1f}", str(tally.peak)])
-    totals = [sum(int(row[column]) for row in rows[1:]) for column in range(1, len(shown) + 2)]
-    rows.append(["total", *map(str, totals), "", ""])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+def as_table(tallies: dict[str, Tally]):
+    """Files and outcomes of each reader, and of all, as a `Table`."""
+    from experiments.tabular import Table
+
+    def row(name, tallied):
+        counts = sum((tally.counts for tally in tallied), Counter())
+        good = [counts[outcome] for outcome in GOOD]
+        limits = f"{max(tally.slowest for tally in tallied):.1f}", max(tally.peak for tally in tallied)
+        return (name, counts.total(), *good, counts.total() - sum(good), *limits)
+
+    rows = [row(fuzz_readers.TITLES[reader], [tally]) for reader, tally in tallies.items()]
+    return Table(
+        "Spoilt files, and what the readers made of them.",
+        ("reader", "files", "sound", "refused in one line", "anything else", "slowest: s", "most memory: MiB"),
+        (*rows, row("all", list(tallies.values()))),
+        (
+            "Sound: what was spoilt does not matter, or cannot be seen. Anything else: a traceback, a line that is not "
+            f"clear, an impossible result, anything written, more than {SECONDS:g} s or {BYTES // 2**30} GiB.",
+            "Seconds of processor time; memory beyond what the libraries take.",
+        ),
+    )
+
+
+def write(tallies: dict[str, Tally], options) -> None:
+    """Write the table, where it comes from beside it, and put it between the README's markers."""
+    from experiments.files import write_json
+    from experiments.provenance import commit, device_name
+    from experiments.readme import replace_between
+
+    table = as_table(tallies)
+    table.to_csv(options.out)
+    about = {
+        "command": " ".join(["python tests/fuzz.py", *sys.argv[1:]]),
+        "commit": commit(),
+        "device": device_name(),
+        "system": f"{platform.system()} {platform.release()}",
+        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "faults": [line for tally in tallies.values() for line in tally.faults],
+    }
+    write_json(options.out.with_suffix(".json"), about)
+    if options.readme:
+        replace_between(options.readme, "fuzz", table.to_markdown())
 
 
 def main() -> None:
@@ -273,6 +304,8 @@ def main() -> None:
     parser.add_argument("--reader", choices=names, nargs="+", default=list(fuzz_readers.READERS), help="some of them")
     parser.add_argument("--only", type=int, help="write the files of this case of the one reader to --keep")
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--out", type=Path, help="CSV file; where it comes from is written beside it, as JSON")
+    parser.add_argument("--readme", type=Path, help="with --out: also put the table between this file's markers")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -288,7 +321,9 @@ def main() -> None:
     else:
         each = -(-options.count // len(options.reader))
         tallies = fuzz(options.reader, each, options.seed, report=lambda line: print(line, flush=True))
-        print(table(tallies))
+        print(as_table(tallies).to_text(), end="")
+        if options.out:
+            write(tallies, options)
         sys.exit(any(tally.faults for tally in tallies.values()))
 
 

@@ -309,6 +309,67 @@ class Weights:
             keras.backend.clear_session(free_memory=False)
 
 
+class OwnData:
+    """`unet_segnet.cohort.load_cohort` of a folder or a table of scans, and `unet_segnet.data.splits.read_splits`."""
+
+    def samples(self, folder: Path) -> list[Files]:
+        from unet_segnet.data.nifti import write_volume
+        from unet_segnet.data.splits import grouped_split, write_splits
+
+        generator = np.random.default_rng(0)
+        for kind, low, high in (("images", -1000, 300), ("labels", 0, 3), ("lungs", 0, 2)):
+            (folder / kind).mkdir()
+            for name in ("a", "b", "c"):
+                array = generator.integers(low, high, (2, 6, 7))
+                write_volume(folder / kind / f"{name}.nii.gz", array.astype(np.int16 if kind == "images" else np.uint8))
+        (folder / "classes.csv").write_text("value,name\n0,healthy\n1,ground glass\n2,consolidation\n")
+        whole = contents(folder)
+        cohort = self._cohort(folder)
+        split = grouped_split(cohort.groups, 0, 1 / 3, 1 / 3)
+        write_splits(folder / "split.json", [split], cohort.slices.names, cohort.groups)
+        lines = [f"images/{n}.nii.gz,labels/{n}.nii.gz,lungs/{n}.nii.gz,{n},1-2,,train\n" for n in ("a", "b", "c")]
+        (folder / "manifest.csv").write_text("image,labels,lungs,patient,slices,orientation,part\n" + "".join(lines))
+        tables = contents(folder)
+        return [whole, tables]
+
+    def read(self, folder: Path) -> None:
+        from unet_segnet.data.splits import read_splits
+
+        files = folder / "files"
+        cohort = self._cohort(files)
+        check_slices(cohort.slices)
+        holds(len(cohort) == len(cohort.slices) == len(cohort.groups), "slices and patients that do not fit")
+        if (files / "split.json").is_file():
+            for split in read_splits(files / "split.json", cohort.slices.names, cohort.groups):
+                parts = np.concatenate([split.train, split.validation, split.test])
+                holds(len(set(parts.tolist())) == len(parts) and len(split.train), "no split")
+
+    def _cohort(self, folder: Path):
+        from unet_segnet.cohort import load_cohort
+
+        manifest = folder / "manifest.csv"
+        return load_cohort(manifest if manifest.is_file() else folder, size=8)
+
+
+class Encoders:
+    """`unet_segnet.models.encoders.weights.read_tensors` on `.safetensors` files."""
+
+    def samples(self, folder: Path) -> list[Files]:
+        from safetensors.numpy import save_file
+
+        generator = np.random.default_rng(0)
+        tensors = {f"features.{n}.weight": generator.normal(size=(2, 3, 3, 3)).astype("float32") for n in range(3)}
+        save_file(tensors | {"features.0.bias": np.zeros(2, "float32")}, folder / "vgg.safetensors")
+        return [contents(folder)]
+
+    def read(self, folder: Path) -> None:
+        from unet_segnet.models.encoders.weights import read_tensors
+
+        paths = sorted((folder / "files").iterdir()) or [folder / "none.safetensors"]
+        tensors = read_tensors(paths[0])
+        holds(all(isinstance(tensor, np.ndarray) for tensor in tensors.values()), "no tensors")
+
+
 class Commands:
     """Command lines: none of them names data that is there, so that each must be refused."""
 
@@ -389,8 +450,25 @@ READERS = {
     "runs": Runs,
     "archives": Archives,
     "weights": Weights,
+    "own data": OwnData,
+    "encoders": Encoders,
     "commands": Commands,
 }
 RELEASED_READER = {"released .mat": _Released}
+TITLES = {
+    "png tree": "PNG tree of the released slices",
+    "medseg": "MedSeg's NIfTI slices and volumes",
+    "scan": "a scan in NIfTI",
+    "pictures": "PNG, TIFF and JPEG slices",
+    "dicom": "DICOM series",
+    "matlab": "MATLAB networks (.mat)",
+    "runs": "folders of runs",
+    "archives": "packed archives of runs",
+    "weights": "networks (.keras)",
+    "own data": "own scans: folders, tables, classes, splits",
+    "encoders": "weights of encoders (.safetensors)",
+    "commands": "command lines",
+    "released .mat": "the authors' network (.mat)",
+}
 # Those that need Keras come in one process, those without in another that starts at once.
-WITH_KERAS = ("matlab", "runs", "weights", "commands", "released .mat")
+WITH_KERAS = ("matlab", "runs", "weights", "encoders", "commands", "released .mat")

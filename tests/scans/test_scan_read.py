@@ -356,6 +356,15 @@ def test_dicom_with_an_impossible_place(tmp_path, keyword, value):
         read_scan(tmp_path)
 
 
+def test_axes_that_cannot_be_told_apart_are_no_orientation(tmp_path):
+    affine = np.eye(4)
+    affine[:2, :2] = [[1e15, 1e15], [1, 2]]  # can be inverted, but for rounding
+    assert np.linalg.det(affine) > 1
+    scan = read_scan(save_nifti(tmp_path / "flat.nii.gz", np.moveaxis(VALUES, 0, 2), affine))
+    assert scan.affine is None and scan.spacing is None
+    assert "cannot be inverted" in scan.notes[1] and to_network(scan).images.shape[0] == 6
+
+
 def test_dicom_that_swells_is_refused_unread(tmp_path):
     dataset = dicom_slice(VALUES[0], AFFINE, 0)
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian

@@ -119,13 +119,15 @@ def _natural(file: Path) -> list:
 
 
 def _read_nifti(path: Path) -> Scan:
+    from nibabel.orientations import aff2axcodes
+
     values, header = read_image(path, np.float32)
     values, units = recognise_units(values, path)
     notes = [UNITS_NOTE[units]]
     affine = np.asarray(header.get_best_affine(), float)
     to_mm = MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
     spacing = None
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12 or None in aff2axcodes(affine):
         affine = None
         notes.append("the affine cannot be inverted: orientation and spacing unknown")
     elif is_identity(affine):
