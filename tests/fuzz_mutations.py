@@ -12,6 +12,8 @@ import struct
 import zipfile
 import zlib
 
+import pydicom
+
 Files = dict[str, bytes]
 GIB = 2**30
 EXTREMES = (0, 1, -1, 2, 7, 127, 255, 256, 32767, -32768, 65535, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1)
@@ -97,6 +99,8 @@ def spoil_content(rng: random.Random, files: Files, name: str) -> str:
     try:
         files[name], told = way(rng, content)
     except (
+        pydicom.errors.InvalidDicomError,
+        RecursionError,
         struct.error,
         NotImplementedError,
         LookupError,
@@ -277,7 +281,6 @@ def spoil_tiff(rng: random.Random, content: bytes) -> tuple[bytes, str]:
 
 def spoil_dicom(rng: random.Random, content: bytes) -> tuple[bytes, str]:
     """An element is gone or odd, another transfer syntax, a picture that swells."""
-    import pydicom
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
     settings, before = pydicom.config.settings, pydicom.config.settings.writing_validation_mode

@@ -1,6 +1,7 @@
 """The MedSeg NIfTI layout: orientation, units, damage; and what becomes of the slices before training."""
 
 import gzip
+import struct
 import tracemalloc
 
 import nibabel
@@ -275,3 +276,13 @@ def test_names_of_volumes_that_only_look_like_numbers(tmp_path):
     for name in ("\u00b2", "10", "9"):
         (tmp_path / "rp_im" / f"{name}.nii.gz").touch()
     assert volume_names(tmp_path) == ["9", "10", "\u00b2"]
+
+
+def test_a_slope_beyond_float32_is_told(tmp_path):
+    path = tmp_path / "steep.nii"
+    write_volume(path.with_suffix(".nii.gz"), np.full((2, 3, 4), 9, np.int16))
+    content = bytearray(gzip.decompress(path.with_suffix(".nii.gz").read_bytes()))
+    content[112:116] = struct.pack("<f", 3e38)  # scl_slope
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"steep\.nii has values that are not finite in slice 1"):
+        read_image(path, np.float32)

@@ -243,6 +243,9 @@ def read_image(path: Path, dtype: type):
         for index in range(shape[2]):  # slice by slice: files of float64 are never held twice
             values = np.asarray(image.dataobj[:, :, index] if image.ndim > 2 else image.dataobj)
             values = values.reshape(shape[:2])
+            if dtype == np.float32:
+                with np.errstate(over="ignore"):  # the file may hold or claim what float32 does not
+                    values = values.astype(dtype)
             if not np.isfinite(values).all():
                 raise InputError(f"{path} has values that are not finite in slice {index + 1}: repair the file")
             if dtype == np.uint8 and ((values < 0) | (values > 255) | (values != np.floor(values))).any():
