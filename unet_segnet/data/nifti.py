@@ -245,12 +245,14 @@ def read_image(path: Path, dtype: type):
             values = values.reshape(shape[:2])
             if dtype == np.float32:
                 with np.errstate(over="ignore"):  # the file may hold or claim what float32 does not
-                    values = values.astype(dtype)
+                    result[index] = values
+                values = result[index]
             if not np.isfinite(values).all():
                 raise InputError(f"{path} has values that are not finite in slice {index + 1}: repair the file")
-            if dtype == np.uint8 and ((values < 0) | (values > 255) | (values != np.floor(values))).any():
-                raise InputError(f"{path} has values other than whole numbers 0 to 255: expected a mask")
-            result[index] = values
+            if dtype == np.uint8:
+                if ((values < 0) | (values > 255) | (values != np.floor(values))).any():
+                    raise InputError(f"{path} has values other than whole numbers 0 to 255: expected a mask")
+                result[index] = values
         image.header.get_best_affine()  # raises where the quaternion is no rotation
         return result, image.header
     except InputError:
