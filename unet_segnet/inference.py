@@ -219,15 +219,24 @@ def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str
     return sides
 
 
+def check_same_size(source: Path, shape: tuple[int, ...], of_scan: tuple[int, ...]) -> None:
+    """Refuse a mask or true labels of another shape (i, j, k) than the scan's.
+
+    Raises:
+        InputError: another shape.
+    """
+    if tuple(shape) != tuple(of_scan):
+        sizes = ("x".join(map(str, each)) for each in (shape, of_scan))
+        raise InputError("{} is {}, the scan is {}: expected equal sizes".format(source, *sizes))
+
+
 def check_same_grid(scan: Scan, other: Scan) -> None:
     """Refuse a mask or true labels that do not lie on the scan, voxel by voxel.
 
     Raises:
         InputError: another size; or both files know their place in space, and it is not the same.
     """
-    if other.array.shape != scan.array.shape:
-        sizes = ("x".join(map(str, array.shape)) for array in (other.array, scan.array))
-        raise InputError("{} is {}, the scan is {}: expected equal sizes".format(other.source, *sizes))
+    check_same_size(other.source, other.array.shape, scan.array.shape)
     if scan.affine is not None and other.affine is not None:
         corners = np.array([(0, 0, 0, 1), (*(length - 1 for length in scan.array.shape), 1)], float)
         away = np.abs(corners @ (scan.affine - other.affine).T).max()

@@ -230,13 +230,13 @@ def slice_counts(data: str | None) -> tuple[int, int]:
         InputError: as `open_data`.
     """
     from unet_segnet.data.catalogue import PHANTOM
-    from unet_segnet.data.nifti import num_slices, slice_paths, volume_names, volume_paths
+    from unet_segnet.data.nifti import slice_paths, volume_names, volume_paths, volume_shape
 
     if data == PHANTOM:
         return PHANTOM_SLICES, PHANTOM_VOLUMES * PHANTOM_VOLUME_SLICES
     folder = open_data(data, size=0).folder
     volumes = [volume_paths(folder, name)[0] for name in volume_names(folder)]
-    return num_slices(slice_paths(folder)[0]), sum(map(num_slices, volumes))
+    return volume_shape(slice_paths(folder)[0])[2], sum(volume_shape(path)[2] for path in volumes)
 
 
 def _check_layout(folder):

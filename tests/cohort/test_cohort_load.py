@@ -106,10 +106,12 @@ def test_files_without_a_partner_are_refused(tmp_path):
     refused(tmp_path, r"other.nii.gz: there is no other in images/; expected the same names")
 
 
-def test_geometry_that_does_not_match_is_refused(tmp_path):
+def test_geometry_that_does_not_match_is_refused(tmp_path, monkeypatch):
     _, labels, _ = write_volume(tmp_path, "p1")
     write_nifti(tmp_path / "labels" / "p1.nii.gz", labels[:2])
-    refused(tmp_path, "is 32x32x2, the scan is 32x32x3: expected equal sizes")
+    with monkeypatch.context() as patch:
+        patch.setattr("unet_segnet.cohort.load.read_scan", None)  # by the headers, nothing is read
+        refused(tmp_path, "is 32x32x2, the scan is 32x32x3: expected equal sizes")
     moved = AFFINE.copy()
     moved[0, 3] = 10
     write_nifti(tmp_path / "labels" / "p1.nii.gz", labels, moved)

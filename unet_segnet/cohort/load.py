@@ -12,13 +12,13 @@ import numpy as np
 from unet_segnet.cohort.cases import Case, CaseList, find_cases
 from unet_segnet.cohort.classes import Classes, read_classes, recognise_classes
 from unet_segnet.data.catalogue import read_slices
-from unet_segnet.data.nifti import MAX_VOXELS
+from unet_segnet.data.nifti import MAX_VOXELS, SUFFIXES, volume_shape
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
-from unet_segnet.inference import AUTO, check_same_grid, find_lungs
+from unet_segnet.inference import AUTO, check_same_grid, check_same_size, find_lungs
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, read_scan, to_network
 
 GIVEN = "given with the scans"
@@ -254,6 +254,7 @@ class Reader:
         Raises:
             InputError: a file cannot be read, or a mask does not fit the scan.
         """
+        _check_sizes(case)
         whole = self._read("image", case.image)
         masks = {}
         for kind, path in (("labels", case.labels), ("lungs", case.lungs)):
@@ -345,6 +346,14 @@ class Reader:
                 "column lungs), or --lungs none to take the slices as they are"
             ) from error
         return (None if sides is None else sides > 0), notes[0].removeprefix("lungs: ")
+
+
+def _check_sizes(case: Case) -> None:
+    """Refuse NIfTI files of different sizes by their headers, before a large one is read."""
+    paths = [path for path in (case.image, case.labels, case.lungs) if path is not None and path.is_file()]
+    shapes = {path: volume_shape(path) for path in paths if path.name.lower().endswith(SUFFIXES)}
+    for path, shape in shapes.items():
+        check_same_size(path, shape, shapes.get(case.image, shape))
 
 
 def _part(scan: Scan, case: Case) -> Scan:

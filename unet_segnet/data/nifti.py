@@ -261,14 +261,14 @@ def read_image(path: Path, dtype: type):
         raise InputError(f"{path} cannot be read as NIfTI ({one_line(error)}): restore the file") from error
 
 
-def num_slices(path: Path) -> int:
-    """Number of slices of one NIfTI file, by its header.
+def volume_shape(path: Path) -> tuple[int, int, int]:
+    """Height, width and number of slices of one NIfTI file, as its array lies, by its header.
 
     Raises:
         InputError: as `read_image`, as far as the header tells.
     """
     with _opened(path) as (_, header, _):
-        return (*header.get_data_shape(), 1)[2]
+        return tuple(int(length) for length in (*header.get_data_shape(), 1)[:3])
 
 
 def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray | None = None) -> None:
