@@ -1,5 +1,8 @@
 """Spoilt files give a sound result or one clear line, and take neither long nor much memory nor write anything."""
 
+import csv
+from pathlib import Path
+
 import fuzz
 import fuzz_readers
 import pytest
@@ -41,6 +44,17 @@ def test_command_lines_are_refused_for_the_data_before_they_are_spoilt(tmp_path)
         result = run_command(name, *words, UNET_SEGNET_DATA=str(tmp_path / "none"))
         assert result.returncode == 2 and "usage:" not in result.stderr, (line, result.stderr)
         assert result.stderr.startswith("error: ") or "\nerror: " in result.stderr, (line, result.stderr)
+
+
+def test_the_committed_counts_are_of_every_reader_and_in_the_readme():
+    root = Path(__file__).parents[1]
+    with (root / "experiments" / "results" / "fuzz.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["reader"] for row in rows] == [*(fuzz_readers.TITLES[name] for name in fuzz_readers.READERS), "all"]
+    assert int(rows[-1]["files"]) == sum(int(row["files"]) for row in rows[:-1]) >= 1000
+    assert {row["anything else"] for row in rows} == {"0"}
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(f"| {' | '.join(row.values())} |" for row in rows) in readme
 
 
 def test_a_case_is_the_same_whenever_it_is_made():
