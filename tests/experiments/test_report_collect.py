@@ -38,7 +38,10 @@ def test_committed_results_alone(no_data):
     run = next(run for run in evidence.runs if run.folder.name == NAME)
     assert run.committed and run.weights is None
     assert run.counts.test_confusion.shape == (18, 2, 2) and len(run.history()["loss"]) == 160 * 18
-    assert run in evidence.grid("binary", "released") and evidence.folds("binary", "released") == []
+    assert run in evidence.grid("binary", "released")
+    folds = evidence.folds("binary", "released")
+    assert {run.folder.parent.parent.name for run in folds} == {"kfold"} and run not in folds
+    assert len({(run.counts.net, run.counts.fold) for run in folds}) == len(folds) >= 3
     assert any(sentence.startswith("The slices") and "data fetch" in sentence for sentence in evidence.missing)
 
 
