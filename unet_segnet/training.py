@@ -91,7 +91,8 @@ class IterationLog(keras.metrics.Metric):
     def update_state(self, y_true, y_pred, sample_weight=None):
         row = ops.stack([self.loss(y_true, y_pred), _accuracy(y_true, y_pred)])
         here = ops.equal(ops.arange(self.num_iterations, dtype="int32"), self.iteration)
-        self.values.assign(ops.where(here[:, None], row[None, :], self.values))  # no sum: a NaN stays where it is
+        # The variable's value, not the variable: JAX' where takes arrays only. No sum: a NaN stays where it is.
+        self.values.assign(ops.where(here[:, None], row[None, :], self.values.value))
         self.iteration.assign(self.iteration + 1)
 
     def result(self):
