@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-slow test-jax lint clean
+.PHONY: demo test test-slow test-jax test-torch lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m experiments.grid --net segnet --variant released --only 4 --epochs 6 --size 128 \
@@ -16,10 +16,16 @@ test: .venv/installed-dev
 test-slow: .venv/installed-dev
 	$(PYTEST) -m slow
 
+BACKEND_TESTS := tests/test_layers.py tests/test_losses.py tests/test_models.py tests/test_optimizers.py \
+    tests/test_training.py -k "not damaged and not ahead and not learns"
+
 test-jax: .venv/installed-jax
-	KERAS_BACKEND=jax $(PYTEST) tests/test_layers.py tests/test_losses.py tests/test_models.py \
-	    tests/test_optimizers.py tests/test_training.py -k "not damaged and not ahead and not learns"
+	KERAS_BACKEND=jax $(PYTEST) $(BACKEND_TESTS)
 	$(PYTEST) -m slow tests/test_pyramids.py -k jax
+
+test-torch: .venv/installed-torch
+	KERAS_BACKEND=torch $(PYTEST) $(BACKEND_TESTS)
+	$(PYTEST) -m "slow or not slow" tests/test_encoders.py tests/test_optimizers.py tests/test_pyramids.py -k torch
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
@@ -39,6 +45,10 @@ lint: .venv/installed-dev
 
 .venv/installed-jax: requirements-jax.txt .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-jax.txt
+	touch $@
+
+.venv/installed-torch: requirements-torch.txt .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.txt
 	touch $@
 
 clean:

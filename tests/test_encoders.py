@@ -161,7 +161,7 @@ def test_depthwise_convolutions_pad_as_in_pytorch(strides):
 
 
 def test_batch_normalisation_keeps_pytorchs_moving_averages():
-    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r requirements-parity.txt")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r requirements-torch.txt")
     inputs = keras.Input((4, 6, 3))
     model = keras.Model(inputs, blocks.batch_norm(inputs, "norm"))
     theirs = torch.nn.BatchNorm2d(3)

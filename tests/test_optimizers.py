@@ -31,7 +31,7 @@ def test_pytorchs_adam_adds_epsilon_after_the_correction():
 
 
 def test_pytorchs_adam_is_pytorchs():
-    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r requirements-parity.txt")
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r requirements-torch.txt")
     kernel = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
     theirs = torch.optim.Adam([kernel], 0.01)
     for gradient in GRADIENTS:

@@ -263,7 +263,7 @@ import numpy as np
 from unet_segnet.models import build_model
 model = build_model(sys.argv[1], encoder=sys.argv[2], input_shape=(64, 64, 1), seed=5)
 x = np.random.default_rng(0).standard_normal((2, 64, 64, 1)).astype("float32")
-np.save(sys.argv[3], np.asarray(model.predict_on_batch(x)))
+np.save(sys.argv[3], model.predict_on_batch(x))
 """
 
 
@@ -271,10 +271,11 @@ np.save(sys.argv[3], np.asarray(model.predict_on_batch(x)))
 @pytest.mark.parametrize(
     ("architecture", "encoder"), [("fpn", "resnext50_32x4d"), ("linknet", "mobilenet_v2"), ("pspnet", "densenet121")]
 )
-def test_tensorflow_and_jax_build_and_run_the_same_network(architecture, encoder, tmp_path, monkeypatch):
-    pytest.importorskip("jax", reason="needs JAX")
+@pytest.mark.parametrize("other", ["jax", "torch"])
+def test_every_backend_builds_and_runs_the_same_network(other, architecture, encoder, tmp_path, monkeypatch):
+    pytest.importorskip(other, reason=f"needs {other}: pip install -r requirements-{other}.txt")
     results = []
-    for backend in ("tensorflow", "jax"):
+    for backend in ("tensorflow", other):
         monkeypatch.setenv("KERAS_BACKEND", backend)
         file = tmp_path / f"{backend}.npy"
         subprocess.run([sys.executable, "-c", PREDICT, architecture, encoder, str(file)], check=True, cwd=ROOT)
