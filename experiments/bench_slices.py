@@ -14,6 +14,9 @@ NUM_CLASSES = 2
 CLASS_WEIGHTS = (0.5, 7.0)
 """Of the cross-entropy; about those of the binary problem."""
 
+SPACING = (5.0, 0.7, 0.7)
+"""Of a scan's voxels in mm, slices first."""
+
 BLOCK = 32
 """Slices that are scored at a time."""
 
@@ -148,6 +151,19 @@ def _sklearn_counts(labels, predictions, num_classes):
         confusion_matrix(label.ravel(), prediction.ravel(), labels=list(range(num_classes)))
         for label, prediction in zip(labels, predictions, strict=True)
     ]
+
+
+def severities(channel: Channel, size, num_slices, num_classes):
+    """Worker: the severity figures of one scan. The answer: seconds, and the process' largest memory so far in MiB."""
+    from unet_segnet.severity import severity
+
+    images, labels = made_up_slices(num_slices, size, num_classes)
+    lungs = np.where(images > 0, 1 + (np.arange(size) >= size // 2), 0).astype(np.uint8)
+    classes, names = [f"C{number}" for number in range(num_classes)], [f"{number:03}" for number in range(num_slices)]
+    for _ in channel.turns():
+        started = time.perf_counter()
+        severity(labels, lungs, SPACING, classes, names)
+        channel.reply({"seconds": time.perf_counter() - started, "memory": peak_memory()})
 
 
 def score_difference(channel: Channel, size, num_slices, num_classes):

@@ -12,6 +12,7 @@ from experiments.console import Progress, progress
 from experiments.tabular import Table
 
 SCORED_SIZE, SCORED_CLASSES = 512, 4
+SCAN_SLICES = 90
 ROOT = Path(__file__).parent.parent
 
 
@@ -26,11 +27,12 @@ def augmentation(session: Session) -> dict[str, Table]:
 
 
 def metrics(session: Session) -> dict[str, Table]:
-    """Counts, scores and boundary scores of many slices, streamed, against scikit-learn."""
+    """Counts, scores and boundary scores of many slices, streamed, against scikit-learn; severity of one scan."""
     num_slices, few = session.options.slices, min(session.options.repeats, session.options.slices)
     setting = {"size": SCORED_SIZE, "num_classes": SCORED_CLASSES}
     ours, theirs = {}, {}
-    bar = Progress(6, "bench: metrics")
+    in_scan = min(SCAN_SLICES, num_slices)
+    bar = Progress(7, "bench: metrics")
     with Worker("our scores", "bench_slices", "scores", num_slices=num_slices, **setting) as worker:
         for done, task in enumerate(("counts", "scores", "boundary"), 1):
             ours[task] = worker.run(task)
@@ -41,6 +43,9 @@ def metrics(session: Session) -> dict[str, Table]:
             bar.update(done)
     difference = once("scores", "bench_slices", "score_difference", num_slices=few, **setting)
     bar.update(6)
+    with Worker("severity", "bench_slices", "severities", num_slices=in_scan, **setting) as worker:
+        scans = [worker.run("severity") for _ in range(session.options.repeats)]
+    bar.update(7)
     names = {"counts": "pixel counts", "scores": "counts and all scores", "boundary": "boundary scores"}
     rows = []
     for task, found in ours.items():
@@ -48,10 +53,12 @@ def metrics(session: Session) -> dict[str, Table]:
         sklearn = num_slices * statistics.median(theirs[task]["seconds"]) if task in theirs else None
         ratio = sklearn / seconds if sklearn else None
         rows.append((names[task], num_slices, seconds, sklearn, ratio, round(found["memory"])))
+    seconds, memory = (statistics.median(scan[what] for scan in scans) for what in ("seconds", "memory"))
+    rows.append(("severity of a scan", in_scan, seconds, None, None, round(memory)))
     columns = ("what", "slices", "ours: s", "scikit-learn: s", "ratio", "memory: MiB")
     notes = (
         f"Slices of {SCORED_SIZE}x{SCORED_SIZE} with {SCORED_CLASSES} classes, streamed in blocks; slices times the "
-        f"median over the blocks. scikit-learn: the median of {few} slices, extrapolated.",
+        f"median over the blocks. scikit-learn: the median of {few} slices, extrapolated. A scan is taken whole.",
         f"Largest difference between the scores that both have: {difference:.1g}.",
     )
     return {"metrics": Table("Scores alone.", columns, tuple(rows), notes)}

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import time
 import tracemalloc
 
 import numpy as np
@@ -280,12 +279,3 @@ def test_no_copy_of_the_volume_wider_than_the_lesions_labels():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 8 * labels.size  # labels of 4 bytes, masks of 1
-
-
-@pytest.mark.slow
-def test_ninety_slices_of_512_pixels_take_less_than_five_seconds():
-    labels, lungs = (np.repeat(np.repeat(part, 8, axis=1), 8, axis=2) for part in scan(shape=(90, 64, 64)))
-    start = time.process_time()
-    ours = figures(labels, lungs)
-    assert time.process_time() - start < 5
-    assert ours.involvement().num_lesions > 50

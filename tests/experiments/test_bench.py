@@ -53,7 +53,8 @@ def session():
 
 @pytest.mark.slow
 def test_every_part_has_its_table_with_the_machine_beside_it(tmp_path):
-    result = bench(*TINY, "--dtypes", "float32", "--out", tmp_path)  # whatever units this processor has
+    # One data type, whatever units this processor has; the paper variant takes a third of the time.
+    result = bench(*TINY, "--dtypes", "float32", "--variants", "released", "--out", tmp_path)
     assert result.returncode == 0, result.stderr
     tables = result.stdout.split("\nwritten to ")[0]
     assert max(map(len, tables.splitlines())) <= 100
@@ -68,7 +69,7 @@ def test_every_part_has_its_table_with_the_machine_beside_it(tmp_path):
 
     rows = read_rows(tmp_path / "bench.csv")
     assert [(row["network"], row["variant"], row["batch"]) for row in rows] == [
-        ("segnet", "released", "4"), ("unet", "released", "4"), ("segnet", "paper", "2"), ("unet", "paper", "2"),
+        ("segnet", "released", "4"), ("unet", "released", "4"),
     ]  # fmt: skip
     for row in rows:
         step = float(row["training ms/step"]) / 1000
@@ -79,7 +80,7 @@ def test_every_part_has_its_table_with_the_machine_beside_it(tmp_path):
     assert all(float(row["memory peak"]) >= float(row["MiB after epoch last"]) > 100 for row in memory)
     whole = {row["what"]: row for row in read_rows(tmp_path / "epoch.csv")}
     assert float(whole["18 bare steps"]["ratio"]) == 1
-    assert read_rows(tmp_path / "project.csv")[-1]["trainings"] == "112"
+    assert read_rows(tmp_path / "project.csv")[-1]["trainings"] == "56"
     assert "both have: 0." in report["tables"]["metrics"]["notes"][1]
 
 
@@ -94,9 +95,9 @@ def test_parts_without_networks(tmp_path):
     assert {path.name for path in out.iterdir()} == {"augmentation.csv", "metrics.csv", "bench.json"}
     (row,) = read_rows(out / "augmentation.csv")
     assert float(row["slices/s"]) == pytest.approx(1000 / float(row["ms/slice"]))
-    counts, scores, boundary = read_rows(out / "metrics.csv")
+    counts, scores, boundary, scan = read_rows(out / "metrics.csv")
     assert float(counts["ratio"]) == pytest.approx(float(counts["scikit-learn s"]) / float(counts["ours s"]))
-    assert (scores["slices"], boundary["scikit-learn s"]) == ("3", "")
+    assert (scores["slices"], boundary["scikit-learn s"], scan["slices"]) == ("3", "", "3")
     text = readme.read_text()
     assert "Measured on" in text and "scikit-learn" in text and "old" not in text
 
