@@ -54,11 +54,11 @@ def commit() -> str | None:
 
 
 def device_name() -> str:
-    """The accelerator's name, or the processor's."""
+    """The name of the accelerator that a training runs on, or the processor's."""
     from unet_segnet.devices import accelerators
 
     if found := accelerators():
-        return ", ".join(found)
+        return found[0].name
     try:
         model = processor_name(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     except (OSError, KeyError):

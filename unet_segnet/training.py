@@ -277,13 +277,14 @@ def compile_fastest(model: keras.Model, iterations: int, **arguments) -> None:
         iterations: that can go at once.
         arguments: of `compile`.
     """
-    # An accelerator is kept busy by whole epochs at a time; on a processor that would only hold up Ctrl-C.
-    accelerated = bool(accelerators())
+    accelerated, backend = bool(accelerators()), keras.config.backend()
     model.compile(
         **arguments,
         # On a processor, TensorFlow's own convolutions are a little faster than XLA's.
-        jit_compile="auto" if accelerated or keras.config.backend() != "tensorflow" else False,
-        steps_per_execution=iterations if accelerated else 1,
+        jit_compile="auto" if accelerated or backend != "tensorflow" else False,
+        # An accelerator is kept busy by whole epochs at a time; on a processor that would only hold up Ctrl-C, and
+        # Keras cannot do it with PyTorch.
+        steps_per_execution=iterations if accelerated and backend != "torch" else 1,
     )
     # TensorFlow traces a step that makes variables twice, which for large networks takes many seconds.
     model.optimizer.build(model.trainable_variables)
