@@ -20,7 +20,7 @@ from unet_segnet.errors import InputError
 
 TABLES = ("peak", "frameworks", "bench", *(part for part in BENCH_PARTS if part not in ("peak", "step", "inference")))
 
-IN_README = ("bench", "layers", "epoch", "metrics")
+IN_README = ("bench", "processor", "layers", "epoch", "metrics")
 
 BUSY = 0.7
 """Load average before measuring from which on a note is printed. Threads that wait for each other suffer most."""
@@ -55,7 +55,7 @@ def bench(options) -> None:
             print(f"\n{table.to_text()}", end="", flush=True)
     _write(options.out, tables, session, {"load_before": load, "seconds": round(time.monotonic() - started, 1)})
     if options.readme:
-        shown = [tables[name].to_markdown() for name in IN_README if name in tables]
+        shown = [tables[name].to_markdown() for name in IN_README if name in tables and tables[name].rows]
         replace_between(options.readme, "speed", "\n".join([f"Measured on {device}.\n", *shown]))
     print(f"\nwritten to {options.out}: {', '.join(f'{name}.csv' for name in tables)}, bench.json")
 
@@ -73,13 +73,14 @@ def _check(options):
 def _parts(chosen):
     """The functions that measure the chosen parts, those whose results others use first."""
     from experiments.bench_small import augmentation, metrics, startup
-    from experiments.bench_speed import TASKS, layers, peak, speed
+    from experiments.bench_speed import TASKS, layers, peak, processor, speed
     from experiments.bench_whole import epoch, memory, project
 
     tasks = tuple(task for task in TASKS if task in chosen)
     functions = {
         "peak": peak,
         tasks[0] if tasks else None: partial(speed, tasks=tasks),
+        "processor": processor,
         "layers": layers,
         "augmentation": augmentation,
         "epoch": epoch,

@@ -5,14 +5,15 @@ import statistics
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
-from experiments.bench_workers import SHORTEST_TURN, Timing, Worker, alternate
+from experiments.bench_workers import SHORTEST_TURN, Timing, Worker, alternate, once
 from experiments.console import progress
 from experiments.options import DTYPES, NETS
 from experiments.tabular import Table
 from unet_segnet.errors import InputError
 
 OURS = "ours"
-NAMES = {OURS: "ours", "eager": "PyTorch", "compile": "compiled", "kept": "kept"}
+PROCESSOR = "processor"
+NAMES = {OURS: "ours", PROCESSOR: "ours, processor", "eager": "PyTorch", "compile": "compiled", "kept": "kept"}
 """Ways to run a network, as they are called in the tables."""
 
 WAY_NOTES = {
@@ -21,6 +22,11 @@ WAY_NOTES = {
 }
 
 TASKS = ("step", "inference")
+
+NO_ACCELERATOR = {
+    "CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu",
+}  # fmt: skip
+"""With these each backend computes on the processor, whatever else there is."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +117,9 @@ class Session:
 
     def worker(self, setting: Setting) -> Worker:
         """A process that holds the network."""
-        if setting.way == OURS:
-            return Worker(str(setting), "bench_keras", "network", **setting.arguments)
+        if setting.way in (OURS, PROCESSOR):
+            hidden = NO_ACCELERATOR if setting.way == PROCESSOR else None
+            return Worker(str(setting), "bench_keras", "network", hidden, **setting.arguments)
         torch = {"device": self.machine["device"], "way": setting.way}
         return Worker(str(setting), "bench_torch", "network", **setting.arguments, **torch)
 
@@ -279,6 +286,34 @@ def _of_peak(session, setting, step):
         return None
     work = setting.batch * session.work[setting.net, setting.variant][1]
     return _percent(work / step.median / session.peaks[setting.dtype])
+
+
+def processor(session: Session) -> dict[str, Table]:
+    """The same training step on the accelerator and on the processor beside it; the article: "35 times"."""
+    title = f"The same training step, slices of {session.options.size}x{session.options.size}."
+    columns = (
+        "network", "variant", "dtype", "batch", "processor: ms/step", "processor: spread", "accelerator: ms/step",
+        "accelerator: spread", "ratio",
+    )  # fmt: skip
+    if not session.accelerated:
+        return {"processor": Table(title, columns, (), ("There is no accelerator to compare the processor with.",))}
+    rows, dtype = [], "float32"
+    for variant in session.options.variants:
+        for net in session.nets:
+            settings = [session.setting(net, variant, dtype, way) for way in (PROCESSOR, OURS)]
+            with ExitStack() as stack:
+                workers = {setting: stack.enter_context(session.worker(setting)) for setting in settings}
+                found = alternate(workers, "step", session.options.repeats, f"bench: processor, {net} {variant}")
+            measured = [found[setting] for setting in settings]
+            times = [number for timing in measured for number in (1000 * timing.median, _percent(timing.spread))]
+            ratio = measured[0].median / measured[1].median
+            rows.append((net, variant, dtype, settings[0].batch, *times, ratio))
+    beside = once("the processor", "bench_keras", "machine", environment=NO_ACCELERATOR)["provenance"]
+    notes = (
+        f"By turns, medians of {session.options.repeats}. Processor: {beside['device']}, {beside['threads']} threads. "
+        f"Accelerator: {session.machine['provenance']['device']}, which may multiply float32 in fewer bits.",
+    )
+    return {"processor": Table(title, columns, tuple(rows), notes)}
 
 
 def layers(session: Session) -> dict[str, Table]:

@@ -61,17 +61,18 @@ class Worker:
     Arguments:
         label: what it measures, for messages.
         module, function: what to call; it takes turns until `EOFError`.
+        environment: variables that are set in the process before anything is imported that reads them.
         arguments: JSON values for it.
 
     A context manager; the process starts with the object and ends with the context.
     """
 
-    def __init__(self, label: str, module: str, function: str, **arguments):
+    def __init__(self, label: str, module: str, function: str, environment: dict[str, str] | None = None, **arguments):
         self.label = label
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, module, function, json.dumps(arguments)), daemon=True
+            target=_serve, args=(theirs, module, function, environment or {}, json.dumps(arguments)), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -114,7 +115,8 @@ def _reason(exit_code):
     return f"signal {-exit_code}" if exit_code < 0 else f"exit status {exit_code}"
 
 
-def _serve(connection, module, function, arguments):
+def _serve(connection, module, function, environment, arguments):
+    os.environ.update(environment)
     # One GPU serves several of these processes.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

@@ -19,7 +19,8 @@ VARIANTS = ("paper", "released")
 STREAMS = ("numpy", "matlab")
 DTYPES = ("float32", "mixed_bfloat16")
 BENCH_PARTS = (
-    "peak", "step", "inference", "layers", "augmentation", "epoch", "memory", "metrics", "startup", "project",
+    "peak", "step", "inference", "processor", "layers", "augmentation", "epoch", "memory", "metrics", "startup",
+    "project",
 )  # fmt: skip
 BENCH_RIVALS = ("eager", "compile", "kept")
 STUDY_PARTS = ("best", "grid", "folds", "seeds", "more")

@@ -12,7 +12,7 @@ import numpy as np
 from experiments import published
 
 PARITY = Path(__file__).parent.parent / "results" / "parity.csv"
-BENCH = Path(__file__).parent.parent / "results" / "bench" / "bench.csv"
+BENCH = Path(__file__).parent.parent / "results" / "bench"
 NUM_SLICES, SIZE = 100, 512  # of Table 1
 
 
@@ -94,9 +94,18 @@ def parity_check(name: str) -> dict[str, str]:
 
 def step_milliseconds() -> dict[str, float]:
     """Network -> milliseconds of one training step in the committed bench (released networks, mini-batch 4)."""
-    with BENCH.open(newline="", encoding="utf-8") as stream:
+    with (BENCH / "bench.csv").open(newline="", encoding="utf-8") as stream:
         return {
             row["network"]: float(row["training ms/step"])
             for row in csv.DictReader(stream)
             if (row["variant"], row["batch"], row["dtype"]) == ("released", "4", "float32")
         }
+
+
+def accelerator_speed_ups() -> list[dict[str, str]]:
+    """Rows of the committed bench of a training step on an accelerator and on the processor beside it; may be none."""
+    path = BENCH / "processor.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))

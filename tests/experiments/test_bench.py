@@ -16,9 +16,9 @@ import pytest
 from experiments import bench_slices
 from experiments.bench import IN_README
 from experiments.bench_small import command_names
-from experiments.bench_speed import OURS, Session, speed
+from experiments.bench_speed import NO_ACCELERATOR, OURS, PROCESSOR, Session, processor, speed
 from experiments.bench_whole import project, study_trainings
-from experiments.bench_workers import Timing, Worker, alternate, once
+from experiments.bench_workers import Timing, Worker, _serve, alternate, once
 from experiments.options import BENCH_PARTS, bench_parser
 from experiments.tabular import Table
 from unet_segnet.errors import InputError
@@ -62,7 +62,9 @@ def test_every_part_has_its_table_with_the_machine_beside_it(tmp_path):
     assert {"tables", "timings", "versions", "device", "command"} <= report.keys()
     parts = {*BENCH_PARTS, "frameworks", "bench"} - {"step", "inference"}
     assert {path.name for path in tmp_path.iterdir()} == {f"{part}.csv" for part in parts} | {"bench.json"}
-    for part in parts:
+    beside = report["tables"]["processor"]
+    assert beside["rows"] or beside["notes"] == ["There is no accelerator to compare the processor with."]
+    for part in parts - {"processor"}:
         rows = read_rows(tmp_path / f"{part}.csv")
         assert len(rows) == len(report["tables"][part]["rows"]) > 0
         assert {row["machine"] for row in rows} == {report["device"]}
@@ -111,7 +113,7 @@ def test_the_readme_shows_the_committed_tables():
     report = json.loads((ROOT / "experiments" / "results" / "bench" / "bench.json").read_text(encoding="utf-8"))
     shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- speed:begin -->")[2]
     assert f"Measured on {report['device']}." in shown
-    for name in IN_README:
+    for name in IN_README & report["tables"].keys():
         table = report["tables"][name]
         rows = tuple(map(tuple, table["rows"]))
         assert Table(table["title"], tuple(table["columns"]), rows, tuple(table["notes"])).to_markdown() in shown
@@ -269,6 +271,60 @@ def test_without_pytorch_its_rows_say_so(session, monkeypatch):
     assert [row[4] for row in tables["frameworks"].rows] == ["ours", "PyTorch: none"]
     assert any("not installed" in note for note in tables["frameworks"].notes)
     assert tables["bench"].rows[0][7] is None
+
+
+def test_a_step_on_the_accelerator_is_compared_with_the_same_step_on_the_processor(session, monkeypatch):
+    seconds = {PROCESSOR: 3.5, OURS: 0.1}
+    session.options.nets, session.options.variants = ("unet",), ("released",)
+    session.machine |= {"device": "cuda", "provenance": {"backend": "jax", "device": "NVIDIA H200"}}
+    started = []
+
+    class Worker(SimpleNamespace):
+        __enter__ = lambda self: self  # noqa: E731
+        __exit__ = lambda self, *_: None  # noqa: E731
+
+        def run(self, task, count=1):
+            return seconds[self.setting.way]
+
+    monkeypatch.setattr(session, "worker", lambda setting: started.append(setting) or Worker(setting=setting))
+    monkeypatch.setattr(
+        "experiments.bench_speed.once", lambda *_, **more: {"provenance": {"device": "Xeon, 16 cores", "threads": 16}}
+    )
+    table = processor(session)["processor"]
+    (row,) = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+    assert (row["network"], row["dtype"], row["batch"]) == ("unet", "float32", 4)
+    assert (row["processor: ms/step"], row["accelerator: ms/step"]) == (3500, 100)
+    assert row["ratio"] == pytest.approx(35)
+    assert {setting.way for setting in started} == {PROCESSOR, OURS}
+    assert len({(setting.dtype, setting.batch, setting.size) for setting in started}) == 1
+    assert "Xeon, 16 cores, 16 threads" in table.notes[0] and "NVIDIA H200" in table.notes[0]
+    assert max(map(len, table.to_text().splitlines())) <= 100
+
+
+def test_without_an_accelerator_the_processor_is_not_measured(session, monkeypatch):
+    monkeypatch.setattr(session, "worker", lambda setting: pytest.fail("measured"))
+    table = processor(session)["processor"]
+    assert table.rows == () and "no accelerator" in table.notes[0]
+
+
+def test_the_processor_is_measured_where_every_accelerator_is_hidden(session, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    made = []
+    monkeypatch.setattr("experiments.bench_speed.Worker", lambda *arguments, **_: made.append(arguments))
+    session.worker(session.setting("unet", "released", "float32", PROCESSOR))
+    session.worker(session.setting("unet", "released", "float32"))
+    assert [arguments[3] for arguments in made] == [NO_ACCELERATOR, None]
+    assert NO_ACCELERATOR["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_worker_has_its_environment_before_anything_is_imported(monkeypatch):
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # what is set there ends with the test
+    seen, sent = [], []
+    monkeypatch.setattr(
+        bench_slices, "told", lambda channel, **_: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]), raising=False
+    )
+    _serve(SimpleNamespace(send_bytes=sent.append), "bench_slices", "told", {"CUDA_VISIBLE_DEVICES": ""}, "{}")
+    assert (seen, sent) == ([""], [])
 
 
 def test_the_study_is_112_trainings():

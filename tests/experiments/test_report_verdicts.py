@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_runs import evidence, made_folds, made_grid, made_run, write_history
 
-from experiments.report import judge_recipe
+from experiments.report import article, judge_recipe
 from experiments.report.content import VERDICTS
 from experiments.report.statements import claims, stated, vgg16_parameters
 from experiments.report.verdicts import JUDGES, verdicts
@@ -275,6 +275,15 @@ class TestTime:
         assert (minutes.verdict, factor.verdict) == (OPEN, OPEN)
         assert "31 minutes on average, 2 to 60 (n=2" in minutes.evidence and "25 minutes" in minutes.decides
         assert "NVIDIA H200 is 30.0 times as fast as AMD EPYC, 2 cores" in factor.evidence
+
+    def test_a_measured_step_on_two_devices_of_one_machine_is_told(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(article, "BENCH", tmp_path)
+        assert "beside it" not in JUDGES["gpu-speed-up"](evidence()).evidence
+        (tmp_path / "processor.csv").write_text(
+            "network,variant,batch,ratio,machine\nsegnet,released,4,34.6,NVIDIA H200\n"
+        )
+        told = JUDGES["gpu-speed-up"](evidence()).evidence
+        assert "SegNet (released, mini-batch 4) is 35 times as fast on NVIDIA H200 as on the processor" in told
 
 
 def test_without_keras():
