@@ -155,6 +155,16 @@ class Fake:
         return self.seconds
 
 
+class Held(SimpleNamespace):
+    """A worker as a context manager; tests give it a `run`."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
 def test_workers_alternate_and_short_turns_are_repeated():
     log = []
     found = alternate({"slow": Fake(log, "slow", 2.0), "quick": Fake(log, "quick", 0.1)}, "step", 2, "")
@@ -225,13 +235,7 @@ def test_ratios_are_to_the_fastest_of_pytorch(session, monkeypatch):
     session.peaks = {"float32": 8e9}
     monkeypatch.setattr("experiments.bench_speed.has_torch", lambda: True)
 
-    class Worker(SimpleNamespace):
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
+    class Worker(Held):
         def run(self, task, count=1):
             known = {"multiply-adds": [1, 10**8], "memory": 500.4}
             if task in known:
@@ -259,10 +263,7 @@ def test_without_pytorch_its_rows_say_so(session, monkeypatch):
     monkeypatch.setattr("experiments.bench_speed.has_torch", lambda: False)
     session.options.nets, session.options.variants = ("unet",), ("released",)
 
-    class Worker(SimpleNamespace):
-        __enter__ = lambda self: self  # noqa: E731
-        __exit__ = lambda self, *_: None  # noqa: E731
-
+    class Worker(Held):
         def run(self, task, count=1):
             return [1, 1] if task == "multiply-adds" else 1.0
 
@@ -279,10 +280,7 @@ def test_a_step_on_the_accelerator_is_compared_with_the_same_step_on_the_process
     session.machine |= {"device": "cuda", "provenance": {"backend": "jax", "device": "NVIDIA H200"}}
     started = []
 
-    class Worker(SimpleNamespace):
-        __enter__ = lambda self: self  # noqa: E731
-        __exit__ = lambda self, *_: None  # noqa: E731
-
+    class Worker(Held):
         def run(self, task, count=1):
             return seconds[self.setting.way]
 
