@@ -12,7 +12,7 @@ from keras import ops
 from experiments.bench_slices import CLASS_WEIGHTS, NUM_CLASSES, made_up_slices, peak_memory
 from experiments.bench_workers import Channel
 from experiments.files import write_arrays
-from experiments.provenance import provenance
+from experiments.provenance import begin, provenance
 from unet_segnet.devices import accelerators, has_bfloat16_units
 from unet_segnet.models import build_model
 from unet_segnet.processor import keep_freed_memory
@@ -28,7 +28,7 @@ def machine(channel: Channel):
     channel.wait()
     channel.reply(
         {
-            "provenance": provenance(time.monotonic()),
+            "provenance": provenance(begin()),
             "device": "cuda" if accelerators() else "cpu",
             "bfloat16": has_bfloat16_units(),
         }
@@ -162,13 +162,13 @@ def epochs(channel: Channel, num_slices, num_validation, validation, **setting):
     A turn is one epoch whatever the count.
     """
     channel.wait()
-    begin = time.perf_counter()
+    before = time.perf_counter()
 
     def report(*_):
-        nonlocal begin
-        channel.reply(time.perf_counter() - begin)
+        nonlocal before
+        channel.reply(time.perf_counter() - before)
         channel.wait()
-        begin = time.perf_counter()
+        before = time.perf_counter()
 
     _train(
         **setting,

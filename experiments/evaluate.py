@@ -9,7 +9,6 @@ project's own. For research; not a medical device, not for clinical use.
 
 import argparse
 import hashlib
-import time
 from pathlib import Path
 
 from experiments.console import Progress, import_keras, run_command
@@ -63,7 +62,7 @@ def evaluate(options) -> None:
 
     from experiments.files import write_arrays, write_json
     from experiments.own_scores import ScoredSlices, domain_table, score_tables, slice_table
-    from experiments.provenance import provenance
+    from experiments.provenance import begin, provenance
     from experiments.summary import write_tables
     from unet_segnet.cohort.domain import RELEASED, describe, differences, released_domain, released_thresholds
     from unet_segnet.cohort.seen import seen_slices
@@ -71,7 +70,7 @@ def evaluate(options) -> None:
     from unet_segnet.inference import names_of_classes, slice_size
     from unet_segnet.pretrained import load_model, model_path
 
-    started = time.monotonic()
+    started = begin()
     path, facts = find_model(options.model)
     if path.endswith(".mat"):
         say("note: a network trained in MATLAB is taken for one of the authors', trained on the released slices")

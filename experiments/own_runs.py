@@ -5,12 +5,11 @@ too, and model.keras what `predict` and `evaluate` want to know of it (`unet_seg
 """
 
 import hashlib
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from experiments.files import save_network, write_arrays, write_json
-from experiments.provenance import provenance
+from experiments.provenance import begin, provenance
 from experiments.runs import FORMAT, PARTS, RunFolder, read_arrays, read_json, read_result
 from unet_segnet.errors import InputError
 
@@ -126,7 +125,7 @@ def _train_and_test(job, cohort, data, folder, report):
     from unet_segnet.data import median_frequency_weights
     from unet_segnet.training import DivergedError
 
-    started = time.monotonic()
+    started = begin()
     parts = {part: cohort.subset(getattr(job.split, part)) for part in PARTS}
     # Slices outside the lungs are black: there is nothing to learn on them.
     shows = parts["train"].slices.images.any(axis=(1, 2)) | parts["train"].slices.labels.any(axis=(1, 2))

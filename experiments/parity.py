@@ -8,7 +8,6 @@ python -m experiments.parity table                 that table into the README
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 from experiments.console import Progress, import_keras, run_command
@@ -77,11 +76,11 @@ def replay(options) -> int:
 
 def check_all(options) -> int:
     """Make every check; 1 if one fails."""
-    started = time.monotonic()
-    csv, provenance_file = options.out / "parity.csv", options.out / "parity.json"
     from experiments import parity_checks
-    from experiments.provenance import provenance
+    from experiments.provenance import begin, provenance
 
+    started = begin()
+    csv, provenance_file = options.out / "parity.csv", options.out / "parity.json"
     material = parity_checks.Material.of(options.data)
     if not options.quick:
         make_folder(options.out)

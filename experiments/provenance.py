@@ -1,5 +1,6 @@
 """Where a result comes from."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -11,11 +12,17 @@ from pathlib import Path
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "jax", "torch")
 
 
+def begin() -> float:
+    """Note the commit whose code computes from here on, and return the time for `provenance`."""
+    commit()
+    return time.monotonic()
+
+
 def provenance(started: float) -> dict:
     """Where and with what something was computed: command, commit, versions, device, seconds.
 
     Arguments:
-        started: what `time.monotonic()` said at the beginning.
+        started: what `begin` returned.
     """
     import keras
 
@@ -43,8 +50,12 @@ def _module(file: Path) -> str:
     return f"experiments.{name}"
 
 
+@functools.cache
 def commit() -> str | None:
-    """The commit of this checkout, "-dirty" where files were changed; None outside a checkout or without git."""
+    """The commit of this checkout, "-dirty" where files were changed; None outside a checkout or without git.
+
+    As it was when first asked for: what is committed during a training of hours is not the code that trained.
+    """
     describe = ["git", "describe", "--always", "--dirty"]
     try:
         git = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)

@@ -11,7 +11,6 @@ OUT/kfold/released-binary-segnet/fold2-exp4-seed0/ a run of the five folds
 """
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 from experiments.files import save_network, write_arrays, write_json
 from experiments.locks import alone
 from experiments.options import DTYPES, EXPERIMENTS, NETS, PROBLEMS, SEEDS, STREAMS, VARIANTS
-from experiments.provenance import provenance
+from experiments.provenance import begin, provenance
 from unet_segnet.errors import InputError, one_line
 from unet_segnet.files import read_small
 
@@ -339,7 +338,7 @@ def _train_and_evaluate(spec, recipe, slices, split, data, folder, report):
             **random,
         )
 
-    started = time.monotonic()
+    started = begin()
     stream = NumpyStream(spec.seed) if spec.stream == "numpy" else MatlabStream(spec.net, spec.seed, len(slices))
     parts = {part: slices.subset(getattr(split, part)) for part in PARTS}
     # The weights come from all slices, as the authors' do: three of the 72 numbers that determine the loss

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from experiments.console import Progress, import_keras
 from experiments.files import save_network, write_arrays, write_json
-from experiments.provenance import provenance
+from experiments.provenance import begin, provenance
 from experiments.runs import FORMAT, RunFolder
 from unet_segnet.errors import InputError
 
@@ -181,7 +181,7 @@ def _train_and_evaluate(spec, recipe, data, folder, report, watch):
     from unet_segnet.encoder_training import train_encoder
     from unet_segnet.training import DivergedError, dtype_policy
 
-    started = time.monotonic()
+    started = begin()
     with dtype_policy(recipe.dtype):
         model = build(spec, data.size)
     before = _first_kernels(model)

@@ -1,7 +1,10 @@
 """Where a result was computed: a processor's name tells it from others."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from experiments import provenance
 from experiments.provenance import processor_name
 
 BARE = "processor\t: 0\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nflags\t\t: fpu\n"
@@ -19,3 +22,14 @@ def test_what_is_not_told_is_not_made_up():
     assert processor_name("model name: Some processor\n") == "Some processor"
     with pytest.raises(KeyError):
         processor_name("Processor: ARMv8\n")
+
+
+def test_the_commit_is_the_one_at_the_beginning(monkeypatch):
+    described = iter(["before", "after"])
+    monkeypatch.setattr(provenance.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=f"{next(described)}\n"))
+    provenance.commit.cache_clear()
+    try:
+        started = provenance.begin()
+        assert (provenance.provenance(started)["commit"], provenance.commit()) == ("before", "before")
+    finally:
+        provenance.commit.cache_clear()
