@@ -131,7 +131,7 @@ def _estimates(left, data, options):
     estimates.add_finished(RESULTS, options.out)
     for job in left:
         if not options.dry_run and estimates.of(job) is None:
-            print(f"timing a few steps of {job.spec.net}, variant {job.spec.variant}", flush=True)
+            print(f"timing a few steps of {job.spec.net}, variant {job.spec.variant}, {job.recipe.dtype}", flush=True)
             crowd = options.workers if accelerators() else 1  # on a processor, each has its own cores
             estimates.time_steps(job, data[job.spec.problem].slices, crowd)
     return estimates

@@ -113,16 +113,17 @@ class Estimate:
 class Estimates:
     """Times of trainings on one machine, from runs and steps that were measured there.
 
-    A run is estimated from finished runs of its own network, variant, problem and batch size; where there are
-    none, from those of its network and variant by their seconds per slice; else from steps timed by `time_steps`.
+    A run is estimated from finished runs of its own network, variant, data type, problem and batch size; where there
+    are none, from those of its network, variant and data type by their seconds per slice; else from steps timed by
+    `time_steps`. Not every run of a command has the machine's data type: one that was begun in another keeps it.
     Where the finished runs had more threads than the coming ones will, their times are lengthened in proportion,
     until one has been measured as it will be.
     """
 
     def __init__(self, machine: Machine):
         self.machine = machine
-        self.runs: dict[tuple[str, str], list[Speed]] = {}
-        self.steps: dict[tuple[str, str], Speed] = {}
+        self.runs: dict[tuple[str, str, str], list[Speed]] = {}  # by network, variant and data type
+        self.steps: dict[tuple[str, str, str], Speed] = {}
 
     def add_finished(self, *outs: Path) -> None:
         """Measure all finished runs below these folders."""
@@ -136,9 +137,8 @@ class Estimates:
             config, result = read_json(folder / "config.json"), read_json(folder / "result.json")
             seconds = read_arrays(folder / "history.npz", ("epoch_seconds",))["epoch_seconds"].tolist()
             recipe, num_slices = config["recipe"], len(config["split"]["train"])
-            where = (result["device"], result["backend"], recipe["dtype"], config["data"]["size"])
-            machine = self.machine
-            if where != (machine.device, machine.backend, machine.dtype, machine.size):
+            where = (result["device"], result["backend"], config["data"]["size"])
+            if where != (self.machine.device, self.machine.backend, self.machine.size):
                 return
             per_epoch = statistics.fmean(seconds[1:] or seconds)  # the first holds the compilation
             # A run that was resumed states the seconds of its last part alone.
@@ -147,14 +147,15 @@ class Estimates:
                 return
             trained = num_slices // recipe["batch_size"] * recipe["batch_size"]
             speed = Speed(result["threads"], config["problem"], recipe["batch_size"], per_epoch / trained, extra)
-            self.runs.setdefault((config["net"], config["variant"]), []).append(speed)
+            self.runs.setdefault((config["net"], config["variant"], recipe["dtype"]), []).append(speed)
         except (InputError, KeyError, TypeError, ZeroDivisionError, statistics.StatisticsError):
             return
 
     def of(self, job: Job, epochs_done: int = 0) -> Estimate | None:
         """How long a training will take from here, or None where nothing was measured that tells."""
         spec, recipe = job.spec, job.recipe
-        measured = self.runs.get((spec.net, spec.variant), [])
+        kind = spec.net, spec.variant, recipe.dtype
+        measured = self.runs.get(kind, [])
         measured = [speed for speed in measured if speed.threads == self.machine.threads] or measured
         alike = [s for s in measured if (s.problem, s.batch_size) == (spec.problem, recipe.batch_size)]
         slices = len(job.split.train) // recipe.batch_size * recipe.batch_size * (recipe.epochs - epochs_done)
@@ -164,8 +165,8 @@ class Estimates:
             per_slice = statistics.fmean(map(operator.mul, slower, (speed.seconds_per_slice for speed in chosen)))
             extra = statistics.fmean(map(operator.mul, slower, (speed.extra_seconds for speed in chosen)))
             return Estimate(extra + slices * per_slice, source)
-        if (spec.net, spec.variant) in self.steps:
-            speed = self.steps[spec.net, spec.variant]
+        if kind in self.steps:
+            speed = self.steps[kind]
             return Estimate(speed.extra_seconds + slices * speed.seconds_per_slice, "timed steps")
         return None
 
@@ -216,7 +217,7 @@ class Estimates:
         at_the_end = inference * (len(job.split.validation) + len(job.split.test))
         extra = time.perf_counter() - began + at_the_end
         speed = Speed(self.machine.threads, spec.problem, batch_size, per_slice, extra)
-        self.steps[spec.net, spec.variant] = speed
+        self.steps[spec.net, spec.variant, recipe.dtype] = speed
         keras.utils.clear_session(free_memory=True)
 
 

@@ -109,16 +109,19 @@ def test_the_stream_is_everywhere_and_encoder_weights_where_they_belong():
 HERE = Machine("made", "tensorflow", 2, "float32", 256)
 
 
-def job(net="segnet", problem="binary", experiment=4, batch_size=4, epochs=160, variant="released", fold=None):
+def job(
+    net="segnet", problem="binary", experiment=4, batch_size=4, epochs=160, variant="released", fold=None,
+    dtype="float32",
+):  # fmt: skip
     spec = RunSpec("grid" if fold is None else "kfold", net, variant, problem, experiment, fold=fold)
-    return Job(spec, Recipe(batch_size, epochs), paper_split() if fold is None else five_folds()[fold])
+    return Job(spec, Recipe(batch_size, epochs, dtype), paper_split() if fold is None else five_folds()[fold])
 
 
 class Recipe:
     """Of `unet_segnet.training.Recipe`, what plans and estimates look at, without importing Keras."""
 
-    def __init__(self, batch_size, epochs):
-        self.batch_size, self.epochs = batch_size, epochs
+    def __init__(self, batch_size, epochs, dtype):
+        self.batch_size, self.epochs, self.dtype = batch_size, epochs, dtype
 
 
 def estimates(*folders, machine=HERE):
@@ -149,8 +152,16 @@ def test_a_run_takes_as_long_as_those_of_its_kind(tmp_path):
 def test_runs_of_other_machines_measure_nothing(tmp_path):
     folder = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 4), device="another")
     assert estimates(folder).of(job()) is None
-    folder = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 5), dtype="mixed_bfloat16")
-    assert estimates(folder).of(job()) is None
+
+
+def test_a_run_takes_as_long_as_those_of_its_own_data_type(tmp_path):
+    """One that was begun in another type than this machine's keeps it, and is as slow as that is."""
+    fast = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 5), dtype="mixed_bfloat16")
+    assert estimates(fast).of(job()) is None
+    assert estimates(fast).of(job(dtype="mixed_bfloat16")).seconds == pytest.approx(14 + 160 * 2)
+    slow = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 6), epoch_seconds=(9, 6, 6))
+    assert estimates(fast, slow).of(job(dtype="mixed_bfloat16")).seconds == pytest.approx(14 + 160 * 2)
+    assert estimates(fast, slow).of(job()).seconds == pytest.approx(2 + 160 * 6)
 
 
 def test_fewer_threads_are_slower_until_they_have_been_measured(tmp_path):
@@ -181,6 +192,8 @@ def test_steps_are_timed_where_no_run_was(tmp_path):
     one.time_steps(timed, slices)
     four.time_steps(timed, slices, crowd=1000)
     assert one.of(timed).source == "timed steps"
+    other = Job(timed.spec, training.Recipe(epochs=2, dtype="mixed_bfloat16"), timed.split)
+    assert one.of(other) is None
     assert 0 < one.of(timed, 2).seconds < one.of(timed).seconds < four.of(timed).seconds
     finished = make_run(tmp_path, timed.spec)
     one.add(finished.path)
