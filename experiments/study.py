@@ -59,7 +59,7 @@ def study(options) -> int:
     jobs = _jobs(options, data)
     left = _unfinished(jobs, options, again=options.force)
     estimates = _estimates(left, data, options)
-    _print_plan("The study", jobs, left, estimates, options)
+    _print_plan("The study", jobs, left, estimates, options, again=options.force)
     if options.dry_run:
         return 0
     deadline = None if options.budget is None else began + 60 * options.budget
@@ -137,11 +137,11 @@ def _estimates(left, data, options):
     return estimates
 
 
-def _print_plan(title, jobs, left, estimates, options) -> None:
+def _print_plan(title, jobs, left, estimates, options, again=False) -> None:
     from experiments.study_plan import duration, plan_table, time_left
 
-    print(f"\n{plan_table(f'{title}, in {options.out}.', jobs, left, estimates, options.out).to_text()}")
-    found = [estimate for job in left if (estimate := time_left(job, estimates, options.out))]
+    print(f"\n{plan_table(f'{title}, in {options.out}.', jobs, left, estimates, options.out, again).to_text()}")
+    found = [estimate for job in left if (estimate := time_left(job, estimates, options.out, again))]
     line = f"{len(jobs)} runs in {options.out}: {len(jobs) - len(left)} finished, {len(left)} left"
     if found:
         seconds = sum(estimate.seconds for estimate in found) / options.workers
@@ -171,8 +171,11 @@ def carry_out(waiting: list, data: dict, options, estimates, deadline: float | N
     lanes = Lanes(data, options) if options.workers > 1 else Here(data, options)
     waiting, running, started, total, faults = list(waiting), 0, 0, len(waiting), []
 
+    def estimate_of(job):
+        return time_left(job, estimates, options.out, again=options.force)  # which throws a saved state away
+
     def fits(job):
-        estimate = time_left(job, estimates, options.out)
+        estimate = estimate_of(job)
         return deadline is None or (estimate and time.monotonic() + estimate.seconds <= deadline)
 
     try:
@@ -180,7 +183,7 @@ def carry_out(waiting: list, data: dict, options, estimates, deadline: float | N
             while running < lanes.workers and (job := next(filter(fits, waiting), None)):
                 waiting.remove(job)
                 started += 1
-                about = duration(time_left(job, estimates, options.out).seconds)
+                about = duration(estimate_of(job).seconds)
                 print(f"{started}/{total} {job.spec.group / job.spec.name}: about {about}", flush=True)
                 lanes.start(job)
                 running += 1

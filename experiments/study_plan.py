@@ -221,7 +221,7 @@ class Estimates:
         keras.utils.clear_session(free_memory=True)
 
 
-def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Estimates, out: Path):
+def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Estimates, out: Path, again: bool = False):
     """The plan as a `Table`: for each part, variant, problem and network, what is finished, and the time left.
 
     Arguments:
@@ -230,6 +230,7 @@ def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Est
         left: those that are not finished.
         estimates: their times.
         out: folder of the runs, where unfinished ones have their state.
+        again: they begin from the beginning, as with --force.
     """
     from experiments.tables import NETWORK_NAMES
     from experiments.tabular import Table
@@ -240,7 +241,7 @@ def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Est
     rows = []
     for group, members in groups.items():
         undone = [job for job in members if job in left]
-        found = [time_left(job, estimates, out) for job in undone]
+        found = [time_left(job, estimates, out, again) for job in undone]
         known = all(found)
         seconds = duration(sum(estimate.seconds for estimate in found)) if known else "?"
         sources = ", ".join(dict.fromkeys(estimate.source for estimate in found)) if known else "not measured yet"
@@ -250,9 +251,10 @@ def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Est
     return Table(title, columns, tuple(rows))
 
 
-def time_left(job: Job, estimates: Estimates, out: Path) -> Estimate | None:
-    """The `Estimate` of a training from where its saved state is."""
-    return estimates.of(job, min(RunFolder(out, job.spec).epochs_done(), job.recipe.epochs))
+def time_left(job: Job, estimates: Estimates, out: Path, again: bool = False) -> Estimate | None:
+    """The `Estimate` of a training from where its saved state is, or of one `again` from the beginning."""
+    done = 0 if again else RunFolder(out, job.spec).epochs_done()
+    return estimates.of(job, min(done, job.recipe.epochs))
 
 
 def duration(seconds: float) -> str:

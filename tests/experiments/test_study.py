@@ -259,9 +259,9 @@ def carry_out(monkeypatch, tmp_path):
 
     monkeypatch.setattr(schedule, "Here", AtOnce)
 
-    def run(waiting, times, budget=None):
+    def run(waiting, times, budget=None, more=()):
         deadline = None if budget is None else time.monotonic() + budget
-        return study.carry_out(waiting, {}, options("--out", tmp_path), times, deadline)
+        return study.carry_out(waiting, {}, options("--out", tmp_path, *more), times, deadline)
 
     run.started, run.ends = started, ends
     return run
@@ -286,6 +286,18 @@ def test_an_unfinished_run_needs_only_what_is_left_of_it(carry_out, tmp_path):
     _, late = carry_out(jobs, Times(unet=1000), budget=100)
     assert carry_out.started == [jobs[1]]
     assert late == [jobs[0]]
+
+
+def test_a_run_that_is_trained_again_needs_all_of_its_time(carry_out, tmp_path, capsys):
+    again = job("unet")
+    state(tmp_path, again, 152)
+    assert time_left(again, Times(unet=1000), tmp_path, again=True).seconds == pytest.approx(1000)
+    table = plan_table("Plan", {again: "best"}, [again], Times(unet=1000), tmp_path, again=True)
+    assert table.rows[0][7] == duration(1000)
+    assert carry_out([again], Times(unet=1000), budget=100, more=["--force"]) == ([], [again])
+    assert carry_out.started == []
+    carry_out([again], Times(unet=1000), more=["--force"])
+    assert f"about {duration(1000)}" in capsys.readouterr().out
 
 
 def test_without_a_budget_everything_is_started_in_order(carry_out):
