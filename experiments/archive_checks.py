@@ -14,12 +14,13 @@ from experiments.npz import check_members, read_npz
 from experiments.options import EXPERIMENTS, NETS, PROBLEMS, SEEDS, STREAMS, VARIANTS
 from experiments.runs import FORMAT, PARTS, STUDIES, RunSpec, is_time
 from unet_segnet.metrics import global_accuracy
+from unet_segnet.network_facts import MEMBER as FACTS
 
 MIB = 2**20
 LIMIT = 16 * MIB  # of an archive
 # In the order of writing: the result last, for its presence means that the run is whole. Bytes at most.
 FILES = {"config.json": MIB, "history.npz": 8 * MIB, "counts.npz": 8 * MIB, "model.keras": LIMIT, "result.json": MIB}
-MODEL_FILES = {"metadata.json", "config.json", "model.weights.h5"}
+MODEL_FILES = {"metadata.json", "config.json", "model.weights.h5"}  # and FACTS, where it was saved with them
 MAX_MEMBERS = 10_000
 PER_ITERATION = ("loss", "accuracy", "learning_rate")
 PER_VALIDATION = ("validation_iteration", "validation_loss", "validation_accuracy")
@@ -183,9 +184,9 @@ def _checked_confusion(content, config):
 
 
 def _check_model(content):
-    # What is in it is checked by Keras, in safe mode, when it is loaded.
+    # What is in it is checked when it is loaded: by Keras, in safe mode, and by `read_facts`.
     with zipfile.ZipFile(io.BytesIO(content)) as saved:
-        check_members(saved.infolist(), MODEL_FILES)
+        check_members(saved.infolist(), MODEL_FILES | ({FACTS} & set(saved.namelist())))
 
 
 def checked_members(members, archive_size):

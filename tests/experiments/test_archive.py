@@ -19,8 +19,10 @@ import pytest
 from experiments import archive as archives
 from experiments.archive import merge, pack, read_archive
 from experiments.archive_checks import LIMIT, PER_ITERATION, PER_VALIDATION
+from experiments.files import save_network
 from experiments.runs import RunFolder, RunSpec, load_counts
 from unet_segnet.errors import InputError
+from unet_segnet.network_facts import read_facts
 
 ROOT = Path(__file__).parents[2]
 FOUR = ("config.json", "history.npz", "counts.npz", "result.json")
@@ -120,6 +122,24 @@ def test_pack_and_merge_bring_every_finished_run_and_the_best_networks(out, pack
     assert contents(here) == expected
     assert load_counts(here / "grid/released-binary-segnet/exp5-seed0").test_names == ("t1", "t2")
     assert load_counts(here / "grid/released-binary-segnet/exp9-seed0") is None
+
+
+def test_a_network_comes_along_as_a_training_saves_it(tmp_path):
+    """With its facts, which are one more file in it."""
+
+    class Network:
+        def save(self, path):
+            with zipfile.ZipFile(path, "w") as model:
+                for name in ("metadata.json", "config.json", "model.weights.h5"):
+                    model.writestr(name, "{}")
+
+    folder = make_run(tmp_path / "there", spec())
+    save_network(Network(), folder.model, {"class_names": ["not infected", "infected"]})
+    _, left_out = pack(tmp_path / "there", tmp_path / "runs.zip")
+    assert left_out == []
+    merge([tmp_path / "runs.zip"], tmp_path / "here")
+    facts = read_facts(RunFolder(tmp_path / "here", spec()).model)
+    assert facts == {"class_names": ["not infected", "infected"]}
 
 
 def test_the_projects_own_results_pass_the_checks(tmp_path):
