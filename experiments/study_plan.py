@@ -113,17 +113,18 @@ class Estimate:
 class Estimates:
     """Times of trainings on one machine, from runs and steps that were measured there.
 
-    A run is estimated from finished runs of its own network, variant, data type, problem and batch size; where there
-    are none, from those of its network, variant and data type by their seconds per slice; else from steps timed by
-    `time_steps`. Not every run of a command has the machine's data type: one that was begun in another keeps it.
+    A run is estimated from finished runs of its own kind, problem and batch size; where there are none, from those of
+    its kind by their seconds per slice; else from steps timed by `time_steps`. Of a kind are runs of one network,
+    variant, data type and stream: not every run of a command has the machine's data type, for one that was begun in
+    another keeps it, and MATLAB's stream is replayed without oneDNN's kernels, which takes twice as long.
     Where the finished runs had more threads than the coming ones will, their times are lengthened in proportion,
     until one has been measured as it will be.
     """
 
     def __init__(self, machine: Machine):
         self.machine = machine
-        self.runs: dict[tuple[str, str, str], list[Speed]] = {}  # by network, variant and data type
-        self.steps: dict[tuple[str, str, str], Speed] = {}
+        self.runs: dict[tuple[str, ...], list[Speed]] = {}  # by kind
+        self.steps: dict[tuple[str, ...], Speed] = {}
 
     def add_finished(self, *outs: Path) -> None:
         """Measure all finished runs below these folders."""
@@ -147,15 +148,15 @@ class Estimates:
                 return
             trained = num_slices // recipe["batch_size"] * recipe["batch_size"]
             speed = Speed(result["threads"], config["problem"], recipe["batch_size"], per_epoch / trained, extra)
-            self.runs.setdefault((config["net"], config["variant"], recipe["dtype"]), []).append(speed)
+            kind = config["net"], config["variant"], recipe["dtype"], config["stream"]
+            self.runs.setdefault(kind, []).append(speed)
         except (InputError, KeyError, TypeError, ZeroDivisionError, statistics.StatisticsError):
             return
 
     def of(self, job: Job, epochs_done: int = 0) -> Estimate | None:
         """How long a training will take from here, or None where nothing was measured that tells."""
         spec, recipe = job.spec, job.recipe
-        kind = spec.net, spec.variant, recipe.dtype
-        measured = self.runs.get(kind, [])
+        measured = self.runs.get(_kind(job), [])
         measured = [speed for speed in measured if speed.threads == self.machine.threads] or measured
         alike = [s for s in measured if (s.problem, s.batch_size) == (spec.problem, recipe.batch_size)]
         slices = len(job.split.train) // recipe.batch_size * recipe.batch_size * (recipe.epochs - epochs_done)
@@ -165,8 +166,7 @@ class Estimates:
             per_slice = statistics.fmean(map(operator.mul, slower, (speed.seconds_per_slice for speed in chosen)))
             extra = statistics.fmean(map(operator.mul, slower, (speed.extra_seconds for speed in chosen)))
             return Estimate(extra + slices * per_slice, source)
-        if kind in self.steps:
-            speed = self.steps[kind]
+        if speed := self.steps.get(_kind(job)):
             return Estimate(speed.extra_seconds + slices * speed.seconds_per_slice, "timed steps")
         return None
 
@@ -217,8 +217,12 @@ class Estimates:
         at_the_end = inference * (len(job.split.validation) + len(job.split.test))
         extra = time.perf_counter() - began + at_the_end
         speed = Speed(self.machine.threads, spec.problem, batch_size, per_slice, extra)
-        self.steps[spec.net, spec.variant, recipe.dtype] = speed
+        self.steps[_kind(job)] = speed
         keras.utils.clear_session(free_memory=True)
+
+
+def _kind(job):
+    return job.spec.net, job.spec.variant, job.recipe.dtype, job.spec.stream
 
 
 def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Estimates, out: Path, again: bool = False):

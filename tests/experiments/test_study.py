@@ -111,9 +111,9 @@ HERE = Machine("made", "tensorflow", 2, "float32", 256)
 
 def job(
     net="segnet", problem="binary", experiment=4, batch_size=4, epochs=160, variant="released", fold=None,
-    dtype="float32",
+    dtype="float32", stream="numpy",
 ):  # fmt: skip
-    spec = RunSpec("grid" if fold is None else "kfold", net, variant, problem, experiment, fold=fold)
+    spec = RunSpec("grid" if fold is None else "kfold", net, variant, problem, experiment, fold=fold, stream=stream)
     return Job(spec, Recipe(batch_size, epochs, dtype), paper_split() if fold is None else five_folds()[fold])
 
 
@@ -162,6 +162,17 @@ def test_a_run_takes_as_long_as_those_of_its_own_data_type(tmp_path):
     slow = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 6), epoch_seconds=(9, 6, 6))
     assert estimates(fast, slow).of(job(dtype="mixed_bfloat16")).seconds == pytest.approx(14 + 160 * 2)
     assert estimates(fast, slow).of(job()).seconds == pytest.approx(2 + 160 * 6)
+
+
+def test_a_replay_takes_as_long_as_replays(tmp_path):
+    """It goes without oneDNN's kernels."""
+    fast = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 4))
+    assert estimates(fast).of(job(stream="matlab")) is None
+    slow = make_run(
+        tmp_path, RunSpec("grid", "segnet", "released", "binary", 4, stream="matlab"), epoch_seconds=(9, 6, 6)
+    )
+    assert estimates(fast, slow).of(job(stream="matlab")).seconds == pytest.approx(2 + 160 * 6)
+    assert estimates(fast, slow).of(job()).seconds == pytest.approx(14 + 160 * 2)
 
 
 def test_fewer_threads_are_slower_until_they_have_been_measured(tmp_path):
