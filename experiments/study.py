@@ -20,6 +20,8 @@ from experiments.console import run_command
 from experiments.options import NETS, check_options, load_data, make_recipe, settle_dtype, study_parser
 from unet_segnet.errors import InputError
 
+EXCHANGE = ("pack", "merge", "out", "force")  # the options that have a meaning with --pack and --merge
+
 
 def main() -> None:
     """The command."""
@@ -31,6 +33,13 @@ def exchange(options) -> int:
     """Take archives of runs in, write archives of runs out; returns the exit status."""
     if options.dry_run:
         raise InputError("--dry-run prints the plan of trainings; leave it out with --pack and --merge")
+    otherwise = vars(study_parser("", "").parse_args([]))
+    of_trainings = [name for name, value in vars(options).items() if value != otherwise[name] and name not in EXCHANGE]
+    if of_trainings:
+        raise InputError(
+            f"--{of_trainings[0].replace('_', '-')} is for trainings; leave it out with --pack and --merge, which take "
+            "all finished runs"
+        )
     from experiments.archive import merge, pack
 
     if options.merge:

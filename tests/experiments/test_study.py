@@ -44,6 +44,14 @@ def test_a_dry_run_takes_nothing_in_and_writes_nothing(tmp_path, more):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("more", [("--merge", "runs.zip"), ("--pack", "runs.zip")])
+@pytest.mark.parametrize("choice", [("--variant", "released"), ("--budget", "60"), ("--encoder-weights", "imagenet")])
+def test_what_chooses_trainings_does_not_choose_what_is_packed(tmp_path, more, choice):
+    with pytest.raises(InputError, match=f"^{choice[0]} is for trainings; leave it out"):
+        exchange(options(*choice, "--out", tmp_path / "out", *more))
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_whole_study_is_56_trainings_a_variant_in_the_order_of_worth():
     planned = planned_specs(options())
     assert Counter(spec.variant for spec in planned) == {"released": 56, "paper": 56}
