@@ -191,7 +191,7 @@ def determinism_parser(prog: str, description: str) -> argparse.ArgumentParser:
 
 def choices(allowed):
     def parse(text):
-        values = tuple(text.split(","))
+        values = tuple(dict.fromkeys(text.split(",")))
         if not set(values) <= set(allowed):
             raise argparse.ArgumentTypeError(f"expected some of {', '.join(allowed)}, got {text!r}")
         return values

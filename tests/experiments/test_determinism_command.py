@@ -64,6 +64,10 @@ def test_a_table_is_not_replaced_unasked(tmp_path):
     assert (tmp_path / "table.csv").read_text() == "kept"
 
 
+def test_a_network_that_is_named_twice_is_trained_once():
+    assert determinism_parser("determinism", "").parse_args(["--nets", "unet,segnet,unet"]).nets == ("unet", "segnet")
+
+
 def test_the_committed_table_is_in_the_readme():
     with (ROOT / "experiments" / "results" / "determinism.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
