@@ -44,7 +44,7 @@ def publish(options) -> None:
     import_keras()
     from unet_segnet import pretrained
 
-    checked, networks = [], {}
+    checked, networks, targets = [], {}, {}
     for run in options.runs:
         finished = (run / "result.json").is_file() and read_json(run / "result.json").get("status") == "finished"
         if not finished:
@@ -54,6 +54,8 @@ def publish(options) -> None:
             raise InputError(f"{run}: no run of the two studies; expected one of grid, kfold or compare")
         look = _of_second_study if study == "compare" else _of_first_study
         target, files, counts = look(run, options.weights)
+        if targets.setdefault(target, run) != run:
+            raise InputError(f"{run}: {targets[target]} would be published at the same place; give one of them")
         if target.exists() and not options.force:
             raise InputError(f"{target}: is published; use --force to replace it")
         own = pretrained.WEIGHTS / f"{counts.problem}.keras" if options.weights else None

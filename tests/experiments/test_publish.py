@@ -87,6 +87,16 @@ def test_nothing_is_replaced_without_force(run):
     publish.publish(options(run, force=True))
 
 
+def test_one_of_two_runs_does_not_replace_the_other(run):
+    """Of two machines, say: they have the same folder below different ones."""
+    other = run.parents[2] / "elsewhere" / run.parent.name / run.name
+    shutil.copytree(run, other)
+    for force in (False, True):
+        with pytest.raises(InputError, match=r"elsewhere.*exp4-seed0: .*exp4-seed0 would be published at the same"):
+            publish.publish(options(run, other, force=force))
+    assert not publish.RESULTS.exists()
+
+
 def test_the_project_s_network_is_not_replaced_without_force(run):
     publish.publish(options(run, weights=True))
     before = {path.name: path.read_bytes() for path in pretrained.WEIGHTS.iterdir()}
