@@ -200,7 +200,8 @@ def print_plan(jobs: list[CompareJob], num_slices: int, num_test: int, options) 
         left = [folder for folder in folders if options.force or not folder.finished]
         epoch = (train * cost.step + validation * cost.inference) * rate.seconds
         test = (num_test + validation) * cost.inference * rate.seconds
-        seconds = sum((recipe.epochs - min(folder.epochs_done(), recipe.epochs)) * epoch + test for folder in left)
+        done = [0 if options.force else min(folder.epochs_done(), recipe.epochs) for folder in left]
+        seconds = sum((recipe.epochs - epochs) * epoch + test for epochs in done)
         total, num_left, sources[rate.source] = total + seconds, num_left + len(left), None
         numbers = (cost.parameters, cost.inference / 1e9, cost.memory / 1e9, len(members), len(members) - len(left))
         times = (duration(recipe.epochs * epoch + test), duration(seconds) if left else None)

@@ -168,6 +168,19 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_what_is_forced_begins_anew_in_the_plan_too(tmp_path, monkeypatch, capsys):
+    from experiments.compare import plan
+
+    monkeypatch.setattr(plan, "rates", lambda *_: {None: plan.Rate(1e-7, "what was measured")})
+    monkeypatch.setattr(plan, "network_cost", lambda *_: plan.Cost(1, 10**6, 3 * 10**6, 1))
+    monkeypatch.setattr(RunFolder, "epochs_done", lambda folder: 2)  # of 3
+    seconds = {}
+    for force in ((), ("--force",)):
+        assert compare(options_for("phantom", tmp_path / "out", "--dry-run", *force)) == 0
+        seconds[bool(force)] = int(re.search(r"1 left, about (\d+) s", capsys.readouterr().out).group(1))
+    assert 2 * seconds[False] < seconds[True] < 3 * seconds[False]  # three epochs for one, and the test slices
+
+
 def test_costs_of_a_network_counted_by_hand():
     import keras
 
