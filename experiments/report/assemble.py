@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from experiments.options import PROBLEMS
 from experiments.provenance import commit
-from experiments.report import comparisons, figures, tables
+from experiments.report import comparisons, figures, stopping, tables
 from experiments.report.content import Evidence, Report, sections
 from experiments.report.errata import errata_table
 from experiments.report.trainings import VARIANTS
@@ -21,7 +21,7 @@ SECTIONS = {
     "Training": ("trainings", "figure4"),
     "What the networks look for": ("figure5",),
     "Slice by slice": ("contours", "dice", "confusion", "agreement"),
-    "How sure": ("intervals", "networks", "folds", "seeds", "selection"),
+    "How sure": ("intervals", "networks", "folds", "seeds", "stopping", "selection"),
     "Slips of the article": ("errata",),
 }
 
@@ -51,6 +51,8 @@ def compute_tables(evidence: Evidence) -> dict[str, Table]:
             found[f"networks_{suffix}"] = comparisons.network_comparison(evidence, problem, variant)
             found[f"folds_{suffix}"] = comparisons.fold_comparison(evidence, problem, variant)
             found[f"seeds_{suffix}"] = comparisons.seed_spread(evidence, problem, variant)
+    for variant in VARIANTS:
+        found[f"stopping_{variant}"] = stopping.last_quarter(evidence, variant)
     found["networks_authors"] = comparisons.released_comparison()
     found["selection"] = comparisons.selection_table(evidence)
     found["agreement"] = tables.agreement_table(evidence)

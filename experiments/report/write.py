@@ -107,4 +107,5 @@ def readme_text(report: Report) -> str:
                 seeds = table.columns.index("seeds")
                 table = replace(table, rows=tuple(row for row in table.rows if row[seeds] != 0))
             lines.append(table.to_markdown())
+    lines += [table.to_markdown() for name, table in report.tables.items() if name.startswith("stopping")]
     return "\n".join(lines)
