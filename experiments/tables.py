@@ -100,9 +100,9 @@ def accuracy_table(
         settings, printed = published.hyperparameters(net), published.global_accuracy(net, problem)
         best = _best(of_net)
         for experiment in sorted({*settings, *(run.experiment for run in of_net)}):
-            seeds = [run.test_confusion for run in of_net if run.experiment == experiment]
-            ours = _accuracy_statistics(seeds)[: len(statistics)]
-            row: list[Cell] = [NETWORK_NAMES.get(net, net), experiment, None, None, len(seeds), *ours]
+            trainings = [run.test_confusion for run in of_net if run.experiment == experiment]
+            ours = _accuracy_statistics(trainings)[: len(statistics)]
+            row: list[Cell] = [NETWORK_NAMES.get(net, net), experiment, None, None, len(trainings), *ours]
             if setting := settings.get(experiment):
                 row[2:4] = f"{setting.initial_learning_rate:.0e}".replace("e-0", "e-"), setting.mini_batch
             difference = None
@@ -124,7 +124,11 @@ def accuracy_table(
         "it on the same slices), on the validation slices (val.), or on both; only one: no other was trained.",
     ]
     if len(statistics) == 4:
-        own_notes.insert(1, "Averaged over seeds; spread: standard deviation (n - 1) of the mean over seeds.")
+        own_notes.insert(
+            1,
+            "Averaged over the trainings of a configuration, which differ in seed or random stream; spread: standard "
+            "deviation (n - 1) of the mean over them.",
+        )
     if released:
         own_notes.append(
             "rel.: the mean of the slices that the authors released, where it is more than a thousandth from the "
@@ -140,7 +144,7 @@ def accuracy_table(
     return Table(
         f"Table {3 if problem == 'binary' else 5}. Global accuracy, {_describe(runs, problem, data)}.",
         (
-            *("network", "exp.", "ILR", "batch", "seeds"),
+            *("network", "exp.", "ILR", "batch", "runs"),
             *(f"reproduced: {name}" for name in statistics),
             *("published: mean", "published: sigma", "published: var"),
             *(("published: rel.",) if released else ()),
@@ -161,8 +165,8 @@ def class_table(
 ) -> Table:
     """Table 4 (binary) or 6 (multiclass): class scores of each network's best configuration.
 
-    Scores come from the confusion matrix of all test slices together; with several seeds they are averaged over
-    seeds. Arguments and errors as for `accuracy_table`.
+    Scores come from the confusion matrix of all test slices together; with several trainings of a configuration they
+    are averaged over these. Arguments and errors as for `accuracy_table`.
     """
     runs = _checked(runs, problem)
     problem = problem or runs[0].problem
@@ -195,7 +199,9 @@ def class_table(
         "other was trained.",
     ]
     if _averaged(runs):
-        own_notes.insert(1, "Scores are averaged over seeds.")
+        own_notes.insert(
+            1, "Scores are averaged over the trainings of a configuration, which differ in seed or random stream."
+        )
     if any(isinstance(cell, float) and math.isnan(cell) for row in rows for cell in row):
         own_notes.append('"-": undefined, because the class is absent from the truth.')
     if problem == "binary":
@@ -221,7 +227,7 @@ def five_fold_table(
 ) -> Table:
     """Table 7: class scores over the folds, the test slices of a fold pooled.
 
-    With several seeds, the scores of a fold are first averaged over seeds.
+    With several trainings on a fold, its scores are first averaged over these.
 
     Arguments:
         runs: runs with a fold, of one problem and variant.
@@ -283,6 +289,8 @@ def five_fold_table(
     ]
     if not runs:
         own_notes = own_notes[:1]
+    if len({(run.net, run.experiment, run.fold) for run in runs}) < len(runs):
+        own_notes.insert(1, "The scores of a fold are first averaged over its trainings.")
     if baselines:
         own_notes.append("The grey threshold is fitted on the training slices of each fold.")
     return Table(
@@ -294,7 +302,7 @@ def five_fold_table(
 
 
 def best_experiment(runs: Iterable[RunCounts], on: str) -> int | None:
-    """The configuration of one network with the highest mean global accuracy per slice, averaged over seeds.
+    """The configuration of one network with the highest mean global accuracy per slice, averaged over trainings.
 
     Arguments:
         runs: grid runs of one network, problem and variant.
@@ -356,9 +364,9 @@ def _averaged(runs: Sequence[RunCounts]) -> bool:
 
 
 def _accuracy_statistics(confusions: Sequence[np.ndarray]) -> tuple[float, float, float, float]:
-    """Mean, sigma and variance of the global accuracy over slices, then sigma of the mean over seeds.
+    """Mean, sigma and variance of the global accuracy over slices, then sigma of the mean over trainings.
 
-    Takes one (n, K, K) per seed and averages the first three over seeds; all NaN for no seed.
+    Takes one (n, K, K) per training and averages the first three over them; all NaN for none.
     """
     if not confusions:
         return (math.nan,) * 4

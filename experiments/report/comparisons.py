@@ -18,6 +18,7 @@ from experiments.report.trainings import (
     compared_experiments,
     grid_runs,
     lesion_dice,
+    notes_on_kinds,
     over_trainings,
     stacked,
 )
@@ -90,6 +91,7 @@ def score_intervals(evidence: Evidence, problem: str, variant: str) -> Table | N
             "all test slices together. With several trainings: their mean.",
             "inside: does the interval hold the published value? The authors released confusion matrices of all "
             "slices together, from which no interval over slices can be made.",
+            *notes_on_kinds(evidence.grid(problem, variant)),
         ),
     )
 
@@ -122,6 +124,7 @@ def network_comparison(evidence: Evidence, problem: str, variant: str) -> Table 
     segnet, unet = (grid_runs(evidence, problem, variant, net, experiments[net]) for net in NETS)
     names = segnet[0].test_names
     counts = [stacked(runs, names) for runs in (segnet, unet)]
+    compared = [run for run in evidence.grid(problem, variant) if run.counts.experiment == experiments[run.counts.net]]
     pairs: dict[tuple[str, str], list[np.ndarray]] = {
         (score, "all"): [_mean_over_trainings(of(one)) for one in counts] for score, of in IMAGE_SCORES.items()
     }
@@ -133,7 +136,7 @@ def network_comparison(evidence: Evidence, problem: str, variant: str) -> Table 
         f"variant {variant}, {len(segnet)} and {len(unet)} trainings, {evidence.data}.",
         ("score", "class", *_COMPARED),
         tuple((*key, *row) for key, row in zip(pairs, _compared_rows(list(pairs.values())), strict=True)),
-        ("mean: over the slices that are compared.", _WILCOXON, _DEPENDENT),
+        ("mean: over the slices that are compared.", _WILCOXON, _DEPENDENT, *notes_on_kinds(compared)),
     )
 
 
@@ -238,6 +241,9 @@ def fold_comparison(evidence: Evidence, problem: str, variant: str) -> Table | N
             "p: corrected resampled t-test (Nadeau and Bengio, 2003), test to training slices 20/70, n - 1 degrees "
             "of freedom; Holm: corrected for the number of scores. left out: folds without the class.",
             "Both networks see the same folds. Table 7 has means and sigmas alone, which allow no such test.",
+            *notes_on_kinds(
+                [r for r in evidence.folds(problem, variant) if r.counts.experiment == chosen[r.counts.net]]
+            ),
         ),
     )
 
@@ -245,17 +251,19 @@ def fold_comparison(evidence: Evidence, problem: str, variant: str) -> Table | N
 def seed_spread(evidence: Evidence, problem: str, variant: str) -> Table | None:
     """How much the result of a configuration depends on the random numbers of its training, where several ran."""
     rows: list[tuple[Cell, ...]] = []
-    kinds: set[str] = set()
+    unlike: list[str] = []
     for net in NETS:
         for experiment in range(1, 10):
             runs = grid_runs(evidence, problem, variant, net, experiment)
             if len(runs) < 2:
                 continue
-            kinds |= {
+            kinds = {
                 f"{run.dtype} on {run.config.get('backend')}"
                 for run in evidence.grid(problem, variant)
                 if (run.counts.net, run.counts.experiment) == (net, experiment)
             }
+            if len(kinds) > 1:
+                unlike.append(f"{NETWORK_NAMES[net]} {experiment}, {' and '.join(sorted(kinds))}")
             counts = stacked(runs)
             accuracies = metrics.global_accuracy(counts)
             row: list[Cell] = [NETWORK_NAMES[net], experiment, len(runs)]
@@ -278,6 +286,6 @@ def seed_spread(evidence: Evidence, problem: str, variant: str) -> Table | None:
             "accuracy: mean global accuracy over the test slices; Dice: of all test slices together, mean of the "
             "lesion classes. sigma: standard deviation (n - 1) over trainings.",
             "error over slices: standard error of the mean accuracy from the choice of slices, to compare with sigma.",
-            *([f"They differ in more than that: {', '.join(sorted(kinds))}."] if len(kinds) > 1 else []),
+            *([f"They differ in more than that: {'; '.join(unlike)}."] if unlike else []),
         ),
     )

@@ -8,7 +8,7 @@ from experiments import published
 from experiments.baselines import Baseline, evaluate_baselines
 from experiments.options import PROBLEMS
 from experiments.report.content import Evidence
-from experiments.report.trainings import VARIANTS
+from experiments.report.trainings import STREAMS, VARIANTS, notes_on_kinds
 from experiments.tables import NETWORK_NAMES, accuracy_table, class_table, five_fold_table
 from experiments.tabular import Hundredths, Signed, Table
 from unet_segnet.data import five_folds, paper_split
@@ -17,7 +17,6 @@ from unet_segnet.data.splits import NUM_FOLDS
 from unet_segnet.metrics import confusion_matrices, dice
 
 RAW_MASKS = "dataset/raw/tr_mask.nii.gz"
-STREAMS = {"numpy": "NumPy's", "matlab": "MATLAB's"}
 
 
 def paper_tables(evidence: Evidence) -> dict[str, Table]:
@@ -30,7 +29,8 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
     for number, problem in ((3, "binary"), (5, "multiclass")):
         baselines = _grid_baselines(evidence, problem)
         for variant in VARIANTS:
-            runs = [run.counts for run in evidence.grid(problem, variant)]
+            finished = evidence.grid(problem, variant)
+            runs = [run.counts for run in finished]
             if not runs and variant != "released":
                 continue
             arguments = {
@@ -38,7 +38,7 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
                 "baselines": baselines,
                 "data": evidence.data,
                 "problem": problem,
-                "notes": _notes_on_runs(evidence, f"grid/{variant}-{problem}-"),
+                "notes": (*_notes_on_runs(evidence, f"grid/{variant}-{problem}-"), *notes_on_kinds(finished)),
             }
             tables[f"table{number}_{problem}_{variant}"] = accuracy_table(
                 runs, released=problem == "binary", **arguments
@@ -46,7 +46,8 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
             tables[f"table{number + 1}_{problem}_{variant}"] = class_table(runs, **arguments)
     for problem in PROBLEMS:
         for variant in VARIANTS:
-            runs = [run.counts for run in evidence.folds(problem, variant)]
+            finished = evidence.folds(problem, variant)
+            runs = [run.counts for run in finished]
             if runs or variant == "released":
                 tables[f"table7_{problem}_{variant}"] = five_fold_table(
                     runs,
@@ -54,7 +55,7 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
                     data=evidence.data,
                     problem=problem,
                     networks=tuple(NETWORK_NAMES),
-                    notes=_notes_on_runs(evidence, f"kfold/{variant}-{problem}-"),
+                    notes=(*_notes_on_runs(evidence, f"kfold/{variant}-{problem}-"), *notes_on_kinds(finished)),
                 )
     return tables
 

@@ -8,12 +8,13 @@ import numpy as np
 
 from experiments import published
 from experiments.options import EXPERIMENTS, NETS
-from experiments.report.content import Evidence
-from experiments.tables import SCORES, RunCounts, best_experiment
+from experiments.report.content import Evidence, FinishedRun
+from experiments.tables import NETWORK_NAMES, SCORES, RunCounts, best_experiment
 from unet_segnet import metrics
 
 VARIANTS = ("released", "paper")  # what the authors trained comes first
 NUM_CONFIGURATIONS = len(EXPERIMENTS)
+STREAMS = {"numpy": "NumPy's", "matlab": "MATLAB's"}
 
 
 def grid_runs(
@@ -22,6 +23,21 @@ def grid_runs(
     """Finished trainings of one network on the paper's split, of one configuration or of all."""
     runs = [run.counts for run in evidence.grid(problem, variant) if run.counts.net == net]
     return [run for run in runs if experiment in (None, run.experiment)]
+
+
+def notes_on_kinds(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
+    """A table's note on whose random numbers and which data type its trainings had; none where all had the same."""
+    kinds: dict[str, dict[str, None]] = {}
+    for run in runs:
+        counts = run.counts
+        name = f"{NETWORK_NAMES[counts.net]} {counts.experiment}"
+        name += "" if counts.fold is None else f" fold {counts.fold + 1}"
+        kind = f"{STREAMS[counts.stream]} random numbers in {run.dtype or 'an unknown data type'}"
+        kinds.setdefault(kind, {})[name] = None
+    if len(kinds) < 2:
+        return ()
+    told = "; ".join(f"{', '.join(names)} with {kind}" for kind, names in kinds.items())
+    return (f"Not all trained alike: {told}.",)
 
 
 def stacked(runs: Sequence[RunCounts], names: Sequence[str] | None = None) -> np.ndarray:

@@ -103,9 +103,9 @@ def readme_text(report: Report) -> str:
     }
     for name, table in report.tables.items():
         if name in trained:
-            if "seeds" in table.columns:  # configurations that did not run are left out here
-                seeds = table.columns.index("seeds")
-                table = replace(table, rows=tuple(row for row in table.rows if row[seeds] != 0))
+            if "runs" in table.columns:  # configurations that did not run are left out here
+                number = table.columns.index("runs")
+                table = replace(table, rows=tuple(row for row in table.rows if row[number] != 0))
             lines.append(table.to_markdown())
     lines += [table.to_markdown() for name, table in report.tables.items() if name.startswith("stopping")]
     return "\n".join(lines)

@@ -151,7 +151,10 @@ def test_seeds_of_two_data_types_differ_in_more_than_random_numbers():
     runs = [made_run(seed=0), made_run(seed=1)]
     assert not any("more than that" in note for note in seed_spread(evidence(*runs), *BINARY).notes)
     table = seed_spread(evidence(*runs, made_run(seed=2, dtype="mixed_bfloat16")), *BINARY)
-    assert table.notes[-1] == "They differ in more than that: float32 on None, mixed_bfloat16 on None."
+    assert table.notes[-1] == "They differ in more than that: SegNet 4, float32 on None and mixed_bfloat16 on None."
+    others = [made_run("unet", seed=seed, dtype="mixed_bfloat16") for seed in (0, 1)]
+    table = seed_spread(evidence(*runs, *others), *BINARY)  # each network's in one data type
+    assert not any("more than that" in note for note in table.notes)
 
 
 def test_seed_spread():

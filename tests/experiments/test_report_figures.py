@@ -200,6 +200,24 @@ def test_dice_of_a_run_follows_the_names_of_the_slices(slices, tmp_path):
         assert len(figure.axes[0].get_legend().get_texts()) == number
 
 
+def test_of_two_trainings_of_one_seed_the_replay_is_shown_and_both_are_averaged(tmp_path):
+    own = with_history(made_run("unet"), tmp_path / "own")
+    replay = with_history(made_run("unet", missed=0.2), tmp_path / "replay")
+    replay = replace(replay, counts=replace(replay.counts, stream="matlab"))
+    for runs in ((own, replay), (replay, own)):
+        found = {figure.name: figure for figure in figures(evidence(*runs))}
+        titles = [axes.get_title() for axes in found["confusion_binary"].figure.axes]
+        assert "U-Net 4, ours (variant released, seed 0, replay)" in titles
+        assert "replay: trained with the authors' random numbers" in found["confusion_binary"].caption
+        assert (
+            "U-Net binary 4: variant released, seed 0, the authors' random stream" in found["figure4_training"].caption
+        )
+        caption = found["table3_binary_map"].caption
+        assert "2 trainings of seed 0, averaged over the trainings of a configuration" in caption
+    alone = {figure.name: figure for figure in figures(evidence(own))}
+    assert "averaged" not in alone["table3_binary_map"].caption
+
+
 def test_confusion_matrices_stand_beside_the_authors(drawn):
     titles = [axes.get_title() for axes in drawn["confusion_binary"].figure.axes]
     ours = "ours (variant released, seed 0)"

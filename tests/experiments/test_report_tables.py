@@ -1,10 +1,12 @@
 """The report's table of the finished trainings, and how many of the protocol's they are."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from made_runs import evidence, made_folds, made_run
 
+from experiments.report.comparisons import network_comparison
 from experiments.report.content import VERDICTS, Report
 from experiments.report.tables import paper_tables, trainings_table
 from experiments.report.write import readme_text, verdict_lines
@@ -24,6 +26,26 @@ def test_finished_trainings_by_hand():
     assert second["fold"] == 3  # of 1 to 5, as its folder is called
     assert second["minutes"] is second["slices/s"] is second["device"] is None
     assert trainings_table(evidence()) is None
+
+
+def test_tables_say_which_trainings_are_unlike():
+    """One configuration trained twice, with other random numbers and in another data type: their mean is told."""
+    replay = made_run("unet", dtype="mixed_bfloat16")
+    replay = replace(replay, counts=replace(replay.counts, stream="matlab"))
+    runs = [made_run(), made_run("unet"), replay]
+    alike, unlike = (paper_tables(evidence(*of)) for of in (runs[:2], runs))
+    compared = network_comparison(evidence(*runs), "binary", "released")
+    for table in (unlike["table3_binary_released"], unlike["table4_binary_released"], compared):
+        assert table.notes[-1] == (
+            "Not all trained alike: SegNet 4, U-Net 4 with NumPy's random numbers in float32; U-Net 4 with MATLAB's "
+            "random numbers in mixed_bfloat16."
+        )
+    folds = [*made_folds("segnet", folds=(0, 1)), *made_folds("segnet", folds=(2,), dtype="mixed_bfloat16")]
+    assert paper_tables(evidence(*folds))["table7_binary_released"].notes[-1] == (
+        "Not all trained alike: SegNet 4 fold 1, SegNet 4 fold 2 with NumPy's random numbers in float32; "
+        "SegNet 4 fold 3 with NumPy's random numbers in mixed_bfloat16."
+    )
+    assert not any("alike" in note for table in alike.values() for note in table.notes)
 
 
 def test_trainings_of_the_protocol_are_counted_once():

@@ -101,7 +101,7 @@ class TestTables:
         )
         runs, notes = summary.finished_runs(seeds, OPTIONS)
         row = dict(zip((table := accuracy_table(runs, notes=notes)).columns, table.rows[3], strict=True))
-        assert row["seeds"] == 2 and row["reproduced: mean"] == pytest.approx(0.85)
+        assert row["runs"] == 2 and row["reproduced: mean"] == pytest.approx(0.85)
         assert "seeds 0, 1," in table.title
         assert table.notes[-1] == f"{GROUP}/exp4-seed2 diverged in epoch 3 and is left out."
 

@@ -76,7 +76,7 @@ def sample_tables():
         "table3": Table(
             "Table 3. Global accuracy, binary problem, variant paper, seed 0, n=18 test slices of COVID19-DL.",
             (
-                *("network", "exp.", "ILR", "batch", "seeds"),
+                *("network", "exp.", "ILR", "batch", "runs"),
                 *(f"{whose}: {s}" for whose in ("reproduced", "published") for s in ("mean", "sigma", "var")),
                 *("diff.", "best"),
             ),
