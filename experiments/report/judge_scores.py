@@ -21,7 +21,6 @@ from experiments.report.trainings import (
     grid_runs,
     lesion_dice,
     over_trainings,
-    pooled_over_trainings,
     stacked,
 )
 from experiments.tables import NETWORK_NAMES, SCORES, RunCounts
@@ -40,9 +39,9 @@ def segnet_wins_binary(evidence: Evidence) -> Judgement:
         paired = _paired(evidence, "binary", variant, ("segnet", "unet"))
         if paired is None:
             return None
-        counts, label = paired
-        dice = bootstrap_interval(counts, difference(lesion_dice))
-        gaps = difference(class_scores)(counts.sum(axis=0))[:, 1]
+        counts, first, label = paired
+        dice = bootstrap_interval(counts, difference(lesion_dice, first))
+        gaps = difference(class_scores, first)(counts.sum(axis=0))[:, 1]
         gap = dict(zip(SCORES, gaps, strict=True))
         text = f"{label}, Dice {with_limits(dice, signed=True)}, " + ", ".join(
             f"{score} {gap[score]:+.3f}" for score in gap if score != "Dice"
@@ -77,9 +76,9 @@ def unet_wins_multiclass(evidence: Evidence) -> Judgement:
         paired = _paired(evidence, "multiclass", variant, ("unet", "segnet"))
         if paired is None:
             return None
-        counts, label = paired
-        dice = bootstrap_interval(counts, difference(lesion_dice))
-        gaps = difference(metrics.dice)(counts.sum(axis=0))[1:]
+        counts, first, label = paired
+        dice = bootstrap_interval(counts, difference(lesion_dice, first))
+        gaps = difference(metrics.dice, first)(counts.sum(axis=0))[1:]
         text = f"{label}, mean Dice of the lesion classes {with_limits(dice, signed=True)}, by class " + ", ".join(
             f"{gap:+.3f}" for gap in gaps
         )
@@ -189,8 +188,15 @@ def _p(p_value: float) -> str:
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
-def _paired(evidence: Evidence, problem: str, variant: str, nets: tuple[str, str]) -> tuple[np.ndarray, str] | None:
-    """Counts (n, 2, K, K) of the two networks that the article calls best on the same slices, and what they are."""
+def _paired(
+    evidence: Evidence, problem: str, variant: str, nets: tuple[str, str]
+) -> tuple[np.ndarray, int, str] | None:
+    """The two networks that the article calls best, on the same slices.
+
+    Returns:
+        Counts (n, trainings of both, K, K), how many trainings are the first network's, and what is compared. Scores
+        are averaged over trainings, as in the tables: of pixels put together the worst training would weigh most.
+    """
     experiments = {net: published.BEST_EXPERIMENT[net, problem] for net in nets}
     if compared_experiments(evidence, problem, variant) != {net: experiments[net] for net in NETS}:
         return None
@@ -199,8 +205,8 @@ def _paired(evidence: Evidence, problem: str, variant: str, nets: tuple[str, str
     label = " less ".join(
         f"{NETWORK_NAMES[net]} {experiments[net]} ({_trainings(of)})" for net, of in zip(nets, runs, strict=True)
     )
-    counts = np.stack([pooled_over_trainings(of, names) for of in runs], axis=1)
-    return counts, f"{label}, n={len(names)} slices"
+    counts = np.concatenate([stacked(of, names) for of in runs], axis=1)
+    return counts, len(runs[0]), f"{label}, n={len(names)} slices"
 
 
 def _ahead(interval, also: bool = True) -> bool | None:

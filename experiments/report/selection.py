@@ -15,7 +15,8 @@ from experiments.report.trainings import (
     accuracy_matrix,
     grid_runs,
     lesion_dice,
-    pooled_over_trainings,
+    over_trainings,
+    stacked,
 )
 from experiments.tables import NETWORK_NAMES, best_experiment
 from experiments.tabular import Cell, Signed, Table
@@ -32,7 +33,7 @@ class Candidates:
         net: "segnet" or "unet".
         problem: "binary" or "multiclass".
         accuracies: configuration -> global accuracy of each test slice (n,).
-        dice: configuration -> Dice of the lesion classes over all test slices.
+        dice: configuration -> Dice of the lesion classes over all test slices, the mean of its trainings.
         chosen: criterion -> the configuration that it chooses; "test acc." first.
     """
 
@@ -116,7 +117,7 @@ def own_candidates(evidence: Evidence) -> list[Candidates]:
                 dice = {}
                 for experiment in accuracies:
                     of_one = [run for run in runs if run.experiment == experiment]
-                    dice[experiment] = float(lesion_dice(pooled_over_trainings(of_one).sum(axis=0)))
+                    dice[experiment] = float(over_trainings(lesion_dice)(stacked(of_one).sum(axis=0)))
                 found.append(Candidates(f"ours, {variant}", net, problem, accuracies, dice, chosen))
     return found
 

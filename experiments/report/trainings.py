@@ -79,18 +79,14 @@ def lesion_dice(confusion: np.ndarray) -> np.ndarray:
     return metrics.dice(confusion)[..., 1:].mean(axis=-1)
 
 
-def difference(score):
-    """The score of one network minus that of another: takes (..., 2, K, K)."""
+def difference(score, first: int):
+    """The mean of a score over the first trainings minus that over the others: takes (..., number of both, K, K)."""
 
     def of_both(confusion: np.ndarray) -> np.ndarray:
-        return score(confusion[..., 0, :, :]) - score(confusion[..., 1, :, :])
+        scores = np.moveaxis(score(confusion), confusion.ndim - 3, 0)
+        return scores[:first].mean(axis=0) - scores[first:].mean(axis=0)
 
     return of_both
-
-
-def pooled_over_trainings(runs: Sequence[RunCounts], names: Sequence[str] | None = None) -> np.ndarray:
-    """Counts of each slice (n, K, K), the pixels of all trainings of a configuration together."""
-    return stacked(runs, names).sum(axis=1)
 
 
 def compared_experiments(evidence: Evidence, problem: str, variant: str) -> dict[str, int] | None:

@@ -189,6 +189,12 @@ class TestSelection:
         ]
         assert rows[0]["diff."] == 0 > rows[1]["diff."]
 
+    def test_dice_is_the_mean_over_trainings(self):
+        runs = [made_run(), made_run(seed=1, false=0.5), made_run(experiment=5, false=0.4)]
+        rows = [row for row in records(selection_table(evidence(*runs))) if row["runs"] == "ours, released"]
+        dice = [metrics.dice(run.counts.test_confusion.sum(axis=0))[1] for run in runs[:2]]
+        assert rows[0]["exp."] == 4 and rows[0]["test: Dice"] == pytest.approx(np.mean(dice))
+
     def test_one_configuration_is_no_choice(self):
         assert {row["runs"] for row in records(selection_table(evidence(made_run())))} == {"authors'"}
 

@@ -11,6 +11,7 @@ from experiments.report import article, judge_recipe
 from experiments.report.content import VERDICTS
 from experiments.report.statements import claims, stated, vgg16_parameters
 from experiments.report.verdicts import JUDGES, verdicts
+from unet_segnet import metrics
 from unet_segnet.data import Slices
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +94,13 @@ class TestComparedNetworks:
         assert "1 training, the authors' random numbers" in judged.evidence
         judged = JUDGES["segnet-accuracy-binary"](evidence(replayed, run))
         assert "2 trainings, 1 replayed" in judged.evidence
+
+    def test_scores_are_means_over_trainings_as_in_the_tables(self):
+        """Of pixels put together, the training that predicts most would weigh most."""
+        runs = [made_run(false=0.03, noise=0), made_run("unet", noise=0), made_run("unet", false=0.5, seed=1, noise=0)]
+        segnet, *unet = (metrics.dice(run.counts.test_confusion.sum(axis=0))[1] for run in runs)
+        judged = JUDGES["segnet-wins-binary"](evidence(*runs))
+        assert f"(2 trainings), n=18 slices, Dice {segnet - np.mean(unet):+.3f} [" in judged.evidence
 
     def test_variants_that_disagree_are_open(self):
         better, worse = {"missed": 0.03, "false": 0.03}, {"missed": 0.3, "false": 0.08}
