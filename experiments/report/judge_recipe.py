@@ -117,14 +117,15 @@ def training_time_alike(evidence: Evidence) -> Judgement:
 def gpu_speed_up(evidence: Evidence) -> Judgement:
     """Cannot be decided: the ratio of two other devices.
 
-    Own ratios are told: of steps, where the committed bench has them, and where a training ran on two devices.
+    Own ratios are told: of steps, where the committed bench has them, and where a training ran both on a processor and
+    on an accelerator, in one data type and with random numbers of one kind, for replays do without the fastest kernels.
     """
-    seconds: dict[tuple, dict[str, float]] = {}
+    seconds: dict[tuple, dict[bool, dict[str, float]]] = {}
     for run in evidence.runs:
         if found := _seconds([run]):
             counts = run.counts
-            key = (counts.net, counts.problem, counts.variant, counts.experiment, counts.fold)
-            fastest = seconds.setdefault(key, {})
+            key = (counts.net, counts.problem, counts.variant, counts.experiment, counts.fold, counts.stream, run.dtype)
+            fastest = seconds.setdefault(key, {True: {}, False: {}})[_name(run).endswith(" cores")]
             fastest[_name(run)] = min(found[0], fastest.get(_name(run), math.inf))
     text = "The factor belongs to a GTX 1050 Ti beside an i5-9400F, and the authors released no times."
     for row in accelerator_speed_ups():
@@ -133,12 +134,13 @@ def gpu_speed_up(evidence: Evidence) -> Judgement:
             f"{row['batch']}) is {float(row['ratio']):.0f} times as fast on {row['machine']} as on the processor "
             "beside it."
         )
-    for (net, problem, variant, experiment, _), by_device in seconds.items():
-        if len(by_device) > 1:
-            slow, fast = max(by_device, key=by_device.get), min(by_device, key=by_device.get)
+    for (net, problem, variant, experiment, *_, dtype), by_kind in seconds.items():
+        processors, accelerators = by_kind[True], by_kind[False]
+        if processors and accelerators:
+            processor, accelerator = (min(of, key=of.get) for of in (processors, accelerators))
             text += (
-                f" Own {NETWORK_NAMES[net]} {experiment} ({problem}, {variant}): {fast} is "
-                f"{by_device[slow] / by_device[fast]:.1f} times as fast as {slow}."
+                f" Own {NETWORK_NAMES[net]} {experiment} ({problem}, {variant}, {dtype}): {accelerator} is "
+                f"{processors[processor] / accelerators[accelerator]:.1f} times as fast as {processor}."
             )
     return Judgement(UNDECIDED, text, "One training on either device of their machine.")
 

@@ -277,6 +277,16 @@ class TestTime:
         runs = evidence(self.run("segnet", 60), self.run("segnet", 40, dtype="mixed_bfloat16", seed=1))
         assert "times as fast" not in JUDGES["gpu-speed-up"](runs).evidence
 
+    def test_a_gpu_is_compared_with_a_processor_on_equal_terms(self):
+        """Neither two processors, nor a replay with own random numbers, nor one data type with another."""
+        slow, fast = self.run("unet", 160), self.run("unet", 20, self.GPU)
+        replay = replace(fast, counts=replace(fast.counts, stream="matlab"))
+        others = self.run("unet", 60, "another processor, 2 cores"), replay, self.run("unet", 9, self.GPU, dtype="bf")
+        for other in others:
+            assert "times as fast" not in JUDGES["gpu-speed-up"](evidence(slow, other)).evidence
+        judged = JUDGES["gpu-speed-up"](evidence(slow, *others, fast))
+        assert "Own U-Net 4 (binary, released, float32): NVIDIA H200 is 3.0 times as fast as another" in judged.evidence
+
     def test_what_cannot_be_decided_is_told(self):
         runs = evidence(self.run("segnet", 60), self.run("segnet", 2, self.GPU))
         minutes, factor = JUDGES["training-minutes"](runs), JUDGES["gpu-speed-up"](runs)
