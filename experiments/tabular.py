@@ -22,6 +22,10 @@ class Hundredths(float):
     """A fraction printed with two digits, such as a percentage."""
 
 
+class PValue(float):
+    """A p-value: below a thousandth that is said, for none is 0."""
+
+
 Cell = str | int | float | None
 
 
@@ -139,6 +143,8 @@ def cell_text(cell: Cell) -> str:
         return "-"
     if isinstance(cell, Signed):
         return f"{cell:+.3f}"
+    if isinstance(cell, PValue) and cell < 0.001:
+        return "<0.001"
     if isinstance(cell, Hundredths):
         return f"{cell:.2f}"
     return f"{cell:.3f}" if isinstance(cell, float) else str(cell)

@@ -23,7 +23,7 @@ from experiments.report.trainings import (
     stacked,
 )
 from experiments.tables import CLASS_NAMES, NETWORK_NAMES, SCORES, RunCounts, best_experiment
-from experiments.tabular import Cell, Signed, Table
+from experiments.tabular import Cell, PValue, Signed, Table
 from unet_segnet import metrics
 from unet_segnet.data.splits import NUM_FOLDS
 from unet_segnet.statistics import (
@@ -188,7 +188,7 @@ def _compared_rows(pairs) -> list[tuple[Cell, ...]]:
         rows.append(
             (
                 *(comparison.n, comparison.left_out, *means, Signed(comparison.median_difference)),
-                *(Signed(comparison.effect_size), comparison.p_value, float(p_holm)),
+                *(Signed(comparison.effect_size), PValue(comparison.p_value), PValue(p_holm)),
             )
         )
     return rows
@@ -236,7 +236,10 @@ def fold_comparison(evidence: Evidence, problem: str, variant: str) -> Table | N
             *("class", "score", "folds: n", "folds: left out", "mean: SegNet", "mean: U-Net"),
             *("mean diff.", "t", "p", "Holm"),
         ),
-        tuple((*row, p, float(corrected)) for row, p, corrected in zip(rows, p_values, holm(p_values), strict=True)),
+        tuple(
+            (*row, PValue(p), PValue(corrected))
+            for row, p, corrected in zip(rows, p_values, holm(p_values), strict=True)
+        ),
         (
             "p: corrected resampled t-test (Nadeau and Bengio, 2003), test to training slices 20/70, n - 1 degrees "
             "of freedom; Holm: corrected for the number of scores. left out: folds without the class.",

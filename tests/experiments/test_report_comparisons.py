@@ -168,6 +168,13 @@ def test_seed_spread():
     assert stacked([run.counts for run in runs[:3]]).shape == (18, 3, 2, 2)
 
 
+def test_no_p_value_is_zero():
+    runs = [made_run(false=0.02, noise=0.01), made_run("unet", false=0.09, noise=0.01)]
+    table = network_comparison(evidence(*runs), *BINARY)
+    assert all(row["p"] < 0.001 for row in records(table) if row["score"] == "global accuracy")
+    assert "<0.001 |" in table.to_markdown() and "| 0.000 |" not in table.to_markdown()
+
+
 class TestSelection:
     def test_the_authors_choice_decides_which_network_is_ahead(self):
         table = selection_table(evidence())
