@@ -191,7 +191,7 @@ def infection_regions(evidence: Evidence) -> Judgement:
         return Judgement(UNDECIDED, "No slices are at hand.", FETCH)
     lungs, lesions = lung_area(evidence.slices), evidence.slices.labels > 0
     tests, shares = [], []
-    for axis in (1, 2):
+    for axis in (1, 2):  # the slices lie sideways: rows go from the patient's right to the left, columns to the back
         halves = np.array([_share_of_halves(*pair, axis - 1) for pair in zip(lungs, lesions, strict=True)])
         tests.append(paired_comparison(*halves.T))
         shares.append(np.nanmedian(halves, axis=0))
@@ -199,13 +199,13 @@ def infection_regions(evidence: Evidence) -> Judgement:
     parts = [
         f"{name} half {first:.1%} against {second:.1%} (n={test.n}, p = {p:.1e})"
         for name, (first, second), test, p in zip(
-            ("upper and lower", "left and right"), shares, tests, p_values, strict=True
+            ("the patient's right and left", "front and back"), shares, tests, p_values, strict=True
         )
     ]
     text = (
         "Infected share of the lung in each half of its bounding box, medians over slices, Wilcoxon with Holm: "
         + "; ".join(parts)
-        + f", as the arrays of {evidence.data} lie. Slices of one patient count as independent."
+        + ". Slices of one patient count as independent."
     )
     return decided(bool(np.nanmin(p_values) < 0.01), text)
 

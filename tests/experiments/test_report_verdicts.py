@@ -1,5 +1,6 @@
 """Verdicts: every claim has one, and made trainings reach each verdict that trainings can reach."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -239,6 +240,10 @@ class TestArticle:
     def test_regions(self):
         assert verdict("infection-regions") == OPEN
         assert verdict("infection-regions", slices=made_slices(slice(3, 6))) == YES
+        # Columns 3 to 5 of slices that lie sideways are in the front.
+        judged = JUDGES["infection-regions"](evidence(slices=made_slices(slice(3, 6))))
+        front, back = re.search(r"front and back half ([\d.]+)% against ([\d.]+)%", judged.evidence).groups()
+        assert float(front) > float(back) == 0
         both = made_slices(slice(2, 14))
         labels = np.where(np.arange(100)[:, None, None] % 2 == 0, both.labels, both.labels[:, ::-1])
         assert verdict("infection-regions", slices=replace(both, labels=labels)) == NO
