@@ -122,7 +122,7 @@ def _networks(runs, slices, folder: Path) -> Iterator[Network]:
     for problem, path in pretrained().items():
         facts = model_facts(problem)
         own[facts["net"], problem] = (facts["variant"], facts["experiment"], path)
-    for run in sorted(runs, key=_accuracy):
+    for run in sorted(runs, key=_validation_accuracy):  # the last one stays, and the test slices choose nothing
         counts = run.counts
         if counts.fold is None and run.weights:
             own[counts.net, counts.problem] = (counts.variant, counts.experiment, run.weights)
@@ -135,10 +135,12 @@ def _networks(runs, slices, folder: Path) -> Iterator[Network]:
             yield _network("authors", f"{NETWORK_NAMES[net]}, the authors' ({path.name})", net, path, test)
 
 
-def _accuracy(run: FinishedRun) -> float:
+def _validation_accuracy(run: FinishedRun) -> float:
+    """Mean over the validation slices; without any, the lowest there is."""
     from unet_segnet.metrics import global_accuracy
 
-    return float(global_accuracy(run.counts.test_confusion).mean())
+    confusion = run.counts.validation_confusion
+    return float(global_accuracy(confusion).mean()) if len(confusion) else 0.0
 
 
 def _network(whose: str, label: str, net: str, path: Path, test) -> Network:

@@ -3,9 +3,12 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+from made_runs import made_run
 
 from experiments.report import collect
+from unet_segnet.data import Slices
 from unet_segnet.errors import InputError
 
 NAME = "exp4-seed0-matlab"
@@ -103,3 +106,18 @@ def test_runs_on_other_slices_of_that_name_are_left_out(real_data, runs, monkeyp
     assert len(evidence.runs) == len(collect.collect(None, str(real_data)).runs)
     assert all(run.committed for run in evidence.runs)
     assert any(NAME in sentence and "other slices" in sentence for sentence in evidence.missing)
+
+
+def test_the_network_is_chosen_on_the_validation_slices(monkeypatch, tmp_path):
+    """The better one on the test slices, on which it is then shown, is not preferred for that."""
+    better_on_test = made_run(false=0.02, validation=0.2, folder=tmp_path / "test")
+    better_on_validation = made_run(seed=1, false=0.1, validation=0.01, folder=tmp_path / "validation")
+    for run in (better_on_test, better_on_validation):
+        run.folder.mkdir()
+        (run.folder / "model.keras").touch()
+    images = np.zeros((100, 8, 8), np.uint8)
+    slices = Slices(images, images, None, tuple(f"{number:03d}" for number in range(1, 101)))
+    monkeypatch.setattr(collect, "_network", lambda whose, label, net, path, test: path)
+    for runs in ((better_on_test, better_on_validation), (better_on_validation, better_on_test)):
+        found = set(collect._networks(runs, slices, tmp_path))
+        assert better_on_validation.weights in found and better_on_test.weights not in found
