@@ -71,7 +71,7 @@ def test_dice_against_parameters_draws_both(points):
         assert lines == {50, 1, 0}
         np.testing.assert_array_equal(axes.lines[3].get_xydata(), [[10, 80]])
         assert axes.collections  # the density
-    assert [axes.get_ylabel() for axes in figure.axes][-1] == "difference of Dice"
+    assert [axes.get_ylabel() for axes in figure.axes][-1] == "difference of Dice, points"
     assert "ours (black edge)" in [text.get_text() for text in figure.legends[0].get_texts()]
     check_layout(figure)
     without = dice_against_parameters(dict.fromkeys(panels, (points, ours[:1] * 4)), NAMES, "millions")

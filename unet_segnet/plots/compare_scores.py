@@ -48,7 +48,7 @@ def dice_against_parameters(
             axes.plot(*_defined(own), marker, markersize=5, color=colour, markeredgecolor="black", markeredgewidth=0.8)
         axes.set_title(title, fontsize=NORMAL)
         axes.set_xlabel(x_label, fontsize=SMALL)
-        axes.set_ylabel("Dice, %" if "-" not in title else "difference of Dice", fontsize=SMALL)
+        axes.set_ylabel("Dice, %" if "-" not in title else "difference of Dice, points", fontsize=SMALL)
         plain_axes(axes)
     has_ours = any(len(_defined(own)[0]) for _, ours in panels.values() for own in ours)
     _legend(figure, names, has_ours)
