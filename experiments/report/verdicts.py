@@ -17,6 +17,7 @@ JUDGES: dict[str, Callable[[Evidence], Judgement]] = {
     "segnet-accuracy-binary": scores.segnet_accuracy,
     "unet-accuracy-multiclass": scores.unet_accuracy,
     "segnet-scores-binary": scores.segnet_scores,
+    "not-infected-found": article.not_infected_found,
     "best-configurations": scores.best_configurations,
     "unet-effusion": scores.unet_effusion,
     "larger-batches-hurt": recipe.larger_batches_hurt,

@@ -211,7 +211,12 @@ class TestArticle:
         assert of["five-fold-steady"].verdict == NO and "Of the 38 others" in of["five-fold-steady"].evidence
         assert of["encoder-vgg16"].verdict == NO and "373,192" in of["encoder-vgg16"].evidence
         assert of["class-disparity"].verdict == YES and "703" in of["class-disparity"].evidence
-        assert of["exceeds-others"].verdict == OPEN
+        # by the article's own numbers SegNet's specificity is not above Inf-Net's
+        assert of["exceeds-others"].verdict == NO
+        assert "7 of the 8 comparisons" in of["exceeds-others"].evidence
+        assert "not SegNet's specificity 0.954 beside Inf-Net's 0.96." in of["exceeds-others"].evidence
+        assert of["not-infected-found"].verdict == NO
+        assert "SegNet 1,045,094 (95.4%), and of what it calls infected 38% is not" in of["not-infected-found"].evidence
 
     def test_own_sigmas_join_the_printed_ones(self):
         steady = [*made_grid(noise=0.9), *made_grid("multiclass", noise=0.1)]
@@ -223,7 +228,22 @@ class TestArticle:
         runs = [made_run(), *made_folds("segnet", missed=0.5)]
         judged = JUDGES["five-fold-close"](evidence(*runs))
         assert judged.verdict == NO and "Own trainings, released: 1 of 1 Dice differ" in judged.evidence
+        assert "alike" not in judged.evidence
         assert "Own trainings" not in JUDGES["five-fold-close"](evidence(*runs[:-1])).evidence
+        runs[0] = replace(runs[0], counts=replace(runs[0].counts, stream="matlab"))
+        judged = JUDGES["five-fold-close"](evidence(*runs))
+        assert (
+            "Not all trained alike: SegNet 4 with MATLAB's random numbers in float32; SegNet 4 fold 1"
+            in judged.evidence
+        )
+
+    def test_own_sigmas_over_folds_are_told_beside_the_printed_ones(self):
+        folds = made_folds("segnet")
+        assert "Own trainings" not in JUDGES["five-fold-steady"](evidence(*folds[:-1])).evidence
+        own = JUDGES["five-fold-steady"](evidence(*folds)).evidence.partition("Own trainings, released: ")[2]
+        dice = [metrics.dice(run.counts.test_confusion.sum(axis=0))[1] for run in folds]
+        assert own.startswith("0 of 5 are above it, the highest ")
+        assert f"{np.std(dice, ddof=1):.3f} (SegNet infected dice)" in own
 
     def test_own_trainings_are_told(self):
         judged = JUDGES["accuracy-shows-quality"](evidence(made_run(), made_run("unet", variant="paper")))
