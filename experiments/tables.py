@@ -27,7 +27,7 @@ SCORES = {
     "G-mean": metrics.g_mean,
     "F2": metrics.f2,
 }
-ALONE = "only one"  # trained of a network's nine configurations
+ALONE = "alone"  # trained of a network's nine configurations
 PAPER_SLICES = ("COVID19-DL", "medseg")  # data sets that hold the 100 slices of the paper
 
 
@@ -121,7 +121,7 @@ def accuracy_table(
         "mean, sigma, var: mean, standard deviation (n - 1) and variance of the global accuracy over the test "
         "slices. ILR: initial learning rate.",
         "best: the configuration with the highest mean on the test slices (test: as in the paper, which scores "
-        "it on the same slices), on the validation slices (val.), or on both; only one: no other was trained.",
+        "it on the same slices), on the validation slices (val.), or on both; alone: no other was trained.",
     ]
     if len(statistics) == 4:
         own_notes.insert(
@@ -195,7 +195,7 @@ def class_table(
         "Scores of each class against the rest, from the confusion matrix of all test slices together; difference: "
         "ours less the published, of the configuration that the article calls the best.",
         "best on test / val. / both: the configuration with the highest mean global accuracy on the test slices "
-        "(as in the paper, which scores it on the same slices), on the validation slices, or on both; only one: no "
+        "(as in the paper, which scores it on the same slices), on the validation slices, or on both; alone: no "
         "other was trained.",
     ]
     if _averaged(runs):
