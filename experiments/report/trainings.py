@@ -27,17 +27,19 @@ def grid_runs(
 
 def notes_on_kinds(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     """A table's note on whose random numbers and which data type its trainings had; none where all had the same."""
-    kinds: dict[str, dict[str, None]] = {}
+    kinds: dict[str, dict[str, list[int]]] = {}
     for run in runs:
         counts = run.counts
-        name = f"{NETWORK_NAMES[counts.net]} {counts.experiment}"
-        name += "" if counts.fold is None else f" fold {counts.fold + 1}"
         kind = f"{STREAMS[counts.stream]} random numbers in {run.dtype or 'an unknown data type'}"
-        kinds.setdefault(kind, {})[name] = None
+        folds = kinds.setdefault(kind, {}).setdefault(f"{NETWORK_NAMES[counts.net]} {counts.experiment}", [])
+        folds += [] if counts.fold is None else [counts.fold + 1]
     if len(kinds) < 2:
         return ()
-    told = "; ".join(f"{', '.join(names)} with {kind}" for kind, names in kinds.items())
-    return (f"Not all trained alike: {told}.",)
+    told = []
+    for kind, of_kind in kinds.items():
+        names = [name + (f" (fold {', '.join(map(str, folds))})" if folds else "") for name, folds in of_kind.items()]
+        told.append(f"{', '.join(names)} with {kind}")
+    return (f"Not all trained alike: {'; '.join(told)}.",)
 
 
 def stacked(runs: Sequence[RunCounts], names: Sequence[str] | None = None) -> np.ndarray:

@@ -42,8 +42,8 @@ def test_tables_say_which_trainings_are_unlike():
         )
     folds = [*made_folds("segnet", folds=(0, 1)), *made_folds("segnet", folds=(2,), dtype="mixed_bfloat16")]
     assert paper_tables(evidence(*folds))["table7_binary_released"].notes[-1] == (
-        "Not all trained alike: SegNet 4 fold 1, SegNet 4 fold 2 with NumPy's random numbers in float32; "
-        "SegNet 4 fold 3 with NumPy's random numbers in mixed_bfloat16."
+        "Not all trained alike: SegNet 4 (fold 1, 2) with NumPy's random numbers in float32; "
+        "SegNet 4 (fold 3) with NumPy's random numbers in mixed_bfloat16."
     )
     assert not any("alike" in note for table in alike.values() for note in table.notes)
 

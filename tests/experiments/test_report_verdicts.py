@@ -233,7 +233,7 @@ class TestArticle:
         runs[0] = replace(runs[0], counts=replace(runs[0].counts, stream="matlab"))
         judged = JUDGES["five-fold-close"](evidence(*runs))
         assert (
-            "Not all trained alike: SegNet 4 with MATLAB's random numbers in float32; SegNet 4 fold 1"
+            "Not all trained alike: SegNet 4 with MATLAB's random numbers in float32; SegNet 4 (fold 1"
             in judged.evidence
         )
 
