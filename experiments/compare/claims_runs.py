@@ -37,6 +37,7 @@ from experiments.compare.published import (
     stated,
 )
 from experiments.report.judgement import DOES_NOT, REPLICATES, UNDECIDED, Judgement
+from unet_segnet import metrics
 from unet_segnet.data.catalogue import PHANTOM
 
 COMMAND = "python -m experiments.compare"
@@ -283,6 +284,44 @@ def volumes_match(evidence: Evidence) -> Judgement:
     return _judged(
         evidence, holds, f"mean Dice over the volumes, percent: {text}", f"Good: above {GOOD_DICE:.0f} %.", decides
     )
+
+
+def thresholds_unsuitable(evidence: Evidence) -> Judgement:
+    """Holds where the networks' Dice exceeds in each experiment that of the best range of intensities.
+
+    Dice of all pixels of the test volumes together. The range is the one that suits these pixels best, with all that
+    lies in it called foreground: no threshold does better. Only the article's volumes decide.
+    """
+    decides = f"Runs in all three experiments on the article's test volumes, and these with --data: {COMMAND}."
+    ranges, networks = {}, {}
+    for experiment, name in EXPERIMENTS.items():
+        runs = [run for run in evidence.comparable if run.experiment == experiment]
+        if not runs or experiment not in evidence.histograms or runs[0].data != evidence.histogram_data:
+            continue
+        counts = runs[0].confusion.sum(axis=0)
+        ranges[name] = 100 * _best_range(*evidence.histograms[experiment][1:], counts[1].sum() / counts.sum())
+        networks[name] = 100 * np.mean([metrics.dice(run.confusion.sum(axis=0))[1] for run in runs])
+    if not ranges:
+        return _undecided(evidence, "", decides)
+    holds = all(networks[name] > ranges[name] for name in ranges)
+    if not evidence.comparable[0].article_data or (holds and len(ranges) < len(EXPERIMENTS)):
+        holds = None
+    text = "; ".join(f"{name} {networks[name]:.1f} and {ranges[name]:.1f}" for name in ranges)
+    return _judged(
+        evidence, holds, f"Dice of all pixels, percent, of the networks and of the best range: {text}", "", decides
+    )
+
+
+def _best_range(everywhere: np.ndarray, in_mask: np.ndarray, prevalence: float) -> float:
+    """The highest Dice of calling a range of intensities foreground, 0..1.
+
+    Arguments:
+        everywhere, in_mask: (bins,) share of all pixels, and of the mask's, in each bin of intensity.
+        prevalence: the mask's share of all pixels.
+    """
+    called, found = (np.concatenate([[0.0], np.cumsum(shares)]) for shares in (everywhere, in_mask))
+    called, found = (np.maximum(up_to - up_to[:, np.newaxis], 0) for up_to in (called, found))
+    return float((2 * prevalence * found / (prevalence + called)).max())
 
 
 def _judged(

@@ -35,6 +35,7 @@ JUDGES: dict[str, Callable[[Evidence], Judgement]] = {
     "fpn-varies-most": runs.fpn_varies_most,
     "linknet-converges-slowest": runs.linknet_converges_slowest,
     "volumes-match": runs.volumes_match,
+    "thresholds-unsuitable": runs.thresholds_unsuitable,
 }
 
 

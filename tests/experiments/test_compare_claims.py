@@ -1,5 +1,7 @@
 """Verdicts of the second study: on its own table as it is, on runs as they were made."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_comparison import made_counts, made_run
@@ -10,6 +12,7 @@ from experiments.compare.evidence import Evidence
 from experiments.compare.verdicts import JUDGES, verdicts
 from experiments.report.judgement import DOES_NOT, REPLICATES, UNDECIDED
 
+UNSUITABLE = JUDGES["thresholds-unsuitable"]
 NOTHING = Evidence((), "none")
 
 pytestmark = pytest.mark.usefixtures("no_committed_runs")
@@ -209,3 +212,44 @@ def test_epochs_by_hand():
     by_key = {("lung", "none", "unet", "vgg11"): slow, ("lung", "imagenet", "unet", "vgg11"): fast[:3]}
     (pair,) = curves.paired(by_key, 1, "none", "imagenet")
     np.testing.assert_array_equal(pair, [slow[:3], fast[:3]])
+
+
+class TestThresholds:
+    def evidence(self, evidence, in_mask, article=True, epochs=200):
+        """Runs on the article's volumes, whose pixels fill four bins evenly, the mask's as given."""
+        shares = (np.arange(5.0), np.full(4, 0.25), np.array(in_mask, float))
+        runs = tuple(
+            replace(
+                run, article_data=article, config={**run.config, "recipe": {**run.config["recipe"], "epochs": epochs}}
+            )
+            for run in evidence.runs
+        )
+        histograms = dict.fromkeys(published.EXPERIMENTS, shares)
+        return replace(evidence, runs=runs, histograms=histograms, histogram_data=runs[0].data)
+
+    def test_the_best_range_by_hand(self):
+        everywhere, in_mask = np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0.5, 0.5, 0])
+        both = 2 * 0.2 * 1 / (0.2 + 0.5)  # the second and third bin
+        first = 2 * 0.2 * 0.5 / (0.2 + 0.2)  # the second alone
+        assert claims_runs._best_range(everywhere, in_mask, 0.2) == pytest.approx(max(both, first))
+
+    def test_masks_that_are_spread_as_the_images_need_more_than_a_threshold(self, evidence):
+        judged = UNSUITABLE(self.evidence(evidence, [0.25] * 4))
+        assert judged.verdict == REPLICATES and "lesion A" in judged.evidence
+
+    def test_masks_with_intensities_of_their_own_do_not(self, evidence):
+        """All background in the first bins but the mask's prevalence: the range is as good as the truth."""
+        found = self.evidence(evidence, [0, 0, 0, 1])
+        counts = found.runs[0].confusion.sum(axis=0)
+        prevalence = counts[1].sum() / counts.sum()
+        apart = (np.arange(3.0), np.array([1 - prevalence, prevalence]), np.array([0.0, 1.0]))
+        found = replace(found, histograms=dict.fromkeys(published.EXPERIMENTS, apart))
+        judged = UNSUITABLE(found)
+        assert judged.verdict == DOES_NOT and "and 100.0" in judged.evidence
+        short = self.evidence(evidence, [0, 0, 0, 1], epochs=20)
+        assert UNSUITABLE(replace(short, histograms=found.histograms)).verdict == UNDECIDED
+
+    def test_other_volumes_and_missing_ones_decide_nothing(self, evidence):
+        assert UNSUITABLE(self.evidence(evidence, [0.25] * 4, article=False)).verdict == UNDECIDED
+        of_others = replace(self.evidence(evidence, [0.25] * 4), histogram_data="another")
+        assert "not at hand" in UNSUITABLE(of_others).evidence
