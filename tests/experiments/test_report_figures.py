@@ -207,7 +207,12 @@ def test_of_two_trainings_of_one_seed_the_replay_is_shown_and_both_are_averaged(
     for runs in ((own, replay), (replay, own)):
         found = {figure.name: figure for figure in figures(evidence(*runs))}
         titles = [axes.get_title() for axes in found["confusion_binary"].figure.axes]
-        assert "U-Net 4, ours (variant released, seed 0, replay)" in titles
+        assert "U-Net 4, ours\n(variant released, seed 0, replay)" in titles
+        figure = found["confusion_binary"].figure
+        figure.draw_without_rendering()
+        boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+        assert all(one.x1 < two.x0 for one, two in zip(boxes[::2], boxes[1::2], strict=False))
         assert "replay: trained with the authors' random numbers" in found["confusion_binary"].caption
         assert (
             "U-Net binary 4: variant released, seed 0, the authors' random stream" in found["figure4_training"].caption
@@ -220,7 +225,7 @@ def test_of_two_trainings_of_one_seed_the_replay_is_shown_and_both_are_averaged(
 
 def test_confusion_matrices_stand_beside_the_authors(drawn):
     titles = [axes.get_title() for axes in drawn["confusion_binary"].figure.axes]
-    ours = "ours (variant released, seed 0)"
+    ours = "ours\n(variant released, seed 0)"
     assert titles == [f"{net} 4, {whose}" for net in ("SegNet", "U-Net") for whose in (ours, "the authors'")]
     grid = drawn["confusion_binary"].figure.axes[0].get_gridspec()
     assert (grid.nrows, grid.ncols) == (2, 2)

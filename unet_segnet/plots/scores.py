@@ -73,7 +73,7 @@ def confusion_matrices(matrices: Mapping[str, np.ndarray], class_names: Sequence
         axes.set_xlabel("predicted", fontsize=SMALL)
         axes.set_ylabel("true", fontsize=SMALL)
         axes.tick_params(length=0)
-        axes.set_title(label, fontsize=SMALL)
+        axes.set_title(label.replace(" (", "\n("), fontsize=SMALL)  # in one line it may be wider than its matrix
     return figure
 
 
