@@ -114,7 +114,8 @@ def _mask_figure(evidence: Evidence) -> tuple[Figure, list[str]]:
             "Figure 3. Predicted masks",
             f"Volume {first.volume} of {first.source}, {', '.join(dict.fromkeys(told))}: those with the largest masks. "
             f"The encoder that the article calls the best, {stated('best_encoder')}, and the worst, "
-            f"{stated('worst_encoder')}, where they ran, otherwise another. Below: encoder and Dice of the slice.",
+            f"{stated('worst_encoder')}, where they ran, otherwise another. Below: encoder and Dice of the slice, "
+            "percent. Slices lie as in the volume's file, which may have them upside down.",
             mask_errors(rows),
             "CT slices with predicted masks; right, missed and falsely found pixels in three colours.",
         ),
