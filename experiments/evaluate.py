@@ -8,7 +8,6 @@ project's own. For research; not a medical device, not for clinical use.
 """
 
 import argparse
-import hashlib
 from pathlib import Path
 
 from experiments.console import Progress, import_keras, run_command
@@ -68,7 +67,7 @@ def evaluate(options) -> None:
     from unet_segnet.cohort.seen import seen_slices
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
     from unet_segnet.inference import names_of_classes, slice_size
-    from unet_segnet.pretrained import load_model, model_path
+    from unet_segnet.pretrained import load_model, model_sha256
 
     started = begin()
     path, facts = find_model(options.model)
@@ -105,7 +104,7 @@ def evaluate(options) -> None:
         }
         about = {
             "network": str(options.model),
-            "network_sha256": hashlib.sha256(model_path(path).read_bytes()).hexdigest(),
+            "network_sha256": model_sha256(path),
             "data": str(cohort.source),
             "data_sha256": slices.sha256(),
             "methods": [method.name for method in methods],

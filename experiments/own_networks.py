@@ -1,6 +1,7 @@
 """The network of `train`: what is built or begun from, what of it is trained, and by which study's recipe."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from experiments.console import import_keras
@@ -61,13 +62,30 @@ class NetworkPlan:
         if self.freeze is not None and self.init is None and self.encoder_weights is None:
             raise InputError("--freeze encoder needs trained weights: give --init, or --encoder-weights")
 
+    @cached_property
+    def init_sha256(self) -> str:
+        """SHA-256 of the file of `init`.
+
+        Raises:
+            InputError: there is none.
+        """
+        from unet_segnet.pretrained import model_sha256
+
+        return model_sha256(self.init)
+
     @property
     def label(self) -> str:
-        """Its part in the name of a folder."""
+        """Its part in the name of a folder.
+
+        Raises:
+            InputError: `init` is no file.
+        """
         kind = "" if self.net is None else self.net.replace("/", "-")
         if kind == self.net:
             kind = f"{self.variant or 'paper'}-{kind}"
         begun = "" if self.init is None else f"from-{safe_name(Path(self.init).stem)}"
+        if begun and Path(self.init).suffix:  # all runs call their network model.keras
+            begun += f"-{self.init_sha256[:8]}"
         pretrained = "pretrained" if self.encoder_weights else ""
         best = "best" if self.keep == "best" and self.recipe == "grid" else ""
         return "-".join(part for part in (kind, begun, pretrained, "frozen" if self.freeze else "", best) if part)

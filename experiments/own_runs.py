@@ -4,7 +4,6 @@ OUT/own/DATA-NETWORK/seed0/ or fold2-seed0/, with the files that `experiments.ru
 too, and model.keras what `predict` and `evaluate` want to know of it (`unet_segnet.network_facts`).
 """
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -87,12 +86,13 @@ def complete(job: OwnJob, cohort, data: dict, out: Path, force: bool = False, re
 def _config(job, cohort, data) -> dict:
     import keras
 
-    slices = cohort.slices
-    init = job.plan.init
+    slices, plan = cohort.slices, asdict(job.plan)
+    if job.plan.init is not None:  # the file counts, not the path by which it was reached today
+        plan |= {"init": Path(job.plan.init).name, "init_sha256": job.plan.init_sha256}
     return {
         "format": FORMAT,
         "study": STUDY,
-        "network": {**asdict(job.plan), "init_sha256": init and _file_sha256(init)},
+        "network": plan,
         "seed": job.spec.seed,
         "fold": job.spec.fold,
         "recipe": asdict(job.recipe),
@@ -105,12 +105,6 @@ def _config(job, cohort, data) -> dict:
         "split": {part: [slices.names[index] for index in getattr(job.split, part)] for part in PARTS},
         "backend": keras.config.backend(),
     }
-
-
-def _file_sha256(source: str) -> str:
-    from unet_segnet.pretrained import model_path
-
-    return hashlib.sha256(model_path(source).read_bytes()).hexdigest()
 
 
 def _train_and_test(job, cohort, data, folder, report):

@@ -1,5 +1,6 @@
 """Trained networks: the project's own, by the problem they solve, and those in files."""
 
+import hashlib
 import json
 import math
 import os
@@ -40,6 +41,15 @@ def model_path(source: str | Path) -> Path:
     if not os.path.isfile(path):  # False also of a name that is too long
         raise InputError(f"{path}: no such file; expected a trained network (.keras or .mat)")
     return path
+
+
+def model_sha256(source: str | Path) -> str:
+    """SHA-256 of the file of a network that `load_model` takes.
+
+    Raises:
+        InputError: there is none.
+    """
+    return hashlib.sha256(model_path(source).read_bytes()).hexdigest()
 
 
 def load_model(source: str | Path = "binary"):

@@ -180,7 +180,7 @@ def test_fine_tuning_leaves_a_frozen_encoder_as_it_was(trained, own, tmp_path):
     begun = trained[1] / "model.keras"
     arguments = ("--init", begun, "--freeze", "encoder", "--epochs", "1", "--keep", "best")
     printed = train(own, tmp_path, *arguments, net=["--batch-size", "2"])
-    folder = tmp_path / "own" / "own-from-model-frozen-best" / "seed0"
+    (folder,) = (tmp_path / "own").glob("own-from-model-????????-frozen-best/seed0")
     assert str(folder / "model.keras") in printed
     before, after = load_model(begun), load_model(folder / "model.keras")
     changed = {
@@ -260,7 +260,7 @@ def test_the_second_studys_recipe_ends_with_a_network_that_predict_takes(own, tm
     assert result.class_names == ("not infected", "infected")
     np.testing.assert_allclose(result.probabilities.astype(float).sum(axis=-1), 1, atol=2e-3)
     train(own, tmp_path, "--epochs", "1", "--init", model, "--freeze", "encoder", net=net)
-    frozen = tmp_path / "own" / "own-unet-resnet18-from-model-frozen" / "seed0" / "model.keras"
+    (frozen,) = (tmp_path / "own").glob("own-unet-resnet18-from-model-????????-frozen/seed0/model.keras")
     before, after = (_pyramid(load_model(path)).layers for path in (model, frozen))
     learnt = {
         one.name: [bool((a != b).any()) for a, b in zip(one.get_weights(), other.get_weights(), strict=True)]
@@ -428,10 +428,11 @@ def test_a_network_of_other_classes_is_refused(trained, tmp_path):
         train(folder, tmp_path / "runs", "--init", trained[1] / "model.keras", net=["--net", "unet"])
 
 
-def test_names_of_data_never_leave_the_folder():
+def test_names_of_data_never_leave_the_folder(tmp_path):
     assert safe_name("../../etc") == "_.._etc" and safe_name("a b/ü") == "a_b__" and safe_name("..") == "data"
     assert NetworkPlan("unet/resnet18", recipe="compare").label == "unet-resnet18"
-    assert NetworkPlan(None, init="../x y.keras").label == "from-x_y"
+    (tmp_path / "x y.keras").write_bytes(b"a network")
+    assert NetworkPlan(None, init=str(tmp_path / "x y.keras")).label == "from-x_y-2f782bec"
     assert Path(NetworkPlan("segnet", "released", init="binary", freeze="encoder").label).parts == (
         "released-segnet-from-binary-frozen",
     )
