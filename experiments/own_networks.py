@@ -51,6 +51,8 @@ class NetworkPlan:
                 f"--net {self.net} with --recipe {self.recipe}: segnet and unet go with grid, ARCHITECTURE/ENCODER "
                 "with compare"
             )
+        if self.net is None and self.variant is not None:
+            raise InputError("--variant belongs to --net; a network of --init keeps its own, leave --variant out")
         if self.recipe == "compare" and (self.net is None or self.variant is not None):
             raise InputError("--recipe compare needs --net ARCHITECTURE/ENCODER, and no --variant")
         if self.encoder_weights is not None:
@@ -144,11 +146,11 @@ def check_size(net: str, variant: str, size: int) -> None:
         raise InputError(f"--size {size}: {net} needs {expected} pixels")
 
 
-def begin_with(plan: NetworkPlan, class_names: tuple[str, ...]):
+def begin_with(plan: NetworkPlan):
     """The trained network that `init` names, or None.
 
     Raises:
-        InputError: it cannot be loaded, is of another kind than asked for, or tells other classes apart.
+        InputError: it cannot be loaded, or is of another kind than asked for.
     """
     if plan.init is None:
         return None
@@ -161,15 +163,47 @@ def begin_with(plan: NetworkPlan, class_names: tuple[str, ...]):
             f"{plan.init}: a network of the {'second' if is_pyramid else 'first'} study; use another --recipe"
         )
     wanted = None if plan.net is None else _model_name(plan)
-    found = _pyramid(model).name if is_pyramid else model.name
-    if wanted is not None and found != wanted and Path(plan.init).suffix != ".mat":
+    found = _pyramid(model).name if is_pyramid else known_as(model)
+    if wanted is not None and found != wanted:
         raise InputError(f"{plan.init}: holds {found}, --net and --variant ask for {wanted}; leave them out, or agree")
-    if model.output_shape[-1] != len(class_names):
+    return model
+
+
+def check_classes(plan: NetworkPlan, model, class_names: tuple[str, ...]) -> None:
+    """Refuse a trained network, as `begin_with` gave it, that tells other classes apart than the data has.
+
+    Raises:
+        InputError: it does.
+    """
+    if model is not None and model.output_shape[-1] != len(class_names):
         raise InputError(
             f"{plan.init}: tells {model.output_shape[-1]} classes apart, the data has {len(class_names)} "
             f"({', '.join(class_names)}); expected equally many, --problem binary makes two"
         )
-    return model
+
+
+def known_as(model) -> str:
+    """What a network of the first study is called here, such as "segnet_released"; its own name where it is none.
+
+    One that comes from MATLAB is known by the shapes of its kernels.
+    """
+    from unet_segnet.models import ARCHITECTURES
+
+    builders = {f"{net}_{variant}": (net, variant) for net in ARCHITECTURES for variant in VARIANTS}
+    if model.name in builders:
+        return model.name
+    for name, (net, variant) in builders.items():
+        try:
+            same = ARCHITECTURES[net](model.input_shape[1:], model.output_shape[-1], variant, 0.0)
+        except ValueError:  # slices of this size do not fit it
+            continue
+        if _kernels(same) == _kernels(model):
+            return name
+    return model.name
+
+
+def _kernels(model):
+    return [tuple(layer.kernel.shape) for layer in model.layers if hasattr(layer, "kernel")]
 
 
 def _model_name(plan):

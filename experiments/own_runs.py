@@ -129,7 +129,7 @@ def _train_and_test(job, cohort, data, folder, report):
         raise InputError(f"{folder.path}: the training slices show no lesion; expected another split, or more data")
     slices = {part: of.slices for part, of in parts.items()}
     class_weights = median_frequency_weights(train.labels, train.num_classes)
-    init = begin_with(job.plan, train.class_names)
+    init = begin_with(job.plan)
     try:
         if job.plan.recipe == "compare":
             model, history, facts = train_compare(job.plan, init, slices, job.recipe, job.spec.seed, folder, report)

@@ -17,7 +17,7 @@ from pathlib import Path
 from experiments.console import Progress, import_keras, run_command
 from experiments.files import check_folder
 from experiments.options import DTYPES, dtype_of, positive
-from experiments.own_networks import RECIPES, VARIANTS, NetworkPlan, safe_name
+from experiments.own_networks import RECIPES, VARIANTS, NetworkPlan, known_as, safe_name
 from experiments.own_options import add_size, check_own_options, load_own, own_parser, say
 from unet_segnet.errors import InputError
 
@@ -83,12 +83,11 @@ def train(options) -> None:
     """Load, divide, train what is not trained, test, print the tables and write them."""
     plan = check_options(options)
     import_keras()
-    from experiments.own_networks import begin_with, check_size
+    from experiments.own_networks import begin_with, check_classes, check_size
     from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
     from unet_segnet.inference import slice_size
-    from unet_segnet.pretrained import load_model
 
-    known = load_model(plan.init) if plan.init else None
+    known = begin_with(plan)
     size = options.size or (slice_size(known) if known else DEFAULT_SIZE)
     window = tuple(options.window or getattr(known, "window", DEFAULT_WINDOW))
     if known and slice_size(known) != size:
@@ -98,7 +97,7 @@ def train(options) -> None:
     cohort = load_own(options, window, size)
     if plan.recipe == "compare" and cohort.slices.num_classes > 2:
         raise InputError("--recipe compare tells one kind of lesion from the rest; use it with --problem binary")
-    begin_with(plan, cohort.slices.class_names)  # what does not fit is said before anything is written
+    check_classes(plan, known, cohort.slices.class_names)
     splits = make_splits(cohort, options)
     check_splits(cohort, splits, plan)
     notes = seen_before(plan, cohort, splits)
@@ -173,7 +172,7 @@ def make_recipe(options, plan, known=None):
     changes = {name: value for name, value in changes.items() if value is not None}
     if plan.recipe == "compare":
         return EncoderRecipe(dtype=dtype, **changes)
-    net = known.name.partition("_")[0] if known else plan.net
+    net = known_as(known).partition("_")[0] if known else plan.net
     if (net, "binary") in BEST_EXPERIMENT:
         best = hyperparameters(net)[BEST_EXPERIMENT[net, "binary"]]
         changes = {"learning_rate": best.initial_learning_rate, "batch_size": best.mini_batch, **changes}

@@ -357,6 +357,7 @@ def test_loose_slices_are_trained_on_with_a_warning(tmp_path):
         ({"net": "vnet"}, "--net vnet: expected"),
         ({"net": "unet", "recipe": "compare"}, "segnet and unet go with grid"),
         ({"net": None, "init": "x.keras", "recipe": "compare"}, "needs --net ARCHITECTURE/ENCODER"),
+        ({"net": None, "variant": "released", "init": "x.keras"}, "--variant belongs to --net"),
         ({"net": "unet", "freeze": "encoder"}, "--freeze encoder needs trained weights"),
         ({"net": "unet", "encoder_weights": "imagenet"}, "--encoder-weights belongs to a new network"),
         ({"net": "unet/vgg99", "recipe": "compare"}, "--net unet/vgg99: expected"),
@@ -425,7 +426,35 @@ def test_a_network_of_other_classes_is_refused(trained, tmp_path):
     with pytest.raises(InputError, match="tells 3 classes apart, the data has 2"):
         train(folder, tmp_path / "runs", "--init", trained[1] / "model.keras", net=[])
     with pytest.raises(InputError, match="holds segnet_released, --net and --variant ask for unet_paper"):
-        train(folder, tmp_path / "runs", "--init", trained[1] / "model.keras", net=["--net", "unet"])
+        train(tmp_path / "nowhere", tmp_path / "runs", "--init", trained[1] / "model.keras", net=["--net", "unet"])
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_a_network_that_comes_from_matlab_is_known_by_its_kernels(variant):
+    import keras
+
+    from experiments.own_networks import known_as
+    from unet_segnet.models import ARCHITECTURES
+
+    unet = ARCHITECTURES["unet"]((64, 64, 1), 2, variant, 100.0)
+    renamed = keras.Model(unet.inputs, unet.outputs[0], name="matlab_network")
+    assert known_as(renamed) == f"unet_{variant}"
+    options = command.build_parser().parse_args(["--data", "scans", "--init", "unet.mat"])
+    assert command.make_recipe(options, NetworkPlan(None, init="unet.mat"), renamed).learning_rate == 5e-4
+    inputs = keras.Input((64, 64, 1))
+    assert known_as(keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs), name="another")) == "another"
+
+
+def test_net_that_is_not_that_of_a_matlab_file_is_refused(tmp_path, monkeypatch):
+    from unet_segnet import pretrained
+    from unet_segnet.models import ARCHITECTURES
+
+    model = ARCHITECTURES["segnet"]((16, 16, 1), 2, "released", 0.0)
+    model.name = "matlab_network"
+    monkeypatch.setattr(pretrained, "load_model", lambda source: model)
+    (tmp_path / "network.mat").write_bytes(b"")
+    with pytest.raises(InputError, match="holds segnet_released, --net and --variant ask for unet_paper"):
+        train(tmp_path / "nowhere", tmp_path / "runs", "--init", tmp_path / "network.mat", net=["--net", "unet"])
 
 
 def test_names_of_data_never_leave_the_folder(tmp_path):
