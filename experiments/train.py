@@ -38,9 +38,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_size(data)
     data.add_argument("--folds", type=positive, metavar="K", help="cross-validation by patient instead of one split")
-    data.add_argument("--split-seed", type=int, default=0, help="of the draw of patients")
-    data.add_argument("--validation-share", type=float, default=0.10, metavar="S", help="of the patients; 0 for none")
-    data.add_argument("--test-share", type=float, default=0.18, metavar="S", help="of the patients; 0 for none")
+    data.add_argument("--split-seed", type=int, metavar="N", help="of the draw of patients; 0 if left out")
+    data.add_argument(
+        "--validation-share", type=float, metavar="S", help="of the patients, 0 for none; 0.10 if left out"
+    )
+    data.add_argument("--test-share", type=float, metavar="S", help="of the patients, 0 for none; 0.18 if left out")
     network = parser.add_argument_group("network")
     network.add_argument(
         "--net", metavar="segnet|unet|ARCHITECTURE/ENCODER", help="which; with --init that of the file"
@@ -146,10 +148,14 @@ def check_options(options) -> NetworkPlan:
     plan.check()
     if options.learning_rate is not None and not 0 < options.learning_rate < 1:
         raise InputError(f"--learning-rate {options.learning_rate:g}: expected a number between 0 and 1")
-    if options.split_seed < 0 or options.seed < 0:
+    if (options.split_seed or 0) < 0 or options.seed < 0:
         raise InputError("--seed and --split-seed: expected 0 or a whole number above")
-    if options.split is not None and options.folds is not None:
-        raise InputError("--split FILE has its folds in it; leave --folds out")
+    drawn_by = ("--folds", "--split-seed", "--validation-share", "--test-share")
+    given = [option for option in drawn_by if getattr(options, option[2:].replace("-", "_")) is not None]
+    if options.split is not None and given:
+        raise InputError(f"--split {options.split}: says which slice is in which part; leave {', '.join(given)} out")
+    if options.folds is not None and options.test_share is not None:
+        raise InputError("--folds: the folds test each patient once; leave --test-share out")
     if options.init is not None and options.dtype != "auto":
         raise InputError("--dtype belongs to new networks; one of --init keeps its own")
     return plan
@@ -188,9 +194,17 @@ def make_splits(cohort, options) -> list:
     """
     import numpy as np
 
-    from unet_segnet.data.splits import PARTS, Split, grouped_folds, grouped_split, read_splits
+    from unet_segnet.data.splits import (
+        PARTS,
+        TEST_SHARE,
+        VALIDATION_SHARE,
+        Split,
+        grouped_folds,
+        grouped_split,
+        read_splits,
+    )
 
-    groups = np.asarray(cohort.groups)
+    groups, seed = np.asarray(cohort.groups), options.split_seed or 0
     if options.split is not None:
         splits = read_splits(options.split, cohort.slices.names, cohort.groups)
         twice = [
@@ -201,8 +215,13 @@ def make_splits(cohort, options) -> list:
                 f"{options.split}: {cohort.slices.names[twice[0]]} is tested in two folds; expected each slice at most "
                 "once, or one fold a file"
             )
+        held = {index for index, part in enumerate(cohort.parts) if part == "test"}
+        learnt = held & {index for split in splits for part in (split.train, split.validation) for index in part}
+        if learnt:
+            say(f"WARNING: {options.split} trains on {len(learnt)} slices that {cohort.source} marks test")
         return splits
     marked = {part: np.flatnonzero(np.asarray(cohort.parts) == part) for part in ("", *PARTS)}
+    shares = {"validation": options.validation_share, "test": options.test_share}
     for first in PARTS:
         for second in ("", *PARTS):
             shared = set(groups[marked[first]]) & set(groups[marked[second]])
@@ -215,14 +234,18 @@ def make_splits(cohort, options) -> list:
         if len(marked["test"]):
             say(f"note: {len(marked['test'])} slices marked test take no part in the folds; see experiments.evaluate")
         rest = np.flatnonzero(np.asarray(cohort.parts) != "test")
-        folds = grouped_folds(groups[rest], options.folds, options.split_seed, options.validation_share)
+        share = VALIDATION_SHARE if shares["validation"] is None else shares["validation"]
+        folds = grouped_folds(groups[rest], options.folds, seed, share)
         return [Split(*(rest[getattr(fold, part)] for part in PARTS)) for fold in folds]
+    for part, usual in (("validation", VALIDATION_SHARE), ("test", TEST_SHARE)):
+        if len(marked[part]) and shares[part] is not None:
+            raise InputError(f"--{part}-share: {cohort.source} marks its {part} data; leave the option out")
+        if shares[part] is None:
+            shares[part] = 0 if len(marked[part]) else usual
     rest = marked[""]
-    validation = 0 if len(marked["validation"]) else options.validation_share
-    test = 0 if len(marked["test"]) else options.test_share
     drawn = Split(*(np.zeros(0, np.int64) for _ in PARTS))
     if len(rest):
-        drawn = grouped_split(groups[rest], options.split_seed, validation, test)
+        drawn = grouped_split(groups[rest], seed, **shares)
     return [Split(*(np.sort(np.concatenate([marked[part], rest[getattr(drawn, part)]])) for part in PARTS))]
 
 

@@ -306,6 +306,8 @@ def test_the_manifests_marks_are_followed(tmp_path):
     assert test == ["c", "e"] and len(validation) == 1 and sorted(train_part + validation) == ["a", "b", "d"]
     everything = (("a", "train"), ("b", "train"), ("c", "validation"), ("d", "test"), ("e", "test"))
     assert splits(*everything) == [["a", "b"], ["c"], ["d", "e"]]
+    with pytest.raises(InputError, match=r"--test-share: .*list\.csv marks its test data; leave the option out"):
+        splits(*everything, options=("--test-share", "0"))
     only = (("a", ""), ("a", ""), ("a", ""), ("a", ""), ("a", "test"))
     with pytest.raises(InputError, match="patient a is marked test, and elsewhere not"):
         splits(*only)
@@ -414,6 +416,12 @@ def test_a_network_in_the_registry_can_be_trained(own, tmp_path, monkeypatch):
         (["--split", "missing.json"], "--split missing.json: no such file"),
         (["--init", "missing.keras"], r"missing.keras: no such file"),
         (["--out", "pyproject.toml/runs"], "cannot be written"),
+        (
+            ["--split", "pyproject.toml", "--test-share", "0.2", "--split-seed", "0"],
+            "--split pyproject.toml: says which slice is in which part; leave --split-seed, --test-share out",
+        ),
+        (["--split", "pyproject.toml", "--folds", "2"], "leave --folds out"),
+        (["--folds", "2", "--test-share", "0.2"], "test each patient once; leave --test-share out"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_read(tmp_path, arguments, message):
