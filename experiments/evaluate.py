@@ -94,13 +94,12 @@ def evaluate(options) -> None:
             notes.append(f"The network was trained on {seen} of these slices: the scores are too high.")
         if len(only := np.unique(predictions)) == 1:
             notes.append(f"The network calls every pixel {slices.class_names[only[0]]}: it tells nothing apart.")
-        name = cohort.source.stem if cohort.source.suffix == ".csv" else cohort.source.resolve().name
-        tested = ScoredSlices(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, name)
+        tested = ScoredSlices(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, cohort.name)
         methods = methods_of(slices, predictions, facts)
         origin = facts.get("data") or "unknown data"
         tables = {
             **score_tables(tested, methods, notes),
-            "domain": domain_table(differences(facts.get("trained_on"), describe(cohort)), origin, name),
+            "domain": domain_table(differences(facts.get("trained_on"), describe(cohort)), origin, cohort.name),
         }
         about = {
             "network": str(options.model),
@@ -118,7 +117,7 @@ def evaluate(options) -> None:
         slice_table(tested, methods[0]).to_csv(new / "slices.csv")
         write_arrays(new / "counts.npz", counts)
         write_json(new / "evaluation.json", about)
-        draw(slices, predictions, f"{Path(options.model).name} on {name}", new / "segmentations.png")
+        draw(slices, predictions, f"{Path(options.model).name} on {cohort.name}", new / "segmentations.png")
     files += ["slices.csv", "counts.npz", "evaluation.json", "segmentations.png"]
     say(f"written to {options.out}: {', '.join(files)}")
 

@@ -107,7 +107,7 @@ def train(options) -> None:
     from experiments.own_runs import OwnJob, OwnSpec, complete
     from unet_segnet.data.splits import write_splits
 
-    name = safe_name(Path(options.data).stem if options.data.endswith(".csv") else cohort.source.resolve().name)
+    name = safe_name(cohort.name)
     description = {
         "name": name, "window": list(window), "size": size, "lungs": options.lungs, "orientation": options.orientation,
     }  # fmt: skip

@@ -75,6 +75,11 @@ class Cohort:
         return len(self.slices)
 
     @property
+    def name(self) -> str:
+        """What the data is called: the folder, or the manifest without its ending."""
+        return self.source.stem if self.source.suffix.lower() == ".csv" else self.source.resolve().name
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """(num_slices,) what must stay together: the patient, or the slice itself where nobody knows whose it is."""
         pairs = zip(self.patients, self.slices.names, strict=True)
