@@ -1,7 +1,8 @@
 """Run folders of `train`: one training on own data, or on one fold of it.
 
 OUT/own/DATA-NETWORK/seed0/ or fold2-seed0/, with the files that `experiments.runs` names; counts.npz holds the patients
-too, and model.keras what `predict` and `evaluate` want to know of it (`unet_segnet.network_facts`).
+too, and model.keras what `predict` and `evaluate` want to know of it (`unet_segnet.network_facts`). Tables and pictures
+lie beside them in seed0/; those of all folds together in folds-seed0/.
 """
 
 from dataclasses import asdict, dataclass
@@ -41,6 +42,11 @@ class OwnSpec:
     def name(self) -> str:
         """The run's own folder name."""
         return ("" if self.fold is None else f"fold{self.fold + 1}-") + f"seed{self.seed}"
+
+    @property
+    def tables(self) -> Path:
+        """The folder of what is shown of this seed, of all its folds together, below the output folder."""
+        return self.group / (("" if self.fold is None else "folds-") + f"seed{self.seed}")
 
 
 @dataclass(frozen=True)

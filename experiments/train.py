@@ -123,9 +123,10 @@ def train(options) -> None:
     for job in jobs:
         report = Progress(recipe.epochs, f"{job.spec.group.name} {job.spec.name}").update
         folders.append(complete(job, cohort, description, options.out, options.force, report))
-    group = options.out / jobs[0].spec.group
-    write_splits(group / "split.json", splits, cohort.slices.names, cohort.groups)
-    show(jobs, folders, cohort, group, notes)
+    target = options.out / specs[0].tables
+    target.mkdir(exist_ok=True)
+    write_splits(target / "split.json", splits, cohort.slices.names, cohort.groups)
+    show(jobs, folders, cohort, target, notes)
 
 
 def check_options(options) -> NetworkPlan:
@@ -296,8 +297,8 @@ def seen_before(plan, cohort, splits) -> list[str]:
     return [f"{Path(plan.init).name} was trained on {known} of the test slices: the scores are too high."]
 
 
-def show(jobs, folders, cohort, group: Path, notes: list[str]) -> None:
-    """Print and write the scores of the test slices with these notes, and draw the first run."""
+def show(jobs, folders, cohort, target: Path, notes: list[str]) -> None:
+    """Print the scores of the test slices with these notes, write them into `target`, and draw the first run."""
     import numpy as np
 
     from experiments.baselines import evaluate_baselines
@@ -333,13 +334,13 @@ def show(jobs, folders, cohort, group: Path, notes: list[str]) -> None:
     for of_folds in zip(*baselines, strict=True):
         text = of_folds[0].description if len(of_folds) == 1 else "fitted on the training slices of each fold"
         methods.append(Method(of_folds[0].name, np.concatenate([one.test_confusion for one in of_folds]), text))
-    files = write_tables(score_tables(about, methods, notes), group)
-    slice_table(about, methods[0]).to_csv(group / "slices.csv")
-    files += ["slices.csv", "split.json", *draw(*drawn, cohort, group)]
-    say(f"written to {group}: {', '.join(files)}")
+    files = write_tables(score_tables(about, methods, notes), target)
+    slice_table(about, methods[0]).to_csv(target / "slices.csv")
+    files += ["slices.csv", "split.json", *draw(*drawn, cohort, target)]
+    say(f"written to {target}: {', '.join(files)}")
 
 
-def draw(job, folder: Path, cohort, group: Path) -> list[str]:
+def draw(job, folder: Path, cohort, target: Path) -> list[str]:
     """Draw the training curves of a run and its segmentation of up to six test slices; returns the files' names."""
     from experiments.evaluate import draw as draw_slices
     from experiments.evaluate import most_lesion
@@ -351,12 +352,12 @@ def draw(job, folder: Path, cohort, group: Path) -> list[str]:
     title = f"{folder.parent.name}, {folder.name}"
     files = []
     if job.plan.recipe == "grid":
-        save_figure(training_curves(read_arrays(folder / "history.npz", HISTORY_KEYS), title), group / "training.png")
+        save_figure(training_curves(read_arrays(folder / "history.npz", HISTORY_KEYS), title), target / "training.png")
         files.append("training.png")
     test = cohort.slices.subset(job.split.test)
     shown = test.subset(most_lesion(test.labels))
     found = predict(load_model(folder / "model.keras"), shown.images)
-    draw_slices(shown, found, title, group / "segmentations.png")
+    draw_slices(shown, found, title, target / "segmentations.png")
     return [*files, "segmentations.png"]
 
 

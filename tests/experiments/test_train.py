@@ -48,7 +48,7 @@ def trained(own, tmp_path_factory):
 
 
 def split_of(folder):
-    return json.loads((folder.parent / "split.json").read_text())
+    return json.loads((folder / "split.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,8 @@ def test_a_run_leaves_scores_split_and_network(trained):
     assert "split: train 6 slices of 2, validation 3 slices of 1, test 6 slices of 2 patients" in printed
     assert "Scores on own, 2 patients, 6 slices" in printed and "grey threshold" in printed
     assert {path.name for path in folder.iterdir()} - {"lock"} == {
-        "config.json", "history.npz", "counts.npz", "model.keras", "result.json",
-    }  # fmt: skip
-    assert {path.name for path in folder.parent.glob("*.*")} == {
-        "scores.csv", "scores.md", "patients.csv", "patients.md", "slices.csv", "split.json", "training.png",
-        "segmentations.png",
+        "config.json", "history.npz", "counts.npz", "model.keras", "result.json", "scores.csv", "scores.md",
+        "patients.csv", "patients.md", "slices.csv", "split.json", "training.png", "segmentations.png",
     }  # fmt: skip
     config = json.loads((folder / "config.json").read_text())
     assert config["recipe"]["epochs"] == 2 and config["data"]["classes"] == ["healthy", "ground glass", "scar"]
@@ -105,7 +102,7 @@ def test_counts_are_those_of_the_network_on_its_test_slices(trained, own):
     with np.load(folder / "counts.npz", allow_pickle=False) as counts:
         np.testing.assert_array_equal(counts["test_confusion"], expected)
         assert counts["test_names"].tolist() == names
-    with (folder.parent / "scores.csv").open(newline="") as stream:
+    with (folder / "scores.csv").open(newline="") as stream:
         row = next(r for r in csv.DictReader(stream) if (r["lesion"], r["over"]) == ("all lesions", "all pixels"))
     pooled = expected.sum(axis=0)
     found, missed, false = pooled[1:, 1:].sum(), pooled[1:, 0].sum(), pooled[0, 1:].sum()
@@ -161,7 +158,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, own, tmp_
         if self.label.endswith("seed0") and done == 1:
             raise Killed
 
-    arguments = (own, tmp_path, "--split", trained[1].parent / "split.json", "--epochs", "2")
+    arguments = (own, tmp_path, "--split", trained[1] / "split.json", "--epochs", "2")
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(command.Progress, "update", kill)
         train(*arguments)
@@ -172,6 +169,31 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, own, tmp_
     for one, other in zip(*networks, strict=True):
         np.testing.assert_array_equal(one, other)
     assert not list(folder.glob("state.*"))
+
+
+def test_tables_of_a_second_seed_lie_beside_those_of_the_first(trained, own, tmp_path):
+    shutil.copytree(trained[1].parents[2], tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "own" / "own-released-segnet" / "seed0"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    printed = train(own, tmp_path, "--split", folder / "split.json", "--epochs", "1", "--seed", "1")
+    assert str(folder.with_name("seed1")) in " ".join(printed.split())
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    tables = [of / "scores.csv" for of in (folder, folder.with_name("seed1"))]
+    assert tables[0].read_bytes() != tables[1].read_bytes()
+
+
+def test_networks_of_two_runs_are_fine_tuned_side_by_side(trained, own, tmp_path):
+    """Both are called model.keras; a copy of the first elsewhere is the first."""
+    other = tmp_path / "other" / "model.keras"
+    other.parent.mkdir()
+    train(own, tmp_path / "runs", "--split", trained[1] / "split.json", "--epochs", "1", "--seed", "1")
+    shutil.copy(tmp_path / "runs/own/own-released-segnet/seed1/model.keras", other)
+    copy = tmp_path / "model.keras"
+    shutil.copy(trained[1] / "model.keras", copy)
+    for begun in (trained[1] / "model.keras", other, copy):
+        train(own, tmp_path / "tuned", "--init", begun, "--epochs", "1", net=[])
+    groups = sorted(path.name for path in (tmp_path / "tuned" / "own").iterdir())
+    assert len(groups) == 2 and all(name.startswith("own-from-model-") for name in groups)
 
 
 def test_fine_tuning_leaves_a_frozen_encoder_as_it_was(trained, own, tmp_path):
@@ -198,7 +220,7 @@ def test_test_slices_that_the_first_network_learnt_from_are_told(trained, own):
     from unet_segnet.cohort import load_cohort
 
     cohort = load_cohort(own, size=16)
-    (split,) = read_splits(trained[1].parent / "split.json", cohort.slices.names, cohort.groups)
+    (split,) = read_splits(trained[1] / "split.json", cohort.slices.names, cohort.groups)
     turned = replace(split, train=split.test, test=split.train)
     begun = trained[1] / "model.keras"
     known = f"model.keras was trained on {len(split.train)} of the test slices: the scores are too high."
@@ -245,6 +267,7 @@ def test_folds_test_each_patient_once_and_leave_marked_test_data_out(own, tmp_pa
             names += counts["test_patients"].tolist()
     assert sorted(names) == [f"p{n}" for n in range(1, 5) for _ in range(3)]
     assert "Scores on list, 4 patients, 12 slices" in printed
+    assert (group / "folds-seed0" / "scores.csv").is_file()
 
 
 @pytest.mark.slow
