@@ -96,8 +96,8 @@ def segment(
     window = window or getattr(model, "window", DEFAULT_WINDOW)
     class_names = names_of_classes(model)
     slices = to_network(scan, orientation)
-    sides, lung_notes = find_lungs(scan, slices, lungs, orientation)
-    images = slices.images
+    found_lungs = find_lungs(scan, slices, lungs, orientation)
+    sides, images = found_lungs.sides, slices.images
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
     inside = None if sides is None else sides > 0
@@ -125,7 +125,7 @@ def segment(
         towards_head=True if scan.is_volume and (slices.is_measured or orientation) else None,
         adjoining=scan.is_volume,
     )
-    notes = (*scan.notes, *slices.notes, *lung_notes)
+    notes = (*scan.notes, *slices.notes, *found_lungs.notes(len(images)))
     return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes)
 
 
@@ -168,36 +168,51 @@ def names_of_classes(model) -> tuple[str, ...]:
     return tuple(names)
 
 
-def find_lungs(
-    scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation: str | None = None
-) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Left and right lung of a scan, and how they were found; arguments as of `segment`.
+@dataclass(frozen=True, eq=False)
+class FoundLungs:
+    """The lungs of a scan.
 
-    Returns:
-        (num_slices, height, width) uint8 (0 no lung, 1 left, 2 right) or None, and notes.
+    Attributes:
+        sides: (num_slices, height, width) uint8, 0 no lung, 1 left, 2 right; None where they are unknown.
+        source: how they were found.
+        cut_off: in how many slices they are cut off by the picture's edge, and left out there.
+    """
+
+    sides: np.ndarray | None
+    source: str
+    cut_off: int = 0
+
+    def notes(self, num_slices: int) -> tuple[str, ...]:
+        """A line on how they were found, and one where they are cut off in some of the slices."""
+        return (f"lungs: {self.source}", *((cut_off_note(self.cut_off, num_slices),) if self.cut_off else ()))
+
+
+def cut_off_note(cut_off: int, num_slices: int) -> str:
+    """A line on lungs that the picture's edge cuts off."""
+    return f"lungs: cut off by the picture's edge and left out there, in {cut_off} of {num_slices} slices"
+
+
+def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation: str | None = None) -> FoundLungs:
+    """Left and right lung of a scan; arguments as of `segment`.
 
     Raises:
         InputError: there is no lung, the mask does not fit the scan, or none can be found in its values.
     """
     images = slices.images
     if str(lungs) == NONE:
-        return None, ("lungs: none given; the slices go in as they are",)
+        return FoundLungs(None, "none given; the slices go in as they are")
     if str(lungs) == LUNGMASK:
         if scan.units != "HU":
             raise InputError(f"{scan.source}: --lungs lungmask needs Hounsfield units; these are 8-bit grey levels")
-        return external_lung_masks(images, slices.spacing), ("lungs: by the lungmask package",)
+        return FoundLungs(external_lung_masks(images, slices.spacing), "by the lungmask package")
     if str(lungs) != AUTO:
-        return _given_lungs(scan, slices, Path(lungs), orientation), (f"lungs: from {Path(lungs).name}",)
+        return FoundLungs(_given_lungs(scan, slices, Path(lungs), orientation), f"from {Path(lungs).name}")
     if scan.units == "HU":
         try:
             found = lung_masks(images, slices.spacing, adjoining=scan.is_volume)
         except InputError as error:
             raise InputError(f"{scan.source}: {error}") from None
-        cut_off = slices_cut_off(images, slices.spacing)
-        notes = ("lungs: found by their Hounsfield units",)
-        if cut_off:
-            notes += (f"lungs: cut off by the picture's edge and left out there, in {cut_off} of {len(images)} slices",)
-        return found, notes
+        return FoundLungs(found, "found by their Hounsfield units", slices_cut_off(images, slices.spacing))
     if not shows_lungs_alone(images):
         raise InputError(
             f"{scan.source}: lungs cannot be found in 8-bit grey levels of unknown scale; give a mask with --lungs "
@@ -206,7 +221,7 @@ def find_lungs(
     from scipy import ndimage
 
     shown = np.stack([ndimage.binary_fill_holes(image > 0) for image in images])
-    return split_left_right(shown), ("lungs: the slices show lungs alone",)
+    return FoundLungs(split_left_right(shown), "the slices show lungs alone")
 
 
 def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> np.ndarray:

@@ -42,7 +42,7 @@ def test_images_go_in_as_predict_puts_them_in(tmp_path):
     cohort = load_cohort(tmp_path, size=32)
     scan = read_scan(tmp_path / "images" / "case.nii.gz")
     slices = to_network(scan)
-    inside, _ = find_lungs(scan, slices, tmp_path / "lungs" / "case.nii.gz")
+    inside = find_lungs(scan, slices, tmp_path / "lungs" / "case.nii.gz").sides
     np.testing.assert_array_equal(cohort.slices.images, fit(slices.images, inside > 0, size=32))
     np.testing.assert_array_equal(cohort.slices.labels[:, 4:28] > 0, np.swapaxes(labels, 1, 2) > 0)
 
@@ -251,3 +251,30 @@ def test_more_slices_than_memory_holds_are_refused_before_they_are_resized(tmp_p
 def test_a_user_that_is_not_there_is_one_line():
     refused("~nobody-of-that-name/list.csv", "there is no such user")
     refused("~nobody-of-that-name/scans", "there is no such user")
+
+
+def test_lungs_at_the_edge_of_the_picture_are_told_of_cohorts_too(tmp_path):
+    """Two patients, one of whose two slices each the scanner's field has cut in the middle of a lung."""
+    from unet_segnet.cohort.examine import examine_cohort
+    from unet_segnet.data.phantom import phantom_slices
+
+    slices = phantom_slices(2, seed=1, size=96)
+    images, labels = slices.images.astype(np.int16), slices.labels
+    first = np.flatnonzero(slices.lungs.any(axis=(0, 2)))[0]
+    for name, rows in (("whole", slice(None)), ("cut", slice(first + 12, None))):
+        for kind, array in (("images", images), ("labels", labels)):
+            write_nifti(tmp_path / kind / f"{name}.nii.gz", array[:, rows])
+    cohort = load_cohort(tmp_path, size=32)
+    assert {name: facts.cut_off for name, facts in cohort.facts.items()} == {"whole": 0, "cut": 2}
+    assert "lungs: cut off by the picture's edge and left out there, in 2 of 4 slices" in cohort.notes
+    told = [fact for fact in examine_cohort(tmp_path).facts if "cut off by the edge in 2, patient cut" in fact]
+    assert len(told) == 1
+
+
+def test_a_manifests_name_is_without_its_ending_however_that_is_written(tmp_path):
+    write_volume(tmp_path, "p1")
+    (tmp_path / "LIST.CSV").write_text("image,labels,lungs\nimages/p1.nii.gz,labels/p1.nii.gz,lungs/p1.nii.gz\n")
+    assert (
+        load_cohort(tmp_path / "LIST.CSV", size=32).name == "LIST"
+        and load_cohort(tmp_path, size=32).name == tmp_path.name
+    )

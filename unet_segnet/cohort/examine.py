@@ -68,7 +68,8 @@ def _add_facts(listed: CaseList, loaded: list[LoadedCase], found: Examination) -
         found.facts.append(
             f"{one.case.name}: {_plural(len(one.names), 'slice')} of {facts.shape[0]}x{facts.shape[1]}, values "
             f"{facts.low:g} to {facts.high:g} ({facts.units}), {spacing}, orientation {facts.orientation}, lungs: "
-            f"{facts.lungs}, patient {one.patient or 'unknown'}"
+            f"{facts.lungs}{f', cut off by the edge in {facts.cut_off}' if facts.cut_off else ''}, patient "
+            f"{one.patient or 'unknown'}"
         )
     unlabelled = [case.name for case in listed.cases if case.labels is None]
     if unlabelled:

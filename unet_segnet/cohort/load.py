@@ -18,7 +18,7 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
-from unet_segnet.inference import AUTO, check_same_grid, check_same_size, find_lungs
+from unet_segnet.inference import AUTO, check_same_grid, check_same_size, cut_off_note, find_lungs
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, read_scan, to_network
 
 GIVEN = "given with the scans"
@@ -36,6 +36,7 @@ class CaseFacts:
         spacing: (slice, row, column) in mm, or None where unknown.
         low, high: smallest and largest value.
         lungs: where the lungs come from.
+        cut_off: in how many slices they are cut off by the picture's edge, and left out there.
     """
 
     units: str
@@ -45,6 +46,7 @@ class CaseFacts:
     low: float
     high: float
     lungs: str
+    cut_off: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +239,8 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
         yield note if len(loaded) == 1 else f"{note} ({count} of {len(loaded)} scans)"
     for source, count in Counter(one.facts.lungs for one in loaded).items():
         yield f"lungs: {source}" + ("" if len(loaded) == 1 else f" ({count} of {len(loaded)} scans)")
+    if cut_off := sum(one.facts.cut_off for one in loaded):
+        yield cut_off_note(cut_off, sum(len(one.names) for one in loaded))
 
 
 class Reader:
@@ -311,7 +315,7 @@ class Reader:
                 f"{scan.source}: has {len(slices.images)} slices, which are {self.size}x{self.size} each for the "
                 f"network; expected at most {MAX_VOXELS // self.size**2}"
             )
-        inside, source = self._lungs(case, scan, slices, lungs, orientation)
+        inside, source, cut_off = self._lungs(case, scan, slices, lungs, orientation)
         values = None if labels is None else to_network(labels, orientation, like=slices).images
         how, _, _ = (slices.notes[0] if slices.notes else "").removeprefix("orientation: ").partition(" (")
         return LoadedCase(
@@ -330,19 +334,20 @@ class Reader:
                 low=float(slices.images.min()),
                 high=float(slices.images.max()),
                 lungs=source,
+                cut_off=cut_off,
             ),
             notes=slices.notes,
         )
 
     def _lungs(self, case, scan, slices: NetworkSlices, lungs: Scan | None, orientation):
-        """Where the lungs are (None: everywhere), and how that is known."""
+        """Where the lungs are (None: everywhere), how that is known, and in how many slices they are cut off."""
         if lungs is not None:
             inside = to_network(lungs, orientation, like=slices).images > 0
             if not inside.any():
                 raise InputError(f"{case.lungs or case.image}: marks no lung; expected values above 0 inside the lungs")
-            return inside, GIVEN
+            return inside, GIVEN, 0
         try:
-            sides, notes = find_lungs(scan, slices, self.lungs, orientation)
+            found = find_lungs(scan, slices, self.lungs, orientation)
         except InputError as error:
             if scan.units != "8-bit" or self.lungs != AUTO:
                 raise
@@ -350,7 +355,7 @@ class Reader:
                 f"{case.image}: its lungs cannot be found in 8-bit grey levels; give masks (lungs/ or the manifest's "
                 "column lungs), or --lungs none to take the slices as they are"
             ) from error
-        return (None if sides is None else sides > 0), notes[0].removeprefix("lungs: ")
+        return (None if found.sides is None else found.sides > 0), found.source, found.cut_off
 
 
 def _check_sizes(case: Case) -> None:
