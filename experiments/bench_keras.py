@@ -144,8 +144,9 @@ def network(channel: Channel, net, variant, dtype, batch, size):
     model.fit(held, epochs=10**6, shuffle=False, verbose=0, callbacks=[turns])
 
 
-def _train(net, variant, dtype, batch, size, num_slices, num_validation, epochs, report, validation="epoch"):
-    images, labels = made_up_slices(num_slices + num_validation, size)
+def _train(slices, net, variant, dtype, batch, size, num_slices, epochs, report, validation="epoch"):
+    """Train on the first of these slices (images, labels); the rest validate."""
+    images, labels = slices
 
     def build(**random):
         return build_model(net, variant, NUM_CLASSES, (size, size, 1), **random)
@@ -170,23 +171,15 @@ def epochs(channel: Channel, num_slices, num_validation, validation, **setting):
         channel.wait()
         before = time.perf_counter()
 
-    _train(
-        **setting,
-        num_slices=num_slices,
-        num_validation=num_validation,
-        epochs=10**6,
-        report=report,
-        validation=validation,
-    )
+    slices = made_up_slices(num_slices + num_validation, setting["size"])
+    _train(slices, **setting, num_slices=num_slices, epochs=10**6, report=report, validation=validation)
 
 
 def whole_training(channel: Channel, file, num_slices, num_validation, num_epochs, **setting):
     """Worker: a training; its losses, trainable weights, and classes of the validation slices go to an .npz `file`."""
     channel.wait()
-    result = _train(
-        **setting, num_slices=num_slices, num_validation=num_validation, epochs=num_epochs, report=lambda *_: None
-    )
-    images, _ = made_up_slices(num_slices + num_validation, setting["size"])
+    images, labels = made_up_slices(num_slices + num_validation, setting["size"])
+    result = _train((images, labels), **setting, num_slices=num_slices, epochs=num_epochs, report=lambda *_: None)
     weights = np.concatenate([ops.convert_to_numpy(weight).ravel() for weight in result.model.trainable_weights])
     found = {"loss": result.history["loss"], "weights": weights, "classes": predict(result.model, images[num_slices:])}
     write_arrays(Path(file), found)
@@ -202,7 +195,8 @@ def long_run(channel: Channel, num_slices, num_epochs, **setting):
         memory.append(_resident_memory())
         seconds.append(time.perf_counter())
 
-    _train(**setting, num_slices=num_slices, num_validation=1, epochs=num_epochs, report=report)
+    slices = made_up_slices(num_slices + 1, setting["size"])
+    _train(slices, **setting, num_slices=num_slices, epochs=num_epochs, report=report)
     channel.reply({"memory": memory, "seconds": seconds, "peak": _device_memory() or peak_memory()})
 
 

@@ -78,16 +78,16 @@ def publish(options) -> None:
 
 def _of_first_study(run: Path, weights: bool):
     """Where a run belongs, which of its files, and its counts."""
-    from experiments.runs import load_counts, read_config
+    from experiments.runs import read_run
     from experiments.tables import PAPER_SLICES
 
-    counts, place = load_counts(run), run.resolve()
+    (config, _, counts), place = read_run(run), run.resolve()
     if weights and counts.fold is not None:
         raise InputError(f"{run}: a fold's network is not the project's; give a run of the grid with --weights")
     if weights and not (run / "model.keras").is_file():
         raise InputError(f"{run}: its network was not kept (model.keras); train it again, or leave --weights out")
     if weights:
-        config, expected = read_config(run), (PAPER_SLICES[0], 256, 160)
+        expected = (PAPER_SLICES[0], 256, 160)
         data, recipe = (config[key] if isinstance(config.get(key), dict) else {} for key in ("data", "recipe"))
         trained = data.get("name"), data.get("size"), recipe.get("epochs")
         if trained != expected:

@@ -3,7 +3,7 @@
 import zipfile
 
 from experiments.locks import HeldError
-from experiments.runs import AGAIN, RunFolder, load_counts, read_arrays, read_config, read_result
+from experiments.runs import AGAIN, RunFolder, read_arrays, read_config, read_result, read_run
 from unet_segnet.errors import InputError, one_line
 
 HISTORY = (
@@ -34,21 +34,23 @@ def check_finished(folders: list[RunFolder], arrays: dict[str, tuple[str, ...]] 
     """
     without = []
     for folder in folders:
-        _check(folder, arrays)
+        status = _check(folder, arrays)
         _remove_left_over(folder)
-        if read_result(folder.path)["status"] == "finished" and not folder.model.exists():
+        if status == "finished" and not folder.model.exists():
             without.append(str(folder.path))
     return without
 
 
-def _check(folder: RunFolder, arrays: dict[str, tuple[str, ...]]) -> None:
-    status = read_result(folder.path)["status"]
-    read_config(folder.path)
+def _check(folder: RunFolder, arrays: dict[str, tuple[str, ...]]) -> str:
+    """How the run ended."""
+    if arrays is FIRST_STUDY:
+        _, result, _ = read_run(folder.path)  # whether counts and settings belong together
+    else:
+        result, _ = read_result(folder.path), read_config(folder.path)
+    status = result["status"]
     for file, names in arrays.items():
         if status == "finished" or file == folder.history.name:  # one that diverged has no more
             read_arrays(folder.path / file, names)
-    if arrays is FIRST_STUDY:
-        load_counts(folder.path)  # whether they belong together
     if folder.model.exists():
         try:
             with zipfile.ZipFile(folder.model) as archive:
@@ -57,6 +59,7 @@ def _check(folder: RunFolder, arrays: dict[str, tuple[str, ...]]) -> None:
             raise InputError(f"{folder.model}: is damaged ({one_line(error)}); {AGAIN}") from error
         if damaged:
             raise InputError(f"{folder.model}: is damaged ({damaged} in it); {AGAIN}")
+    return status
 
 
 def _remove_left_over(folder: RunFolder) -> None:

@@ -408,22 +408,30 @@ def load_counts(path: Path):
     Raises:
         InputError: one of its files is missing, damaged, or of another version.
     """
+    return read_run(path)[2] if (Path(path) / "result.json").exists() else None
+
+
+def read_run(path: Path) -> tuple[dict, dict, object]:
+    """The settings, the result and the `RunCounts` of a run that ended; None for the counts of one that diverged.
+
+    Raises:
+        InputError: one of its files is missing, damaged, or of another version.
+    """
     from experiments.tables import RunCounts
 
     path = Path(path)
-    if not (path / "result.json").exists():
-        return None
-    if read_result(path)["status"] != "finished":
-        return None
-    config = read_config(path)
+    result, config = read_result(path), read_config(path)
+    if result["status"] != "finished":
+        return config, result, None
     names = ("test_names", "test_confusion", "validation_confusion")
     counts = read_arrays(path / "counts.npz", names)
     try:
         fields = {key: config[key] for key in ("net", "problem", "variant", "experiment", "seed", "fold", "stream")}
         _check_counts(fields, counts)
-        return RunCounts(**fields, **{**counts, "test_names": tuple(map(str, counts["test_names"]))})
+        run_counts = RunCounts(**fields, **{**counts, "test_names": tuple(map(str, counts["test_names"]))})
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: config.json and counts.npz do not belong together ({error}); {AGAIN}") from error
+    return config, result, run_counts
 
 
 def _check_counts(fields: dict, counts: dict) -> None:

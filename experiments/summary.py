@@ -4,7 +4,7 @@ import textwrap
 from pathlib import Path
 
 from experiments.files import write_text
-from experiments.runs import AGAIN, dtype_in, load_counts, read_config, read_result
+from experiments.runs import AGAIN, dtype_in, read_result, read_run
 from unet_segnet.errors import InputError
 
 
@@ -27,15 +27,15 @@ def finished_runs(folders: list[Path], options) -> tuple[list, list[str]]:
         notes.append(f"VGG16 encoder started from {options.encoder_weights}.")
     in_type: dict[str | None, list[str]] = {}
     for folder in folders:
-        result = read_result(folder)
+        config, result, counts = read_run(folder)
         where = f"{folder.parent.name}/{folder.name}"  # runs of two networks have the same folder names
-        if result["status"] == "diverged":
+        if counts is None:
             notes.append(f"{where} diverged in epoch {result.get('epoch', '?')} and is left out.")
             continue
         if result.get("one_class_only"):
             notes.append(f"{where} predicts one class only and is in the table as it is.")
-        runs.append(load_counts(folder))
-        in_type.setdefault(dtype_in(read_config(folder)), []).append(where)
+        runs.append(counts)
+        in_type.setdefault(dtype_in(config), []).append(where)
     if not runs:
         raise InputError(f"no run to show: {' '.join(notes)}")
     notes += [f"In {dtype}: {', '.join(of)}." for dtype, of in in_type.items() if dtype != "float32"]

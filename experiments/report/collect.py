@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from experiments.report.content import Evidence, FinishedRun, Network
-from experiments.runs import AGAIN, PARTS, finished_folders, load_counts, read_config, read_result
+from experiments.runs import AGAIN, PARTS, finished_folders, read_run
 from experiments.tables import NETWORK_NAMES, PAPER_SLICES
 from unet_segnet.errors import InputError
 
@@ -55,8 +55,7 @@ def _finished_runs(
 
     standard = {field.name: field.default for field in fields(Recipe) if field.name not in FREE_SETTINGS}
     for folder in finished_folders(root):
-        outcome, config = read_result(folder), read_config(folder)
-        counts = load_counts(folder)
+        config, outcome, counts = read_run(folder)
         where = folder.relative_to(root).as_posix()
         if counts is None:
             missing.append(f"{where} diverged in epoch {outcome.get('epoch', '?')}; it is in no table.")

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from experiments import bench_keras
 from experiments.bench_keras import multiply_adds
-from experiments.bench_slices import CLASS_WEIGHTS
+from experiments.bench_slices import CLASS_WEIGHTS, made_up_slices
 from unet_segnet.models import build_model
 from unet_segnet.training import Recipe, compile_model
 
@@ -131,3 +132,16 @@ def test_pieces_cover_the_network(net, variant):
     for piece in pieces:
         if len(piece.layers) == 2:
             assert piece.layers[1].input is piece.layers[0].output
+
+
+def test_slices_of_a_whole_training_are_drawn_once(tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    drawn = []
+    monkeypatch.setattr(bench_keras, "made_up_slices", lambda *of: drawn.append(of) or made_up_slices(*of))
+    channel = SimpleNamespace(wait=lambda: None, reply=lambda answer: None)
+    setting = {"net": "segnet", "variant": "released", "dtype": "float32", "batch": 2, "size": 32}
+    bench_keras.whole_training(channel, tmp_path / "training.npz", 2, 1, 1, **setting)
+    assert drawn == [(3, 32)]
+    with np.load(tmp_path / "training.npz", allow_pickle=False) as found:
+        assert found["classes"].shape == (1, 32, 32)

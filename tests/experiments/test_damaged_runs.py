@@ -118,3 +118,21 @@ def test_a_report_of_runs_without_settings(run, tmp_path, monkeypatch, key):
 def test_a_folder_of_an_impossible_name(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         finished_folders(tmp_path / ("9" * 5000))
+
+
+def test_each_file_of_settings_is_read_once(run, monkeypatch):
+    """By the tables at a study's end, and by the look at finished runs before another one is trained."""
+    from types import SimpleNamespace
+
+    from experiments import run_checks, runs, summary
+
+    read = []
+    monkeypatch.setattr(
+        runs, "read_json", lambda path, original=runs.read_json: read.append(path.name) or original(path)
+    )
+    options = SimpleNamespace(epochs=160, size=256, loss="weights", stream="numpy", encoder_weights=None)
+    assert len(summary.finished_runs([run.path], options)[0]) == 1
+    assert sorted(read) == ["config.json", "result.json"]
+    read.clear()
+    run_checks.check_finished([run])
+    assert sorted(read) == ["config.json", "result.json"]
