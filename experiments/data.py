@@ -5,6 +5,7 @@ import csv
 from pathlib import Path
 
 from experiments.console import Progress, run_command
+from experiments.options import one_seed, positive
 from unet_segnet.errors import InputError
 from unet_segnet.files import whole_file
 
@@ -205,13 +206,6 @@ def _reason(error: Exception) -> str:
     return type(error).__name__
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The command line of `python -m experiments.data`."""
     parser = argparse.ArgumentParser(
@@ -269,7 +263,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("path", help="a name in $UNET_SEGNET_DATA, or a folder")
     verb.add_argument("--to", type=Path, required=True, metavar="FILE", help="the manifest, a .csv file")
     verb.add_argument(
-        "--slices-per-patient", type=_positive, metavar="N", help="every N slices of tr_im, in order, are one patient's"
+        "--slices-per-patient", type=positive, metavar="N", help="every N slices of tr_im, in order, are one patient's"
     )
     verb.add_argument("--orientation", metavar="HOW", help="how the arrays lie, as for predict")
     verb.add_argument("--volume-orientation", metavar="HOW", help="the same of the volumes (rp_im), if it differs")
@@ -284,12 +278,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verb.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write, made if needed")
     verb.add_argument(
-        "--slices", type=_positive, default=100, metavar="N", help="number of slices (default: %(default)s)"
+        "--slices", type=positive, default=100, metavar="N", help="number of slices (default: %(default)s)"
     )
-    verb.add_argument("--seed", type=int, default=0, help="seed of the phantom (default: %(default)s)")
+    verb.add_argument(
+        "--seed", type=one_seed, default=0, metavar="N", help="seed of the phantom (default: %(default)s)"
+    )
     verb.add_argument(
         "--size",
-        type=_positive,
+        type=positive,
         default=512,
         metavar="PIXELS",
         help="height and width (default: %(default)s)",

@@ -14,11 +14,11 @@ from experiments.options import (
     experiments_option,
     load_data,
     make_recipe,
+    one_seed,
     problem_option,
     settle_dtype,
     training_parser,
 )
-from unet_segnet.errors import InputError
 
 
 def main() -> None:
@@ -32,7 +32,9 @@ def main() -> None:
         metavar="4,7",
         help="configurations of Table 2 instead of the article's best (4; SegNet with four classes: 7)",
     )
-    parser.add_argument("--split-seed", type=int, default=0, help="of the one scrambling of the slices")
+    parser.add_argument(
+        "--split-seed", type=one_seed, default=0, metavar="N", help="of the one scrambling of the slices"
+    )
     options = parser.parse_args()
     run_command(lambda: kfold(options))
 
@@ -41,8 +43,6 @@ def kfold(options) -> None:
     """Train what is not trained, print Table 7, write it and pictures of a fold."""
     nets = (options.net,) if options.net else NETS
     check_options(options, nets)
-    if options.split_seed < 0:
-        raise InputError("--split-seed: expected 0 or a whole number above")
     data = load_data(options, options.problem)
     settle_dtype(options)
     from experiments.baselines import evaluate_baselines

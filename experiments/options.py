@@ -251,6 +251,14 @@ def positive(text):
     return value
 
 
+def one_seed(text):
+    """Parse one seed, small enough for every library that draws by it."""
+    value = int(text) if text.isdecimal() else -1
+    if value not in SEEDS:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {SEEDS[-1]}, got {text!r}")
+    return value
+
+
 @dataclass(frozen=True)
 class LoadedData:
     """The slices of a study and how they are called.

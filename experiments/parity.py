@@ -12,7 +12,7 @@ from pathlib import Path
 
 from experiments.console import Progress, import_keras, run_command
 from experiments.files import check_file, write_text
-from experiments.options import EXPERIMENTS, NETS, problem_option
+from experiments.options import EXPERIMENTS, NETS, positive, problem_option
 from experiments.readme import replace_between
 from unet_segnet.errors import InputError
 from unet_segnet.processor import prefer_exact
@@ -171,7 +171,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="K",
         help="configuration of Table 2, 1 to 9",
     )
-    verb.add_argument("--iterations", type=_positive, default=24, metavar="N", help="how many")
+    verb.add_argument("--iterations", type=positive, default=24, metavar="N", help="how many")
     verb.add_argument("--json", type=Path, metavar="OUT", help="write the losses to this file")
     verb.add_argument("--csv", type=Path, metavar="FILE", help="add the losses to this table of replays")
     _data_option(verb)
@@ -189,13 +189,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _data_option(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--data", metavar="NAME|PATH", help="data set; by default the 100 slices of the study")
-
-
-def _positive(text: str) -> int:
-    number = int(text) if text.isdigit() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
-    return number
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from experiments.console import Progress, run_command
 from experiments.files import check_folder
+from experiments.options import positive
 from experiments.predict_settings import LUNGS, MARKS, check_settings, read_settings, settings, write_settings
 from experiments.whole_folder import check_own, sweep, whole_folder
 from unet_segnet.errors import InputError
@@ -50,7 +51,7 @@ def main() -> None:
         help="HU of black and white; by default as the network was trained, else -1100 400",
     )
     parser.add_argument("--probabilities", action="store_true", help="write them too")
-    parser.add_argument("--batch-size", type=int, default=4, help="slices at a time")
+    parser.add_argument("--batch-size", type=positive, default=4, help="slices at a time")
     parser.add_argument("--force", action="store_true", help="replace results that are there")
     options = parser.parse_args()
     run_command(lambda: predict(options))
@@ -120,10 +121,8 @@ def check_options(options) -> None:
     """Refuse what cannot work before anything heavy begins.
 
     Raises:
-        InputError: the batch size, window, lung mask or output folder is no good.
+        InputError: the window, lung mask or output folder is no good.
     """
-    if options.batch_size < 1:
-        raise InputError(f"--batch-size {options.batch_size}: expected a whole number above 0")
     check_window(options.window)
     if options.lungs not in LUNGS and not Path(options.lungs).exists():
         raise InputError(f"{options.lungs}: no such lung mask; expected auto, none, lungmask or a file")

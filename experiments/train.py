@@ -16,7 +16,7 @@ from pathlib import Path
 
 from experiments.console import Progress, import_keras, run_command
 from experiments.files import check_folder
-from experiments.options import DTYPES, dtype_of, positive
+from experiments.options import DTYPES, dtype_of, one_seed, positive
 from experiments.own_networks import RECIPES, VARIANTS, NetworkPlan, known_as, safe_name
 from experiments.own_options import add_size, check_own_options, load_own, own_parser, say
 from unet_segnet.errors import InputError
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_size(data)
     data.add_argument("--folds", type=positive, metavar="K", help="cross-validation by patient instead of one split")
-    data.add_argument("--split-seed", type=int, metavar="N", help="of the draw of patients; 0 if left out")
+    data.add_argument("--split-seed", type=one_seed, metavar="N", help="of the draw of patients; 0 if left out")
     data.add_argument(
         "--validation-share", type=float, metavar="S", help="of the patients, 0 for none; 0.10 if left out"
     )
@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     training.add_argument(
         "--keep", choices=("best", "last"), default="last", help="the epoch of the least validation loss, or the last"
     )
-    training.add_argument("--seed", type=int, default=0, help="of everything random but the split")
+    training.add_argument("--seed", type=one_seed, default=0, metavar="N", help="of everything random but the split")
     training.add_argument(
         "--dtype",
         choices=("auto", *DTYPES),
@@ -149,8 +149,6 @@ def check_options(options) -> NetworkPlan:
     plan.check()
     if options.learning_rate is not None and not 0 < options.learning_rate < 1:
         raise InputError(f"--learning-rate {options.learning_rate:g}: expected a number between 0 and 1")
-    if (options.split_seed or 0) < 0 or options.seed < 0:
-        raise InputError("--seed and --split-seed: expected 0 or a whole number above")
     drawn_by = ("--folds", "--split-seed", "--validation-share", "--test-share")
     given = [option for option in drawn_by if getattr(options, option[2:].replace("-", "_")) is not None]
     if options.split is not None and given:

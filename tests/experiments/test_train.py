@@ -452,6 +452,14 @@ def test_bad_options_are_refused_before_anything_is_read(tmp_path, arguments, me
         train(tmp_path / "nowhere", tmp_path / "runs", *arguments, net=[*NET[:4], *NET[6:]])
 
 
+@pytest.mark.parametrize("option", ["--seed", "--split-seed"])
+@pytest.mark.parametrize("seed", ["-1", "4294967296", "1.5", "1,2"])
+def test_seeds_that_no_library_takes_are_refused(option, seed, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.build_parser().parse_args(["--data", "scans", option, seed])
+    assert f"{option}: expected a whole number from 0 to 2147483647, got '{seed}'" in capsys.readouterr().err
+
+
 def test_a_network_of_other_classes_is_refused(trained, tmp_path):
     folder = write_cohort(tmp_path / "own", 4)
     with pytest.raises(InputError, match="tells 3 classes apart, the data has 2"):
