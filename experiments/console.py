@@ -1,5 +1,6 @@
 """What every command shares: one clear line for a bad input, and progress that reads well in a log."""
 
+import argparse
 import contextlib
 import errno
 import io
@@ -20,6 +21,20 @@ MEMORY_ADVICE = (
     "memory has run out; leave more to this command, or take fewer --workers or smaller slices: what is finished is "
     "kept, start the same command again to go on"
 )
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Says of each option what it is when it is left out, as one would type it; nothing where that is nothing."""
+
+    def _get_help_string(self, action):
+        default = action.default
+        if default is None or default is False or default in ((), {}, argparse.SUPPRESS):
+            return action.help
+        if isinstance(default, tuple):
+            default = (" " if action.nargs else ",").join(
+                f"{of:g}" if isinstance(of, float) else str(of) for of in default
+            )
+        return f"{action.help} (default: {str(default).replace('%', '%%')})"
 
 
 def run_command(command: Callable[[], int | None]) -> None:

@@ -11,7 +11,7 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from experiments.console import run_command
+from experiments.console import HelpFormatter, run_command
 from unet_segnet.errors import InputError
 
 PACKAGES = {
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.export",
         description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "model",

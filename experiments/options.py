@@ -6,6 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.console import HelpFormatter
 from experiments.files import check_folder
 from unet_segnet.errors import InputError
 from unet_segnet.processor import prefer_exact
@@ -28,9 +29,7 @@ STUDY_PARTS = ("best", "grid", "folds", "seeds", "more")
 
 def training_parser(prog: str, description: str, variants=VARIANTS, variant="paper") -> argparse.ArgumentParser:
     """A parser with the options of `grid` and `kfold`; `variants` and the default one of `--variant` can be others."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
     study = parser.add_argument_group("study")
     study.add_argument(
         "--variant",
@@ -123,9 +122,7 @@ def study_parser(prog: str, description: str) -> argparse.ArgumentParser:
 
 def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """The parser of `bench`."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
     parts = ",".join(BENCH_PARTS)
     parser.add_argument("--parts", type=choices(BENCH_PARTS), default=parts, metavar="step,...", help="what to measure")
     parser.add_argument("--repeats", type=positive, default=5, help="counted repetitions of each measurement")
@@ -177,9 +174,7 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
 
 def determinism_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """The parser of `determinism`."""
-    parser = argparse.ArgumentParser(
-        prog=prog, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
     parser.add_argument("--nets", type=choices(NETS), default=",".join(NETS), metavar=",".join(NETS), help="which")
     parser.add_argument("--size", type=multiple_of_32, default=128, help="height and width of a slice, pixels")
     parser.add_argument("--epochs", type=positive, default=4, help="of each training")

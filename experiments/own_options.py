@@ -4,7 +4,7 @@ import argparse
 import textwrap
 from pathlib import Path
 
-from experiments.console import Progress
+from experiments.console import HelpFormatter, Progress
 from experiments.options import positive
 from unet_segnet.errors import InputError
 
@@ -18,7 +18,7 @@ def own_parser(prog: str, description: str, epilog: str) -> tuple[argparse.Argum
         prog=prog,
         description=description,
         epilog=epilog,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     data = parser.add_argument_group("data")
     data.add_argument(

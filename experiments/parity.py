@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from experiments.console import Progress, import_keras, run_command
+from experiments.console import HelpFormatter, Progress, import_keras, run_command
 from experiments.files import check_file, write_text
 from experiments.options import EXPERIMENTS, NETS, positive, problem_option
 from experiments.readme import replace_between
@@ -149,9 +149,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="network|replay|all|table")
 
     def add_verb(name, command, text):
-        verb = verbs.add_parser(
-            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        verb = verbs.add_parser(name, help=text, description=text, formatter_class=HelpFormatter)
         verb.set_defaults(command=command)
         return verb
 

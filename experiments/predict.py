@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from experiments.console import Progress, run_command
+from experiments.console import HelpFormatter, Progress, run_command
 from experiments.files import check_folder
 from experiments.options import positive
 from experiments.predict_settings import LUNGS, MARKS, check_settings, read_settings, settings, write_settings
@@ -26,9 +26,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.predict",
         description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
-    parser.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="scans: files or folders, see above")
+    parser.add_argument(
+        "inputs",
+        type=Path,
+        nargs="+",
+        metavar="INPUT",
+        help="scans: NIfTI volumes or slices, PNG, TIFF or JPEG slices, folders of these or of one DICOM series",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results, one folder in it per scan")
     parser.add_argument(
         "--model", default="binary", metavar="binary|multiclass|FILE", help="own network, or a .keras or .mat file"

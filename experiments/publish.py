@@ -12,7 +12,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from experiments.console import run_command
+from experiments.console import HelpFormatter, run_command
 from experiments.files import save_network, write_json, write_text
 from experiments.whole_folder import whole_folder
 from unet_segnet.errors import InputError
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.publish",
         description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run")
     parser.add_argument("--weights", action="store_true", help="also as the project's network for its problem")

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from experiments.console import HelpFormatter
 from experiments.options import SEEDS, choices, dtype_option, integers, multiple_of_32, positive
 
 EXPERIMENTS = ("lung", "lesion_a", "lesion_b")
@@ -15,7 +16,7 @@ def compare_parser(description: str) -> argparse.ArgumentParser:
         prog="python -m experiments.compare",
         description=description,
         epilog="`python -m experiments.compare report --help` tells of tables and figures.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     study = parser.add_argument_group("study")
     study.add_argument(

@@ -10,7 +10,7 @@ import argparse
 import textwrap
 from pathlib import Path
 
-from experiments.console import Progress, run_command
+from experiments.console import HelpFormatter, Progress, run_command
 from experiments.readme import check_markers, replace_between
 
 # Heading -> how the names of its tables and figures begin, in the order of the page.
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.compare report",
         description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--runs", type=Path, help="folder of runs, beside the project's own results")
     parser.add_argument("--data", metavar="NAME|PATH", help="data set with the test volumes, for Figures 2, 3 and 7")

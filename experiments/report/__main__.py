@@ -10,7 +10,7 @@ import argparse
 import textwrap
 from pathlib import Path
 
-from experiments.console import Progress, run_command
+from experiments.console import HelpFormatter, Progress, run_command
 from experiments.readme import check_markers, replace_between
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.report",
         description=__doc__.splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--runs", type=Path, help="folder of runs, beside the project's own results")
     parser.add_argument("--data", metavar="NAME|PATH", help="data set; by default the 100 slices, see README")

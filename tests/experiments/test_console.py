@@ -1,5 +1,6 @@
 """Exit codes, the one line on bad input, and progress in a log."""
 
+import argparse
 import io
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.console import Progress, progress, run_command
+from experiments.console import HelpFormatter, Progress, progress, run_command
 from unet_segnet.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,20 @@ def test_a_resumed_run_estimates_from_its_own_steps():
     bar.start -= 60
     bar.update(8)
     assert "8/10  1:00, 2:00 left" in log.getvalue()
+
+
+def test_help_shows_defaults_as_one_would_type_them():
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
+    parser.add_argument("--seeds", default=(0, 1), help="one run for each")
+    parser.add_argument("--window", type=float, nargs=2, default=(-1100.0, 400.0), help="HU")
+    parser.add_argument("--seed", default=0, help="the one")
+    parser.add_argument("--net", help="which")
+    parser.add_argument("--only", default={}, help="some")
+    parser.add_argument("--force", action="store_true", help="replace")
+    told = parser.format_help()
+    for text in ("each (default: 0,1)", "HU (default: -1100 400)", "the one (default: 0)"):
+        assert text in told
+    assert told.count("(default:") == 3
 
 
 def test_items_pass_through():
