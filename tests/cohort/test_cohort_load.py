@@ -184,14 +184,29 @@ def test_pictures_in_place_of_labels_are_refused():
         ("image,labels\np1.nii.gz,gone.nii.gz", "line 2: .*gone.nii.gz does not exist"),
         ("image,labels,slices\np1.nii.gz,p1.nii.gz,1-9", "has 3 slices; the manifest asks for 1 to 9"),
         ("image,labels\np1.nii.gz,p1.nii.gz\np1.nii.gz,p1.nii.gz", "line 3: the same image as in line 2"),
+        ("image,slices\np1.nii.gz,1-2\np1.nii.gz,2-3", "line 3: the same image and slices as in line 2"),
+        ("image,slices\np1.nii.gz,\np1.nii.gz,2", "line 3: the same image and slices as in line 2"),
+        ("image,labels\np1.nii.gz,p1.nii.gz\np2.nii.gz,p1.nii.gz", "line 3: the same labels as in line 2"),
         ("image,slices\n\n,\np1.nii.gz,0-3", "line 4: slices '0-3'"),
         ("image", "names no scan"),
     ],
 )
 def test_bad_manifests(tmp_path, rows, message):
-    write_nifti(tmp_path / "p1.nii.gz", drawn()[1])
+    for name in ("p1", "p2"):
+        write_nifti(tmp_path / f"{name}.nii.gz", drawn()[1])
     (tmp_path / "list.csv").write_text(rows + "\n")
     refused(tmp_path / "list.csv", message, lungs="none")
+
+
+def test_two_pictures_of_one_patient_may_share_their_labels(tmp_path):
+    """Such as two reconstructions of one scan."""
+    for name in ("sharp", "soft"):
+        write_nifti(tmp_path / f"{name}.nii.gz", drawn()[1])
+    rows = "image,labels,patient\nsharp.nii.gz,sharp.nii.gz,{}\nsoft.nii.gz,sharp.nii.gz,{}\n"
+    (tmp_path / "list.csv").write_text(rows.format("a", "a"))
+    assert not find_cases(tmp_path / "list.csv").problems
+    (tmp_path / "list.csv").write_text(rows.format("a", "b"))
+    assert len(find_cases(tmp_path / "list.csv").problems) == 1
 
 
 def test_eight_bit_slices_without_lungs_are_refused_with_the_way_out(tmp_path):

@@ -1,6 +1,7 @@
 """Which files belong together: a folder of images, labels and lungs, or a manifest."""
 
 import csv
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,7 +147,9 @@ def _items(folder: Path, problems: list[str]) -> dict[str, Path]:
 
 def _read_manifest(path: Path) -> tuple[list[Case], list[str]]:
     rows = read_rows(path, required=("image",), allowed=COLUMNS)
-    cases, problems, taken, names = [], [], {}, set()
+    cases, problems, names = [], [], set()
+    taken: dict[Path, list[tuple[range, int]]] = {}  # image -> slices, line
+    labelled: dict[Path, tuple[Path, str | None, int]] = {}  # labels -> image, patient, line
     for number, row in rows.items():
         where = f"{path}, line {number}"
         if not row["image"]:
@@ -166,11 +169,22 @@ def _read_manifest(path: Path) -> tuple[list[Case], list[str]]:
             raise InputError(f"{where}: part {part!r}; expected {', '.join(PARTS)}, or nothing")
         slices = _slice_range(row.get("slices", ""), where)
         name = scan_name(files["image"])
-        key = (files["image"].resolve(), slices)
-        if key in taken:
-            problems.append(f"{where}: the same image as in line {taken[key]}; expected each once")
+        image = files["image"].resolve()
+        if line := _overlap(slices, taken.setdefault(image, [])):
+            problems.append(
+                f"{where}: the same image{' and slices' if slices else ''} as in line {line}; expected each once"
+            )
             continue
-        taken[key] = number
+        taken[image].append((_as_range(slices), number))
+        patient = row.get("patient") or None
+        if files["labels"] is not None:  # two pictures of one scan may share them
+            first = labelled.setdefault(files["labels"].resolve(), (image, patient, number))
+            if first[0] != image and (patient is None or patient != first[1]):
+                problems.append(
+                    f"{where}: the same labels as in line {first[2]}, of another image; expected each image's own, or "
+                    "one patient"
+                )
+                continue
         if slices:
             name += f"-{slices[0]}" if slices[0] == slices[1] else f"-{slices[0]}-{slices[1]}"
         if name in names:
@@ -182,7 +196,7 @@ def _read_manifest(path: Path) -> tuple[list[Case], list[str]]:
             Case(
                 name=name,
                 **files,
-                patient=row.get("patient") or None,
+                patient=patient,
                 slices=slices,
                 orientation=row.get("orientation") or None,
                 part=part,
@@ -191,6 +205,17 @@ def _read_manifest(path: Path) -> tuple[list[Case], list[str]]:
     if not cases and not problems:
         raise InputError(f"{path}: names no scan; expected a row for each")
     return cases, problems
+
+
+def _as_range(slices: tuple[int, int] | None) -> range:
+    first, last = slices or (1, sys.maxsize - 1)
+    return range(first, last + 1)
+
+
+def _overlap(slices: tuple[int, int] | None, taken: list[tuple[range, int]]) -> int | None:
+    """The line that takes one of these slices already."""
+    wanted = _as_range(slices)
+    return next((line for of, line in taken if max(of[0], wanted[0]) <= min(of[-1], wanted[-1])), None)
 
 
 def _slice_range(text: str, where: str) -> tuple[int, int] | None:
@@ -218,7 +243,8 @@ def read_rows(path: Path, required: tuple[str, ...], allowed: tuple[str, ...]) -
         cells = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(
-            f"{path}: cannot be read ({error}); expected a CSV file with the columns {', '.join(allowed)}"
+            f"{path}: cannot be read ({error}); expected a CSV file (UTF-8, commas between the cells) with the columns "
+            f"{', '.join(allowed)}"
         ) from error
     lines = {number: line for number, line in cells if any(line)}
     columns = lines.pop(min(lines)) if lines else []
@@ -226,7 +252,9 @@ def read_rows(path: Path, required: tuple[str, ...], allowed: tuple[str, ...]) -
     missing = [column for column in required if column not in columns]
     if wrong or missing or len(set(columns)) < len(columns):
         what = f"unknown column {wrong[0]!r}" if wrong else f"no column {missing[0]!r}" if missing else "a column twice"
-        raise InputError(f"{path}: {what}; expected {', '.join(allowed)} (needed: {', '.join(required)})")
+        raise InputError(
+            f"{path}: {what}; expected {', '.join(allowed)}, with commas between (needed: {', '.join(required)})"
+        )
     for number, line in lines.items():
         if len(line) != len(columns) or not all(cell.isprintable() for cell in line):
             raise InputError(f"{path}, line {number}: {len(line)} cells; expected {len(columns)}, of printable text")

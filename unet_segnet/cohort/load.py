@@ -174,7 +174,10 @@ def load_cohort(
         raise InputError(found.problems[0] + more)
     labelled = [case for case in found.cases if case.labels is not None]
     if found.cases and not labelled:
-        raise InputError(f"{found.source}: none of {len(found.cases)} scans has labels; training and scoring need them")
+        raise InputError(
+            f"{found.source}: none of {len(found.cases)} scans has labels; training and scoring need them, in labels/ "
+            "or in the manifest's column labels"
+        )
     given = read_classes(classes or found.classes) if classes or found.classes else None
     background = 0 if given is None else next(value for value, index in given.index_of.items() if index == 0)
     read = Reader(lungs, orientation, window, size, background)
@@ -271,7 +274,10 @@ class Reader:
                 masks[kind] = self._read(kind, path)
                 check_same_grid(whole, masks[kind])
                 if masks[kind].units != "8-bit":
-                    raise InputError(f"{path}: expected a mask of whole numbers 0 to 255, not Hounsfield units")
+                    raise InputError(
+                        f"{path}: expected a mask of whole numbers 0 to 255, not Hounsfield units; are images and "
+                        f"{kind} exchanged?"
+                    )
         scan, labels, lungs = (
             None if one is None else _part(one, case) for one in (whole, masks.get("labels"), masks.get("lungs"))
         )

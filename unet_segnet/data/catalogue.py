@@ -20,8 +20,8 @@ PHANTOM = "phantom"
 DEFAULT_NAMES = ("COVID19-DL", "medseg")
 PROBLEMS = ("binary", "multiclass")
 WAYS_OUT = (
-    "get the 100 released slices with `python -m experiments.data fetch`, or give a data set you have with "
-    "`--data PATH`, or try without data with `--data phantom`"
+    "get the 100 released slices with `python -m experiments.data fetch`, or give the path of a data set you have, or "
+    "write a made-up one with `python -m experiments.data phantom --to PATH`"
 )
 
 

@@ -214,8 +214,8 @@ def recognise_units(images: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
     if low >= 0 and high <= 255 and all(np.array_equal(image, np.floor(image)) for image in images):
         return images.astype(np.uint8), "8-bit"
     raise InputError(
-        f"{path} has values from {low:g} to {high:g}: expected Hounsfield units (air below -200), "
-        f"or whole grey levels 0 to 255"
+        f"{path} has values from {low:g} to {high:g}: expected Hounsfield units (air below -200), or whole numbers "
+        "0 to 255 (grey levels, or a mask)"
     )
 
 
