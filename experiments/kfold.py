@@ -19,6 +19,7 @@ from experiments.options import (
     settle_dtype,
     training_parser,
 )
+from unet_segnet.errors import InputError
 
 
 def main() -> None:
@@ -41,12 +42,16 @@ def main() -> None:
 
 def kfold(options) -> None:
     """Train what is not trained, print Table 7, write it and pictures of a fold."""
-    nets = (options.net,) if options.net else NETS
+    from experiments.published import BEST_EXPERIMENT
+
+    best = {net: experiment for (net, problem), experiment in BEST_EXPERIMENT.items() if problem == options.problem}
+    nets = (options.net,) if options.net else tuple(best)
+    if options.only is None and not set(nets) <= set(best):
+        raise InputError(f"--net {options.net}: the article names no best configuration of it; give some with --only")
     check_options(options, nets)
     data = load_data(options, options.problem)
     settle_dtype(options)
     from experiments.baselines import evaluate_baselines
-    from experiments.published import BEST_EXPERIMENT
     from experiments.runs import RunSpec
     from experiments.schedule import Job, carry_out
     from experiments.summary import finished_runs, report_tables
@@ -68,7 +73,7 @@ def kfold(options) -> None:
         )
         for seed in options.seeds
         for net in nets
-        for experiment in options.only or (BEST_EXPERIMENT[net, options.problem],)
+        for experiment in options.only or (best[net],)
         for fold in range(len(folds))
     ]
     jobs = [Job(spec, make_recipe(options, spec), folds[spec.fold]) for spec in specs]

@@ -323,14 +323,23 @@ def dtype_of(options, spec) -> str:
 
 
 def make_recipe(options, spec):
-    """The `Recipe` of a run's configuration of Table 2, with what the options change."""
+    """The `Recipe` of a run's configuration of Table 2, with what the options change.
+
+    Raises:
+        InputError: the network has no such configuration.
+    """
     from experiments import published
     from experiments.console import import_keras
 
     import_keras()
     from unet_segnet.training import Recipe
 
-    setting = published.hyperparameters(spec.net)[spec.experiment]
+    setting = published.hyperparameters(spec.net).get(spec.experiment)
+    if setting is None:
+        raise InputError(
+            f"{spec.net} has no configuration {spec.experiment} in Table 2 (experiments/reference/saood2021/"
+            "table2_hyperparameters.csv); name others with --only, or add it there"
+        )
     return Recipe(
         learning_rate=setting.initial_learning_rate,
         batch_size=setting.mini_batch,

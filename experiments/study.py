@@ -105,7 +105,10 @@ def _jobs(options, data) -> dict:
 
     specs = planned_specs(options)
     if not specs:
-        raise InputError("nothing to train: the parts 'seeds' and 'more' take the second and further of --seeds")
+        raise InputError(
+            "nothing to train: the parts 'seeds' and 'more' take the second and further of --seeds, and a network that "
+            "the article has not is trained by grid and kfold"
+        )
     num_slices = len(next(iter(data.values())).slices)
     split = paper_split(num_slices)
     folds = five_folds(num_slices) if any(spec.fold is not None for spec in specs) else []

@@ -7,11 +7,13 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from forked import run_command
 
+from unet_segnet.errors import InputError
 from unet_segnet.network_facts import read_facts
 
 ROOT = Path(__file__).parents[2]
@@ -260,3 +262,15 @@ def test_a_damaged_run_folder_is_one_clear_error(finished, file, tmp_path):
     (copy / file).unlink()
     with pytest.raises(InputError, match=file):
         load_counts(copy)
+
+
+def test_a_network_that_the_article_has_not_needs_its_own_configurations():
+    from experiments.kfold import kfold
+    from experiments.options import make_recipe
+
+    with pytest.raises(
+        InputError, match="--net tiny: the article names no best configuration of it; give some with --o"
+    ):
+        kfold(SimpleNamespace(net="tiny", only=None, problem="binary"))
+    with pytest.raises(InputError, match=r"tiny has no configuration 4 in Table 2 .* name others with --only, or add"):
+        make_recipe(SimpleNamespace(), SimpleNamespace(net="tiny", experiment=4))
