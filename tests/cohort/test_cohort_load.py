@@ -1,6 +1,7 @@
 """Labelled scans of one's own: what belongs together, what the labels mean, and the way to the networks' slices."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,6 +197,20 @@ def test_bad_manifests(tmp_path, rows, message):
         write_nifti(tmp_path / f"{name}.nii.gz", drawn()[1])
     (tmp_path / "list.csv").write_text(rows + "\n")
     refused(tmp_path / "list.csv", message, lungs="none")
+
+
+def test_the_readmes_manifest_can_be_read(tmp_path):
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (rows,) = re.findall(r"^    (image,labels,.*(?:\n    .+)+)", text, re.MULTILINE)
+    (tmp_path / "list.csv").write_text(rows.replace("\n    ", "\n") + "\n")
+    for name in re.findall(r"[^,\s]+\.nii\.gz", rows):
+        write_nifti(tmp_path / name, drawn()[1])
+    found = find_cases(tmp_path / "list.csv")
+    assert not found.problems
+    assert [(case.patient, case.slices, case.part) for case in found.cases] == [
+        ("anna", None, ""),
+        ("ben", (1, 40), "test"),
+    ]
 
 
 def test_two_pictures_of_one_patient_may_share_their_labels(tmp_path):
