@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import shlex
 from pathlib import Path
 
 from experiments.console import Progress, run_command
@@ -155,7 +156,8 @@ def manifest(
         write_manifest(to, slices + volumes)
     except OSError as error:
         raise InputError(f"cannot write {to} ({error.strerror}): choose another place") from error
-    print(f"{len(slices) + len(volumes)} scans in {to}; look through it, then `python -m experiments.data check {to}`")
+    check_it = f"python -m experiments.data check {shlex.quote(str(to))}"
+    print(f"{len(slices) + len(volumes)} scans in {to}; look through it, then `{check_it}`")
     return 0
 
 
@@ -175,7 +177,7 @@ def phantom(to: Path, num_slices: int, seed: int, size: int, force: bool = False
         write_phantom(to, num_slices=num_slices, seed=seed, size=size)
     except OSError as error:
         raise InputError(f"cannot write to {to} ({error.strerror}): choose another folder") from error
-    print(f"{num_slices} phantom slices of {size}x{size} in {to}; use them with --data {to}")
+    print(f"{num_slices} phantom slices of {size}x{size} in {to}; use them with --data {shlex.quote(str(to))}")
     return 0
 
 

@@ -113,6 +113,21 @@ def _config(job, cohort, data) -> dict:
     }
 
 
+def training_part(cohort, split):
+    """The training slices of a split but those outside the lungs, which are black: there is nothing to learn on them.
+
+    Raises:
+        InputError: none shows a lesion.
+    """
+    import numpy as np
+
+    part = cohort.subset(split.train)
+    images, labels = part.slices.images, part.slices.labels
+    if not labels.any():
+        raise InputError(f"{cohort.source}: the training slices show no lesion; expected another split, or more data")
+    return part.subset(np.flatnonzero(images.any(axis=(1, 2)) | labels.any(axis=(1, 2))))
+
+
 def _train_and_test(job, cohort, data, folder, report):
     import keras
     import numpy as np
@@ -127,12 +142,8 @@ def _train_and_test(job, cohort, data, folder, report):
 
     started = begin()
     parts = {part: cohort.subset(getattr(job.split, part)) for part in PARTS}
-    # Slices outside the lungs are black: there is nothing to learn on them.
-    shows = parts["train"].slices.images.any(axis=(1, 2)) | parts["train"].slices.labels.any(axis=(1, 2))
-    parts["train"] = parts["train"].subset(np.flatnonzero(shows))
+    parts["train"] = training_part(cohort, job.split)
     train = parts["train"].slices
-    if not len(train) or not train.labels.any():
-        raise InputError(f"{folder.path}: the training slices show no lesion; expected another split, or more data")
     slices = {part: of.slices for part, of in parts.items()}
     class_weights = median_frequency_weights(train.labels, train.num_classes)
     init = begin_with(job.plan)

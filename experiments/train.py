@@ -101,7 +101,8 @@ def train(options) -> None:
         raise InputError("--recipe compare tells one kind of lesion from the rest; use it with --problem binary")
     check_classes(plan, known, cohort.slices.class_names)
     splits = make_splits(cohort, options)
-    check_splits(cohort, splits, plan)
+    recipe = make_recipe(options, plan, known)
+    check_splits(cohort, splits, plan, recipe.batch_size)
     notes = seen_before(plan, cohort, splits)
 
     from experiments.own_runs import OwnJob, OwnSpec, complete
@@ -111,7 +112,6 @@ def train(options) -> None:
     description = {
         "name": name, "window": list(window), "size": size, "lungs": options.lungs, "orientation": options.orientation,
     }  # fmt: skip
-    recipe = make_recipe(options, plan, known)
     options.dtype_given, options.dtype = plan.init is not None or options.dtype != "auto", recipe.dtype
     folds = range(len(splits)) if options.folds or len(splits) > 1 else (None,)
     specs = [OwnSpec(name, plan.label, options.seed, fold) for fold in folds]
@@ -248,12 +248,13 @@ def make_splits(cohort, options) -> list:
     return [Split(*(np.sort(np.concatenate([marked[part], rest[getattr(drawn, part)]])) for part in PARTS))]
 
 
-def check_splits(cohort, splits, plan) -> None:
-    """Say how large the parts are; refuse what leaks or leaves nothing to choose the best epoch by.
+def check_splits(cohort, splits, plan, batch_size: int) -> None:
+    """Say how large the parts are; refuse what leaks or leaves too little to train on or to choose the best epoch by.
 
     Raises:
         InputError: it does.
     """
+    from experiments.own_runs import training_part
     from unet_segnet.cohort.copies import find_copies
     from unet_segnet.data.splits import PARTS
 
@@ -277,6 +278,11 @@ def check_splits(cohort, splits, plan) -> None:
         if (plan.keep == "best" or plan.recipe == "compare") and not len(split.validation):
             raise InputError(
                 "the best epoch is chosen on validation slices, and there are none; use --keep last with grid"
+            )
+        if (usable := len(training_part(cohort, split).slices)) < batch_size:  # now, not after the folds before
+            raise InputError(
+                f"{cohort.source}: {usable} training slices do not fill one mini-batch of {batch_size}; use more "
+                "slices, or a smaller --batch-size"
             )
 
 

@@ -115,6 +115,9 @@ def test_a_manifest_of_a_folder_can_be_edited_and_read_again(tmp_path, capsys):
     folder = write_cohort(tmp_path / "own", 2)
     assert command.main(["manifest", str(folder), "--to", str(folder / "list.csv")]) == 0
     lines = (folder / "list.csv").read_text().splitlines()
+    capsys.readouterr()
+    assert command.main(["manifest", str(folder), "--to", str(tmp_path / "a b.csv")]) == 0
+    assert f"check '{tmp_path}/a b.csv'`" in capsys.readouterr().out  # can be pasted
     assert lines[0].startswith("image,labels,lungs,patient")
     assert lines[1].startswith("images/p1.nii.gz,labels/p1.nii.gz,lungs/p1.nii.gz,")
     status, printed = checked(folder / "list.csv", capsys)

@@ -348,9 +348,14 @@ def test_the_manifests_marks_are_followed(tmp_path):
             "the best epoch is chosen on validation slices, and there are none",
         ),
         (lambda folder: write_cohort(folder, 3, seed=1), [], "are the same picture: a leak"),
+        (
+            lambda folder: write_cohort(folder, 4),
+            ["--batch-size", "7"],
+            "own: 6 training slices do not fill one mini-batch of 7; use more slices, or a smaller --batch-size",
+        ),
         (lambda folder: folder.mkdir(), [], "no data set; expected a manifest"),
     ],
-    ids=["one patient", "folds", "no lesion", "best", "leak", "nothing"],
+    ids=["one patient", "folds", "no lesion", "best", "leak", "batch", "nothing"],
 )
 def test_what_cannot_be_trained_on_is_one_line(tmp_path, make, arguments, message):
     make(tmp_path / "own")
