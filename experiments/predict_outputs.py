@@ -20,7 +20,7 @@ import numpy as np
 from experiments.predict_page import case_page, display
 from unet_segnet.comparison import Comparison, compare
 from unet_segnet.errors import InputError
-from unet_segnet.inference import Segmentation, check_same_grid
+from unet_segnet.inference import Segmentation, check_is_mask, check_same_grid
 from unet_segnet.scans import read_scan, scan_name, to_network, write_labels, write_maps
 
 GREY_OF_CLASS = 85  # of the released four-class masks: 0, 85, 170, 255
@@ -48,6 +48,7 @@ def compare_with(truth: Path, result: Segmentation, orientation: str | None) -> 
         InputError: they do not fit the scan.
     """
     found = read_scan(truth)
+    check_is_mask(found)
     check_same_grid(result.scan, found)
     labels = _classes(to_network(found, orientation, like=result.slices).images, len(result.class_names), truth)
     comparison = compare(

@@ -226,12 +226,26 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
 
 def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> np.ndarray:
     mask = read_scan(path)
+    check_is_mask(mask)
     check_same_grid(scan, mask)
     middles = midlines(slices.images, scan.is_volume) if scan.units == "HU" else None
     sides = split_left_right(to_network(mask, orientation, like=slices).images > 0, middles)
     if not sides.any():
         raise InputError(f"{path}: marks no lung; expected values above 0 inside the lungs")
     return sides
+
+
+def check_is_mask(found: Scan) -> None:
+    """Refuse a mask or true labels that are a scan: its values above 0 HU would count as marked.
+
+    Raises:
+        InputError: they are.
+    """
+    if found.units != "8-bit":
+        raise InputError(
+            f"{found.source}: expected a mask of whole numbers 0 to 255, not Hounsfield units; is it a scan, or are "
+            "images and masks exchanged?"
+        )
 
 
 def check_same_size(source: Path, shape: tuple[int, ...], of_scan: tuple[int, ...]) -> None:
