@@ -127,6 +127,13 @@ class TestStatedScores:
         assert verdict("segnet-accuracy-binary", made_run(false=false)) == expected
         assert verdict("unet-accuracy-multiclass", made_run("unet", "multiclass", false=false)) == expected
 
+    def test_trainings_that_contradict_each_other_leave_it_open(self):
+        bad, good, better = (made_run(false=share, seed=seed) for seed, share in enumerate((0.12, 0.04, 0.03)))
+        assert [verdict("segnet-accuracy-binary", run) for run in (bad, good, better)] == [NO, YES, YES]
+        judged = JUDGES["segnet-accuracy-binary"](evidence(bad, good, better))
+        assert judged.verdict == OPEN and "one by one, 2 of 3 bear it out" in judged.evidence
+        assert verdict("segnet-accuracy-binary", good, better) == YES
+
     def test_sensitivity_and_specificity(self):
         assert verdict("segnet-scores-binary", made_run(missed=0.044, false=0.05)) == YES
         assert verdict("segnet-scores-binary", made_run(missed=0.044, false=0.15)) == NO
