@@ -195,6 +195,65 @@ def test_weights_that_keras_does_not_write(weights, tmp_path, change, line):
         pretrained.load_model(with_weights(weights / "binary.keras", tmp_path / "changed.keras", dict(change)))
 
 
+def claim(file, name):
+    """An array of 4 GiB of which nothing is in the file."""
+    space, kind = h5py.h5s.create_simple((2**30,)), h5py.h5t.NATIVE_FLOAT
+    h5py.h5d.create(file.id, name.encode(), kind, space)
+
+
+def link_outside(file, name):
+    file[name] = h5py.ExternalLink("other.h5", "x")
+
+
+def link_inside(file, name):
+    file[name] = h5py.SoftLink("/x")
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (claim, "are claimed to take 4294967296 bytes that are not there"),
+        (link_outside, "are a link to another place"),
+        (link_inside, "are a link to another place"),
+    ],
+)
+def test_weights_that_are_not_in_the_file(weights, tmp_path, change, line):
+    """Refused before they are read: 4 GiB that a file of 2 MB claimed took Keras 16 GiB and minutes."""
+    parts, name = parts_of(weights / "binary.keras"), "layers/batch_normalization/vars/0"
+    stream = io.BytesIO(parts["model.weights.h5"])
+    with h5py.File(stream, "a") as file:
+        del file[name]
+        change(file, name)
+    write_parts(tmp_path / "claims.keras", parts | {"model.weights.h5": stream.getvalue()})
+    with pytest.raises(InputError, match=rf"claims\.keras: weights '{name}' {line}, as Keras stores none"):
+        pretrained.load_model(tmp_path / "claims.keras")
+
+
+def link_in_archive():
+    member = zipfile.ZipInfo("assets/link")
+    member.create_system, member.external_attr = 3, 0o120777 << 16
+    return member
+
+
+@pytest.mark.parametrize(
+    ("member", "line"),
+    [
+        ("../evil.txt", r"holds '\.\./evil\.txt'; expected"),
+        ("/tmp/evil.txt", "holds '/tmp/evil.txt'; expected"),
+        ("assets/more.txt", "holds 'assets/more.txt'; expected"),
+        (link_in_archive(), "holds 'assets/link'; expected"),
+        ("config.json", "holds a part twice; expected"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_archives_that_hold_more_than_a_network(weights, tmp_path, member, line):
+    """Keras would unpack them all, into a temporary folder."""
+    with zipfile.ZipFile(weights / "binary.keras", "a") as archive:
+        archive.writestr(member, "/etc/passwd")
+    with pytest.raises(InputError, match=rf"binary\.keras: {line}"):
+        pretrained.load_model(weights / "binary.keras")
+
+
 @pytest.mark.parametrize("start", [32, 48])
 def test_weights_whose_file_goes_on_elsewhere(weights, tmp_path, start):
     """The old kind of file, but with an address of an extension, or of a driver's block."""

@@ -3,7 +3,8 @@
 HDF5, which holds the weights in a .keras file, has known faults by which a crafted file reaches memory that is not its
 own: CVE-2025-44904 needs chunks, CVE-2025-2308 a filter, CVE-2025-2309 numbers that are converted as they are read,
 CVE-2025-6269 and CVE-2026-17572 the newer kinds of file. TensorFlow 2.21 demands an h5py without the corrections. Keras
-writes none of these things, so that a file with one of them is not Keras'.
+writes none of these things, so that a file with one of them is not Keras'. Nor does it write arrays that the file only
+claims to hold, for which a reader takes as much memory as they claim, or links, which may lead to other files.
 """
 
 import io
@@ -21,7 +22,8 @@ LAYOUTS = (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
 
 
 def check_plain(content: bytes, path: Path) -> None:
-    """Refuse weights that are stored otherwise than by Keras: whole arrays of numbers as processors have them.
+    """Refuse weights that are stored otherwise than by Keras: whole arrays of numbers as processors have them, each in
+    the file itself.
 
     Arguments:
         content: of the HDF5 file.
@@ -35,15 +37,23 @@ def check_plain(content: bytes, path: Path) -> None:
             f"{path}: its weights are not an HDF5 file as Keras writes it; save the network with Keras again"
         )
 
-    def check(name, item):
-        if isinstance(item, h5py.Dataset) and not _plain(item):
-            raise InputError(
-                f"{path}: weights {name!r:.99} are in chunks, packed or of an odd type, as Keras stores none; save the "
-                "network with Keras again"
-            )
+    def wrong_link(name, link):
+        return None if isinstance(link, h5py.HardLink) else (name, "a link to another place")
+
+    def wrong_item(name, item):
+        if not isinstance(item, h5py.Dataset):
+            return None
+        if not _plain(item):
+            return name, "in chunks, packed or of an odd type"
+        is_there = item.id.get_storage_size() == item.nbytes <= len(content)
+        return None if is_there else (name, f"claimed to take {item.nbytes} bytes that are not there")
 
     with h5py.File(io.BytesIO(content), "r") as file:
-        file.visititems(check)
+        wrong = file.visititems_links(wrong_link) or file.visititems(wrong_item)  # h5py's own walk must not raise
+    if wrong:
+        raise InputError(
+            f"{path}: weights {wrong[0]!r:.99} are {wrong[1]}, as Keras stores none; save the network with Keras again"
+        )
 
 
 def _plain(dataset: h5py.Dataset) -> bool:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from unet_segnet.errors import InputError, missing_weights_are_errors, one_line
 from unet_segnet.files import open_archive
-from unet_segnet.network_facts import read_facts
+from unet_segnet.network_facts import MEMBER, read_facts
 
 WEIGHTS = Path(__file__).parent / "weights"
-MAX_BYTES = 2**31  # of a .keras file's parts, unpacked
+MAX_BYTES = 2**30  # of a .keras file's parts, unpacked
+MEMBERS = {"metadata.json", "config.json", "model.weights.h5", MEMBER}
 MAX_CONFIG_BYTES = 2**24  # of its description of the layers, which takes many times as much in memory
 
 
@@ -113,12 +114,18 @@ def _pretrained_path(problem: str) -> Path:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse what is no archive, and what would unpack to more than any network of this project."""
+    """Refuse what is no archive, what holds more than a network, which Keras would write to the disk, and what would
+    unpack to more than any network of this project."""
     try:
         with open_archive(path) as archive:
-            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            members = archive.infolist()
     except Exception as error:  # zipfile raises a dozen kinds on damaged archives
         raise InputError(f"{path}: is damaged or no .keras file ({one_line(error)}); restore it") from error
+    sizes = {member.filename: member.file_size for member in members}
+    if others := sizes.keys() - MEMBERS:
+        raise InputError(f"{path}: holds {min(others)!r:.99}; expected a .keras file with {', '.join(sorted(MEMBERS))}")
+    if len(members) > len(sizes):
+        raise InputError(f"{path}: holds a part twice; expected a .keras file as Keras writes it")
     for found, limit in ((sum(sizes.values()), MAX_BYTES), (sizes.get("config.json", 0), MAX_CONFIG_BYTES)):
         if found > limit:
             raise InputError(f"{path}: claims {found} bytes unpacked; expected at most {limit}")
