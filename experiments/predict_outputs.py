@@ -20,7 +20,7 @@ import numpy as np
 from experiments.predict_page import case_page, display
 from unet_segnet.comparison import Comparison, compare
 from unet_segnet.errors import InputError
-from unet_segnet.inference import Segmentation, check_is_mask, check_same_grid
+from unet_segnet.inference import Segmentation, check_mask
 from unet_segnet.scans import read_scan, scan_name, to_network, write_labels, write_maps
 
 GREY_OF_CLASS = 85  # of the released four-class masks: 0, 85, 170, 255
@@ -45,11 +45,10 @@ def compare_with(truth: Path, result: Segmentation, orientation: str | None) -> 
     """How well the labels agree with a file of true ones, and these in the networks' orientation.
 
     Raises:
-        InputError: they do not fit the scan.
+        InputError: they do not fit the scan, or are no labels of the network's classes.
     """
     found = read_scan(truth)
-    check_is_mask(found)
-    check_same_grid(result.scan, found)
+    check_mask(result.scan, found)
     labels = _classes(to_network(found, orientation, like=result.slices).images, len(result.class_names), truth)
     comparison = compare(
         labels,
@@ -67,6 +66,11 @@ def _classes(values: np.ndarray, num_classes: int, path: Path) -> np.ndarray:
     """Class index from a mask's values: 0 to 3, or 0, 85, 170, 255 as in the released masks; two classes: above 0."""
     if num_classes == 2:
         return (values > 0).astype(np.uint8)
+    if np.isin(values, (0, 255)).all() and values.any():
+        raise InputError(
+            f"{path}: has the values 0 and 255 alone, infected or not; expected the classes 0 to {num_classes - 1}: "
+            "take a network of two classes, or write effusion as 3"
+        )
     labels = values // GREY_OF_CLASS if values.max() > 3 and not (values % GREY_OF_CLASS).any() else values
     if labels.max() >= num_classes:
         raise InputError(f"{path}: has the value {values.max():g}; expected the classes 0 to {num_classes - 1}")

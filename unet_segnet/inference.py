@@ -19,6 +19,7 @@ from unet_segnet.severity import Severity, severity
 
 AUTO, NONE, LUNGMASK = "auto", "none", "lungmask"
 SAME_PLACE_MM = 0.1  # farther apart, two files do not show the same voxels
+MASK_VALUES = 16  # of lung masks and true labels: a JPEG, or a mask that was interpolated, has more
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,26 +227,12 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
 
 def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> np.ndarray:
     mask = read_scan(path)
-    check_is_mask(mask)
-    check_same_grid(scan, mask)
+    check_mask(scan, mask)
     middles = midlines(slices.images, scan.is_volume) if scan.units == "HU" else None
     sides = split_left_right(to_network(mask, orientation, like=slices).images > 0, middles)
     if not sides.any():
         raise InputError(f"{path}: marks no lung; expected values above 0 inside the lungs")
     return sides
-
-
-def check_is_mask(found: Scan) -> None:
-    """Refuse a mask or true labels that are a scan: its values above 0 HU would count as marked.
-
-    Raises:
-        InputError: they are.
-    """
-    if found.units != "8-bit":
-        raise InputError(
-            f"{found.source}: expected a mask of whole numbers 0 to 255, not Hounsfield units; is it a scan, or are "
-            "images and masks exchanged?"
-        )
 
 
 def check_same_size(source: Path, shape: tuple[int, ...], of_scan: tuple[int, ...]) -> None:
@@ -259,6 +246,33 @@ def check_same_size(source: Path, shape: tuple[int, ...], of_scan: tuple[int, ..
         raise InputError("{} is {}, the scan is {}: expected equal sizes".format(source, *sizes))
 
 
+def check_mask(scan: Scan, mask: Scan, most_values: int = MASK_VALUES) -> None:
+    """Refuse a mask or true labels that do not lie on the scan, or are no mask.
+
+    Arguments:
+        scan: what they belong to.
+        mask: the file as it was read.
+        most_values: different values that it may have.
+
+    Raises:
+        InputError: see `check_same_grid`; or Hounsfield units; or more values than a mask has, so that all above 0
+            would be far too much.
+    """
+    check_same_grid(scan, mask)
+    if mask.units != "8-bit":
+        raise InputError(
+            f"{mask.source}: expected a mask of whole numbers 0 to 255, not Hounsfield units; is it a scan, or are "
+            "images and masks exchanged?"
+        )
+    planes = np.moveaxis(mask.array, 2, 0)  # one at a time: counting takes eight times their memory
+    counts = sum(np.bincount(plane.ravel(), minlength=256) for plane in planes)
+    if (number := np.count_nonzero(counts)) > most_values:
+        raise InputError(
+            f"{mask.source}: has {number} different values; expected a mask, of at most {most_values}: give one that "
+            "was neither interpolated nor saved as JPEG"
+        )
+
+
 def check_same_grid(scan: Scan, other: Scan) -> None:
     """Refuse a mask or true labels that do not lie on the scan, voxel by voxel.
 
@@ -267,7 +281,8 @@ def check_same_grid(scan: Scan, other: Scan) -> None:
     """
     check_same_size(other.source, other.array.shape, scan.array.shape)
     if scan.affine is not None and other.affine is not None:
-        corners = np.array([(0, 0, 0, 1), (*(length - 1 for length in scan.array.shape), 1)], float)
+        corners = np.ones((8, 4))
+        corners[:, :3] = np.indices((2, 2, 2)).reshape(3, 8).T * np.subtract(scan.array.shape, 1)
         away = np.abs(corners @ (scan.affine - other.affine).T).max()
         if away > SAME_PLACE_MM:
             raise InputError(

@@ -11,7 +11,7 @@ import pytest
 from forked import run_command
 from PIL import Image
 
-from experiments.predict_outputs import find_truth
+from experiments.predict_outputs import compare_with, find_truth
 from unet_segnet.errors import InputError
 
 AFFINE = np.array([[-0.7, 0.0, 0.1, 90.0], [0.0, 0.7, 0.0, -80.0], [0.05, 0.0, 5.0, -40.0], [0.0, 0.0, 0.0, 1.0]])
@@ -155,6 +155,33 @@ def test_a_truth_that_is_not_there_is_said(scan, network, tmp_path):
     (note,) = [line for line in result.stderr.splitlines() if line.startswith("note:")]
     assert "chest: no file of that name in" in note and str(tmp_path / "truth") in note
     assert not (tmp_path / "out" / "chest" / "agreement.json").exists()
+
+
+class FourClasses:
+    """A network that calls everything healthy; it takes slices of 64 x 64."""
+
+    input_shape, output_shape = (None, 64, 64, 1), (None, 64, 64, 4)
+
+    def predict_on_batch(self, grey):
+        return np.repeat(np.array([1, 0, 0, 0], np.float32)[None], grey[..., 0].size, axis=0).reshape(
+            *grey.shape[:3], 4
+        )
+
+
+def test_infected_or_not_is_no_truth_of_four_classes(scan, tmp_path):
+    """255 stands for effusion in the released masks; a mask of infected tissue would be scored as such."""
+    from unet_segnet.inference import segment
+
+    result = segment(scan / "chest.nii.gz", FourClasses(), scan / "lungs.nii.gz")
+    mask = nibabel.load(scan / "lungs.nii.gz")
+    truth = np.asarray(mask.dataobj) * np.uint8(255)
+    nibabel.save(nibabel.Nifti1Image(truth, mask.affine), tmp_path / "truth.nii.gz")
+    with pytest.raises(InputError, match=r"truth\.nii\.gz: has the values 0 and 255 alone, infected or not; expected"):
+        compare_with(tmp_path / "truth.nii.gz", result, None)
+    truth[0, 0] = 85
+    nibabel.save(nibabel.Nifti1Image(truth, mask.affine), tmp_path / "truth.nii.gz")
+    comparison, labels = compare_with(tmp_path / "truth.nii.gz", result, None)
+    assert np.unique(labels).tolist() == [0, 1, 3] and comparison.scan.true_voxels[0] == 8
 
 
 def test_one_bad_scan_among_good_ones_is_skipped(scan, network, tmp_path):

@@ -138,6 +138,9 @@ def test_probabilities_and_progress(files):
         ("empty.nii.gz", "marks no lung"),
         ("elsewhere.nii.gz", r"elsewhere\.nii\.gz: lies up to 300\.0 mm away"),
         ("stretched.nii.gz", "mm away from the scan, or along other axes"),
+        ("turned.nii.gz", "mm away from the scan, or along other axes"),
+        ("case.nii.gz", r"case\.nii\.gz: expected a mask of whole numbers 0 to 255, not Hounsfield units"),
+        ("lossy", "lossy: has [0-9]+ different values; expected a mask, of at most 16"),
     ],
 )
 def test_masks_that_do_not_fit_are_one_line(files, tmp_path, lungs, message):
@@ -148,6 +151,12 @@ def test_masks_that_do_not_fit_are_one_line(files, tmp_path, lungs, message):
     save_nifti(tmp_path / "elsewhere.nii.gz", np.ones((48, 48, 6), np.uint8), elsewhere)
     stretched = network_affine() @ np.diag([2.0, 1, 1, 1])
     save_nifti(tmp_path / "stretched.nii.gz", np.ones((48, 48, 6), np.uint8), stretched)
+    # Rows and columns change places, by which two opposite corners stay where they are.
+    save_nifti(tmp_path / "turned.nii.gz", np.ones((48, 48, 6), np.uint8), network_affine()[:, [1, 0, 2, 3]])
+    (tmp_path / "case.nii.gz").symlink_to(files / "case.nii.gz")
+    (tmp_path / "lossy").mkdir()
+    for path in (files / "masks").iterdir():
+        Image.open(path).save(tmp_path / "lossy" / f"{path.stem}.jpg")
     with pytest.raises(InputError, match=message):
         segment(files / "case.nii.gz", Bright(), tmp_path / lungs)
 

@@ -18,7 +18,7 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
-from unet_segnet.inference import AUTO, check_is_mask, check_same_grid, check_same_size, cut_off_note, find_lungs
+from unet_segnet.inference import AUTO, MASK_VALUES, check_mask, check_same_size, cut_off_note, find_lungs
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, read_scan, to_network
 
 GIVEN = "given with the scans"
@@ -272,8 +272,7 @@ class Reader:
         for kind, path in (("labels", case.labels), ("lungs", case.lungs)):
             if path is not None:
                 masks[kind] = self._read(kind, path)
-                check_same_grid(whole, masks[kind])
-                check_is_mask(masks[kind])
+                check_mask(whole, masks[kind], MASK_VALUES if kind == "lungs" else 256)
         scan, labels, lungs = (
             None if one is None else _part(one, case) for one in (whole, masks.get("labels"), masks.get("lungs"))
         )
