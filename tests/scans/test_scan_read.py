@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import zlib
 
 import nibabel
 import numpy as np
@@ -275,6 +276,32 @@ def test_bad_pictures_each_get_one_clear_line(tmp_path, pictures):
     refused(tmp_path / "pages.tif", "pages.tif", "several pages")
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(pictures / "2.png")
     refused(pictures, "2.png", "4x4", "5x4")
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
+def test_pictures_that_are_stored_turned_are_refused(tmp_path, ending):
+    """Viewers turn them, and so does Pillow with TIFF alone: left and right would depend on the format."""
+    exif = Image.Exif()
+    for orientation in (1, 3):
+        exif[0x0112] = orientation
+        Image.fromarray(np.zeros((5, 4), np.uint8)).save(tmp_path / f"{orientation}.{ending}", exif=exif)
+    assert read_scan(tmp_path / f"1.{ending}").array.shape == (5, 4, 1)
+    refused(tmp_path / f"3.{ending}", f"3.{ending} is stored turned or mirrored")
+
+
+def png_chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_grey_in_several_channels_of_16_bits_is_refused(tmp_path, kind, channels):
+    """Pillow drops the lower byte: raw values 0 to 4095 would come out as grey levels 0 to 15."""
+    line = b"\0" + np.repeat(np.arange(1000, 1008), channels).astype(">u2").tobytes()
+    header = struct.pack(">IIBBBBB", 8, 8, 16, kind, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(8 * line)), (b"IEND", b""))
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*part) for part in parts)
+    (tmp_path / "deep.png").write_bytes(content)
+    refused(tmp_path / "deep.png", "deep.png has several channels of 16 bits")
 
 
 @pytest.mark.parametrize(

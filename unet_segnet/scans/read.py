@@ -18,6 +18,7 @@ from unet_segnet.scans.scan import Scan, is_identity, voxel_spacing
 NIFTI, PICTURES, DICOM = "NIfTI files", "pictures", "DICOM files"
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+ORIENTATION = 0x0112  # in EXIF and TIFF: how the stored picture lies; 1 as it is
 PICTURE_FORMATS = ("PNG", "TIFF", "JPEG")  # whatever the name says: Pillow hands some others to outside programs
 UNITS_NOTE = {"HU": "values: Hounsfield units", "8-bit": "values: 8-bit grey levels"}
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # NIfTI's codes of length: metre, millimetre, micrometre
@@ -201,6 +202,10 @@ def _read_picture(file: Path) -> np.ndarray:
                 image.seek(1)  # to count the pages would be to walk through all of them
                 raise InputError(f"{file} has several pages: expected one slice per file")
             image.seek(0)
+            if len(image.getbands()) > 1 and ";16" in str(image.tile):  # of which Pillow gives the upper byte alone
+                raise InputError(f"{file} has several channels of 16 bits: save it in grey, of one channel")
+            if image.getexif().get(ORIENTATION, 1) != 1:
+                raise InputError(f"{file} is stored turned or mirrored (EXIF): save it as it is to be seen")
             if image.mode == "P":
                 image = image.convert("RGB")  # a palette of greys
             elif image.mode == "1":
