@@ -233,12 +233,14 @@ def test_bad_nifti_files_each_get_one_clear_line(tmp_path, nifti):
     raw = gzip.decompress(content)
     huge = bytearray(raw)
     huge[42:48] = np.array([32767] * 3, "<i2").tobytes()
+    odd = raw[:70] + np.array(-31795, "<i2").tobytes() + raw[72:]
     for name, data, words in (
         ("empty.nii.gz", b"", ["empty"]),
         ("cut.nii.gz", content[: len(content) // 2], ["damaged"]),
         ("short.nii", raw[:-100], ["cut off"]),
         ("text.nii", b"no scan" * 100, ["not a NIfTI-1 file"]),
         ("huge.nii.gz", gzip.compress(bytes(huge)), ["voxels", "at most"]),
+        ("odd.nii", odd, ["unknown type (-31795)"]),
         ("case.mha", raw, ["unknown kind of file", "NIfTI"]),
     ):
         (tmp_path / name).write_bytes(data)
@@ -318,6 +320,7 @@ def test_grey_in_several_channels_of_16_bits_is_refused(tmp_path, kind, channels
         ({"ImagePositionPatient": None}, ["no ImagePositionPatient"]),
         ({"PixelData": bytes(20)}, ["damaged pixel data"]),
         ({"PhotometricInterpretation": "RGB"}, ["RGB"]),
+        ({"BitsStored": 12, "HighBit": 15}, ["elsewhere than in the lowest 12 bits"]),
     ],
 )
 def test_bad_series_each_get_one_clear_line(series, values, words):
@@ -390,6 +393,50 @@ def test_axes_that_cannot_be_told_apart_are_no_orientation(tmp_path):
     scan = read_scan(save_nifti(tmp_path / "flat.nii.gz", np.moveaxis(VALUES, 0, 2), affine))
     assert scan.affine is None and scan.spacing is None
     assert "cannot be inverted" in scan.notes[1] and to_network(scan).images.shape[0] == 6
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_header_without_the_distance_of_slices_gives_no_spacing(tmp_path, code, capfd):
+    """nibabel makes it 1 mm, and volumes in ml of it."""
+    content = bytearray(save_nifti(tmp_path / "case.nii", np.moveaxis(VALUES, 0, 2), AFFINE, 0, code).read_bytes())
+    for number, length in enumerate((5.0, 0.0)):
+        content[88:92] = struct.pack("<f", length)  # pixdim[3]
+        (tmp_path / f"{number}.nii").write_bytes(content)
+    known, unknown = read_scan(tmp_path / "0.nii"), read_scan(tmp_path / "1.nii")
+    assert known.spacing[2] == pytest.approx(5.0) and unknown.spacing is None
+    assert (unknown.affine is None) == (code == 0)  # the directions are known all the same
+    assert "the header does not tell the size of a voxel" in unknown.notes[-1]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_slice_without_thickness_gives_no_spacing(tmp_path):
+    dataset = dicom_slice(VALUES[0], AFFINE, 0)
+    for number, thickness in enumerate(("5", "")):
+        dataset.SliceThickness = thickness
+        pydicom.dcmwrite(tmp_path / f"{number}.dcm", dataset)
+    known, unknown = read_scan(tmp_path / "0.dcm"), read_scan(tmp_path / "1.dcm")
+    assert known.spacing == pytest.approx((0.7, 0.8, 5.0)) and unknown.spacing is None
+    assert "thickness of the slice is not told" in unknown.notes[-1]
+    np.testing.assert_allclose(unknown.affine[:, [0, 1, 3]], known.affine[:, [0, 1, 3]])
+
+
+def test_voxels_that_no_body_has(tmp_path):
+    """Millimetres said to be metres: every volume would be a billion times too large."""
+    image = nibabel.Nifti1Image(np.moveaxis(VALUES, 0, 2), AFFINE)
+    image.header.set_xyzt_units("meter")
+    nibabel.save(image, tmp_path / "metres.nii")
+    refused(tmp_path / "metres.nii", "metres.nii: claims voxels of 700 x 800 x 5e+03 mm; expected 0.01 to 100")
+    series = save_dicom(tmp_path / "series", VALUES, AFFINE @ np.diag([500.0, 500.0, 1.0, 1.0]))
+    refused(series, "series: claims voxels of")
+
+
+def test_an_empty_file_beside_a_series_is_a_slice_that_is_missing(series):
+    """At the end of a series the distances do not tell."""
+    path = by_position(series)[-1]
+    path.unlink()
+    assert read_scan(series).array.shape[2] == 5
+    path.with_suffix("").touch()
+    refused(series, path.stem, "is empty: expected a DICOM file")
 
 
 def test_dicom_that_swells_is_refused_unread(tmp_path):

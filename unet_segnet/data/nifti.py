@@ -236,7 +236,8 @@ def read_image(path: Path, dtype: type):
 
     content = _read_bytes(path)
     try:
-        image = nibabel.Nifti1Image.from_bytes(content)
+        with nibabel.imageglobals.LoggingOutputSuppressor():  # says on the screen what it mends in a header
+            image = nibabel.Nifti1Image.from_bytes(content)
         del content
         shape = image.shape[:3] + (1,) * (3 - len(image.shape[:3]))
         result = np.empty((shape[2], shape[0], shape[1]), dtype)
@@ -269,6 +270,19 @@ def volume_shape(path: Path) -> tuple[int, int, int]:
     """
     with _opened(path) as (_, header, _):
         return tuple(int(length) for length in (*header.get_data_shape(), 1)[:3])
+
+
+def voxel_lengths(path: Path) -> tuple[float, float, float]:
+    """Lengths of a voxel along i, j, k in the unit of one NIfTI file, as its header tells them; 0 where it does not.
+
+    nibabel puts 1 there. Of a file of two dimensions k is not told.
+
+    Raises:
+        InputError: as `read_image`, as far as the header tells.
+    """
+    with _opened(path) as (_, header, _):
+        told = np.nan_to_num(np.abs(header["pixdim"][1:4].astype(float)))
+        return tuple(np.where(np.arange(3) < header["dim"][0], told, 0.0).tolist())
 
 
 def write_volume(path: str | Path, array: np.ndarray, affine: np.ndarray | None = None) -> None:
@@ -337,7 +351,7 @@ def _opened(path: Path):
             head = file.read(348)
             if len(head) < 348:
                 raise InputError(f"{path} is empty or cut off: expected a NIfTI file; restore it")
-            header = nibabel.Nifti1Header(head)
+            header = nibabel.Nifti1Header(head, check=False)  # as it is: nibabel mends it, and says so on the screen
             expected = _expected_bytes(header, path)
             if expected > limit:
                 raise InputError(f"{path} is cut off: its header claims {expected} bytes, it can hold at most {limit}")
@@ -359,7 +373,10 @@ def _expected_bytes(header, path: Path) -> int:
         shape = shape[:-1]
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise InputError(f"{path} has shape {shape}: expected (height, width, slices)")
-    dtype = header.get_data_dtype()
+    try:
+        dtype = header.get_data_dtype()
+    except KeyError as error:
+        raise InputError(f"{path} holds values of an unknown type ({error}): expected whole or real numbers") from error
     if dtype.kind not in "iuf":
         raise InputError(f"{path} holds values of type {dtype}: expected whole or real numbers")
     voxels = int(np.prod(shape, dtype=object))

@@ -15,7 +15,7 @@ import numpy as np
 
 from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
 from unet_segnet.errors import InputError, one_line
-from unet_segnet.scans.scan import Scan, voxel_spacing
+from unet_segnet.scans.scan import Scan, check_spacing, voxel_spacing
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 UNEVEN = 0.01  # of the usual distance of slices
@@ -40,7 +40,7 @@ class _Header:
     position: np.ndarray
     directions: np.ndarray  # (2, 3): along a row, along a column
     pixel: tuple[float, float]  # distance of rows, of columns
-    thickness: float
+    thickness: float  # 0 where the file does not say
 
     @property
     def normal(self) -> np.ndarray:
@@ -104,17 +104,20 @@ def read_dicom(path: Path, files: list[Path]) -> Scan:
     affine[:3, 2] = step
     affine[:3, 3] = first.position
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    spacing = voxel_spacing(affine) if len(headers) > 1 or first.thickness else None
+    check_spacing(path, spacing)
+    notes = ("values: " + ("Hounsfield units" if units == "HU" else "8-bit grey levels"), "DICOM series")
     names = tuple(f"{header.number:03}" for header in headers if header.number is not None)
     return Scan(
         name=path.stem if path.is_file() else path.resolve().name,
         array=np.moveaxis(slices, 0, 2),
         affine=affine,
         units=units,
-        spacing=voxel_spacing(affine),
+        spacing=spacing,
         source=path,
         slice_names=names if len(set(names)) == len(headers) else None,
         is_volume=len(headers) > 1,
-        notes=("values: " + ("Hounsfield units" if units == "HU" else "8-bit grey levels"), "DICOM series"),
+        notes=notes if spacing else (*notes, "the thickness of the slice is not told: spacing unknown"),
     )
 
 
@@ -129,6 +132,11 @@ def _read_header(file: Path) -> _Header:
             raise InputError(f"{file} has {frames} frames: expected one slice per file; convert it to NIfTI (dcm2niix)")
         if dataset.get("PhotometricInterpretation", "MONOCHROME2") != "MONOCHROME2":
             raise InputError(f"{file} is {dataset.PhotometricInterpretation!r}: expected CT slices (MONOCHROME2)")
+        stored = int(dataset.get("BitsStored") or 0)
+        if stored and int(dataset.get("HighBit", stored - 1)) != stored - 1:  # which pydicom does not look at
+            raise InputError(
+                f"{file} keeps its values elsewhere than in the lowest {stored} bits: convert it to NIfTI (dcm2niix)"
+            )
         needed = ("SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
         missing = [name for name in needed if not dataset.get(name)]
         if missing:
@@ -141,11 +149,11 @@ def _read_header(file: Path) -> _Header:
             position=np.array(dataset.ImagePositionPatient, float),
             directions=np.array(dataset.ImageOrientationPatient, float).reshape(2, 3),
             pixel=(float(dataset.PixelSpacing[0]), float(dataset.PixelSpacing[1])),
-            thickness=float(dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 1.0),
+            thickness=float(dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 0.0),
         )
         # Unit vectors at right angles, and lengths of a body; anything else is no plane.
         gram = header.directions @ header.directions.T
-        lengths = (*header.pixel, abs(header.thickness))
+        lengths = (*header.pixel, abs(header.thickness) or 1.0)
         is_sound = np.allclose(gram, np.eye(2), atol=1e-3) and header.position.shape == (3,)
         is_near = (np.abs(header.position) < FAR_MM).all()  # not where a number is none
         if not (is_sound and is_near and all(NEAR_MM < length < FAR_MM for length in lengths)):
@@ -244,7 +252,7 @@ def _step(path: Path, headers: list[_Header]) -> np.ndarray:
     """From one slice to the next, in mm; the slices are in order."""
     first = headers[0]
     if len(headers) == 1:
-        return first.normal * abs(first.thickness)
+        return first.normal * (abs(first.thickness) or 1.0)
     positions = np.stack([header.position for header in headers])
     gaps = np.diff(positions @ first.normal)
     usual = float(np.median(gaps))

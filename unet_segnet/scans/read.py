@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, read_image, recognise_units
+from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, read_image, recognise_units, voxel_lengths
 from unet_segnet.errors import InputError
 from unet_segnet.files import check_text
 from unet_segnet.scans.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
-from unet_segnet.scans.scan import Scan, is_identity, voxel_spacing
+from unet_segnet.scans.scan import Scan, check_spacing, is_identity, voxel_spacing
 
 NIFTI, PICTURES, DICOM = "NIfTI files", "pictures", "DICOM files"
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -100,6 +100,9 @@ def _look(path: Path) -> tuple[str, list[Path]]:
         raise InputError(f"{path}: no scan in this folder; {EXPECTED}")
     if len(found) > 1:
         raise InputError(f"{path}: holds {' and '.join(found)}; expected scans of one kind, name the files")
+    if DICOM in found and (empty := [file for file in files if not file.stat().st_size]):
+        # Of a slice at the end of a series nothing else would tell that it is missing.
+        raise InputError(f"{empty[0]} is empty: expected a DICOM file; restore or remove it")
     return next(iter(found.items()))
 
 
@@ -143,6 +146,10 @@ def _read_nifti(path: Path) -> Scan:
     else:
         affine[:3] *= to_mm
         spacing = voxel_spacing(affine)
+    if spacing is not None and not header["sform_code"] and not all(voxel_lengths(path)):
+        spacing = None
+        notes.append("the header does not tell the size of a voxel along each axis: spacing unknown")
+    check_spacing(path, spacing)
     return Scan(
         name=scan_name(path),
         array=np.moveaxis(values, 0, 2),

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from unet_segnet.errors import InputError
+
+VOXEL_MM = (0.01, 100.0)  # of any scan of a body
+
 
 @dataclass(frozen=True, eq=False)
 class Scan:
@@ -57,6 +61,21 @@ def voxel_spacing(affine: np.ndarray) -> tuple[float, float, float]:
     area = np.linalg.norm(np.cross(columns[:, 0], columns[:, 1]))
     planes = abs(np.linalg.det(columns)) / area
     return float(i), float(j), float(planes if planes < k * (1 - 1e-6) else k)
+
+
+def check_spacing(source: Path, spacing: tuple[float, float, float] | None) -> None:
+    """Refuse voxels of a size that no scan of a body has, by which volumes in ml would be nonsense.
+
+    Raises:
+        InputError: they are too small or too large; None is an unknown size.
+    """
+    low, high = VOXEL_MM
+    if spacing is not None and not all(low <= length <= high for length in spacing):
+        sizes = " x ".join(f"{length:.3g}" for length in spacing)
+        raise InputError(
+            f"{source}: claims voxels of {sizes} mm; expected {low:g} to {high:g}: mend its affine, or the unit of its "
+            "lengths"
+        )
 
 
 def is_identity(affine: np.ndarray) -> bool:
