@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from unet_segnet.errors import InputError, one_line
+from unet_segnet.errors import InputError, one_line, printable
 from unet_segnet.processor import prepare_processor
 
 # What is raised where memory runs out: by backends, and by Python and the loader of libraries in other words.
@@ -48,7 +48,8 @@ def run_command(command: Callable[[], int | None]) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = command()
+        with contextlib.redirect_stdout(_Screen(sys.stdout)):
+            status = command()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
@@ -69,6 +70,20 @@ def run_command(command: Callable[[], int | None]) -> None:
     sys.exit(status or 0)
 
 
+class _Screen:
+    """Standard output on which the names of files, scans and classes cannot command the terminal."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write("\n".join(map(printable, text.split("\n"))))
+        return len(text)
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
 def out_of_memory(error: Exception) -> bool:
     """Whether an error says that memory has run out."""
     words = any(words in str(error) for words in NO_MEMORY_WORDS)
@@ -78,7 +93,7 @@ def out_of_memory(error: Exception) -> bool:
 def _told(error: OSError) -> str:
     """One line about a disk that is full, a folder that is gone, and what to do."""
     if error.errno == errno.ENAMETOOLONG:
-        return f"{str(error.filename)[:60]}...: this path is too long; give a shorter one"
+        return f"{printable(error.filename)[:60]}...: this path is too long; give a shorter one"
     where = f"{error.filename}: " if error.filename is not None else ""
     return str(
         InputError(
@@ -139,7 +154,7 @@ class Progress:
     """
 
     def __init__(self, total: int, label: str, every: float = 30.0, stream=None):
-        self.total, self.label, self.every = total, label, every
+        self.total, self.label, self.every = total, printable(label), every
         self.stream = stream or sys.stderr
         self.terminal = self.stream.isatty()
         self.first = None
@@ -149,7 +164,7 @@ class Progress:
         """Show that `done` steps of the total are finished; `note` stands behind the time."""
         if self.first is None:
             self.first = done - 1
-        now = time.monotonic()
+        now, note = time.monotonic(), printable(note)
         last = done >= self.total
         if not last and now - self.shown < (0.2 if self.terminal else self.every):
             return

@@ -16,7 +16,7 @@ from experiments.files import check_folder
 from experiments.options import positive
 from experiments.predict_settings import LUNGS, MARKS, check_settings, read_settings, settings, write_settings
 from experiments.whole_folder import check_own, sweep, whole_folder
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, printable
 
 ORIENTATIONS = "network (as the 100 slices), upright, upside-down, or three letters such as LPS"
 
@@ -81,7 +81,7 @@ def predict(options) -> int:
         twice = next(t for t in targets.values() if list(targets.values()).count(t) > 1)
         raise InputError(f"two inputs are called {twice.name}: segment them with different --out folders")
     for path, target in targets.items():
-        if target.name in ("", "..") or target == options.out:
+        if target.name.startswith(".") or target == options.out:  # what is unfinished has such names
             raise InputError(f"{path}: has no name that its results could have; rename it")
         check_own(target, MARKS)
     there = {} if options.force else {path: target for path, target in targets.items() if target.exists()}
@@ -119,7 +119,7 @@ def predict(options) -> int:
         else:
             print(line, flush=True)
     if failed:
-        print(f"{failed} of {len(targets)} scans failed; the others are in {options.out}", file=sys.stderr)
+        print(printable(f"{failed} of {len(targets)} scans failed; the others are in {options.out}"), file=sys.stderr)
     return 0 if not failed else 2 if failed == len(targets) else 1
 
 
@@ -158,7 +158,8 @@ def _one(path: Path, target: Path, model, options, label: str) -> str:
     truth = find_truth(options.truth, path) if options.truth else None
     if options.truth and truth is None:
         print(
-            f"note: {target.name}: no file of that name in {options.truth}; it is compared with none", file=sys.stderr
+            printable(f"note: {target.name}: no file of that name in {options.truth}; it is compared with none"),
+            file=sys.stderr,
         )
     bar = None
 

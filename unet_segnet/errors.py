@@ -16,9 +16,13 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str):
-        # A file's name may hold line breaks and control characters, and what stands in a file may be long.
-        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(message))
+        text = printable(message)  # what stands in a file may be long
         super().__init__(text if len(text) <= LONGEST else f"{text[: LONGEST - 200]} ... {text[-195:]}")
+
+
+def printable(text: object) -> str:
+    """Text as one line for a screen: what a name from a file may hold to command a terminal is written out."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def one_line(error: Exception) -> str:

@@ -29,6 +29,7 @@ def fail(error):
         (lambda: fail(InputError("slices.nii: empty, expected a NIfTI file")), 2, "error: slices.nii: empty"),
         (lambda: fail(InputError("a\nb\x1b[31m.nii: empty")), 2, r"error: a\nb\x1b[31m.nii: empty"),
         (lambda: Path("x" * 5000).exists() or Path("x" * 5000).stat(), 2, "this path is too long"),
+        (lambda: Path("\x1b" * 5000).stat(), 2, r"error: \x1b\x1b"),
         (lambda: fail(KeyboardInterrupt()), 130, "interrupted"),
     ],
 )
@@ -39,6 +40,19 @@ def test_exit_status_and_message(command, status, message, capsys):
     printed = capsys.readouterr().err
     assert message in printed
     assert printed.count("\n") == (1 if message else 0)
+
+
+def test_names_cannot_command_the_terminal(capsys):
+    name = "\x1b]0;title\x07\x1b[2J\x9b1A"
+    with pytest.raises(SystemExit):
+        run_command(lambda: print(f"{name}: 3 slices\n\u2265 {name}"))
+    log = io.StringIO()
+    Progress(1, name, stream=log).update(1, name)
+    shown = r"\x1b]0;title\x07\x1b[2J\x9b1A"
+    assert capsys.readouterr().out == f"{shown}: 3 slices\n\u2265 {shown}\n"
+    assert log.getvalue() == f"{shown} 1/1  0:00  {shown}\n"
+    print("\x1b", end="")  # afterwards all is as before
+    assert capsys.readouterr().out == "\x1b"
 
 
 def test_a_message_has_an_end():

@@ -265,7 +265,7 @@ def test_the_folder_of_the_scan_is_never_replaced(scan, network, tmp_path):
         assert {path.name: path.read_bytes() for path in slices.iterdir()} == before
 
 
-@pytest.mark.parametrize("name", ["..nii.gz", ".nii.gz", "...nii.gz"])
+@pytest.mark.parametrize("name", ["..nii.gz", ".nii.gz", "...nii.gz", ".chest.new.nii.gz"])
 def test_scans_without_a_name_are_refused(scan, network, tmp_path, name):
     (tmp_path / name).write_bytes((scan / "chest.nii.gz").read_bytes())
     result = predict(tmp_path / name, "--model", network, "--out", tmp_path / "out", "--force")
