@@ -136,7 +136,7 @@ def find_model(source: str) -> tuple[str, dict]:
     """
     from experiments.runs import read_json
     from unet_segnet.cohort.domain import RELEASED
-    from unet_segnet.network_facts import read_facts
+    from unet_segnet.network_facts import check_facts, read_facts
     from unet_segnet.pretrained import model_facts
 
     is_folder = Path(source).is_dir()
@@ -150,6 +150,10 @@ def find_model(source: str) -> tuple[str, dict]:
         beside = file.with_name("config.json")  # of runs whose networks were kept without facts
         if not facts and (is_folder or (file.name == "model.keras" and beside.is_file())):
             facts = _facts_of_run(read_json(beside))
+            try:
+                check_facts(facts)
+            except ValueError as error:
+                raise InputError(f"{beside}: has an {error} of its network; restore the file") from error
         return str(file), facts
     return source, _facts_of_run(model_facts(source))
 

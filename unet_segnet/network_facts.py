@@ -20,7 +20,7 @@ KINDS = {  # of the facts that are used, not only shown; each may be missing
     "thresholds": lambda value: _is_list_of(value, int),
     "slices": lambda value: _is_list_of(value, str),
     "trained_on": lambda value: _is_description(value),
-    "data": lambda value: isinstance(value, str),
+    "data": lambda value: _is_list_of([value], str),
 }
 # What `unet_segnet.cohort.domain.differences` compares in "trained_on"; each may be missing or None.
 NUMBERS = (
@@ -57,14 +57,19 @@ def read_facts(path: str | Path) -> dict:
             if archive.getinfo(MEMBER).file_size > MAX_BYTES:
                 raise ValueError("too large")
             facts = json.loads(archive.read(MEMBER))
-        wrong = [key for key, fits in KINDS.items() if facts.get(key) is not None and not fits(facts[key])]
-        if wrong:
-            raise ValueError(f"impossible {wrong[0]}")
+        check_facts(facts)
     except Exception as error:  # zipfile raises a dozen kinds on damaged archives
         raise InputError(
             f"{path}: its facts ({MEMBER}) cannot be read ({one_line(error)}); restore the file"
         ) from error
     return facts
+
+
+def check_facts(facts: dict) -> None:
+    """Raise ValueError where a fact is none that could have been written."""
+    wrong = [key for key, fits in KINDS.items() if facts.get(key) is not None and not fits(facts[key])]
+    if wrong:
+        raise ValueError(f"impossible {wrong[0]}")
 
 
 def _is_description(value) -> bool:
@@ -85,4 +90,5 @@ def _is_list_of(value, kind) -> bool:
         return False
     if kind is float:
         return all(type(item) in (int, float) and math.isfinite(item) for item in value)
-    return all(type(item) is kind for item in value)
+    # Class names stand in files and pictures, too.
+    return all(type(item) is kind and (kind is not str or item.isprintable()) for item in value)

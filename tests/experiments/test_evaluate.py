@@ -140,6 +140,21 @@ def test_a_runs_network_is_known_by_its_folder_and_by_its_file(network, tmp_path
     assert command.find_model(str(tmp_path / "other.keras")) == (str(tmp_path / "other.keras"), {})
 
 
+@pytest.mark.parametrize(
+    ("data", "fact"),
+    [
+        ({"classes": ["healthy", "lesion"], "window": "xx"}, "window"),
+        ({"classes": ["healthy", "lesion"], "window": [5, -5]}, "window"),
+        ({"classes": [{"a": 1}, 2]}, "class_names"),
+    ],
+)
+def test_a_run_that_tells_impossible_things_of_its_network_is_refused(network, tmp_path, data, fact):
+    (tmp_path / "config.json").write_text(json.dumps({"data": data}))
+    shutil.copy(network, tmp_path / "model.keras")
+    with pytest.raises(InputError, match=rf"config\.json: has an impossible {fact} of its network; restore the file"):
+        command.find_model(str(tmp_path))
+
+
 def test_a_fold_without_its_file_is_refused(network, own, tmp_path):
     with pytest.raises(InputError, match="--fold is one of a file's"):
         evaluate(network, own, tmp_path / "out", "--fold", 2)
