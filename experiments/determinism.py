@@ -7,11 +7,9 @@ Each training has a process of its own. On a processor the same settings give th
 up in no fixed order.
 """
 
-import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.console import Progress, run_command
@@ -105,36 +103,28 @@ def _trained(net, settings, options, file) -> dict:
     from experiments.bench_workers import once
     from experiments.npz import read_npz
 
-    with _environment(settings):
-        once(
-            f"{net}'s training",
-            "bench_keras",
-            "whole_training",
-            file=str(file),
-            net=net,
-            variant="released",
-            dtype="float32",
-            batch=BATCH,
-            size=options.size,
-            num_slices=NUM_SLICES,
-            num_validation=NUM_VALIDATION,
-            num_epochs=options.epochs,
-        )
+    once(
+        f"{net}'s training",
+        "bench_keras",
+        "whole_training",
+        environment=_beside_the_users(settings),
+        file=str(file),
+        net=net,
+        variant="released",
+        dtype="float32",
+        batch=BATCH,
+        size=options.size,
+        num_slices=NUM_SLICES,
+        num_validation=NUM_VALIDATION,
+        num_epochs=options.epochs,
+    )
     return read_npz(file, ("loss", "weights", "classes"))
 
 
-@contextlib.contextmanager
-def _environment(settings: dict) -> Iterator[None]:
-    """Environment variables for the processes that are started within; flags go behind the user's own."""
-    before = dict(os.environ)
-    os.environ.update(settings)
-    if "XLA_FLAGS" in settings:
-        os.environ["XLA_FLAGS"] = f"{before.get('XLA_FLAGS', '')} {settings['XLA_FLAGS']}".strip()
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def _beside_the_users(settings: dict[str, str]) -> dict[str, str]:
+    """Environment variables of a training; flags go behind the user's own."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {settings.get('XLA_FLAGS', '')}".strip()
+    return {**settings, "XLA_FLAGS": flags} if "XLA_FLAGS" in settings else settings
 
 
 def _notes(options, about) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.determinism import ASKED, _environment, determinism, differences, trainings
+from experiments.determinism import ASKED, _beside_the_users, determinism, differences, trainings
 from experiments.options import determinism_parser
 from unet_segnet.errors import InputError
 
@@ -47,13 +46,10 @@ def test_each_training_is_compared_with_one_before_it(backend, on_processor):
 
 def test_the_users_own_flags_stay(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/dumps")
-    with _environment(ASKED["jax"]):
-        assert os.environ["XLA_FLAGS"] == "--xla_dump_to=/dumps --xla_gpu_deterministic_ops=true"
-    assert os.environ["XLA_FLAGS"] == "--xla_dump_to=/dumps"
+    assert _beside_the_users(ASKED["jax"]) == {"XLA_FLAGS": "--xla_dump_to=/dumps --xla_gpu_deterministic_ops=true"}
+    assert _beside_the_users({}) == {}
     monkeypatch.delenv("XLA_FLAGS")
-    with _environment(ASKED["jax"]):
-        assert os.environ["XLA_FLAGS"] == "--xla_gpu_deterministic_ops=true"
-    assert "XLA_FLAGS" not in os.environ
+    assert _beside_the_users(ASKED["jax"]) == ASKED["jax"]
 
 
 def test_a_table_is_not_replaced_unasked(tmp_path):
