@@ -14,7 +14,7 @@ from experiments.tabular import Hundredths, Signed, Table
 from unet_segnet.data import five_folds, paper_split
 from unet_segnet.data.balance import class_sizes
 from unet_segnet.data.splits import NUM_FOLDS
-from unet_segnet.metrics import confusion_matrices, dice
+from unet_segnet.metrics import confusion_matrices, dice, global_accuracy
 
 RAW_MASKS = "dataset/raw/tr_mask.nii.gz"
 
@@ -116,7 +116,7 @@ def configuration_table(evidence: Evidence) -> Table:
 
 
 def trainings_table(evidence: Evidence) -> Table | None:
-    """The finished trainings: what each was, how long it took, where its files come from; None where there is none."""
+    """The finished trainings: what each was, how it did, how long it took, where its files come from; None without."""
     if not evidence.runs:
         return None
     from unet_segnet.training import Recipe  # its import is the backend's
@@ -129,13 +129,17 @@ def trainings_table(evidence: Evidence) -> Table | None:
         num_slices = len((paper_split() if counts.fold is None else five_folds()[counts.fold]).train)
         times = (round(seconds / 60), Hundredths(num_slices * Recipe().epochs / seconds)) if seconds else (None, None)
         origin = (run.result.get(key) for key in ("device", "commit", "finished_at"))
-        rows.append((*about, STREAMS[counts.stream], run.dtype, *times, *origin))
+        accuracy = float(global_accuracy(counts.test_confusion).mean())
+        printed = published.global_accuracy(counts.net, counts.problem).get(counts.experiment)
+        off = Signed(accuracy - printed.mean) if printed and fold is None else None
+        rows.append((*about, STREAMS[counts.stream], run.dtype, accuracy, off, *times, *origin))
     about = ("network", "variant", "problem", "exp.", "fold", "seed", "random numbers", "data type")
     return Table(
         "The finished trainings.",
-        (*about, "minutes", "slices/s", "device", "commit", "finished"),
+        (*about, "accuracy", "diff.", "minutes", "slices/s", "device", "commit", "finished"),
         tuple(rows),
         (
+            "accuracy: mean global accuracy over the test slices; diff.: less the published mean (Tables 3 and 5).",
             "minutes: of all epochs with their validations; the machine may have had other work beside them.",
             "slices/s: training slices, on average over these minutes.",
         ),

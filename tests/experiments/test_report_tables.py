@@ -10,6 +10,7 @@ from experiments.report.comparisons import network_comparison
 from experiments.report.content import VERDICTS, Report
 from experiments.report.tables import paper_tables, trainings_table
 from experiments.report.write import readme_text, verdict_lines
+from unet_segnet import metrics
 
 
 def test_finished_trainings_by_hand():
@@ -20,6 +21,10 @@ def test_finished_trainings_by_hand():
     assert [first[key] for key in ("network", "variant", "problem")] == ["SegNet", "released", "binary"]
     assert (first["exp."], first["fold"], first["seed"], first["random numbers"]) == (4, None, 0, "NumPy's")
     assert (first["data type"], second["data type"]) == ("float32", "mixed_bfloat16")
+    accuracies = [metrics.global_accuracy(run.counts.test_confusion).mean() for run in (grid, fold)]
+    assert [first["accuracy"], second["accuracy"]] == pytest.approx(accuracies)
+    assert first["diff."] == pytest.approx(accuracies[0] - 0.954)  # Table 3
+    assert second["diff."] is None  # of no fold an accuracy is printed
     assert first["minutes"] == 60
     assert first["slices/s"] == pytest.approx(72 * 160 / 3600)
     assert [first[key] for key in ("device", "commit", "finished")] == ["a processor", "abc", "2021-02-09T00:00:00Z"]
