@@ -16,8 +16,8 @@ test: .venv/installed-dev
 test-slow: .venv/installed-dev
 	$(PYTEST) -m slow
 
-BACKEND_TESTS := tests/test_layers.py tests/test_losses.py tests/test_models.py tests/test_optimizers.py \
-    tests/test_training.py -k "not damaged and not ahead and not learns"
+BACKEND_TESTS := tests/test_devices.py tests/test_layers.py tests/test_losses.py tests/test_models.py \
+    tests/test_optimizers.py tests/test_training.py -k "not damaged and not ahead and not learns"
 
 test-jax: .venv/installed-jax
 	KERAS_BACKEND=jax $(PYTEST) $(BACKEND_TESTS)
