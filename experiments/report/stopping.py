@@ -10,7 +10,7 @@ from experiments.tables import NETWORK_NAMES
 from experiments.tabular import Cell, Signed, Table
 
 PART = 0.25
-"""Of a training, at its end: its learning rate falls by a tenth there."""
+"""Of a training, at its end."""
 
 
 def last_quarter(evidence: Evidence, variant: str) -> Table | None:
