@@ -14,7 +14,7 @@ PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "jax", "torch")
 
 def begin() -> float:
     """Note the commit whose code computes from here on, and return the time for `provenance`."""
-    commit()
+    _own_commit()
     return time.monotonic()
 
 
@@ -34,7 +34,7 @@ def provenance(started: float) -> dict:
             continue
     return {
         "command": " ".join(["python -m", _module(Path(sys.argv[0])), *sys.argv[1:]]),
-        "commit": commit(),
+        "commit": _own_commit(),
         "backend": keras.config.backend(),
         "versions": {"python": platform.python_version(), **versions},
         "device": device_name(),
@@ -51,11 +51,13 @@ def _module(file: Path) -> str:
 
 
 @functools.cache
-def commit() -> str | None:
-    """The commit of this checkout, "-dirty" where files were changed; None outside a checkout or without git.
+def _own_commit():
+    """As it was when first asked for: what is committed during a training of hours is not the code that trained."""
+    return commit()
 
-    As it was when first asked for: what is committed during a training of hours is not the code that trained.
-    """
+
+def commit() -> str | None:
+    """The commit of this checkout, "-dirty" where files were changed; None outside a checkout or without git."""
     describe = ["git", "describe", "--always", "--dirty"]
     try:
         git = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)

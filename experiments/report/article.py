@@ -88,24 +88,24 @@ def five_fold_means_are_possible(scores: dict[str, tuple[float, float]]) -> bool
 
 def parity_check(name: str) -> dict[str, str]:
     """One row of the committed table of parity with MATLAB; KeyError where there is none of the name."""
-    with PARITY.open(newline="", encoding="utf-8") as stream:
-        return {row["check"]: row for row in csv.DictReader(stream)}[name]
+    return {row["check"]: row for row in _rows(PARITY)}[name]
 
 
 def step_milliseconds() -> dict[str, float]:
     """Network -> milliseconds of one training step in the committed bench (released networks, mini-batch 4)."""
-    with (BENCH / "bench.csv").open(newline="", encoding="utf-8") as stream:
-        return {
-            row["network"]: float(row["training ms/step"])
-            for row in csv.DictReader(stream)
-            if (row["variant"], row["batch"], row["dtype"]) == ("released", "4", "float32")
-        }
+    return {
+        row["network"]: float(row["training ms/step"])
+        for row in _rows(BENCH / "bench.csv")
+        if (row["variant"], row["batch"], row["dtype"]) == ("released", "4", "float32")
+    }
 
 
 def accelerator_speed_ups() -> list[dict[str, str]]:
     """Rows of the committed bench of a training step on an accelerator and on the processor beside it; may be none."""
     path = BENCH / "processor.csv"
-    if not path.exists():
-        return []
+    return _rows(path) if path.exists() else []
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))

@@ -271,7 +271,8 @@ def _by_trainings(
         runs = grid_runs(evidence, problem, variant, net, experiment)
         if not runs:
             return None
-        together, alone = judge(runs), [judge([run]).holds for run in runs]
+        together = judge(runs)
+        alone = [judge([run]).holds for run in runs] if len(runs) > 1 else []
         if not {True, False} <= set(alone):
             return together
         return Outcome(None, f"{together.text}; one by one, {alone.count(True)} of {len(alone)} bear it out")

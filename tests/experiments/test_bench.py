@@ -113,8 +113,11 @@ def test_the_readme_shows_the_committed_tables():
     report = json.loads((ROOT / "experiments" / "results" / "bench" / "bench.json").read_text(encoding="utf-8"))
     shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- speed:begin -->")[2]
     assert f"Measured on {report['device']}." in shown
-    for name in IN_README & report["tables"].keys():
-        table = report["tables"][name]
+    assert set(IN_README) - report["tables"].keys() <= {"processor"}  # where there was no accelerator
+    for name in IN_README:
+        table = report["tables"].get(name)
+        if name == "processor" and not (table and table["rows"]):
+            continue
         rows = tuple(map(tuple, table["rows"]))
         assert Table(table["title"], tuple(table["columns"]), rows, tuple(table["notes"])).to_markdown() in shown
 
