@@ -102,6 +102,8 @@ def _checked_config(content):
     if config.get("format") != FORMAT:
         raise ValueError(f"written by another version (format {config.get('format')!r}, expected {FORMAT})")
     expected = {"format", *(field.name for field in fields(RunSpec)), "recipe", "data", "split", "backend"}
+    if config.get("encoder_weights") not in (None, "imagenet"):
+        expected.add("encoder_weights_sha256")
     if different := config.keys() ^ expected:
         raise ValueError(f"lacks or has too much: {', '.join(sorted(different))}")
     fold, weights, recipe, split = (config[key] for key in ("fold", "encoder_weights", "recipe", "split"))
@@ -115,6 +117,7 @@ def _checked_config(content):
         "fold": fold is None if config["study"] == "grid" else type(fold) is int and 0 <= fold < 5,
         "stream": config["stream"] in STREAMS,
         "encoder_weights": weights is None or isinstance(weights, str),
+        "encoder_weights_sha256": isinstance(config.get("encoder_weights_sha256", ""), str),
         "recipe": isinstance(recipe, dict) and all(_is_count(recipe.get(key)) for key in ("epochs", "batch_size")),
         "data": isinstance(config["data"], dict),
         "split": isinstance(split, dict) and set(split) == set(PARTS) and all(map(_is_names, split.values())),

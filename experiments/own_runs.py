@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiments.files import save_network, write_arrays, write_json
 from experiments.provenance import begin, provenance
-from experiments.runs import FORMAT, PARTS, RunFolder, read_arrays, read_json, read_result
+from experiments.runs import FORMAT, PARTS, RunFolder, read_arrays, read_json, read_result, weights_by_content
 from unet_segnet.errors import InputError
 
 STUDY = "own"
@@ -95,6 +95,7 @@ def _config(job, cohort, data) -> dict:
     slices, plan = cohort.slices, asdict(job.plan)
     if job.plan.init is not None:  # the file counts, not the path by which it was reached today
         plan |= {"init": Path(job.plan.init).name, "init_sha256": job.plan.init_sha256}
+    plan |= weights_by_content(job.plan.encoder_weights)
     return {
         "format": FORMAT,
         "study": STUDY,

@@ -10,6 +10,7 @@ OUT/kfold/released-binary-segnet/fold2-exp4-seed0/ a run of the five folds
     state.*        the state of an unfinished run, removed at the end
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -276,17 +277,41 @@ def finished_folders(out: Path) -> list[Path]:
 
 
 def make_config(spec: RunSpec, recipe, slices, split, data: dict) -> dict:
-    """Everything that determines a run, ready for JSON."""
+    """Everything that determines a run, ready for JSON.
+
+    Raises:
+        InputError: the file with the encoder's weights cannot be read.
+    """
     import keras
 
     return {
         "format": FORMAT,
         **asdict(spec),
+        **weights_by_content(spec.encoder_weights),
         "recipe": asdict(recipe),
         "data": {**data, "sha256": slices.sha256(), "classes": list(slices.class_names)},
         "split": {part: [slices.names[index] for index in getattr(split, part)] for part in PARTS},
         "backend": keras.config.backend(),
     }
+
+
+def weights_by_content(source: str | None) -> dict:
+    """What a run's settings say of the file that its encoder started from: the name and the SHA-256, not the path.
+
+    Arguments:
+        source: None, "imagenet" (one file, which Keras knows by its checksum) or a file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if source in (None, "imagenet"):
+        return {"encoder_weights": source}
+    try:
+        with Path(source).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({error.strerror}); expected a file with weights") from error
+    return {"encoder_weights": Path(source).name, "encoder_weights_sha256": digest}
 
 
 def run(spec: RunSpec, recipe, slices, split, data: dict, out: Path, force: bool = False, report=None) -> Path:

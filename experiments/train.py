@@ -232,6 +232,8 @@ def make_splits(cohort, options) -> list:
     if options.folds:
         if len(marked["test"]):
             say(f"note: {len(marked['test'])} slices marked test take no part in the folds; see experiments.evaluate")
+        if again := len(marked["train"]) + len(marked["validation"]):
+            say(f"note: {again} slices marked train or validation are divided anew: each fold tests some of them")
         rest = np.flatnonzero(np.asarray(cohort.parts) != "test")
         share = VALIDATION_SHARE if shares["validation"] is None else shares["validation"]
         folds = grouped_folds(groups[rest], options.folds, seed, share)

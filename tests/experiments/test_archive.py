@@ -1,5 +1,6 @@
 """Archives of runs: what goes in comes out, what is hostile is refused with one line and nothing written."""
 
+import hashlib
 import io
 import json
 import os
@@ -20,7 +21,7 @@ from experiments import archive as archives
 from experiments.archive import merge, pack, read_archive
 from experiments.archive_checks import LIMIT, PER_ITERATION, PER_VALIDATION
 from experiments.files import save_network
-from experiments.runs import RunFolder, RunSpec, load_counts
+from experiments.runs import RunFolder, RunSpec, load_counts, weights_by_content
 from unet_segnet.errors import InputError
 from unet_segnet.network_facts import read_facts
 
@@ -416,7 +417,9 @@ def changed(packed, tmp_path, file, content):
         ({"seed": "0"}, "impossible value of seed"),
         ({"fold": 1}, "impossible value of fold"),
         ({"stream": None}, "impossible value of stream"),
-        ({"encoder_weights": "x"}, "is that of .*pretrained"),
+        ({"encoder_weights": "imagenet"}, "is that of .*pretrained"),
+        ({"encoder_weights": "x"}, "lacks or has too much: encoder_weights_sha256"),
+        ({"encoder_weights": "x", "encoder_weights_sha256": 1}, "impossible value of encoder_weights_sha256"),
         ({"recipe": []}, "impossible value of recipe"),
         ({"split": {"train": 3, "validation": [], "test": []}}, "impossible value of split"),
         ({"split": {"train": [], "validation": [], "test": ["t1"]}}, r"slices are not those of config\.json"),
@@ -426,6 +429,28 @@ def changed(packed, tmp_path, file, content):
 def test_settings_that_cannot_be_are_refused(packed, tmp_path, changes, match):
     config = json.loads(dict(members_of(packed))["grid/released-binary-segnet/exp4-seed0/config.json"])
     refused(changed(packed, tmp_path, "config.json", json.dumps({**config, **changes})), tmp_path, match)
+
+
+def test_a_run_knows_the_weights_of_its_encoder_by_their_content(tmp_path):
+    here, there = tmp_path / "here" / "vgg16.weights.h5", tmp_path / "there" / "vgg16.weights.h5"
+    for file in (here, there):
+        file.parent.mkdir()
+        file.write_bytes(b"weights")
+    config = weights_by_content(str(here))
+    assert config["encoder_weights"] == here.name
+    assert config["encoder_weights_sha256"] == hashlib.sha256(b"weights").hexdigest()
+    folder = RunFolder(tmp_path / "runs", spec())
+    folder.path.mkdir(parents=True)
+    folder.config.write_text(json.dumps(config))
+    folder.check(weights_by_content(str(there)), force=False)
+    there.write_bytes(b"others")
+    with pytest.raises(InputError, match="encoder_weights_sha256"):
+        folder.check(weights_by_content(str(there)), force=False)
+    with pytest.raises(InputError, match=r"missing\.h5: cannot be read"):
+        weights_by_content("missing.h5")
+    assert [weights_by_content(source) for source in (None, "imagenet")] == [
+        {"encoder_weights": source} for source in (None, "imagenet")
+    ]
 
 
 @pytest.mark.parametrize("seconds", ["x", -1, True, None, 1e300])

@@ -254,12 +254,13 @@ def test_the_first_fold_need_not_test_anything(trained, own, tmp_path):
 @pytest.mark.slow
 def test_folds_test_each_patient_once_and_leave_marked_test_data_out(own, tmp_path):
     rows = ["image,labels,lungs,patient,part"]
-    rows += [f"{own}/images/p{n}.nii.gz,{own}/labels/p{n}.nii.gz,{own}/lungs/p{n}.nii.gz,p{n},{'test' * (n == 5)}"
-             for n in range(1, 6)]  # fmt: skip
+    rows += [f"{own}/images/p{n}.nii.gz,{own}/labels/p{n}.nii.gz,{own}/lungs/p{n}.nii.gz,p{n},{part}"
+             for n, part in enumerate(("", "train", "", "validation", "test"), 1)]  # fmt: skip
     (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
     arguments = ("--classes", own / "classes.csv", "--folds", "2", "--epochs", "1", "--validation-share", "0")
     printed = train(tmp_path / "list.csv", tmp_path / "runs", *arguments)
     assert "3 slices marked test take no part in the folds" in printed
+    assert "6 slices marked train or validation are divided anew" in printed
     group = tmp_path / "runs" / "own" / "list-released-segnet"
     names = []
     for fold in (1, 2):
