@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from unet_segnet.processor import is_x86
+
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "jax", "torch")
 
 
@@ -32,6 +34,9 @@ def provenance(started: float) -> dict:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    kernels = {}
+    if keras.config.backend() == "tensorflow" and is_x86():
+        kernels["onednn"] = os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"  # they round differently
     return {
         "command": " ".join(["python -m", _module(Path(sys.argv[0])), *sys.argv[1:]]),
         "commit": _own_commit(),
@@ -39,6 +44,7 @@ def provenance(started: float) -> dict:
         "versions": {"python": platform.python_version(), **versions},
         "device": device_name(),
         "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count(),
+        **kernels,
         "system": f"{platform.system()} {platform.machine()}",
         "seconds": round(time.monotonic() - started, 1),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -116,7 +116,7 @@ class Estimates:
     A run is estimated from finished runs of its own kind, problem and batch size; where there are none, from those of
     its kind by their seconds per slice; else from steps timed by `time_steps`. Of a kind are runs of one network,
     variant, data type and stream: not every run of a command has the machine's data type, for one that was begun in
-    another keeps it, and MATLAB's stream is replayed without oneDNN's kernels, which takes twice as long.
+    another keeps it, and MATLAB's stream is replayed in float32 without oneDNN's kernels, which takes twice as long.
     Where the finished runs had more threads than the coming ones will, their times are lengthened in proportion,
     until one has been measured as it will be.
     """

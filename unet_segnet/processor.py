@@ -11,9 +11,14 @@ import platform
 def prepare_processor() -> None:
     """Make the settings with which training is fastest on a processor. Call it before the backend is imported."""
     keep_freed_memory()
-    if platform.machine().lower() in ("x86_64", "amd64"):
+    if is_x86():
         # TensorFlow itself turns oneDNN on only where there are AVX-512 instructions; with AVX2 it pays too.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def is_x86() -> bool:
+    """Whether this is a processor for which TensorFlow has oneDNN's kernels, turned on or off by the environment."""
+    return platform.machine().lower() in ("x86_64", "amd64")
 
 
 def prefer_exact() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from forked import run_command
 
+from experiments.options import check_options, training_parser
 from unet_segnet.errors import InputError
 from unet_segnet.network_facts import read_facts
 
@@ -274,3 +275,13 @@ def test_a_network_that_the_article_has_not_needs_its_own_configurations():
         kfold(SimpleNamespace(net="tiny", only=None, problem="binary"))
     with pytest.raises(InputError, match=r"tiny has no configuration 4 in Table 2 .* name others with --only, or add"):
         make_recipe(SimpleNamespace(), SimpleNamespace(net="tiny", experiment=4))
+
+
+@pytest.mark.parametrize(("dtype", "setting"), [("auto", "0"), ("float32", "0"), ("mixed_bfloat16", None)])
+def test_a_replay_is_exact_but_in_bfloat16(tmp_path, monkeypatch, dtype, setting):
+    """Without oneDNN's kernels a step in bfloat16 takes minutes."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "")
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    arguments = ["--stream", "matlab", "--dtype", dtype, "--out", str(tmp_path)]
+    check_options(training_parser("grid", "").parse_args(arguments), ("segnet",))
+    assert os.environ.get("TF_ENABLE_ONEDNN_OPTS") == setting

@@ -1,7 +1,9 @@
 """Where a result was computed: a processor's name tells it from others."""
 
+import platform
 from types import SimpleNamespace
 
+import keras
 import pytest
 
 from experiments import provenance
@@ -22,6 +24,16 @@ def test_what_is_not_told_is_not_made_up():
     assert processor_name("model name: Some processor\n") == "Some processor"
     with pytest.raises(KeyError):
         processor_name("Processor: ARMv8\n")
+
+
+@pytest.mark.parametrize(
+    ("machine", "setting", "told"), [("x86_64", "0", False), ("x86_64", "1", True), ("arm64", "1", None)]
+)
+def test_the_kernels_that_round_differently_are_told(monkeypatch, machine, setting, told):
+    monkeypatch.setattr(keras.config, "backend", lambda: "tensorflow")
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", setting)
+    assert provenance.provenance(provenance.begin()).get("onednn") is told
 
 
 def test_the_commit_is_the_one_at_the_beginning(monkeypatch):
