@@ -187,6 +187,8 @@ def known_as(model) -> str:
 
     One that comes from MATLAB is known by the shapes of its kernels.
     """
+    import keras
+
     from unet_segnet.models import ARCHITECTURES
 
     builders = {f"{net}_{variant}": (net, variant) for net in ARCHITECTURES for variant in VARIANTS}
@@ -194,7 +196,8 @@ def known_as(model) -> str:
         return model.name
     for name, (net, variant) in builders.items():
         try:
-            same = ARCHITECTURES[net](model.input_shape[1:], model.output_shape[-1], variant, 0.0)
+            with keras.StatelessScope(initialize_variables=False):  # shapes are enough; values take most of the time
+                same = ARCHITECTURES[net](model.input_shape[1:], model.output_shape[-1], variant, 0.0)
         except ValueError:  # slices of this size do not fit it
             continue
         if _kernels(same) == _kernels(model):

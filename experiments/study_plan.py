@@ -115,8 +115,9 @@ class Estimates:
 
     A run is estimated from finished runs of its own kind, problem and batch size; where there are none, from those of
     its kind by their seconds per slice; else from steps timed by `time_steps`. Of a kind are runs of one network,
-    variant, data type and stream: not every run of a command has the machine's data type, for one that was begun in
-    another keeps it, and MATLAB's stream is replayed in float32 without oneDNN's kernels, which takes twice as long.
+    variant, data type, stream and validation schedule: not every run of a command has the machine's data type, for one
+    that was begun in another keeps it, and MATLAB's stream is replayed in float32 without oneDNN's kernels, which
+    takes twice as long.
     Where the finished runs had more threads than the coming ones will, their times are lengthened in proportion,
     until one has been measured as it will be.
     """
@@ -148,7 +149,7 @@ class Estimates:
                 return
             trained = num_slices // recipe["batch_size"] * recipe["batch_size"]
             speed = Speed(result["threads"], config["problem"], recipe["batch_size"], per_epoch / trained, extra)
-            kind = config["net"], config["variant"], recipe["dtype"], config["stream"]
+            kind = config["net"], config["variant"], recipe["dtype"], config["stream"], recipe["validation"]
             self.runs.setdefault(kind, []).append(speed)
         except (InputError, KeyError, TypeError, ZeroDivisionError, statistics.StatisticsError):
             return
@@ -183,7 +184,7 @@ class Estimates:
         from unet_segnet.data import median_frequency_weights
         from unet_segnet.models import build_model
         from unet_segnet.streams import NumpyStream
-        from unet_segnet.training import AugmentedBatches, compile_model, dtype_policy
+        from unet_segnet.training import VALIDATION_FREQUENCY, AugmentedBatches, compile_model, dtype_policy
 
         began = time.perf_counter()
         spec, recipe = job.spec, job.recipe
@@ -212,8 +213,9 @@ class Estimates:
 
         step = seconds(lambda: model.train_on_batch(*batches[0]))
         inference = seconds(lambda: model.predict_on_batch(images))
-        # All validation slices are looked at after an epoch, both parts at the end.
-        per_slice = step + inference * len(job.split.validation) / (len(batches) * batch_size)
+        # All validation slices are looked at after an epoch, or more often; both parts at the end.
+        times = 1 if recipe.validation == "epoch" else len(batches) / VALIDATION_FREQUENCY
+        per_slice = step + inference * len(job.split.validation) * times / (len(batches) * batch_size)
         at_the_end = inference * (len(job.split.validation) + len(job.split.test))
         extra = time.perf_counter() - began + at_the_end
         speed = Speed(self.machine.threads, spec.problem, batch_size, per_slice, extra)
@@ -222,7 +224,7 @@ class Estimates:
 
 
 def _kind(job):
-    return job.spec.net, job.spec.variant, job.recipe.dtype, job.spec.stream
+    return job.spec.net, job.spec.variant, job.recipe.dtype, job.spec.stream, job.recipe.validation
 
 
 def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Estimates, out: Path, again: bool = False):

@@ -20,11 +20,11 @@ def check(readers, count, seed=0):
 
 
 def test_spoilt_files_without_keras():
-    check(LIGHT, 40)
+    check(LIGHT, 20)
 
 
 def test_spoilt_files_with_keras():
-    check([reader for reader in fuzz_readers.READERS if reader in fuzz_readers.WITH_KERAS], 30)
+    check([reader for reader in fuzz_readers.READERS if reader in fuzz_readers.WITH_KERAS], 15)
 
 
 @pytest.mark.slow

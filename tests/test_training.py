@@ -66,6 +66,12 @@ def weights_of(model):
     return [keras.ops.convert_to_numpy(weight) for weight in model.weights]
 
 
+@pytest.fixture(scope="module")
+def plain():
+    """Five epochs of the small network; shorter trainings are how it begins."""
+    return run(recipe=Recipe(batch_size=4, epochs=5))
+
+
 def test_adam_adds_l2_to_the_gradient_before_the_moments():
     """Three steps by hand, with MATLAB R2020a's update."""
     start, gradient = np.array([1.0, -2.0, 3.0]), np.array([0.3, -0.1, 0.0])
@@ -205,7 +211,7 @@ def test_iteration_log_keeps_what_came_before_a_loss_that_is_no_number():
 @pytest.mark.parametrize(
     "net", ["small", pytest.param("segnet", marks=pytest.mark.slow), pytest.param("unet", marks=pytest.mark.slow)]
 )
-def test_resumed_training_ends_with_the_same_weights(net, tmp_path):
+def test_resumed_training_ends_with_the_same_weights(net, plain, tmp_path):
     class Stopped(Exception):  # noqa: N818
         pass
 
@@ -213,21 +219,20 @@ def test_resumed_training_ends_with_the_same_weights(net, tmp_path):
         if epoch == 2:
             raise Stopped
 
-    whole = run(net, Recipe(batch_size=4, epochs=4))
+    recipe = Recipe(batch_size=4, epochs=5)
+    whole = plain if net == "small" else run(net, recipe)
     with pytest.raises(Stopped):
-        run(net, Recipe(batch_size=4, epochs=4), checkpoint=tmp_path / "state", report=stop_after_two)
+        run(net, recipe, checkpoint=tmp_path / "state", report=stop_after_two)
     epochs = []
-    resumed = run(
-        net, Recipe(batch_size=4, epochs=4), checkpoint=tmp_path / "state", report=lambda epoch, _: epochs.append(epoch)
-    )
-    assert epochs in ([3, 4], [2, 3, 4])  # a state is left out where writing takes longer than training
+    resumed = run(net, recipe, checkpoint=tmp_path / "state", report=lambda epoch, _: epochs.append(epoch))
+    assert epochs in ([3, 4, 5], [2, 3, 4, 5])  # a state is left out where writing takes longer than training
     for one, other in zip(weights_of(whole.model), weights_of(resumed.model), strict=True):
         np.testing.assert_array_equal(one, other)
     for key in ("loss", "accuracy", "learning_rate", "validation_iteration", "validation_loss"):
         np.testing.assert_array_equal(whole.history[key], resumed.history[key], err_msg=key)
 
 
-def test_a_history_ahead_of_the_weights_is_cut(tmp_path):
+def test_a_history_ahead_of_the_weights_is_cut(plain, tmp_path):
     """Killed between the two files: the history knows an epoch that the weights do not."""
     recipe = Recipe(batch_size=4, epochs=2)
     run(recipe=recipe, checkpoint=tmp_path / "state")
@@ -237,7 +242,7 @@ def test_a_history_ahead_of_the_weights_is_cut(tmp_path):
     run(recipe=dataclasses.replace(recipe, epochs=1), checkpoint=tmp_path / "state")
     (tmp_path / "state.history.npz").write_bytes(later)
     resumed = run(recipe=recipe, checkpoint=tmp_path / "state")
-    np.testing.assert_array_equal(resumed.history["loss"], run(recipe=recipe).history["loss"])
+    np.testing.assert_array_equal(resumed.history["loss"], plain.history["loss"][:4])
     assert len(resumed.history["epoch_seconds"]) == 2
 
 
@@ -277,11 +282,10 @@ def test_final_statistics_are_those_of_all_pixels():
         np.testing.assert_allclose(found, [values.mean(), values.var()], rtol=1e-5)
 
 
-def test_validation_follows_matlabs_iterations_on_request():
-    result = run(recipe=Recipe(batch_size=4, epochs=6, validation="matlab"))
+def test_validation_follows_matlabs_iterations_on_request(plain):
+    result = run(recipe=Recipe(batch_size=4, epochs=5, validation="matlab"))
     assert result.history["validation_iteration"].tolist() == [1, 10]
     assert np.isfinite(result.history["validation_loss"]).all()
-    plain = run(recipe=Recipe(batch_size=4, epochs=6))
     np.testing.assert_array_equal(plain.history["loss"], result.history["loss"])
 
 
@@ -386,12 +390,11 @@ def test_training_learns_the_toy_problem():
     assert dice > 0.7
 
 
-def test_mixed_precision_trains_and_leaves_the_policy_as_it_was():
+def test_mixed_precision_trains_and_leaves_the_policy_as_it_was(plain):
     result = run(recipe=Recipe(batch_size=4, epochs=2, dtype="mixed_bfloat16"))
     assert keras.config.dtype_policy().name == "float32"
     assert np.isfinite(result.history["loss"]).all()
-    reference = run(recipe=Recipe(batch_size=4, epochs=2))
-    np.testing.assert_allclose(result.history["loss"], reference.history["loss"], rtol=0.1)
+    np.testing.assert_allclose(result.history["loss"], plain.history["loss"][:4], rtol=0.1)
 
 
 @pytest.mark.parametrize("make", [lambda: NumpyStream(2), lambda: MatlabStream("segnet"), lambda: MatlabStream("unet")])

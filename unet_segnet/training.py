@@ -19,6 +19,9 @@ from unet_segnet.losses import EPSILON, WeightedCrossEntropy
 from unet_segnet.optimizers import CoupledAdam
 from unet_segnet.processor import keep_freed_memory
 
+VALIDATION_FREQUENCY = 10
+"""Iterations from one validation to the next by MATLAB's schedule, in the authors' scripts."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -418,7 +421,7 @@ class _Keeper(keras.callbacks.Callback):
             keep_freed_memory()
         if self.recipe.validation == "matlab":
             iteration = len(self.history["epoch_seconds"]) * self.num_iterations + batch + 1
-            if iteration == 1 or iteration % 10 == 0:
+            if iteration == 1 or iteration % VALIDATION_FREQUENCY == 0:
                 self._validate(iteration)
 
     def on_epoch_end(self, epoch, logs=None):

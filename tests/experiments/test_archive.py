@@ -35,7 +35,7 @@ def make_run(out, spec, right=90, epoch_seconds=(9.0, 2.0, 2.0), network=0, **ch
     confusion = np.zeros((2, num_classes, num_classes), np.int64)
     confusion[:, 0, 0], confusion[:, 1, 0] = right, 100 - right
     settings = {
-        "recipe": {"batch_size": 4, "epochs": len(epoch_seconds), "dtype": "float32"},
+        "recipe": {"batch_size": 4, "epochs": len(epoch_seconds), "dtype": "float32", "validation": "epoch"},
         "data": {"name": "made", "size": 256, "sha256": "0" * 64},
         "split": {"train": [f"{n:03}" for n in range(72)], "validation": ["v1"], "test": ["t1", "t2"]},
     }

@@ -140,7 +140,7 @@ def test_slices_of_a_whole_training_are_drawn_once(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(bench_keras, "made_up_slices", lambda *of: drawn.append(of) or made_up_slices(*of))
     channel = SimpleNamespace(wait=lambda: None, reply=lambda answer: None)
-    setting = {"net": "segnet", "variant": "released", "dtype": "float32", "batch": 2, "size": 32}
+    setting = {"net": "unet", "variant": "released", "dtype": "float32", "batch": 2, "size": 32}
     bench_keras.whole_training(channel, tmp_path / "training.npz", 2, 1, 1, **setting)
     assert drawn == [(3, 32)]
     with np.load(tmp_path / "training.npz", allow_pickle=False) as found:

@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import fault_child
 import fault_files
@@ -148,8 +149,12 @@ def test_the_clock_of_the_faults_jumps_by_years():
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
-    """Where grid and predict meet faults."""
-    return faults.Stage(tmp_path_factory.mktemp("faults") / "stage", ["grid", "predict"])
+    """Where grid and predict meet faults; grid with the network that is the sooner compiled."""
+    grid = COMMANDS["grid"]
+    arguments = tuple("unet" if argument == "segnet" else argument for argument in grid.arguments)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(COMMANDS, "grid", replace(grid, arguments=arguments))
+        yield faults.Stage(tmp_path_factory.mktemp("faults") / "stage", ["grid", "predict"])
 
 
 def outcomes(stage, name, command, times):
@@ -173,17 +178,17 @@ def test_five_kills(stage):
 @pytest.mark.parametrize(
     ("name", "command", "times"),
     [
-        ("kill -9 as a file", "grid", 2),
+        ("kill -9 as a file", "grid", 1),
         ("kill -9 of the command", "grid", 1),
         ("kill -9 of one of two", "grid", 1),
-        ("disk full", "grid", 2),
-        ("disk full", "predict", 2),
+        ("disk full", "grid", 1),
+        ("disk full", "predict", 1),
         ("quota full", "grid", 1),
         ("folder read-only", "grid", 1),
         ("folder read-only", "predict", 1),
         ("input folder vanishes", "grid", 1),
         ("input folder vanishes", "predict", 1),
-        ("memory short", "predict", 2),
+        ("memory short", "predict", 1),
         ("second process", "grid", 1),
         ("second process", "predict", 1),
         ("clock jumps", "grid", 1),

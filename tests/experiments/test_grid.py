@@ -149,19 +149,20 @@ def test_a_run_of_another_machines_data_type_is_gone_on_with_unless_told_otherwi
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(start, finished, tiny_data, tmp_path):
-    arguments = ["--only", "4", "--epochs", "2"]
-    options = ["--net", "segnet", *RELEASED, *arguments, "--data", str(tiny_data), "--out", str(tmp_path)]
-    process = start("grid", *options)
-    run = tmp_path / "grid" / "released-binary-segnet" / "exp4-seed0"
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(start, tiny_data, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    options = ["--net", "unet", *RELEASED, "--only", "4", "--epochs", "2", "--data", str(tiny_data)]
+    run = Path("grid", "released-binary-unet", "exp4-seed0")
+    assert command("grid", *options, "--out", whole).returncode == 0
+    process = start("grid", *options, "--out", str(killed))
     deadline = time.monotonic() + 300
-    while not (run / "state.weights.h5").exists() and process.poll() is None and time.monotonic() < deadline:
+    while not (killed / run / "state.weights.h5").exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (run / "result.json").exists()
-    assert grid(tiny_data, tmp_path, *arguments).returncode == 0
-    assert same_weights(run / "model.keras", finished[1] / "exp4-seed0" / "model.keras")
+    assert not (killed / run / "result.json").exists()
+    assert command("grid", *options, "--out", killed).returncode == 0
+    assert same_weights(whole / run / "model.keras", killed / run / "model.keras")
 
 
 def same_weights(one, other):
@@ -174,27 +175,27 @@ def same_weights(one, other):
 
 
 @pytest.mark.slow
-def test_workers_give_the_same_runs(tiny_data, tmp_path):
-    share = str(max((os.cpu_count() or 1) // 2, 1))  # the threads of each worker: other numbers round otherwise
-    threads = {"TF_NUM_INTRAOP_THREADS": share, "OMP_NUM_THREADS": share}
-    alone = grid(tiny_data, tmp_path / "alone", "--only", "4", "--epochs", "2", **threads)
-    assert alone.returncode == 0, alone.stderr
-    result = grid(tiny_data, tmp_path, "--only", "4,5", "--epochs", "2", "--workers", "2", "--seeds", "0,1")
+def test_workers_train_two_seeds(tiny_data, tmp_path):
+    """That they give the same bits as one process alone is a matter of the tests of determinism."""
+    result = grid(tiny_data, tmp_path, "--only", "4", "--epochs", "2", "--workers", "2", "--seeds", "0,1")
     assert result.returncode == 0, result.stderr
     assert "seeds 0, 1" in result.stdout
-    run = Path("grid", "released-binary-segnet", "exp4-seed0", "history.npz")
-    with np.load(tmp_path / run) as one, np.load(tmp_path / "alone" / run) as two:
-        np.testing.assert_array_equal(one["loss"], two["loss"])
+    losses = []
+    for seed in (0, 1):
+        path = tmp_path / "grid" / "released-binary-segnet" / f"exp4-seed{seed}" / "history.npz"
+        with np.load(path, allow_pickle=False) as history:
+            losses.append(history["loss"])
+    assert not np.array_equal(*losses)
 
 
 @pytest.mark.slow
 def test_kfold_tests_each_slice_once(tiny_data, tmp_path):
-    arguments = ["--net", "segnet", *RELEASED, "--epochs", "1", "--data", tiny_data, "--out", tmp_path]
+    arguments = ["--net", "unet", *RELEASED, "--epochs", "1", "--data", tiny_data, "--out", tmp_path]
     result = command("kfold", *arguments, "--problem", "multiclass")
     assert result.returncode == 0, result.stderr
     assert "Table 7." in result.stdout
     names = []
-    for folder in sorted((tmp_path / "kfold" / "released-multiclass-segnet").glob("fold*")):
+    for folder in sorted((tmp_path / "kfold" / "released-multiclass-unet").glob("fold*")):
         with np.load(folder / "counts.npz", allow_pickle=False) as counts:
             names += counts["test_names"].tolist()
             assert counts["test_confusion"].shape == (4, 4, 4)

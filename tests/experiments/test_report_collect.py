@@ -90,6 +90,7 @@ def test_what_cannot_be_read_is_one_line(no_data, runs, tmp_path):
         collect.collect(runs, None)
 
 
+@pytest.mark.slow
 def test_real_slices_bring_the_networks(real_data):
     evidence = collect.collect(None, str(real_data))
     assert len(evidence.slices) == 100 and evidence.folder == real_data

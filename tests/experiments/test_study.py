@@ -119,17 +119,19 @@ HERE = Machine("made", "tensorflow", 2, "float32", 256)
 
 def job(
     net="segnet", problem="binary", experiment=4, batch_size=4, epochs=160, variant="released", fold=None,
-    dtype="float32", stream="numpy",
+    dtype="float32", stream="numpy", validation="epoch",
 ):  # fmt: skip
     spec = RunSpec("grid" if fold is None else "kfold", net, variant, problem, experiment, fold=fold, stream=stream)
-    return Job(spec, Recipe(batch_size, epochs, dtype), paper_split() if fold is None else five_folds()[fold])
+    return Job(
+        spec, Recipe(batch_size, epochs, dtype, validation), paper_split() if fold is None else five_folds()[fold]
+    )
 
 
 class Recipe:
     """Of `unet_segnet.training.Recipe`, what plans and estimates look at, without importing Keras."""
 
-    def __init__(self, batch_size, epochs, dtype):
-        self.batch_size, self.epochs, self.dtype = batch_size, epochs, dtype
+    def __init__(self, batch_size, epochs, dtype, validation):
+        self.batch_size, self.epochs, self.dtype, self.validation = batch_size, epochs, dtype, validation
 
 
 def estimates(*folders, machine=HERE):
@@ -170,6 +172,12 @@ def test_a_run_takes_as_long_as_those_of_its_own_data_type(tmp_path):
     slow = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 6), epoch_seconds=(9, 6, 6))
     assert estimates(fast, slow).of(job(dtype="mixed_bfloat16")).seconds == pytest.approx(14 + 160 * 2)
     assert estimates(fast, slow).of(job()).seconds == pytest.approx(2 + 160 * 6)
+
+
+def test_a_run_that_is_validated_more_often_is_of_another_kind(tmp_path):
+    often = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 4), validation="matlab")
+    assert estimates(often).of(job()) is None
+    assert estimates(often).of(job(validation="matlab")).seconds == pytest.approx(14 + 160 * 2)
 
 
 def test_a_replay_takes_as_long_as_replays(tmp_path):
@@ -374,34 +382,34 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(tiny, tmp_path_factory):
-    """The best binary SegNet, trained by the study."""
+    """The best binary U-Net, trained by the study."""
     out = tmp_path_factory.mktemp("runs")
-    return command("study", *tiny, "--out", out, "--parts", "best", "--net", "segnet", "--problem", "binary"), out
+    return command("study", *tiny, "--out", out, "--parts", "best", "--net", "unet", "--problem", "binary"), out
 
 
 def test_the_study_prints_plan_tables_and_what_is_done(finished):
     result, out = finished
     assert result.returncode == 0, result.stderr
     assert "1 runs in" in result.stdout
-    plan, _, rest = result.stdout.partition("1/1 grid/released-binary-segnet/exp4-seed0: about")
+    plan, _, rest = result.stdout.partition("1/1 grid/released-binary-unet/exp4-seed0: about")
     assert "timed steps" in plan
     assert "0 finished, 1 left" in " ".join(plan.split())
     assert "Table 3." in rest
     assert "Table 4." in rest
     assert "1 finished, 0 left" in " ".join(rest.split())
-    files = {path.name for path in (out / "grid" / "released-binary-segnet" / "exp4-seed0").iterdir()} - {"lock"}
+    files = {path.name for path in (out / "grid" / "released-binary-unet" / "exp4-seed0").iterdir()} - {"lock"}
     assert files == {"config.json", "history.npz", "counts.npz", "model.keras", "result.json"}
-    assert (out / "grid" / "released-binary-segnet" / "table3.csv").exists()
+    assert (out / "grid" / "released-binary-unet" / "table3.csv").exists()
 
 
 @pytest.mark.slow
 def test_grid_takes_the_studys_runs_and_the_study_the_grids(finished, tiny):
     _, out = finished
-    model = out / "grid" / "released-binary-segnet" / "exp4-seed0" / "model.keras"
+    model = out / "grid" / "released-binary-unet" / "exp4-seed0" / "model.keras"
     before = model.stat().st_mtime_ns
-    done = command("grid", *tiny, "--net", "segnet", "--only", "4", "--out", out)
+    done = command("grid", *tiny, "--net", "unet", "--only", "4", "--out", out)
     assert "1 finished, 0 to do" in done.stdout
-    done = command("study", *tiny, "--out", out, "--parts", "best,folds", "--net", "segnet", "--budget", "0.0001")
+    done = command("study", *tiny, "--out", out, "--parts", "best,folds", "--net", "unet", "--budget", "0.0001")
     assert done.returncode == 0, done.stderr
     assert "12 runs in" in done.stdout
     assert "Table 4." in done.stdout
@@ -423,10 +431,10 @@ def test_other_settings_are_refused_before_anything_is_trained(finished, tiny):
 @pytest.mark.slow
 def test_the_study_trains_as_the_grid_does(finished, tiny, tmp_path):
     """Steps timed beforehand leave no trace in the trainings."""
-    assert command("grid", *tiny, "--net", "segnet", "--only", "4", "--out", tmp_path).returncode == 0
+    assert command("grid", *tiny, "--net", "unet", "--only", "4", "--out", tmp_path).returncode == 0
     histories = []
     for out in (finished[1], tmp_path):
-        path = out / "grid" / "released-binary-segnet" / "exp4-seed0" / "history.npz"
+        path = out / "grid" / "released-binary-unet" / "exp4-seed0" / "history.npz"
         with np.load(path, allow_pickle=False) as history:
             histories.append(history["loss"])
     np.testing.assert_array_equal(*histories)
@@ -434,7 +442,7 @@ def test_the_study_trains_as_the_grid_does(finished, tiny, tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_study_leaves_no_process_and_goes_on(start, tiny, tmp_path):
-    arguments = [*tiny, "--out", tmp_path, "--parts", "best", "--net", "segnet", "--epochs", "6", "--workers", "2"]
+    arguments = [*tiny, "--out", tmp_path, "--parts", "best", "--net", "unet", "--epochs", "6", "--workers", "2"]
     process = start("study", *arguments)
     deadline = time.monotonic() + 300
     while not list(tmp_path.rglob("state.weights.h5")) and process.poll() is None and time.monotonic() < deadline:
@@ -456,7 +464,7 @@ def test_a_killed_study_leaves_no_process_and_goes_on(start, tiny, tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_that_dies_costs_its_own_run_alone(start, tiny, tmp_path):
-    arguments = [*tiny, "--out", tmp_path, "--parts", "best", "--net", "segnet", "--epochs", "20", "--workers", "2"]
+    arguments = [*tiny, "--out", tmp_path, "--parts", "best", "--net", "unet", "--epochs", "20", "--workers", "2"]
     process = start("study", *arguments, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 300
     while not list(tmp_path.rglob("lock.json")) and process.poll() is None and time.monotonic() < deadline:

@@ -47,6 +47,24 @@ def trained(own, tmp_path_factory):
     return printed, out / "own" / "own-released-segnet" / "seed0"
 
 
+@pytest.fixture
+def tiny(monkeypatch):
+    """A network of one layer in the registry, which is trained in a moment; returns the options that name it."""
+    import keras
+
+    from unet_segnet import models
+    from unet_segnet.models.initialisation import he_normal
+    from unet_segnet.models.parts import classifier, grey_input
+
+    def build(input_shape, num_classes, variant, mean):
+        inputs, x = grey_input(input_shape, mean)
+        scores = keras.layers.Conv2D(num_classes, 1, kernel_initializer=he_normal(fan_in=1))(x)
+        return keras.Model(inputs, classifier(scores), name=f"tiny_{variant}")
+
+    monkeypatch.setitem(models.ARCHITECTURES, "tiny", build)
+    return ["--net", "tiny", "--variant", "released", "--size", "15", "--batch-size", "2"]
+
+
 def split_of(folder):
     return json.loads((folder / "split.json").read_text())
 
@@ -148,7 +166,7 @@ def test_what_is_finished_is_left_alone_and_other_settings_are_refused(trained, 
         train(*arguments, "3")
 
 
-def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, own, tmp_path, monkeypatch):
+def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(own, tmp_path, tiny, monkeypatch):
     from unet_segnet.pretrained import load_model
 
     class Killed(BaseException):
@@ -158,40 +176,38 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, own, tmp_
         if self.label.endswith("seed0") and done == 1:
             raise Killed
 
-    arguments = (own, tmp_path, "--split", trained[1] / "split.json", "--epochs", "2")
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(command.Progress, "update", kill)
-        train(*arguments)
-    folder = tmp_path / "own" / "own-released-segnet" / "seed0"
-    assert (folder / "state.weights.h5").exists() and not (folder / "result.json").exists()
-    train(*arguments)
-    networks = [load_model(path / "model.keras").get_weights() for path in (folder, trained[1])]
-    for one, other in zip(*networks, strict=True):
+        train(own, tmp_path / "stopped", "--epochs", "2", net=tiny)
+    folders = [tmp_path / name / "own" / "own-released-tiny" / "seed0" for name in ("stopped", "whole")]
+    assert (folders[0] / "state.weights.h5").exists() and not (folders[0] / "result.json").exists()
+    for name in ("stopped", "whole"):
+        train(own, tmp_path / name, "--epochs", "2", net=tiny)
+    for one, other in zip(*(load_model(folder / "model.keras").get_weights() for folder in folders), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert not list(folder.glob("state.*"))
+    assert not list(folders[0].glob("state.*"))
 
 
-def test_tables_of_a_second_seed_lie_beside_those_of_the_first(trained, own, tmp_path):
-    shutil.copytree(trained[1].parents[2], tmp_path, dirs_exist_ok=True)
-    folder = tmp_path / "own" / "own-released-segnet" / "seed0"
+def test_tables_of_a_second_seed_lie_beside_those_of_the_first(own, tmp_path, tiny):
+    train(own, tmp_path, "--epochs", "1", net=tiny)
+    folder = tmp_path / "own" / "own-released-tiny" / "seed0"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    printed = train(own, tmp_path, "--split", folder / "split.json", "--epochs", "1", "--seed", "1")
+    printed = train(own, tmp_path, "--split", folder / "split.json", "--epochs", "1", "--seed", "1", net=tiny)
     assert str(folder.with_name("seed1")) in " ".join(printed.split())
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     tables = [of / "scores.csv" for of in (folder, folder.with_name("seed1"))]
     assert tables[0].read_bytes() != tables[1].read_bytes()
 
 
-def test_networks_of_two_runs_are_fine_tuned_side_by_side(trained, own, tmp_path):
+def test_networks_of_two_runs_are_fine_tuned_side_by_side(own, tmp_path, tiny):
     """Both are called model.keras; a copy of the first elsewhere is the first."""
-    other = tmp_path / "other" / "model.keras"
-    other.parent.mkdir()
-    train(own, tmp_path / "runs", "--split", trained[1] / "split.json", "--epochs", "1", "--seed", "1")
-    shutil.copy(tmp_path / "runs/own/own-released-segnet/seed1/model.keras", other)
+    for seed in ("0", "1"):
+        train(own, tmp_path / "runs", "--epochs", "1", "--seed", seed, net=tiny)
+    first, second = (tmp_path / f"runs/own/own-released-tiny/seed{seed}/model.keras" for seed in (0, 1))
     copy = tmp_path / "model.keras"
-    shutil.copy(trained[1] / "model.keras", copy)
-    for begun in (trained[1] / "model.keras", other, copy):
-        train(own, tmp_path / "tuned", "--init", begun, "--epochs", "1", net=[])
+    shutil.copy(first, copy)
+    for begun in (first, second, copy):
+        train(own, tmp_path / "tuned", "--init", begun, "--epochs", "1", net=tiny[-2:])
     groups = sorted(path.name for path in (tmp_path / "tuned" / "own").iterdir())
     assert len(groups) == 2 and all(name.startswith("own-from-model-") for name in groups)
 
@@ -415,21 +431,8 @@ def test_sizes_that_a_network_cannot_take_are_refused(net, size, expected):
     check_size(*net, 64)
 
 
-def test_a_network_in_the_registry_can_be_trained(own, tmp_path, monkeypatch):
-    import keras
-
-    from unet_segnet import models
-    from unet_segnet.models.initialisation import he_normal
-    from unet_segnet.models.parts import classifier, grey_input
-
-    def tiny(input_shape, num_classes, variant, mean):
-        inputs, x = grey_input(input_shape, mean)
-        scores = keras.layers.Conv2D(num_classes, 1, kernel_initializer=he_normal(fan_in=1))(x)
-        return keras.Model(inputs, classifier(scores), name=f"tiny_{variant}")
-
-    monkeypatch.setitem(models.ARCHITECTURES, "tiny", tiny)
-    net = ["--net", "tiny", "--variant", "released", "--size", "15"]
-    assert "Scores on own" in train(own, tmp_path, "--epochs", "1", net=net)
+def test_a_network_in_the_registry_can_be_trained(own, tmp_path, tiny):
+    assert "Scores on own" in train(own, tmp_path, "--epochs", "1", net=tiny)
     assert (tmp_path / "own" / "own-released-tiny" / "seed0" / "model.keras").exists()
     with pytest.raises(InputError, match="--net small: expected segnet, unet, tiny, or ARCHITECTURE/ENCODER"):
         NetworkPlan("small").check()
@@ -481,7 +484,8 @@ def test_a_network_that_comes_from_matlab_is_known_by_its_kernels(variant):
     from experiments.own_networks import known_as
     from unet_segnet.models import ARCHITECTURES
 
-    unet = ARCHITECTURES["unet"]((64, 64, 1), 2, variant, 100.0)
+    with keras.StatelessScope(initialize_variables=False):  # its kernels' shapes are enough
+        unet = ARCHITECTURES["unet"]((64, 64, 1), 2, variant, 100.0)
     renamed = keras.Model(unet.inputs, unet.outputs[0], name="matlab_network")
     assert known_as(renamed) == f"unet_{variant}"
     options = command.build_parser().parse_args(["--data", "scans", "--init", "unet.mat"])
