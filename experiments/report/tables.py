@@ -127,6 +127,7 @@ def trainings_table(evidence: Evidence) -> Table | None:
         fold = None if counts.fold is None else counts.fold + 1
         about = (NETWORK_NAMES[counts.net], counts.variant, counts.problem, counts.experiment, fold, counts.seed)
         num_slices = len((paper_split() if counts.fold is None else five_folds()[counts.fold]).train)
+        num_slices -= num_slices % published.hyperparameters(counts.net)[counts.experiment].mini_batch
         times = (round(seconds / 60), Hundredths(num_slices * Recipe().epochs / seconds)) if seconds else (None, None)
         origin = (run.result.get(key) for key in ("device", "commit", "finished_at"))
         accuracy = float(global_accuracy(counts.test_confusion).mean())
@@ -141,7 +142,7 @@ def trainings_table(evidence: Evidence) -> Table | None:
         (
             "accuracy: mean global accuracy over the test slices; diff.: less the published mean (Tables 3 and 5).",
             "minutes: of all epochs with their validations; the machine may have had other work beside them.",
-            "slices/s: training slices, on average over these minutes.",
+            "slices/s: training slices, on average over these minutes; a last mini-batch that is not full is left out.",
         ),
     )
 

@@ -33,6 +33,12 @@ def test_finished_trainings_by_hand():
     assert trainings_table(evidence()) is None
 
 
+def test_slices_that_fill_no_batch_are_not_counted():
+    """A fold has 70 training slices, of which mini-batches of 4 take 68 in an epoch."""
+    table = trainings_table(evidence(made_run(fold=0, training_seconds=1000.0)))
+    assert table.rows[0][table.columns.index("slices/s")] == pytest.approx(68 * 160 / 1000)
+
+
 def test_tables_say_which_trainings_are_unlike():
     """One configuration trained twice, with other random numbers and in another data type: their mean is told."""
     replay = made_run("unet", dtype="mixed_bfloat16")
