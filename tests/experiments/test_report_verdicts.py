@@ -301,9 +301,22 @@ class TestTime:
 
     def test_replays_are_compared_with_replays(self):
         segnet, unet = self.run("segnet", 30), self.run("unet", 90)
-        replayed = replace(segnet, counts=replace(segnet.counts, stream="matlab"))
+        replayed = self.replayed(segnet)
         assert verdict("training-time-alike", replayed, unet) == OPEN
         assert verdict("training-time-alike", replayed, segnet, unet) == NO
+
+    def test_replays_with_the_same_kernels_are_compared(self):
+        """Those in bfloat16 keep oneDNN's; otherwise the result says what computed."""
+        segnet, unet = (self.run(net, time, dtype="mixed_bfloat16") for net, time in (("segnet", 30), ("unet", 90)))
+        assert verdict("training-time-alike", segnet, self.replayed(unet)) == NO
+        assert verdict("training-time-alike", segnet, self.replayed(self.run("unet", 90, onednn=True))) == OPEN
+        segnet, unet = self.run("segnet", 30), self.run("unet", 90, onednn=True)
+        assert verdict("training-time-alike", segnet, self.replayed(unet)) == NO
+        assert verdict("training-time-alike", segnet, self.run("unet", 90, onednn=False)) == OPEN
+
+    @staticmethod
+    def replayed(run):
+        return replace(run, counts=replace(run.counts, stream="matlab"))
 
     def test_one_device_makes_no_ratio_of_devices(self):
         runs = evidence(self.run("segnet", 60), self.run("segnet", 40, dtype="mixed_bfloat16", seed=1))
