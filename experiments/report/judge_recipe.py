@@ -118,13 +118,14 @@ def gpu_speed_up(evidence: Evidence) -> Judgement:
     """Cannot be decided: the ratio of two other devices.
 
     Own ratios are told: of steps, where the committed bench has them, and where a training ran both on a processor and
-    on an accelerator, in one data type and both with or both without oneDNN's kernels.
+    on an accelerator, by one backend, in one data type and both with or both without oneDNN's kernels.
     """
     seconds: dict[tuple, dict[bool, dict[str, float]]] = {}
     for run in evidence.runs:
         if found := _seconds([run]):
             counts = run.counts
-            key = (counts.net, counts.problem, counts.variant, counts.experiment, counts.fold, _exact(run), run.dtype)
+            key = (counts.net, counts.problem, counts.variant, counts.experiment, counts.fold)
+            key += (_exact(run), run.result.get("backend"), run.dtype)
             fastest = seconds.setdefault(key, {True: {}, False: {}})[_name(run).endswith(" cores")]
             fastest[_name(run)] = min(found[0], fastest.get(_name(run), math.inf))
     text = "The factor belongs to a GTX 1050 Ti beside an i5-9400F, and the authors released no times."
@@ -242,9 +243,10 @@ def _name(run: FinishedRun) -> str:
 
 
 def _device(run: FinishedRun) -> str:
-    """Device, threads and data type: times on one device with other ones are other times."""
+    """Device, threads, backend and data type: times on one device with other ones are other times."""
     threads = run.result.get("threads")
-    return ", ".join(filter(None, (_name(run), threads and how_many(threads, "thread"), run.dtype)))
+    told = (_name(run), threads and how_many(threads, "thread"), run.result.get("backend"), run.dtype)
+    return ", ".join(filter(None, told))
 
 
 def _exact(run: FinishedRun) -> bool:

@@ -299,6 +299,12 @@ class TestTime:
         runs = self.run("segnet", 30), self.run("unet", 90, dtype="mixed_bfloat16")
         assert verdict("training-time-alike", *runs) == OPEN
 
+    def test_another_backend_is_another_device(self):
+        segnet, unet = self.run("segnet", 30, backend="tensorflow"), self.run("unet", 90, backend="jax")
+        assert verdict("training-time-alike", segnet, unet) == OPEN
+        gpu = self.run("segnet", 1, self.GPU, backend="jax")
+        assert "times as fast" not in JUDGES["gpu-speed-up"](evidence(segnet, gpu)).evidence
+
     def test_replays_are_compared_with_replays(self):
         segnet, unet = self.run("segnet", 30), self.run("unet", 90)
         replayed = self.replayed(segnet)
