@@ -126,3 +126,13 @@ def test_a_run_of_the_second_study(run, tmp_path):
     publish.publish(options(folder))
     target = publish.RESULTS / folder.relative_to(tmp_path / "runs")
     assert sorted(path.name for path in target.iterdir()) == sorted(publish.COMPARE_FILES)
+
+
+def test_committed_cards_tell_the_limits_as_they_are():
+    """The lungs were cut out by a network, not by hand (article, 'The dataset')."""
+    for problem, path in pretrained.pretrained().items():
+        told = path.with_suffix(".md").read_text(encoding="utf-8")
+        (limits,) = [
+            line for line in publish.model_card(pretrained.model_facts(problem)).splitlines() if "Limits" in line
+        ]
+        assert limits in told and "by the lungmask model" in limits
