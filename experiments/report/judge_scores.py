@@ -48,7 +48,8 @@ def segnet_wins_binary(evidence: Evidence) -> Judgement:
         text = f"{label}, Dice {with_limits(dice, signed=True)}, " + ", ".join(
             f"{score} {gap[score]:+.3f}" for score in gap if score != "Dice"
         )
-        return Outcome(_ahead(dice, gap["specificity"] > 0 and gap["F2"] > 0), text)
+        outcome = Outcome(_ahead(dice, gap["specificity"] > 0 and gap["F2"] > 0), text)
+        return _unless_pairs_disagree(outcome, counts, first)
 
     best = {net: released_accuracies(net, published.BEST_EXPERIMENT[net, "binary"]) for net in NETS}
     iou = {
@@ -84,7 +85,7 @@ def unet_wins_multiclass(evidence: Evidence) -> Judgement:
         text = f"{label}, mean Dice of the lesion classes {with_limits(dice, signed=True)}, by class " + ", ".join(
             f"{gap:+.3f}" for gap in gaps
         )
-        return Outcome(_ahead(dice), text)
+        return _unless_pairs_disagree(Outcome(_ahead(dice), text), counts, first)
 
     segnet, unet = (published.class_scores(net, "multiclass") for net in NETS)
     higher = [unet[c][score] > segnet[c][score] for c in unet for score in unet[c]]
@@ -216,6 +217,20 @@ def _ahead(interval, also: bool = True) -> bool | None:
     if interval.high < 0:
         return False
     return True if interval.low > 0 and also else None
+
+
+def _unless_pairs_disagree(outcome: Outcome, counts: np.ndarray, first: int) -> Outcome:
+    """Leave open what the random numbers of a training decide: now one network's Dice is higher, now the other's.
+
+    Arguments:
+        outcome: over all trainings.
+        counts, first: of `_paired`.
+    """
+    dice = lesion_dice(counts.sum(axis=0))
+    ahead = dice[:first, None] > dice[first:]
+    if ahead.all() or not ahead.any():
+        return outcome
+    return Outcome(None, f"{outcome.text}; pair by pair, the first is ahead in {ahead.sum()} of {ahead.size}")
 
 
 def _reached(possible: bool, near: bool) -> bool | None:

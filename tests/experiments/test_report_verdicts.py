@@ -103,6 +103,21 @@ class TestComparedNetworks:
         judged = JUDGES["segnet-wins-binary"](evidence(*runs))
         assert f"(2 trainings), n=18 slices, Dice {segnet - np.mean(unet):+.3f} [" in judged.evidence
 
+    @pytest.mark.parametrize(
+        ("claim", "problem", "winner", "other", "experiment"),
+        [
+            ("segnet-wins-binary", "binary", "segnet", "unet", 4),
+            ("unet-wins-multiclass", "multiclass", "unet", "segnet", 7),
+        ],
+    )
+    def test_pairs_that_contradict_each_other_leave_it_open(self, claim, problem, winner, other, experiment):
+        first = made_run(winner, problem, false=0.03, noise=0)
+        far = made_run(other, problem, experiment=experiment, false=0.5, noise=0)
+        near = made_run(other, problem, experiment=experiment, false=0.02, noise=0, seed=1)
+        assert verdict(claim, first, far) == YES
+        judged = JUDGES[claim](evidence(first, far, near))
+        assert judged.verdict == OPEN and "pair by pair, the first is ahead in 1 of 2" in judged.evidence
+
     def test_variants_that_disagree_are_open(self):
         better, worse = {"missed": 0.03, "false": 0.03}, {"missed": 0.3, "false": 0.08}
         released = [made_run("segnet", **better), made_run("unet", **worse)]
