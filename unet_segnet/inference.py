@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -277,7 +279,8 @@ def check_same_grid(scan: Scan, other: Scan) -> None:
     """Refuse a mask or true labels that do not lie on the scan, voxel by voxel.
 
     Raises:
-        InputError: another size; or both files know their place in space, and it is not the same.
+        InputError: another size; or both files know their place in space, and it is not the same; or not both do, and
+            by their names the slices are others, or in another order.
     """
     check_same_size(other.source, other.array.shape, scan.array.shape)
     if scan.affine is not None and other.affine is not None:
@@ -289,3 +292,29 @@ def check_same_grid(scan: Scan, other: Scan) -> None:
                 f"{other.source}: lies up to {away:.1f} mm away from the scan, or along other axes; expected the same "
                 "voxels, resample it to the scan"
             )
+    elif scan.slice_names and other.slice_names and _other_slices(scan.slice_names, other.slice_names):
+        raise InputError(
+            f"{other.source}: by their names its slices ({_from_to(other.slice_names)}) are not those of the scan in "
+            f"their order ({_from_to(scan.slice_names)}); expected the same slices, named alike"
+        )
+
+
+def _other_slices(names: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    """Do the names contradict that these are the same slices, one by one? ct1, ct2, ... may be mask1, mask2, ..."""
+    if set(names) & set(others):
+        return names != others
+    steps = [_steps(each) for each in (names, others)]
+    return None not in steps and steps[0] != steps[1]
+
+
+def _steps(names: tuple[str, ...]) -> list[int] | None:
+    """From slice to slice, by the last number in each name; None where this does not tell slices apart."""
+    found = [re.findall(r"[0-9]+", name)[-1:] for name in names]
+    numbers = [int(number) for of_name in found for number in of_name]
+    if len(set(numbers)) < len(names):
+        return None
+    return [after - before for before, after in pairwise(numbers)]
+
+
+def _from_to(names: tuple[str, ...]) -> str:
+    return f"{names[0]} to {names[-1]}"

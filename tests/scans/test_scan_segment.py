@@ -1,6 +1,8 @@
 """From a scan to labels and figures: the same from every format and from every orientation, in place."""
 
+import contextlib
 import itertools
+import shutil
 
 import nibabel
 import nibabel.orientations as nio
@@ -12,7 +14,8 @@ from scan_files import SPACING, network_affine, save_dicom, save_nifti
 from unet_segnet.data.phantom import phantom_slices
 from unet_segnet.data.preprocess import window_to_8bit
 from unet_segnet.errors import InputError
-from unet_segnet.inference import segment
+from unet_segnet.inference import check_mask, segment
+from unet_segnet.scans import read_scan
 
 
 class Bright:
@@ -159,6 +162,25 @@ def test_masks_that_do_not_fit_are_one_line(files, tmp_path, lungs, message):
         Image.open(path).save(tmp_path / "lossy" / f"{path.stem}.jpg")
     with pytest.raises(InputError, match=message):
         segment(files / "case.nii.gz", Bright(), tmp_path / lungs)
+
+
+@pytest.mark.parametrize(
+    ("scan", "names", "fits"),
+    [
+        ("pictures", [0, 1, 2, 3, 4, 5], True),
+        ("pictures", [f"mask_{number}" for number in range(1, 7)], True),  # counted from 1
+        ("pictures", list("abcdef"), True),  # which tell nothing
+        ("pictures", [0, 1, 2, 3, 4, 6], False),
+        ("pictures", ["mask0", "mask1", "mask3", "mask4", "mask5", "mask6"], False),
+        ("series", [f"mask{number}" for number in range(6)], False),  # its numbers rise towards the feet
+    ],
+)
+def test_pictures_of_other_slices_are_no_mask(files, tmp_path, scan, names, fits):
+    for number, name in enumerate(names):
+        shutil.copy(files / f"masks/{number}.png", tmp_path / f"{name}.png")
+    context = contextlib.nullcontext() if fits else pytest.raises(InputError, match="are not those of the scan in")
+    with context:
+        check_mask(read_scan(files / scan), read_scan(tmp_path))
 
 
 def test_a_soft_tissue_window_shows_no_lungs_alone(tmp_path):
