@@ -75,6 +75,17 @@ def test_parts_of_one_volume_are_one_patients(tmp_path):
     assert cohort.patients == ("im",) * 5 + (None,) + ("b-im",) * 5 + (None,)
 
 
+def test_slices_of_a_file_that_holds_others_than_axial_ones_are_refused(tmp_path):
+    coronal = AFFINE[:, [0, 2, 1, 3]]
+    for kind, array in zip(("im", "seg", "lung"), drawn(32), strict=True):
+        write_nifti(tmp_path / f"{kind}.nii.gz", np.swapaxes(array, 0, 2), coronal)
+    row = "im.nii.gz,seg.nii.gz,lung.nii.gz"
+    (tmp_path / "list.csv").write_text(f"image,labels,lungs,slices\n{row},1-20\n")
+    refused(tmp_path / "list.csv", r"runs across them \(LSP\); expected axial slices")
+    (tmp_path / "list.csv").write_text(f"image,labels,lungs\n{row}\n")
+    assert len(load_cohort(tmp_path / "list.csv", size=32)) == 32
+
+
 def test_a_manifest_says_whose_slices_these_are(tmp_path):
     images, labels, lungs = drawn(6)
     for kind, array in (("im", images), ("seg", labels), ("lung", lungs)):

@@ -311,6 +311,11 @@ class Reader:
     def _prepared(self, case, patient, scan, labels, lungs) -> LoadedCase:
         orientation = case.orientation or self.orientation
         slices = to_network(scan, orientation)
+        if case.slices is not None and slices.axes[2] not in "SI":
+            raise InputError(
+                f"{scan.source}: its last axis, by which the manifest counts slices, runs across them ({slices.axes}); "
+                "expected axial slices there: leave column slices empty, or convert the scan"
+            )
         if len(slices.images) * self.size**2 > MAX_VOXELS:
             raise InputError(
                 f"{scan.source}: has {len(slices.images)} slices, which are {self.size}x{self.size} each for the "
