@@ -157,6 +157,10 @@ def manifest(
     except OSError as error:
         raise InputError(f"cannot write {to} ({error.strerror}): choose another place") from error
     check_it = f"python -m experiments.data check {shlex.quote(str(to))}"
+    classes = find_data(path) / "classes.csv"
+    if classes.is_file() and classes.resolve().parent != to.resolve().parent:
+        print(f"note: {classes} is looked for beside the table; copy it there, or give it with --classes")
+        check_it += f" --classes {shlex.quote(str(classes))}"
     print(f"{len(slices) + len(volumes)} scans in {to}; look through it, then `{check_it}`")
     return 0
 

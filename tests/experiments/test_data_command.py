@@ -12,6 +12,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from own_data import write_cohort
 from PIL import Image
 
 from experiments import data as command
@@ -201,6 +202,19 @@ def test_check_of_slices_and_volumes_in_nifti(tmp_path, capsys):
     assert command.main(["check", str(folder)]) == 1
     printed = capsys.readouterr().out
     assert "label 18" in printed and "12x12x3" in printed
+
+
+def test_manifest_tells_of_class_names_that_do_not_lie_beside_it(tmp_path, capsys):
+    write_cohort(tmp_path / "scans", 2)
+    arguments = ["manifest", str(tmp_path / "scans"), "--to"]
+    assert command.main([*arguments, str(tmp_path / "plain.csv")]) == 0
+    assert "--classes" not in capsys.readouterr().out
+    (tmp_path / "scans" / "classes.csv").write_text("value,name\n0,healthy\n1,lesion\n")
+    assert command.main([*arguments, str(tmp_path / "list.csv")]) == 0
+    printed = capsys.readouterr().out
+    assert f"--classes {tmp_path / 'scans' / 'classes.csv'}`" in printed and "looked for beside the table" in printed
+    assert command.main([*arguments, str(tmp_path / "scans" / "list.csv")]) == 0
+    assert "--classes" not in capsys.readouterr().out
 
 
 def test_check_of_the_release_prints_table_1(real_data, capsys):
