@@ -207,16 +207,19 @@ def predicted(model, images, batch_size: int, label: str):
 
 
 def same_classes(slices, predictions, class_names: tuple[str, ...]):
-    """Slices and predictions with the classes that both have, and notes on how they were matched.
+    """Slices and predictions with the classes that both have, in the network's order, and notes on the matching.
 
     Raises:
         InputError: they tell different numbers of classes apart, and neither is the binary problem.
     """
+    from dataclasses import replace
+
     import numpy as np
 
+    if sorted(class_names) == sorted(slices.class_names):
+        index_of = np.array([class_names.index(name) for name in slices.class_names], np.uint8)
+        return replace(slices, labels=index_of[slices.labels], class_names=class_names), predictions, []
     if len(class_names) == slices.num_classes:
-        if class_names == slices.class_names:
-            return slices, predictions, []
         pairs = ", ".join(f"{of} for {here}" for of, here in zip(class_names, slices.class_names, strict=True))
         return slices, predictions, [f"The network's classes are taken by their order: {pairs}."]
     if 2 not in (len(class_names), slices.num_classes):

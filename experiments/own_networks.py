@@ -180,6 +180,12 @@ def check_classes(plan: NetworkPlan, model, class_names: tuple[str, ...]) -> Non
             f"{plan.init}: tells {model.output_shape[-1]} classes apart, the data has {len(class_names)} "
             f"({', '.join(class_names)}); expected equally many, --problem binary makes two"
         )
+    known = getattr(model, "class_names", class_names)
+    if known != class_names and sorted(known) == sorted(class_names):
+        raise InputError(
+            f"{plan.init}: its classes are {', '.join(known)}, the data has {', '.join(class_names)}; expected the "
+            "same order, that of the rows of classes.csv"
+        )
 
 
 def known_as(model) -> str:

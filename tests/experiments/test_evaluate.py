@@ -188,6 +188,19 @@ def test_more_classes_than_the_data_has_are_scored_together(own, tmp_path):
     assert float(rows_of(tmp_path / "four" / "scores.csv")[0]["Dice value"]) == pytest.approx(expected)
 
 
+def test_the_same_classes_in_another_order_are_matched_by_name(tmp_path):
+    folder = write_cohort(tmp_path / "own", 2)
+    write_volume(folder, "p3", seed=3, lesion=2)
+    (folder / "classes.csv").write_text("value,name\n0,healthy\n2,scar\n1,glass\n")
+    path = bright_network(tmp_path / "three.keras", num_classes=3)
+    write_facts(path, {"class_names": ["healthy", "glass", "scar"]})
+    evaluate(path, folder, tmp_path / "out")
+    cohort = load_cohort(folder, size=SIZE)
+    truth = cohort.slices.labels.ravel() == cohort.slices.class_names.index("glass")
+    row = next(row for row in rows_of(tmp_path / "out" / "scores.csv") if row["lesion"] == "glass")
+    assert float(row["Dice value"]) == pytest.approx(f1_score(truth, cohort.slices.images.ravel() > LEVEL))
+
+
 def test_classes_that_cannot_be_matched_are_refused(tmp_path):
     folder = write_cohort(tmp_path / "own", 2)
     write_volume(folder, "p3", seed=3, lesion=2)

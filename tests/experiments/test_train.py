@@ -473,6 +473,12 @@ def test_a_network_of_other_classes_is_refused(trained, tmp_path):
     folder = write_cohort(tmp_path / "own", 4)
     with pytest.raises(InputError, match="tells 3 classes apart, the data has 2"):
         train(folder, tmp_path / "runs", "--init", trained[1] / "model.keras", net=[])
+    folder = write_cohort(tmp_path / "swapped", 4)
+    (folder / "classes.csv").write_text("value,name\n0,healthy\n1,scar\n2,ground glass\n")
+    with pytest.raises(
+        InputError, match="its classes are healthy, ground glass, scar, the data has healthy, scar, gro"
+    ):
+        train(folder, tmp_path / "runs", "--init", trained[1] / "model.keras", net=[])
     with pytest.raises(InputError, match="holds segnet_released, --net and --variant ask for unet_paper"):
         train(tmp_path / "nowhere", tmp_path / "runs", "--init", trained[1] / "model.keras", net=["--net", "unet"])
 
