@@ -170,6 +170,7 @@ def _train_and_test(job, cohort, data, folder, report):
     learnt = [*slice_marks(train.images), *(training_marks(find_model(job.plan.init)[1]) if init else ())]
     about = {
         "class_names": list(train.class_names),
+        "label_values": sorted(cohort.classes.index_of.items()),
         "window": list(data["window"]),
         "thresholds": facts["thresholds"],
         "data": data["name"],

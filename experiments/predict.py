@@ -48,7 +48,13 @@ def main() -> None:
     parser.add_argument(
         "--orientation", metavar="HOW", help=f"how arrays lie, whatever their geometry says: {ORIENTATIONS}"
     )
-    parser.add_argument("--truth", type=Path, metavar="FILE|DIR", help="true labels; in a folder, by the scan's name")
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        metavar="FILE|DIR",
+        help="true labels; in a folder, by the scan's name. Their values mean what they did in the labels that an own "
+        "network was trained on",
+    )
     parser.add_argument(
         "--window",
         type=float,
@@ -149,7 +155,7 @@ def check_window(window) -> None:
 
 def _one(path: Path, target: Path, model, options, label: str) -> str:
     """Segment one scan into its folder; returns a line about it."""
-    from experiments.predict_outputs import compare_with, find_truth, summary_line, write_case
+    from experiments.predict_outputs import compare_with, find_truth, has_own_values, summary_line, write_case
     from unet_segnet.inference import segment
     from unet_segnet.scans import read_scan
 
@@ -181,7 +187,14 @@ def _one(path: Path, target: Path, model, options, label: str) -> str:
             probabilities=options.probabilities,
             report=report,
         )
-        comparison = compare_with(truth, result, options.orientation) if truth else None
+        label_values = getattr(model, "label_values", None)
+        if truth and has_own_values(label_values, len(result.class_names)):
+            meant = ", ".join(f"{value} = {result.class_names[index]}" for value, index in sorted(label_values.items()))
+            print(
+                printable(f"note: {target.name}: true values are taken as the network learnt them: {meant}"),
+                file=sys.stderr,
+            )
+        comparison = compare_with(truth, result, options.orientation, label_values) if truth else None
         write_case(result, comparison, target.name, new, options)
         write_settings(new, made_with)
     return summary_line(target.name, result, comparison)

@@ -41,15 +41,27 @@ def find_truth(truth: Path, path: Path) -> Path | None:
     return found[0] if found else None
 
 
-def compare_with(truth: Path, result: Segmentation, orientation: str | None) -> tuple[Comparison, np.ndarray]:
+def compare_with(
+    truth: Path, result: Segmentation, orientation: str | None, label_values: dict[int, int] | None = None
+) -> tuple[Comparison, np.ndarray]:
     """How well the labels agree with a file of true ones, and these in the networks' orientation.
+
+    Arguments:
+        truth: the file.
+        result: the labelled scan.
+        orientation: as of `segment`.
+        label_values: value -> class index in the label files that the network learnt from, where that is known.
 
     Raises:
         InputError: they do not fit the scan, or are no labels of the network's classes.
     """
     found = read_scan(truth)
     check_mask(result.scan, found)
-    labels = _classes(to_network(found, orientation, like=result.slices).images, len(result.class_names), truth)
+    values = to_network(found, orientation, like=result.slices).images
+    if has_own_values(label_values, len(result.class_names)):
+        labels = _classes_by(label_values, values, truth)
+    else:
+        labels = _classes(values, len(result.class_names), truth)
     comparison = compare(
         labels,
         result.labels,
@@ -60,6 +72,26 @@ def compare_with(truth: Path, result: Segmentation, orientation: str | None) -> 
         adjoining=result.scan.is_volume,
     )
     return comparison, labels
+
+
+def has_own_values(label_values: dict[int, int] | None, num_classes: int) -> bool:
+    """Whether label files that a network learnt from mean something else than what `_classes` takes values for."""
+    return any(
+        (value > 0) != (index > 0) if num_classes == 2 else value not in (index, GREY_OF_CLASS * index)
+        for value, index in (label_values or {}).items()
+    )
+
+
+def _classes_by(label_values: dict[int, int], values: np.ndarray, path: Path) -> np.ndarray:
+    """Class index from the values of label files that the network learnt from."""
+    if unknown := sorted(set(np.unique(values).tolist()) - label_values.keys()):
+        raise InputError(
+            f"{path}: has the value {unknown[0]}; expected those of the labels that the network was trained on: "
+            f"{', '.join(map(str, sorted(label_values)))}"
+        )
+    table = np.zeros(256, np.uint8)
+    table[list(label_values)] = list(label_values.values())
+    return table[values]
 
 
 def _classes(values: np.ndarray, num_classes: int, path: Path) -> np.ndarray:

@@ -43,6 +43,7 @@ def test_facts_come_back_with_the_network(saved):
         "{", "[]", json.dumps({"class_names": ["one"]}), json.dumps({"class_names": ["same", "same", "other"]}),
         json.dumps({"window": [0]}), json.dumps({"window": [5, -5]}), json.dumps({"thresholds": ["x"]}),
         '{"window": [NaN, 1]}', json.dumps({"trained_on": 5}), " " * 2**21,
+        json.dumps({"label_values": [[0, 0], [300, 1]]}), json.dumps({"label_values": [[0], [1]]}),
         json.dumps({"class_names": ["a", "b\x1b[2J", "c"]}), json.dumps({"data": "a\nb"}),
         json.dumps({"trained_on": {"slices": "nine"}}), json.dumps({"trained_on": {"units": 5}}),
         json.dumps({"trained_on": {"values": [1]}}), json.dumps({"trained_on": {"lung_levels": [1, 2, 3, 4, None]}}),

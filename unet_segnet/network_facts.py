@@ -19,6 +19,7 @@ KINDS = {  # of the facts that are used, not only shown; each may be missing
     "window": lambda value: _is_list_of(value, float) and len(value) == 2 and value[0] < value[1],
     "thresholds": lambda value: _is_list_of(value, int),
     "slices": lambda value: _is_list_of(value, str),
+    "label_values": lambda value: _is_coding(value),
     "trained_on": lambda value: _is_description(value),
     "data": lambda value: _is_list_of([value], str),
 }
@@ -38,7 +39,8 @@ def write_facts(path: str | Path, facts: dict) -> None:
         facts: ready for JSON; keys with a meaning are `KINDS`: "class_names", background first; "window", the HU that
             were grey levels 0 and 255; "trained_on", see `unet_segnet.cohort.domain.describe`; "data", its name;
             "thresholds", grey levels from which on each lesion class was told best on it; "slices", the
-            `unet_segnet.cohort.seen.slice_marks` of all that it learnt from.
+            `unet_segnet.cohort.seen.slice_marks` of all that it learnt from; "label_values", the pairs of a value in
+            the label files and its class index.
     """
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(MEMBER, json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n")
@@ -70,6 +72,13 @@ def check_facts(facts: dict) -> None:
     wrong = [key for key, fits in KINDS.items() if facts.get(key) is not None and not fits(facts[key])]
     if wrong:
         raise ValueError(f"impossible {wrong[0]}")
+
+
+def _is_coding(value) -> bool:
+    """Could it be `unet_segnet.cohort.Classes.index_of`, as pairs?"""
+    if not isinstance(value, list) or not all(_is_list_of(pair, int) and len(pair) == 2 for pair in value):
+        return False
+    return all(0 <= number <= 255 for pair in value for number in pair)
 
 
 def _is_description(value) -> bool:

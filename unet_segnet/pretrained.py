@@ -62,8 +62,9 @@ def load_model(source: str | Path = "binary"):
 
     Returns:
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
-        num_classes) probabilities. Where its file says so, `class_names` (tuple) and `window` (HU of the grey levels
-        0 and 255) are attributes of it.
+        num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
+        0 and 255) and `label_values` (dict: value in the label files that it learnt from -> class index) are
+        attributes of it.
 
     Raises:
         InputError: no such own network, or a file that is missing, damaged, or holds none.
@@ -100,6 +101,10 @@ def _tell(model, path: Path) -> None:
         model.class_names = tuple(names)
     if window := facts.get("window"):
         model.window = tuple(map(float, window))
+    if values := facts.get("label_values"):
+        if max(index for _, index in values) >= model.output_shape[-1]:
+            raise InputError(f"{path}: its label values stand for more classes than the network tells apart")
+        model.label_values = dict(values)
 
 
 def _pretrained_path(problem: str) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from forked import run_command
 from PIL import Image
 
-from experiments.predict_outputs import compare_with, find_truth
+from experiments.predict_outputs import compare_with, find_truth, has_own_values
 from unet_segnet.errors import InputError
 
 AFFINE = np.array([[-0.7, 0.0, 0.1, 90.0], [0.0, 0.7, 0.0, -80.0], [0.05, 0.0, 5.0, -40.0], [0.0, 0.0, 0.0, 1.0]])
@@ -182,6 +182,25 @@ def test_infected_or_not_is_no_truth_of_four_classes(scan, tmp_path):
     nibabel.save(nibabel.Nifti1Image(truth, mask.affine), tmp_path / "truth.nii.gz")
     comparison, labels = compare_with(tmp_path / "truth.nii.gz", result, None)
     assert np.unique(labels).tolist() == [0, 1, 3] and comparison.scan.true_voxels[0] == 8
+
+
+def test_truth_means_what_the_labels_did_that_the_network_learnt_from(scan, tmp_path):
+    from unet_segnet.inference import segment
+
+    result = segment(scan / "chest.nii.gz", FourClasses(), scan / "lungs.nii.gz")
+    mask = nibabel.load(scan / "lungs.nii.gz")
+    truth = np.zeros(mask.shape, np.uint8)
+    truth[0, 0, 0], truth[0, 0, 1] = 1, 2
+    nibabel.save(nibabel.Nifti1Image(truth, mask.affine), tmp_path / "truth.nii.gz")
+    order = {0: 0, 2: 1, 1: 2, 7: 3}
+    _, labels = compare_with(tmp_path / "truth.nii.gz", result, None, order)
+    assert labels[0, 0, 0] == 2 and labels[1, 0, 0] == 1 and np.count_nonzero(labels) == 2
+    truth[0, 0, 0] = 3
+    nibabel.save(nibabel.Nifti1Image(truth, mask.affine), tmp_path / "truth.nii.gz")
+    with pytest.raises(InputError, match=r"truth\.nii\.gz: has the value 3; expected those .* trained on: 0, 1, 2, 7"):
+        compare_with(tmp_path / "truth.nii.gz", result, None, order)
+    assert not has_own_values({0: 0, 255: 1}, 2) and not has_own_values({0: 0, 85: 1, 170: 2}, 3)
+    assert has_own_values({0: 0, 1: 0, 2: 1}, 2)  # lung is no lesion
 
 
 def test_one_bad_scan_among_good_ones_is_skipped(scan, network, tmp_path):

@@ -144,14 +144,17 @@ def test_class_weights_and_thresholds_come_from_the_training_slices_alone(traine
 
 
 def test_predict_takes_the_network_with_its_classes(trained, own):
+    from unet_segnet.cohort import load_cohort
     from unet_segnet.inference import segment
     from unet_segnet.network_facts import read_facts
+    from unet_segnet.pretrained import load_model
 
     model = trained[1] / "model.keras"
     result = segment(own / "images" / "p1.nii.gz", model, lungs=own / "lungs" / "p1.nii.gz")
     assert result.class_names == ("healthy", "ground glass", "scar")
     assert result.labels.shape == (3, 32, 32) and result.labels.max() <= 2
     facts = read_facts(model)
+    assert load_model(model).label_values == dict(facts["label_values"]) == load_cohort(own, size=32).classes.index_of
     assert facts["data"] == "own" and facts["window"] == [-1100.0, 400.0]
     assert facts["trained_on"]["slices"] == 6 and facts["trained_on"]["patients"] == 2
 
