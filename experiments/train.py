@@ -21,6 +21,11 @@ from experiments.own_networks import RECIPES, VARIANTS, NetworkPlan, known_as, s
 from experiments.own_options import add_size, check_own_options, load_own, own_parser, say
 from unet_segnet.errors import InputError
 
+SHOWN = (
+    *("scores.csv", "scores.md", "patients.csv", "patients.md", "slices.csv"),
+    *("training.png", "segmentations.png"),
+)
+
 
 def main() -> None:
     """The command."""
@@ -312,6 +317,8 @@ def show(jobs, folders, cohort, target: Path, notes: list[str]) -> None:
     from experiments.own_scores import Method, ScoredSlices, score_tables, slice_table
     from experiments.summary import write_tables
 
+    for name in SHOWN:  # of a run that --force threw away; this one may have other ones, or none
+        (target / name).unlink(missing_ok=True)
     tested, confusions, baselines, drawn = [], [], [], None
     notes = list(notes)
     for job, folder in zip(jobs, folders, strict=True):

@@ -169,6 +169,17 @@ def test_what_is_finished_is_left_alone_and_other_settings_are_refused(trained, 
         train(*arguments, "3")
 
 
+def test_tables_of_a_run_that_was_thrown_away_go_with_it(own, tmp_path, tiny):
+    train(own, tmp_path, "--epochs", "1", net=tiny)
+    folder = tmp_path / "own" / "own-released-tiny" / "seed0"
+    assert (folder / "scores.csv").exists() and (folder / "segmentations.png").exists()
+    printed = train(own, tmp_path, "--epochs", "1", "--test-share", "0", "--force", net=tiny)
+    assert "no test slices: nothing is scored" in printed
+    assert {path.name for path in folder.iterdir()} - {"lock"} == {
+        "config.json", "history.npz", "counts.npz", "model.keras", "result.json", "split.json",
+    }  # fmt: skip
+
+
 def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(own, tmp_path, tiny, monkeypatch):
     from unet_segnet.pretrained import load_model
 
