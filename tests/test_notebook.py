@@ -7,13 +7,45 @@ import matplotlib
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
+
+from unet_segnet.inference import segment
 
 NOTEBOOK = Path(__file__).parents[1] / "experiments" / "segment_a_scan.ipynb"
 
 
+def code_cells():
+    return [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+
+
+class Bright:
+    """A network that calls grey levels above 100 infected; it takes slices of 32 x 32."""
+
+    input_shape, output_shape = (None, 32, 32, 1), (None, 32, 32, 2)
+
+    def predict_on_batch(self, grey):
+        return np.concatenate([grey <= 100, grey > 100], axis=-1).astype(np.float32)
+
+
+def test_a_picture_has_no_volume_and_its_own_grey_levels(tmp_path, monkeypatch, capsys):
+    picture = np.zeros((24, 32), np.uint8)
+    picture[8:16, 8:20] = 50
+    picture[8:12, 8:12] = 150
+    Image.fromarray(picture).save(tmp_path / "slice.png")
+    matplotlib.use("Agg")
+    names = {"result": segment(tmp_path / "slice.png", Bright()), "folder": tmp_path}
+    for cell in code_cells()[2:]:
+        exec("".join(cell["source"]), names)
+    printed = capsys.readouterr().out
+    assert "unknown ml" in printed and "0.0 ml" not in printed
+    assert np.unique(names["images"]).tolist() == [0, 50, 150]
+    labels = np.asarray(nibabel.load(tmp_path / "labels.nii.gz").dataobj)
+    np.testing.assert_array_equal(labels[..., 0], picture == 150)
+
+
 @pytest.mark.slow
 def test_every_cell_runs(tmp_path, monkeypatch):
-    cells = [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    cells = code_cells()
     assert not any(cell["outputs"] for cell in cells)
     monkeypatch.chdir(tmp_path)
     matplotlib.use("Agg")
