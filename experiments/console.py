@@ -16,7 +16,7 @@ from unet_segnet.processor import prepare_processor
 
 # What is raised where memory runs out: by backends, and by Python and the loader of libraries in other words.
 NO_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
-NO_MEMORY_WORDS = ("can't start new thread", "annot allocate memory", "failed to map segment")
+NO_MEMORY_WORDS = ("RESOURCE_EXHAUSTED", "can't start new thread", "annot allocate memory", "failed to map segment")
 MEMORY_ADVICE = (
     "memory has run out; leave more to this command, or take fewer --workers or smaller slices: what is finished is "
     "kept, start the same command again to go on"

@@ -204,6 +204,7 @@ class ResourceExhaustedError(Exception):
         (RuntimeError("can't start new thread"), "memory has run out"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory has run out"),
         (ResourceExhaustedError("OOM"), "memory has run out"),
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 4 bytes."), "memory has run out"),  # JAX
     ],
 )
 def test_what_the_system_refuses_is_one_line(error, message, capsys):
