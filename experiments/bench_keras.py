@@ -211,11 +211,22 @@ def _resident_memory():
 
 def _device_memory():
     """Peak memory on the first GPU in MiB; None without one, or where the backend keeps no count of it."""
-    if keras.config.backend() != "tensorflow" or not accelerators():
+    if not accelerators():
         return None
-    import tensorflow as tf
+    backend, peak = keras.config.backend(), None
+    if backend == "tensorflow":
+        import tensorflow as tf
 
-    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**20
+        peak = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    elif backend == "jax":
+        import jax
+
+        peak = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+    elif backend == "torch":
+        import torch
+
+        peak = torch.cuda.max_memory_allocated()
+    return peak / 2**20 if peak else None
 
 
 def matrix_product(channel: Channel, size, dtype):

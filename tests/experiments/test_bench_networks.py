@@ -1,5 +1,8 @@
 """What the bench times is what it says: our networks as they train, and PyTorch's with the same work in them."""
 
+import sys
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from experiments import bench_keras
 from experiments.bench_keras import multiply_adds
 from experiments.bench_slices import CLASS_WEIGHTS, made_up_slices
+from unet_segnet.devices import Accelerator
 from unet_segnet.models import build_model
 from unet_segnet.training import Recipe, compile_model
 
@@ -134,9 +138,28 @@ def test_pieces_cover_the_network(net, variant):
             assert piece.layers[1].input is piece.layers[0].output
 
 
-def test_slices_of_a_whole_training_are_drawn_once(tmp_path, monkeypatch):
-    from types import SimpleNamespace
+def test_memory_is_that_of_the_gpu_on_each_backend(monkeypatch):
+    def loaded(backend, library):
+        monkeypatch.setattr(keras.config, "backend", lambda: backend)
+        monkeypatch.setitem(sys.modules, backend, library)
+        return bench_keras._device_memory()
 
+    def jax_of(stats):
+        return SimpleNamespace(devices=lambda: [SimpleNamespace(memory_stats=lambda: stats)])
+
+    in_tensorflow = SimpleNamespace(get_memory_info=lambda gpu: {"peak": 2**21})
+    tensorflow = SimpleNamespace(config=SimpleNamespace(experimental=in_tensorflow))
+    torch = SimpleNamespace(cuda=SimpleNamespace(max_memory_allocated=lambda: 2**23))
+    monkeypatch.setattr(bench_keras, "accelerators", lambda: [Accelerator("a GPU")])
+    assert loaded("tensorflow", tensorflow) == 2
+    assert loaded("jax", jax_of({"peak_bytes_in_use": 2**22})) == 4
+    assert loaded("jax", jax_of(None)) is None  # an allocator that does not count
+    assert loaded("torch", torch) == 8
+    monkeypatch.setattr(bench_keras, "accelerators", list)
+    assert loaded("torch", torch) is None
+
+
+def test_slices_of_a_whole_training_are_drawn_once(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(bench_keras, "made_up_slices", lambda *of: drawn.append(of) or made_up_slices(*of))
     channel = SimpleNamespace(wait=lambda: None, reply=lambda answer: None)
