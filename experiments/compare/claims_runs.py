@@ -296,7 +296,7 @@ def thresholds_unsuitable(evidence: Evidence) -> Judgement:
     ranges, networks = {}, {}
     for experiment, name in EXPERIMENTS.items():
         runs = [run for run in evidence.comparable if run.experiment == experiment]
-        if not runs or experiment not in evidence.histograms or runs[0].data != evidence.histogram_data:
+        if not runs or experiment not in evidence.histograms or not evidence.histograms_of_runs:
             continue
         counts = runs[0].confusion.sum(axis=0)
         ranges[name] = 100 * _best_range(*evidence.histograms[experiment][1:], counts[1].sum() / counts.sum())

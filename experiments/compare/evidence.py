@@ -176,6 +176,7 @@ class Evidence:
         histograms: experiment -> (edges of the bins, share of all pixels in each, share of the mask's pixels in
             each), of the test volumes as the networks take them; empty without data.
         histogram_data: name of the data set that these are of.
+        histograms_of_runs: are its files those of the comparable runs?
         pictures: of one test volume, an entry per experiment; empty without data.
         own: the folder of the user's own runs, which go before the committed ones.
     """
@@ -185,6 +186,7 @@ class Evidence:
     missing: tuple[str, ...] = ()
     histograms: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
     histogram_data: str = ""
+    histograms_of_runs: bool = False
     pictures: tuple[Pictures, ...] = ()
     own: Path | None = None
 

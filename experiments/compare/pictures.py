@@ -50,6 +50,7 @@ def add_pictures(evidence: Evidence, data: str | None, runs: Path | None) -> Evi
         evidence,
         histograms=histograms,
         histogram_data=study.name,
+        histograms_of_runs=same,
         pictures=tuple(pictures),
         missing=tuple(missing),
     )

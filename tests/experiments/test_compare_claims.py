@@ -225,7 +225,7 @@ class TestThresholds:
             for run in evidence.runs
         )
         histograms = dict.fromkeys(published.EXPERIMENTS, shares)
-        return replace(evidence, runs=runs, histograms=histograms, histogram_data=runs[0].data)
+        return replace(evidence, runs=runs, histograms=histograms, histograms_of_runs=True)
 
     def test_the_best_range_by_hand(self):
         everywhere, in_mask = np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0.5, 0.5, 0])
@@ -251,5 +251,5 @@ class TestThresholds:
 
     def test_other_volumes_and_missing_ones_decide_nothing(self, evidence):
         assert UNSUITABLE(self.evidence(evidence, [0.25] * 4, article=False)).verdict == UNDECIDED
-        of_others = replace(self.evidence(evidence, [0.25] * 4), histogram_data="another")
+        of_others = replace(self.evidence(evidence, [0.25] * 4), histograms_of_runs=False)
         assert "not at hand" in UNSUITABLE(of_others).evidence

@@ -14,8 +14,8 @@ from forked import run_command
 from made_comparison import made_run
 
 from experiments import provenance
+from experiments.compare import claims_runs, pictures, published
 from experiments.compare import collect as collecting
-from experiments.compare import pictures, published
 from experiments.compare.collect import collect
 from experiments.compare.data import open_data
 from experiments.compare.figures import figures
@@ -335,6 +335,8 @@ def test_other_data_than_the_runs_give_histograms_alone(drawn, tiny):
     evidence = collect(drawn, str(tiny[0]))
     assert evidence.histograms and not evidence.pictures
     assert any("are not those of the runs" in sentence for sentence in evidence.missing)
+    assert evidence.histogram_data == evidence.comparable[0].data  # the name alone is that of the runs' data
+    assert "not at hand" in claims_runs.thresholds_unsuitable(evidence).evidence
 
 
 def hounsfield_data(folder):
