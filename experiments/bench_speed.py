@@ -225,7 +225,8 @@ def _framework_table(session, settings, tasks):
         "step: ms", "step: spread", "step: first s", "inference: ms", "inference: spread", "memory: MiB",
     )  # fmt: skip
     notes.append(
-        "spread: largest less smallest, % of the median. first: with tracing, compilation and first use of memory."
+        "spread: largest less smallest, % of the median. first: with tracing, compilation and first use of memory, on "
+        "a GPU of all our steps that are executed at once."
     )
     return Table(title, columns, tuple(rows), tuple(dict.fromkeys(notes)))
 

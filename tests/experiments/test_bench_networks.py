@@ -138,6 +138,17 @@ def test_pieces_cover_the_network(net, variant):
             assert piece.layers[1].input is piece.layers[0].output
 
 
+def test_compilation_is_not_spread_over_the_steps_that_are_executed_at_once(monkeypatch):
+    asked, answers, clock = iter([("step", 1), ("step", 4)]), [], iter([0.0, 9.0, 10.0, 22.0])
+    monkeypatch.setattr(bench_keras.time, "perf_counter", lambda: next(clock))
+    turns = bench_keras._Turns(SimpleNamespace(turns=lambda: asked, reply=answers.append), None, 3)
+    turns.on_train_begin()
+    turns.on_epoch_begin(0)
+    for batch in (2, 5, 8):
+        turns.on_train_batch_end(batch, {"loss": 1.0})
+    assert answers == [9.0, 2.0]
+
+
 def test_memory_is_that_of_the_gpu_on_each_backend(monkeypatch):
     def loaded(backend, library):
         monkeypatch.setattr(keras.config, "backend", lambda: backend)
