@@ -8,7 +8,7 @@ from experiments import published
 from experiments.baselines import Baseline, evaluate_baselines
 from experiments.options import PROBLEMS
 from experiments.report.content import Evidence
-from experiments.report.trainings import STREAMS, VARIANTS, notes_on_kinds
+from experiments.report.trainings import STREAMS, VARIANTS, lesion_dice, notes_on_kinds
 from experiments.tables import NETWORK_NAMES, accuracy_table, class_table, five_fold_table
 from experiments.tabular import Hundredths, Signed, Table
 from unet_segnet.data import five_folds, paper_split
@@ -133,14 +133,16 @@ def trainings_table(evidence: Evidence) -> Table | None:
         accuracy = float(global_accuracy(counts.test_confusion).mean())
         printed = published.global_accuracy(counts.net, counts.problem).get(counts.experiment)
         off = Signed(accuracy - printed.mean) if printed and fold is None else None
-        rows.append((*about, STREAMS[counts.stream], run.dtype, accuracy, off, *times, *origin))
+        overlap = float(lesion_dice(counts.test_confusion.sum(axis=0)))
+        rows.append((*about, STREAMS[counts.stream], run.dtype, accuracy, off, overlap, *times, *origin))
     about = ("network", "variant", "problem", "exp.", "fold", "seed", "random numbers", "data type")
     return Table(
         "The finished trainings.",
-        (*about, "accuracy", "diff.", "minutes", "slices/s", "device", "commit", "finished"),
+        (*about, "accuracy", "diff.", "Dice", "minutes", "slices/s", "device", "commit", "finished"),
         tuple(rows),
         (
             "accuracy: mean global accuracy over the test slices; diff.: less the published mean (Tables 3 and 5).",
+            "Dice: of the lesion classes, their mean, from the pixels of all test slices together.",
             "minutes: of all epochs with their validations; the machine may have had other work beside them.",
             "slices/s: training slices, on average over these minutes; a last mini-batch that is not full is left out.",
         ),

@@ -24,6 +24,8 @@ def test_finished_trainings_by_hand():
     accuracies = [metrics.global_accuracy(run.counts.test_confusion).mean() for run in (grid, fold)]
     assert [first["accuracy"], second["accuracy"]] == pytest.approx(accuracies)
     assert first["diff."] == pytest.approx(accuracies[0] - 0.954)  # Table 3
+    dice = [metrics.dice(run.counts.test_confusion.sum(axis=0))[1:].mean() for run in (grid, fold)]
+    assert [first["Dice"], second["Dice"]] == pytest.approx(dice)
     assert second["diff."] is None  # of no fold an accuracy is printed
     assert first["minutes"] == 60
     assert first["slices/s"] == pytest.approx(72 * 160 / 3600)
