@@ -1,5 +1,6 @@
 """Where results go: looked at before the work, written whole or not at all."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -27,6 +28,19 @@ def check_file(path: Path) -> None:
     """
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise InputError(f"{path}: cannot be written; give a file in a folder that exists and is open to you")
+
+
+def weights_sha256(path: str | Path) -> str:
+    """SHA-256 of a file with weights, in hexadecimal digits.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a file with weights") from error
 
 
 def write_text(path: Path, text: str) -> None:

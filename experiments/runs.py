@@ -10,13 +10,12 @@ OUT/kfold/released-binary-segnet/fold2-exp4-seed0/ a run of the five folds
     state.*        the state of an unfinished run, removed at the end
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from experiments.files import save_network, write_arrays, write_json
+from experiments.files import save_network, weights_sha256, write_arrays, write_json
 from experiments.locks import alone
 from experiments.options import DTYPES, EXPERIMENTS, NETS, PROBLEMS, SEEDS, STREAMS, VARIANTS
 from experiments.provenance import begin, provenance
@@ -306,12 +305,7 @@ def weights_by_content(source: str | None) -> dict:
     """
     if source in (None, "imagenet"):
         return {"encoder_weights": source}
-    try:
-        with Path(source).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{source}: cannot be read ({error.strerror}); expected a file with weights") from error
-    return {"encoder_weights": Path(source).name, "encoder_weights_sha256": digest}
+    return {"encoder_weights": Path(source).name, "encoder_weights_sha256": weights_sha256(source)}
 
 
 def run(spec: RunSpec, recipe, slices, split, data: dict, out: Path, force: bool = False, report=None) -> Path:

@@ -17,10 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from experiments.console import Progress, import_keras
-from experiments.files import save_network, write_arrays, write_json
+from experiments.files import save_network, weights_sha256, write_arrays, write_json
 from experiments.provenance import begin, provenance
 from experiments.runs import FORMAT, RunFolder
-from unet_segnet.errors import InputError
 
 STUDY = "compare"
 
@@ -261,13 +260,7 @@ def start_of(encoder_weights: str | None, init: str | None) -> str:
     Raises:
         InputError: the file cannot be read.
     """
-    import hashlib
-
     if encoder_weights in (None, "imagenet") and init is None:
         return encoder_weights or "none"
     kind, path = ("encoder", encoder_weights) if init is None else ("model", init)
-    try:
-        with Path(path).open("rb") as file:
-            return f"{kind}-{hashlib.file_digest(file, 'sha256').hexdigest()[:8]}"
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); expected a file with weights") from error
+    return f"{kind}-{weights_sha256(path)[:8]}"
