@@ -315,10 +315,17 @@ def settle_dtype(options) -> None:
 
 
 def dtype_of(options, spec) -> str:
-    """The data type of a run: as given, else in which it was begun, which may be another machine's, else as settled."""
+    """The data type of a run: as given, else in which it was begun, which may be another machine's, else as settled.
+
+    Raises:
+        InputError: a replay was begun in bfloat16, and this process has settled on the kernels for float32.
+    """
     from experiments.runs import RunFolder
 
-    begun = None if options.dtype_given or options.force else RunFolder(options.out, spec).dtype()
+    folder = RunFolder(options.out, spec)
+    begun = None if options.dtype_given or options.force else folder.dtype()
+    if begun == "mixed_bfloat16" and getattr(spec, "stream", None) == "matlab" and not folder.finished:
+        raise InputError(f"{folder.path}: was begun in bfloat16; go on with it by --dtype mixed_bfloat16")
     return begun or options.dtype
 
 

@@ -9,13 +9,14 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from forked import run_command
 from test_archive import make_run
 
-from experiments.options import study_parser
+from experiments.options import dtype_of, study_parser
 from experiments.runs import RunFolder, RunSpec
 from experiments.schedule import Job, Outcome
 from experiments.study import exchange
@@ -178,6 +179,19 @@ def test_a_run_that_is_validated_more_often_is_of_another_kind(tmp_path):
     often = make_run(tmp_path, RunSpec("grid", "segnet", "released", "binary", 4), validation="matlab")
     assert estimates(often).of(job()) is None
     assert estimates(often).of(job(validation="matlab")).seconds == pytest.approx(14 + 160 * 2)
+
+
+def test_a_replay_that_was_begun_in_bfloat16_goes_on_with_the_kernels_for_it(tmp_path):
+    spec = RunSpec("grid", "segnet", "released", "binary", 4, stream="matlab")
+    run = make_run(tmp_path, spec, dtype="mixed_bfloat16")
+    given = {"out": tmp_path, "force": False, "dtype_given": False, "dtype": "float32"}
+    assert dtype_of(SimpleNamespace(**given), spec) == "mixed_bfloat16"  # it is finished
+    run.result.unlink()
+    with pytest.raises(InputError, match="exp4-seed0-matlab: was begun in bfloat16; go on with it by --dtype"):
+        dtype_of(SimpleNamespace(**given), spec)
+    assert dtype_of(SimpleNamespace(**given | {"force": True}), spec) == "float32"
+    given |= {"dtype_given": True, "dtype": "mixed_bfloat16"}
+    assert dtype_of(SimpleNamespace(**given), spec) == "mixed_bfloat16"
 
 
 def test_a_replay_takes_as_long_as_replays(tmp_path):
