@@ -188,7 +188,9 @@ def _one(path: Path, target: Path, model, options, label: str) -> str:
             report=report,
         )
         label_values = getattr(model, "label_values", None)
-        if truth and has_own_values(label_values, len(result.class_names)):
+        if not has_own_values(label_values, len(result.class_names)):
+            label_values = None
+        elif truth:
             meant = ", ".join(f"{value} = {result.class_names[index]}" for value, index in sorted(label_values.items()))
             print(
                 printable(f"note: {target.name}: true values are taken as the network learnt them: {meant}"),

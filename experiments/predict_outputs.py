@@ -50,7 +50,7 @@ def compare_with(
         truth: the file.
         result: the labelled scan.
         orientation: as of `segment`.
-        label_values: value -> class index in the label files that the network learnt from, where that is known.
+        label_values: value -> class index in that file, where its values are not those that `_classes` takes.
 
     Raises:
         InputError: they do not fit the scan, or are no labels of the network's classes.
@@ -58,10 +58,10 @@ def compare_with(
     found = read_scan(truth)
     check_mask(result.scan, found)
     values = to_network(found, orientation, like=result.slices).images
-    if has_own_values(label_values, len(result.class_names)):
-        labels = _classes_by(label_values, values, truth)
-    else:
+    if label_values is None:
         labels = _classes(values, len(result.class_names), truth)
+    else:
+        labels = _classes_by(label_values, values, truth)
     comparison = compare(
         labels,
         result.labels,

@@ -317,8 +317,6 @@ def show(jobs, folders, cohort, target: Path, notes: list[str]) -> None:
     from experiments.own_scores import Method, ScoredSlices, score_tables, slice_table
     from experiments.summary import write_tables
 
-    for name in SHOWN:  # of a run that --force threw away; this one may have other ones, or none
-        (target / name).unlink(missing_ok=True)
     tested, confusions, baselines, drawn = [], [], [], None
     notes = list(notes)
     for job, folder in zip(jobs, folders, strict=True):
@@ -340,6 +338,7 @@ def show(jobs, folders, cohort, target: Path, notes: list[str]) -> None:
         print(f"network: {folder / 'model.keras'}")
     if not confusions:
         say(" ".join(["no test slices: nothing is scored.", *notes]))
+        _remove_others(target, [])
         return
     part = cohort.subset(tested)
     about = ScoredSlices(part.slices.names, part.groups, part.num_unknown, part.slices.class_names, jobs[0].spec.data)
@@ -350,7 +349,14 @@ def show(jobs, folders, cohort, target: Path, notes: list[str]) -> None:
     files = write_tables(score_tables(about, methods, notes), target)
     slice_table(about, methods[0]).to_csv(target / "slices.csv")
     files += ["slices.csv", "split.json", *draw(*drawn, cohort, target)]
+    _remove_others(target, files)
     say(f"written to {target}: {', '.join(files)}")
+
+
+def _remove_others(target: Path, files: list[str]) -> None:
+    """Remove what is shown there of a run that --force threw away, once this one's own files are written."""
+    for name in set(SHOWN) - set(files):
+        (target / name).unlink(missing_ok=True)
 
 
 def draw(job, folder: Path, cohort, target: Path) -> list[str]:
