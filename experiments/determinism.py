@@ -7,16 +7,18 @@ Each training has a process of its own. On a processor the same settings give th
 up in no fixed order.
 """
 
+import argparse
 import os
 import tempfile
 import time
 from pathlib import Path
 
-from experiments.console import Progress, run_command
-from experiments.files import check_folder, write_json
-from experiments.options import determinism_parser
-from experiments.readme import check_markers, replace_between
+from experiments.reporting.readme import check_markers, replace_between
+from experiments.saood2021.protocol import NETS
+from unet_segnet.commands.arguments import choices, multiple_of_32, positive
+from unet_segnet.commands.console import HelpFormatter, Progress, run_command
 from unet_segnet.errors import InputError
+from unet_segnet.output.records import check_folder, write_json
 
 NUM_SLICES, NUM_VALIDATION, BATCH = 20, 4, 4
 ASKED = {  # by backend, what asks for GPU kernels that add up in a fixed order
@@ -43,8 +45,8 @@ def determinism(options) -> None:
         check_markers(options.readme, "determinism")
     if options.out.exists() and not options.force:
         raise InputError(f"{options.out}: is there already; give another file with --out, or --force to replace it")
-    from experiments.bench_workers import once
-    from experiments.tabular import Table
+    from experiments.bench.workers import once
+    from unet_segnet.output.tabular import Table
 
     started = time.monotonic()
     machine = once("the machine", "bench_keras", "machine")
@@ -100,8 +102,8 @@ def differences(first: dict, second: dict) -> tuple:
 
 
 def _trained(net, settings, options, file) -> dict:
-    from experiments.bench_workers import once
-    from experiments.npz import read_npz
+    from experiments.bench.workers import once
+    from unet_segnet.output.npz import read_npz
 
     once(
         f"{net}'s training",
@@ -140,3 +142,15 @@ def _notes(options, about) -> tuple[str, ...]:
 
 if __name__ == "__main__":
     main()
+
+
+def determinism_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """The parser of `determinism`."""
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
+    parser.add_argument("--nets", type=choices(NETS), default=",".join(NETS), metavar=",".join(NETS), help="which")
+    parser.add_argument("--size", type=multiple_of_32, default=128, help="height and width of a slice, pixels")
+    parser.add_argument("--epochs", type=positive, default=4, help="of each training")
+    parser.add_argument("--out", type=Path, default=Path("runs/determinism.csv"), help="CSV file for the table")
+    parser.add_argument("--readme", type=Path, help="also put the table between this file's markers")
+    parser.add_argument("--force", action="store_true", help="replace the table of an earlier call")
+    return parser

@@ -8,18 +8,17 @@ Table 3 (binary) or 5 (four classes), the class scores of the best one Table 4 o
 skips what is finished and goes on with what is not.
 """
 
-from experiments.console import run_command
-from experiments.options import (
-    EXPERIMENTS,
-    NETS,
+from experiments.running.options import (
     check_options,
     experiments_option,
     load_data,
     make_recipe,
     problem_option,
-    settle_dtype,
     training_parser,
 )
+from experiments.saood2021.protocol import EXPERIMENTS, NETS
+from unet_segnet.commands.arguments import settle_dtype
+from unet_segnet.commands.console import run_command
 
 
 def main() -> None:
@@ -39,11 +38,11 @@ def grid(options) -> None:
     check_options(options, (options.net,))
     data = load_data(options, options.problem)
     settle_dtype(options)
-    from experiments.baselines import evaluate_baselines
-    from experiments.runs import RunSpec
-    from experiments.schedule import Job, carry_out
-    from experiments.summary import finished_runs, grid_tables, report_tables
+    from experiments.saood2021.runs import RunSpec
+    from experiments.saood2021.summary import finished_runs, grid_tables, report_tables
     from unet_segnet.data import paper_split
+    from unet_segnet.measures.baselines import evaluate_baselines
+    from unet_segnet.runs.loop import Job, carry_out
 
     split = paper_split(len(data.slices))
     specs = [

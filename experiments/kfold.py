@@ -7,18 +7,17 @@ The slices are scrambled once; each fold trains on 70 of them, watches 10 and te
 tested exactly once. The same command started again skips what is finished and goes on with what is not.
 """
 
-from experiments.console import run_command
-from experiments.options import (
-    NETS,
+from experiments.running.options import (
     check_options,
     experiments_option,
     load_data,
     make_recipe,
-    one_seed,
     problem_option,
-    settle_dtype,
     training_parser,
 )
+from experiments.saood2021.protocol import NETS
+from unet_segnet.commands.arguments import one_seed, settle_dtype
+from unet_segnet.commands.console import run_command
 from unet_segnet.errors import InputError
 
 
@@ -42,7 +41,7 @@ def main() -> None:
 
 def kfold(options) -> None:
     """Train what is not trained, print Table 7, write it and pictures of a fold."""
-    from experiments.published import BEST_EXPERIMENT
+    from experiments.saood2021.published import BEST_EXPERIMENT
 
     best = {net: experiment for (net, problem), experiment in BEST_EXPERIMENT.items() if problem == options.problem}
     nets = (options.net,) if options.net else tuple(best)
@@ -51,12 +50,12 @@ def kfold(options) -> None:
     check_options(options, nets)
     data = load_data(options, options.problem)
     settle_dtype(options)
-    from experiments.baselines import evaluate_baselines
-    from experiments.runs import RunSpec
-    from experiments.schedule import Job, carry_out
-    from experiments.summary import finished_runs, report_tables
-    from experiments.tables import five_fold_table
+    from experiments.saood2021.runs import RunSpec
+    from experiments.saood2021.summary import finished_runs, report_tables
+    from experiments.saood2021.tables.scores import five_fold_table
     from unet_segnet.data import five_folds
+    from unet_segnet.measures.baselines import evaluate_baselines
+    from unet_segnet.runs.loop import Job, carry_out
 
     folds = five_folds(len(data.slices), options.split_seed)
     specs = [

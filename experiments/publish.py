@@ -1,4 +1,4 @@
-"""Makes finished runs part of the project: into experiments/results, and their networks into unet_segnet/weights.
+"""Makes finished runs part of the project: into experiments/results, and their networks into unet_segnet/networks/weights.
 
     python -m experiments.publish runs/grid/released-binary-segnet/exp4-seed0-matlab
     python -m experiments.publish RUN --weights     also as the project's network for its problem
@@ -12,12 +12,13 @@ import argparse
 import shutil
 from pathlib import Path
 
-from experiments.console import HelpFormatter, run_command
-from experiments.files import save_network, write_json, write_text
-from experiments.whole_folder import whole_folder
+from experiments import RESULTS
+from unet_segnet.commands.console import HelpFormatter, run_command
 from unet_segnet.errors import InputError
+from unet_segnet.networks.save import save_network
+from unet_segnet.output.records import write_json, write_text
+from unet_segnet.output.whole_folder import whole_folder
 
-RESULTS = Path(__file__).parent / "results"
 FILES = ("config.json", "history.npz", "counts.npz", "result.json")
 COMPARE_FILES = (*FILES, "first_layer.npz")
 
@@ -38,11 +39,12 @@ def main() -> None:
 
 def publish(options) -> None:
     """Check all runs first, then copy."""
-    from experiments.console import import_keras
-    from experiments.runs import AGAIN, STUDIES, read_json
+    from experiments.saood2021.runs import STUDIES
+    from unet_segnet.commands.console import import_keras
+    from unet_segnet.runs.folder import AGAIN, read_json
 
     import_keras()
-    from unet_segnet import pretrained
+    from unet_segnet.networks import load as pretrained
 
     checked, networks, targets = [], {}, {}
     for run in options.runs:
@@ -78,8 +80,8 @@ def publish(options) -> None:
 
 def _of_first_study(run: Path, weights: bool):
     """Where a run belongs, which of its files, and its counts."""
-    from experiments.runs import read_run
-    from experiments.tables import PAPER_SLICES
+    from experiments.saood2021.counts import PAPER_SLICES
+    from experiments.saood2021.runs import read_run
 
     (config, _, counts), place = read_run(run), run.resolve()
     if weights and counts.fold is not None:
@@ -99,7 +101,7 @@ def _of_first_study(run: Path, weights: bool):
 
 
 def _of_second_study(run: Path, weights: bool):
-    from experiments.compare.collect import read_run
+    from experiments.bizopoulos2021.collect import read_run
 
     if weights:
         raise InputError(f"{run}: --weights is for networks of the first study; leave it out")
@@ -113,7 +115,7 @@ def write_weights(run: Path, counts, config: dict, result: dict) -> Path:
     Returns:
         The .keras file.
     """
-    from unet_segnet.pretrained import WEIGHTS, load_model
+    from unet_segnet.networks.load import WEIGHTS, load_model
 
     facts = model_facts(counts, config, result)
     WEIGHTS.mkdir(exist_ok=True)
@@ -126,8 +128,8 @@ def write_weights(run: Path, counts, config: dict, result: dict) -> Path:
 
 def model_facts(counts, config: dict, result: dict) -> dict:
     """What there is to know of a network: what it is, how it was trained, and its scores on the test slices."""
-    from experiments.tables import SCORES
-    from unet_segnet.metrics import global_accuracy
+    from experiments.saood2021.counts import SCORES
+    from unet_segnet.measures.metrics import global_accuracy
 
     pooled = counts.test_confusion.sum(axis=0)
     names = config["data"]["classes"]
@@ -145,7 +147,7 @@ def model_facts(counts, config: dict, result: dict) -> dict:
 
 def model_card(facts: dict) -> str:
     """The facts as a model card in Markdown."""
-    from experiments.tables import NETWORK_NAMES
+    from experiments.saood2021.counts import NETWORK_NAMES
 
     classes, recipe = facts["data"]["classes"], facts["recipe"]
     header = "| class | " + " | ".join(facts["scores"]) + " |"

@@ -16,8 +16,10 @@ import sys
 import textwrap
 import time
 
-from experiments.console import run_command
-from experiments.options import NETS, check_options, load_data, make_recipe, settle_dtype, study_parser
+from experiments.running.options import check_options, load_data, make_recipe, study_parser
+from experiments.saood2021.protocol import NETS
+from unet_segnet.commands.arguments import settle_dtype
+from unet_segnet.commands.console import run_command
 from unet_segnet.errors import InputError
 
 EXCHANGE = ("pack", "merge", "out", "force")  # the options that have a meaning with --pack and --merge
@@ -40,7 +42,7 @@ def exchange(options) -> int:
             f"--{of_trainings[0].replace('_', '-')} is for trainings; leave it out with --pack and --merge, which take "
             "all finished runs"
         )
-    from experiments.archive import merge, pack
+    from experiments.running.archive import merge, pack
 
     if options.merge:
         for line in merge(options.merge, options.out, options.force):
@@ -58,7 +60,7 @@ def exchange(options) -> int:
 def study(options) -> int:
     """Print the plan, train what is left of it and fits in the budget, print the tables; returns the exit status."""
     began = time.monotonic()
-    from experiments.schedule import divide_threads
+    from unet_segnet.runs.loop import divide_threads
 
     if options.workers > 1:
         divide_threads(options.workers)
@@ -97,11 +99,12 @@ def _jobs(options, data) -> dict:
     Raises:
         InputError: a folder holds a run with other settings, or one that is damaged; better now than after hours.
     """
-    from experiments.run_checks import check_finished
-    from experiments.runs import RunFolder, make_config
-    from experiments.schedule import Job
-    from experiments.study_plan import planned_specs
+    from experiments.saood2021.plan import planned_specs
+    from experiments.saood2021.runs import make_config
     from unet_segnet.data import five_folds, paper_split
+    from unet_segnet.runs.checks import check_finished
+    from unet_segnet.runs.folder import RunFolder
+    from unet_segnet.runs.loop import Job
 
     specs = planned_specs(options)
     if not specs:
@@ -129,14 +132,15 @@ def _jobs(options, data) -> dict:
 
 
 def _unfinished(jobs, options, again=False) -> list:
-    from experiments.runs import RunFolder
+    from unet_segnet.runs.folder import RunFolder
 
     return [job for job in jobs if again or not RunFolder(options.out, job.spec).finished]
 
 
 def _estimates(left, data, options):
     """Times from finished runs; for a network without any, from a few steps, unless the plan alone is wanted."""
-    from experiments.study_plan import RESULTS, Estimates, this_machine
+    from experiments.running.estimates import Estimates, this_machine
+    from experiments import RESULTS
     from unet_segnet.devices import accelerators
 
     estimates = Estimates(this_machine(options))
@@ -150,7 +154,8 @@ def _estimates(left, data, options):
 
 
 def _print_plan(title, jobs, left, estimates, options, again=False) -> None:
-    from experiments.study_plan import duration, plan_table, time_left
+    from experiments.running.estimates import duration, time_left
+    from experiments.saood2021.plan import plan_table
 
     print(f"\n{plan_table(f'{title}, in {options.out}.', jobs, left, estimates, options.out, again).to_text()}")
     found = [estimate for job in left if (estimate := time_left(job, estimates, options.out, again))]
@@ -176,9 +181,9 @@ def carry_out(waiting: list, data: dict, options, estimates, deadline: float | N
     Returns:
         What went wrong, a line each, and the jobs that were not started for lack of time.
     """
-    from experiments.runs import RunFolder
-    from experiments.schedule import Here, Lanes
-    from experiments.study_plan import duration, time_left
+    from experiments.running.estimates import duration, time_left
+    from unet_segnet.runs.folder import RunFolder
+    from unet_segnet.runs.loop import Here, Lanes
 
     lanes = Lanes(data, options) if options.workers > 1 else Here(data, options)
     waiting, running, started, total, faults = list(waiting), 0, 0, len(waiting), []
@@ -219,9 +224,10 @@ def carry_out(waiting: list, data: dict, options, estimates, deadline: float | N
 
 def print_tables(jobs: dict, data: dict, options) -> None:
     """Print and write the tables of all planned runs that are finished, as `grid` and `kfold` do."""
-    from experiments.baselines import evaluate_baselines
-    from experiments.summary import grid_tables, write_tables
-    from experiments.tables import five_fold_table
+    from experiments.saood2021.summary import grid_tables
+    from experiments.saood2021.tables.scores import five_fold_table
+    from unet_segnet.measures.baselines import evaluate_baselines
+    from unet_segnet.output.tabular import write_tables
 
     finished: dict[tuple, list] = {}
     for job in jobs:
@@ -250,8 +256,8 @@ def print_tables(jobs: dict, data: dict, options) -> None:
 
 def _runs(jobs, options):
     """The counts of those jobs that are finished, notes on them, and the jobs; nothing where none ended well."""
-    from experiments.runs import RunFolder
-    from experiments.summary import finished_runs
+    from experiments.saood2021.summary import finished_runs
+    from unet_segnet.runs.folder import RunFolder
 
     used = [job for job in jobs if RunFolder(options.out, job.spec).finished]
     if not used:

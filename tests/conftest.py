@@ -1,16 +1,20 @@
 """Fixtures shared by all tests: where the real data is, or a clear reason to skip."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from forked import words
 
 from unet_segnet.processor import prepare_processor
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 prepare_processor()  # as all commands do
 
-REFERENCE = Path(__file__).parent.parent / "experiments" / "reference"
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "experiments" / "reference"
 
 
 def _data_set(name: str) -> Path:
@@ -39,3 +43,19 @@ def ct20_data() -> Path:
 def reference() -> Path:
     """The published and released figures, committed with the project."""
     return REFERENCE
+
+
+@pytest.fixture
+def start():
+    """Begins a command, `start(name, *arguments)`, in a process that does not outlive the test, however that ends."""
+    begun = []
+
+    def begin(name, *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        command = [sys.executable, "-m", *words(name), *map(str, arguments)]
+        begun.append(subprocess.Popen(command, cwd=ROOT, stdout=stdout, stderr=stderr, text=True))
+        return begun[-1]
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.wait()

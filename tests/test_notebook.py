@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unet_segnet.inference import segment
+from unet_segnet.inference.segmentation import segment
 
 NOTEBOOK = Path(__file__).parents[1] / "experiments" / "segment_a_scan.ipynb"
 

@@ -10,7 +10,7 @@ imported when they are used (`from unet_segnet.models import build_model`). For 
 """
 
 __version__ = "0.1.0"
-_LATE = {"load_model": "unet_segnet.pretrained", "segment": "unet_segnet.inference"}
+_LATE = {"load_model": "unet_segnet.networks.load", "segment": "unet_segnet.inference.segmentation"}
 
 
 def __getattr__(name: str):

@@ -97,3 +97,6 @@ def best_dtype() -> str:
     Without such units bfloat16 is emulated and costs many times as much.
     """
     return "mixed_bfloat16" if has_bfloat16_units() else "float32"
+
+
+DTYPES = ("float32", "mixed_bfloat16")

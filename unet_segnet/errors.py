@@ -36,3 +36,16 @@ def missing_weights_are_errors() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("error", category=UserWarning, module=r"keras\.src\.saving")
         yield
+
+
+class DivergedError(RuntimeError):
+    """The loss became NaN or infinite.
+
+    Attributes:
+        epoch: the epoch, counted from 1.
+        history: as in `TrainingResult`, up to that epoch.
+    """
+
+    def __init__(self, epoch, history):
+        super().__init__(f"the loss became NaN or infinite in epoch {epoch}")
+        self.epoch, self.history = epoch, history

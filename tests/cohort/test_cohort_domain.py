@@ -72,7 +72,7 @@ def test_the_committed_facts_are_those_of_the_released_slices(real_data):
 
 
 def test_the_committed_thresholds_are_those_of_the_training_slices(real_data):
-    from experiments.baselines import class_histograms, fit_thresholds
+    from unet_segnet.measures.baselines import class_histograms, fit_thresholds
 
     cohort = load_cohort(real_data)
     train = cohort.subset([index for index, part in enumerate(cohort.parts) if part == "train"])

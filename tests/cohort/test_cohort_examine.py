@@ -1,4 +1,4 @@
-"""What `experiments.data check` finds in labelled scans of one's own, the leak above all."""
+"""What `unet_segnet.commands.data check` finds in labelled scans of one's own, the leak above all."""
 
 import csv
 import shutil
@@ -8,9 +8,9 @@ import pytest
 from own_data import AFFINE, drawn, write_cohort, write_nifti, write_slice, write_volume
 from PIL import Image
 
-from experiments import data as command
 from unet_segnet.cohort.copies import find_copies
 from unet_segnet.cohort.examine import examine_cohort
+from unet_segnet.commands import data as command
 
 
 def checked(folder, capsys, *options):

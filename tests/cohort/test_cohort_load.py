@@ -33,7 +33,7 @@ def test_a_folder_of_volumes_is_a_patient_each(tmp_path):
 
 def test_images_go_in_as_predict_puts_them_in(tmp_path):
     """A scan that is not square, upright and with another affine: the same slices as segmentation sees."""
-    from unet_segnet.inference import find_lungs
+    from unet_segnet.inference.segmentation import find_lungs
     from unet_segnet.scans import fit, read_scan, to_network
 
     images, labels, lungs = (np.swapaxes(array, 1, 2)[:, :, :24] for array in drawn(3, 32))
@@ -261,7 +261,7 @@ def test_the_released_slices_keep_their_split_and_are_mended(real_data):
 
 
 def test_a_cohort_reads_from_a_released_folder_of_volumes_by_manifest(ct20_data, tmp_path):
-    from experiments.data import manifest
+    from unet_segnet.commands.data import manifest
 
     path = tmp_path / "ct20.csv"
     arguments = {"slices_per_patient": 10, "orientation": "upright", "volume_orientation": "upside-down"}

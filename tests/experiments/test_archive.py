@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import archive as archives
-from experiments.archive import merge, pack, read_archive
-from experiments.archive_checks import LIMIT, PER_ITERATION, PER_VALIDATION
-from experiments.files import save_network
-from experiments.runs import RunFolder, RunSpec, load_counts, weights_by_content
+from experiments.running import archive as archives
+from experiments.running.archive import merge, pack, read_archive
+from experiments.running.archive_checks import LIMIT, PER_ITERATION, PER_VALIDATION
+from experiments.saood2021.runs import RunSpec, load_counts
 from unet_segnet.errors import InputError
-from unet_segnet.network_facts import read_facts
+from unet_segnet.networks.facts import read_facts
+from unet_segnet.networks.save import save_network
+from unet_segnet.runs.folder import RunFolder, weights_by_content
 
 ROOT = Path(__file__).parents[2]
 FOUR = ("config.json", "history.npz", "counts.npz", "result.json")
@@ -101,7 +102,7 @@ def packed(out, tmp_path):
 
 
 def test_the_arrays_of_a_history_are_those_that_training_writes():
-    from unet_segnet.training import HISTORY_KEYS
+    from unet_segnet.training.class_weighted import HISTORY_KEYS
 
     assert {*PER_ITERATION, *PER_VALIDATION, "epoch_seconds"} == set(HISTORY_KEYS)
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import determinism as command
-from experiments.determinism import ASKED, _beside_the_users, determinism, differences, trainings
-from experiments.options import determinism_parser
+from experiments.determinism import ASKED, _beside_the_users, determinism, determinism_parser, differences, trainings
 from unet_segnet.errors import InputError
 
 ROOT = Path(__file__).parents[2]

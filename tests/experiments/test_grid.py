@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from forked import run_command
 
-from experiments.options import check_options, training_parser
+from experiments.running.options import check_options, training_parser
 from unet_segnet.errors import InputError
-from unet_segnet.network_facts import read_facts
+from unet_segnet.networks.facts import read_facts
 
 ROOT = Path(__file__).parents[2]
 RELEASED = ["--variant", "released", "--size", "16"]
@@ -73,9 +73,9 @@ def test_counts_are_those_of_the_saved_network(finished, tiny_data):
     import keras
 
     import unet_segnet.layers  # noqa: F401  what the file is made of
-    from unet_segnet import metrics
     from unet_segnet.data import load_slices, paper_split
-    from unet_segnet.training import predict
+    from unet_segnet.inference.prediction import predict
+    from unet_segnet.measures import metrics
 
     folder = finished[1] / "exp4-seed0"
     slices = load_slices(str(tiny_data), "binary", size=16)
@@ -93,9 +93,9 @@ def test_counts_are_those_of_the_saved_network(finished, tiny_data):
 
 
 def test_the_network_knows_its_classes_window_and_data(finished, tiny_data):
-    from experiments.baselines import class_histograms, fit_thresholds
     from unet_segnet.cohort.seen import slice_marks
     from unet_segnet.data import load_slices, paper_split
+    from unet_segnet.measures.baselines import class_histograms, fit_thresholds
 
     facts = read_facts(finished[1] / "exp4-seed0" / "model.keras")
     assert facts["class_names"] == ["not infected", "infected"] and facts["window"] == [-1100.0, 400.0]
@@ -231,7 +231,7 @@ def test_bad_options_are_refused_by_name(arguments):
 
 
 def test_a_second_process_on_the_same_run_says_who_holds_it(tmp_path):
-    from experiments.locks import HeldError, alone
+    from unet_segnet.output.locks import HeldError, alone
 
     run, lock = tmp_path / "run", tmp_path / "run" / "lock"
     expected = pytest.raises(HeldError, match=rf"process {os.getpid()} .* works on it")
@@ -251,7 +251,7 @@ def test_a_second_process_on_the_same_run_says_who_holds_it(tmp_path):
 def test_a_damaged_run_folder_is_one_clear_error(finished, file, tmp_path):
     import shutil
 
-    from experiments.runs import load_counts
+    from experiments.saood2021.runs import load_counts
     from unet_segnet.errors import InputError
 
     copy = tmp_path / "copy"
@@ -268,7 +268,7 @@ def test_a_damaged_run_folder_is_one_clear_error(finished, file, tmp_path):
 
 def test_a_network_that_the_article_has_not_needs_its_own_configurations():
     from experiments.kfold import kfold
-    from experiments.options import make_recipe
+    from experiments.running.options import make_recipe
 
     with pytest.raises(
         InputError, match="--net tiny: the article names no best configuration of it; give some with --o"

@@ -9,8 +9,8 @@ import pytest
 from made_comparison import made_run
 
 from experiments import publish
-from unet_segnet import pretrained
 from unet_segnet.errors import InputError
+from unet_segnet.networks import load as pretrained
 
 CONFIG = {
     "format": 1, "study": "grid", "net": "segnet", "variant": "released", "problem": "binary", "experiment": 4,

@@ -16,13 +16,16 @@ import pytest
 from forked import run_command
 from test_archive import make_run
 
-from experiments.options import dtype_of, study_parser
-from experiments.runs import RunFolder, RunSpec
-from experiments.schedule import Job, Outcome
+from experiments.running.estimates import Estimate, Estimates, Machine, duration, time_left
+from experiments.running.options import study_parser
+from experiments.saood2021.plan import plan_table, planned_specs
+from experiments.saood2021.runs import RunSpec
 from experiments.study import exchange
-from experiments.study_plan import Estimate, Estimates, Machine, duration, plan_table, planned_specs, time_left
+from unet_segnet.commands.arguments import dtype_of
 from unet_segnet.data.splits import five_folds, paper_split
 from unet_segnet.errors import InputError
+from unet_segnet.runs.folder import RunFolder
+from unet_segnet.runs.loop import Job, Outcome
 
 ROOT = Path(__file__).parents[2]
 
@@ -223,9 +226,9 @@ def test_a_resumed_or_damaged_run_does_not_mislead(tmp_path):
 
 @pytest.mark.slow
 def test_steps_are_timed_where_no_run_was(tmp_path):
-    from unet_segnet import training
     from unet_segnet.data.phantom import phantom_slices
     from unet_segnet.data.preprocess import prepare
+    from unet_segnet.training import class_weighted as training
 
     slices = prepare(phantom_slices(20, size=64), size=16).binary()
     timed = Job(job().spec, training.Recipe(epochs=2), paper_split(20))
@@ -289,7 +292,8 @@ class Times:
 @pytest.fixture
 def carry_out(monkeypatch, tmp_path):
     """`study.carry_out` with trainings that end at once as `ends` says."""
-    from experiments import schedule, study
+    from experiments import study
+    from unet_segnet.runs import loop as schedule
 
     started, ends = [], {}
 

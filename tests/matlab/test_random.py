@@ -101,7 +101,7 @@ def test_nothing_drawn_leaves_the_stream_where_it_was():
 def test_the_released_network_started_from_this_streams_kernels(real_data):
     """After 160 epochs each kernel still resembles the one it was drawn as; another seed's does not."""
     from unet_segnet.matlab import load_network
-    from unet_segnet.streams import MatlabStream
+    from unet_segnet.training.streams import MatlabStream
 
     file = real_data / "results" / "networks" / "segnet2_result" / "segnet2_256_0.001_4_160.mat"
     trained = [np.asarray(layer.kernel) for layer in load_network(file).model.layers if hasattr(layer, "kernel")]

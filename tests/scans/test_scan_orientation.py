@@ -15,7 +15,7 @@ from unet_segnet.data import load_slices
 from unet_segnet.data.phantom import phantom_slices
 from unet_segnet.data.preprocess import prepare, window_to_8bit
 from unet_segnet.errors import InputError
-from unet_segnet.lungs import LEFT, RIGHT, split_left_right
+from unet_segnet.inference.lungs import LEFT, RIGHT, split_left_right
 from unet_segnet.scans import Scan, fit, from_network, read_scan, to_network, unfit
 from unet_segnet.scans.scan import voxel_spacing
 

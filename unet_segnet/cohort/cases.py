@@ -10,7 +10,7 @@ from unet_segnet.data.nifti import has_slices, slice_paths, volume_names, volume
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
-from unet_segnet.files import check_text, expanded, read_small, whole_file
+from unet_segnet.output.files import check_text, expanded, read_small, whole_file
 from unet_segnet.scans import find_scans, read_scan, scan_name
 
 IMAGES, LABELS, LUNGS = "images", "labels", "lungs"
@@ -99,7 +99,7 @@ def find_cases(data: str | Path) -> CaseList:
             cases, problems = [], []
         elif volume_names(folder):
             raise InputError(
-                f"{folder}: holds volumes (rp_im) only; write a manifest of them with `python -m experiments.data "
+                f"{folder}: holds volumes (rp_im) only; write a manifest of them with `unet-segnet data "
                 f"manifest {folder} --to FILE.csv` and give that"
             )
         else:

@@ -18,8 +18,9 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
-from unet_segnet.inference import AUTO, MASK_VALUES, check_mask, check_same_size, cut_off_note, find_lungs
+from unet_segnet.inference.segmentation import AUTO, cut_off_note, find_lungs
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, read_scan, to_network
+from unet_segnet.scans.matching import MASK_VALUES, check_mask, check_same_size
 
 GIVEN = "given with the scans"
 NUM_SLICES = 100  # of the article
@@ -168,9 +169,7 @@ def load_cohort(
     """
     found = find_cases(data)
     if found.problems:
-        more = (
-            f" ({len(found.problems) - 1} more; see `python -m experiments.data check`)" if found.problems[1:] else ""
-        )
+        more = f" ({len(found.problems) - 1} more; see `unet-segnet data check`)" if found.problems[1:] else ""
         raise InputError(found.problems[0] + more)
     labelled = [case for case in found.cases if case.labels is not None]
     if found.cases and not labelled:

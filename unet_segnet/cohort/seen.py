@@ -21,7 +21,7 @@ def training_marks(facts: dict) -> list[str]:
     """The marks of the slices that a network was trained on; none where nobody knows.
 
     Arguments:
-        facts: of the network, see `unet_segnet.network_facts`. One of the released slices that says no more was
+        facts: of the network, see `unet_segnet.networks.facts`. One of the released slices that says no more was
             trained on the article's 72.
     """
     if marks := facts.get("slices"):

@@ -14,14 +14,14 @@ from unet_segnet.data.png_tree import read_png_tree, tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW, prepare
 from unet_segnet.data.slices import BINARY_NAMES, Slices
 from unet_segnet.errors import InputError
-from unet_segnet.files import expanded
+from unet_segnet.output.files import expanded
 
 PHANTOM = "phantom"
 DEFAULT_NAMES = ("COVID19-DL", "medseg")
 PROBLEMS = ("binary", "multiclass")
 WAYS_OUT = (
-    "get the 100 released slices with `python -m experiments.data fetch`, or give the path of a data set you have, or "
-    "write a made-up one with `python -m experiments.data phantom --to PATH`"
+    "get the 100 released slices with `unet-segnet data fetch`, or give the path of a data set you have, or "
+    "write a made-up one with `unet-segnet data phantom --to PATH`"
 )
 
 

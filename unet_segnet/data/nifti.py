@@ -20,7 +20,7 @@ import numpy as np
 from unet_segnet.data.mask_fit import mend_exchanges
 from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES, Slices
 from unet_segnet.errors import InputError, one_line
-from unet_segnet.files import whole_file
+from unet_segnet.output.files import whole_file
 
 SLICES = ("tr_im", "tr_mask", "tr_lungmasks_updated")
 VOLUMES = ("rp_im", "rp_msk", "rp_lung_msk")

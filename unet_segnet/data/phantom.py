@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from unet_segnet.data.slices import MULTICLASS_NAMES, Slices
-from unet_segnet.files import whole_file
+from unet_segnet.output.files import whole_file
 
 AIR, FAT, SOFT_TISSUE, BLOOD, BONE = -1000.0, -95.0, 45.0, 40.0, 450.0
 LUNG, GROUND_GLASS, CONSOLIDATION, EFFUSION = -800.0, -360.0, -20.0, 12.0

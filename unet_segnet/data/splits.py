@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.errors import InputError
-from unet_segnet.files import read_small, whole_file
+from unet_segnet.output.files import read_small, whole_file
 
 NUM_FOLDS = 5
 PARTS = ("train", "validation", "test")

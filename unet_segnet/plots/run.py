@@ -4,7 +4,7 @@ import matplotlib.figure
 import matplotlib.patches
 import numpy as np
 
-from unet_segnet import metrics
+from unet_segnet.measures import metrics
 from unet_segnet.plots.style import BLUE, CLASS_COLOURS, MOVING_AVERAGE, VERMILION, class_overlay, moving_average
 
 

@@ -7,7 +7,7 @@ import matplotlib.lines
 import matplotlib.patches
 import numpy as np
 
-from unet_segnet import metrics
+from unet_segnet.measures import metrics
 from unet_segnet.plots.style import (
     CLASS_COLOURS,
     DOUBLE_COLUMN,

@@ -8,7 +8,7 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.text import Text
 
-from unet_segnet.files import whole_file
+from unet_segnet.output.files import whole_file
 
 # Okabe and Ito's palette; class 0 stays the grey slice itself.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"

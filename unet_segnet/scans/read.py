@@ -11,7 +11,7 @@ import numpy as np
 
 from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, read_image, recognise_units, voxel_lengths
 from unet_segnet.errors import InputError
-from unet_segnet.files import check_text
+from unet_segnet.output.files import check_text
 from unet_segnet.scans.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
 from unet_segnet.scans.scan import Scan, check_spacing, is_identity, voxel_spacing
 

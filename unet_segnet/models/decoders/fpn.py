@@ -5,8 +5,8 @@ Lin et al. 2017; Kirillov et al. 2019 for the segmentation branches ("Comprehens
 
 import keras
 
+from unet_segnet.layers.resampling import upsample_bilinear
 from unet_segnet.models.decoders.parts import segmentation_head
-from unet_segnet.models.decoders.resampling import upsample_bilinear
 from unet_segnet.models.encoders.blocks import convolution, relu
 
 PYRAMID_FILTERS = 256

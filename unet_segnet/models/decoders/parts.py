@@ -1,6 +1,6 @@
 """What several decoders share."""
 
-from unet_segnet.models.decoders.resampling import upsample_bilinear
+from unet_segnet.layers.resampling import upsample_bilinear
 from unet_segnet.models.encoders.blocks import batch_norm, convolution, relu
 
 

@@ -5,8 +5,8 @@ Zhao et al. 2017 ("Comprehensive comparison", Table I).
 
 import keras
 
+from unet_segnet.layers.resampling import AdaptiveAveragePooling2D, BilinearResizing
 from unet_segnet.models.decoders.parts import convolution_bn_relu, segmentation_head
-from unet_segnet.models.decoders.resampling import AdaptiveAveragePooling2D, BilinearResizing
 from unet_segnet.models.encoders.blocks import convolution, relu
 
 REGIONS = (1, 2, 3, 6)

@@ -12,54 +12,10 @@ import math
 
 import keras
 import numpy as np
-from keras import ops
 
-from unet_segnet.layers import PACKAGE, BatchNormalization, Conv2D
-
-
-@keras.saving.register_keras_serializable(package=PACKAGE)
-class GroupedConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` with groups, as eight ordinary convolutions where the backend is TensorFlow.
-
-    TensorFlow has no gradient of a grouped convolution on a CPU, and Keras' detour through XLA is 250 times slower
-    (a step through 256 channels in 32 groups on 32x32: 4.5 s, here 18 ms). Each of the eight convolves several
-    groups at once, by a kernel with zeros between them.
-    """
-
-    def call(self, inputs):
-        if keras.config.backend() != "tensorflow":
-            return super().call(inputs)
-        pieces = math.gcd(self.groups, 8)
-        joined = self.groups // pieces
-        height, width, channels, filters = self.kernel.shape
-        blocks = ops.reshape(self.kernel, (height, width, 1, channels, pieces, joined, filters // self.groups))
-        apart = ops.reshape(ops.eye(joined, dtype=self.compute_dtype), (1, 1, joined, 1, 1, joined, 1))
-        kernels = ops.reshape(blocks * apart, (height, width, joined * channels, filters))
-        outputs = [
-            ops.conv(x, kernel, self.strides, self.padding, data_format="channels_last")
-            for x, kernel in zip(ops.split(inputs, pieces, axis=-1), ops.split(kernels, pieces, axis=-1), strict=True)
-        ]
-        outputs = ops.concatenate(outputs, axis=-1)
-        return outputs + self.bias if self.use_bias else outputs
-
-
-@keras.saving.register_keras_serializable(package=PACKAGE)
-class PaddedMaxPooling2D(keras.layers.MaxPooling2D):
-    """Max pooling over an input with (pool_size - 1) // 2 pixels of minus infinity on each side (Keras' "same" pads
-    fewer, and below and to the right first)."""
-
-    def call(self, inputs):
-        rows, columns = ((size - 1) // 2 for size in self.pool_size)
-        padded = ops.pad(inputs, ((0, 0), (rows, rows), (columns, columns), (0, 0)), constant_values=-math.inf)
-        return ops.max_pool(padded, self.pool_size, self.strides, "valid", data_format="channels_last")
-
-    def compute_output_shape(self, input_shape):
-        sizes = zip(input_shape[1:3], self.pool_size, self.strides, strict=True)
-        out = tuple((size + (pool - 1) // 2 * 2 - pool) // stride + 1 for size, pool, stride in sizes)
-        return (input_shape[0], *out, input_shape[3])
-
-    def compute_output_spec(self, inputs):
-        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=inputs.dtype)
+from unet_segnet.layers import BatchNormalization, Conv2D
+from unet_segnet.layers.convolution import GroupedConv2D
+from unet_segnet.layers.pooling import PaddedMaxPooling2D
 
 
 def initializers(initial, fan_in, fan_out):

@@ -15,9 +15,9 @@ import numpy as np
 
 from unet_segnet.data.catalogue import data_root
 from unet_segnet.errors import InputError, one_line
-from unet_segnet.files import expanded
 from unet_segnet.models.encoders import ENCODERS
 from unet_segnet.models.encoders.keras_applications import BUILDERS, keras_network, published_layers
+from unet_segnet.output.files import expanded
 
 PREFIX = "encoder."
 HUB = "https://huggingface.co/smp-hub/{encoder}.imagenet/resolve/{revision}/model.safetensors"
@@ -166,7 +166,7 @@ def read_tensors(path):
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected encoder weights in a .safetensors or a .keras file")
     if path.suffix == ".keras":
-        from unet_segnet.pretrained import load_model
+        from unet_segnet.networks.load import load_model
 
         tensors = model_tensors(load_model(path), PREFIX)
         if not tensors:

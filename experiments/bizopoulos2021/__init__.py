@@ -1,0 +1,1 @@
+"""The second study: 'Comprehensive comparison ...' (Bizopoulos et al. 2021)."""

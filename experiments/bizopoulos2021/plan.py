@@ -1,0 +1,221 @@
+"""Which trainings the second study consists of, and what they cost.
+
+Times are measured, on finished runs of this machine or on a convolution; none is typed in.
+"""
+
+import math
+import statistics
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from experiments.bizopoulos2021.runs import STUDY, CompareJob, CompareSpec, start_of
+from experiments.running.estimates import Machine, duration, this_machine
+from unet_segnet.commands.arguments import dtype_of
+from unet_segnet.commands.console import import_keras, progress
+from unet_segnet.errors import InputError
+from unet_segnet.runs.folder import RunFolder, read_arrays, read_json
+
+STATE_BYTES = 16  # of a parameter in training: itself, its gradient and Adam's two moments
+
+
+def planned_jobs(options) -> list[CompareJob]:
+    """The trainings that the options ask for, in the order in which they begin.
+
+    Raises:
+        InputError: an architecture or encoder that is not there, or a file that cannot be read.
+    """
+    import_keras()
+    from unet_segnet.models.decoders import DECODERS
+    from unet_segnet.models.encoders import ENCODERS
+    from unet_segnet.training.soft_dice import EncoderRecipe
+
+    chosen = {}
+    for name, known in (("architecture", DECODERS), ("encoder", ENCODERS)):
+        chosen[name] = options.only.get(name, tuple(known))
+        if strange := [value for value in chosen[name] if value not in known]:
+            raise InputError(f"--only {name}={strange[0]}: expected some of {', '.join(known)}")
+    if options.init and options.encoder_weights != ("none",):
+        raise InputError("--init and --encoder-weights both say what the encoder starts from: give one of them")
+    recipe = EncoderRecipe(epochs=options.epochs, loss=options.loss)
+    starts = [
+        (start_of(weights, options.init), weights)
+        for weights in (None if weights == "none" else weights for weights in options.encoder_weights)
+    ]
+    specs = [
+        CompareSpec(experiment, architecture, encoder, seed, start, weights, options.init)
+        for seed in options.seeds
+        for experiment in options.experiment
+        for start, weights in starts
+        for architecture in chosen["architecture"]
+        for encoder in chosen["encoder"]
+    ]
+    return [CompareJob(spec, replace(recipe, dtype=dtype_of(options, spec))) for spec in specs]
+
+
+def check_starts(jobs: list[CompareJob]) -> None:
+    """Build every network once that starts from other weights than random ones.
+
+    Raises:
+        InputError: weights cannot be had or do not fit; better now than after hours.
+    """
+    import keras
+
+    from experiments.bizopoulos2021.runs import build
+
+    # The decoder matters to a whole network's weights alone.
+    needed = {
+        (spec.start, spec.encoder, spec.architecture if spec.init else None): spec
+        for spec in (job.spec for job in jobs)
+        if spec.start != "none"
+    }
+    for spec in progress(list(needed.values()), "reading weights") if needed else ():
+        build(spec, 64)
+        keras.utils.clear_session(free_memory=True)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one network costs.
+
+    Attributes:
+        parameters: trainable ones.
+        inference, step: multiply-adds of one slice, without and with training.
+        memory: bytes that a mini-batch in training takes at least: parameters, gradients, moments, layer outputs.
+    """
+
+    parameters: int
+    inference: int
+    step: int
+    memory: int
+
+
+def network_cost(architecture: str, encoder: str, size: int, batch_size: int, dtype: str = "float32") -> Cost:
+    """Build a network and count."""
+    import keras
+
+    from unet_segnet.models import build_model
+
+    with keras.StatelessScope(initialize_variables=False):  # values that nothing needs take most of the time
+        model = build_model(architecture, encoder=encoder, input_shape=(size, size, 1))
+    cost = model_cost(model, batch_size, dtype)
+    keras.utils.clear_session(free_memory=False)
+    return cost
+
+
+def model_cost(model, batch_size: int, dtype: str = "float32") -> Cost:
+    """The cost of a functional network with fixed height and width."""
+    from experiments.bench.keras_networks import multiply_adds
+
+    parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    outputs = sum(math.prod(layer.output.shape[1:]) for layer in model.layers)
+    number_bytes = 4 if dtype == "float32" else 2
+    return Cost(parameters, *multiply_adds(model), STATE_BYTES * parameters + batch_size * outputs * number_bytes)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds per multiply-add, and what they were measured on."""
+
+    seconds: float
+    source: str
+
+
+def rates(out: Path, machine: Machine) -> dict[tuple[str, str] | None, Rate]:
+    """By architecture and encoder, from finished runs that were trained like this; None: the mean of all.
+
+    Arguments:
+        out: folder of all runs; what is damaged there is passed over.
+        machine: what runs must have in common with the coming ones.
+    """
+    found: dict[tuple[str, str] | None, list[float]] = {}
+    for path in (Path(out) / STUDY).glob("*/*/*/result.json"):
+        try:
+            result, config = read_json(path), read_json(path.parent / "config.json")
+            recipe = config["recipe"]
+            where = (result["device"], result["backend"], result["threads"], recipe["dtype"], config["data"]["size"])
+            if where != (machine.device, machine.backend, machine.threads, machine.dtype, machine.size):
+                continue
+            seconds = read_arrays(path.parent / "history.npz", ("epoch_seconds",))["epoch_seconds"].tolist()
+            slices = len(config["split"]["train"]) // recipe["batch_size"] * recipe["batch_size"]
+            per_epoch = statistics.fmean(seconds[1:] or seconds)  # the first holds the compilation
+            rate = per_epoch / (slices * 3 * result["multiply_adds"])
+        except (InputError, KeyError, TypeError, ZeroDivisionError, statistics.StatisticsError):
+            continue
+        for key in ((config["architecture"], config["encoder"]), None):
+            found.setdefault(key, []).append(rate)
+    return {
+        key: Rate(statistics.fmean(values), "runs of this network" if key else "runs of other networks")
+        for key, values in found.items()
+    }
+
+
+def convolution_rate() -> Rate:
+    """Seconds per multiply-add of a few bare convolutions in training: the least that a network can need."""
+    import keras
+    import numpy as np
+
+    from experiments.bench.keras_networks import multiply_adds
+    from unet_segnet.layers import Conv2D
+    from unet_segnet.training.compilation import compile_fastest
+
+    inputs = x = keras.Input((64, 64, 32))
+    for _ in range(4):
+        x = Conv2D(32, 3, padding="same")(x)
+    model = keras.Model(inputs, x)
+    compile_fastest(model, 1, optimizer="sgd", loss="mse")
+    batch = np.zeros((2, 64, 64, 32), np.float32)
+    seconds = []
+    for _ in range(6):
+        began = time.perf_counter()
+        model.train_on_batch(batch, batch)
+        seconds.append(time.perf_counter() - began)
+    keras.utils.clear_session(free_memory=True)
+    return Rate(statistics.median(seconds[2:]) / (2 * multiply_adds(model)[1]), "a convolution: networks take longer")
+
+
+def print_plan(jobs: list[CompareJob], num_slices: int, num_test: int, options) -> None:
+    """Print what is planned, what of it is finished, and what the rest costs.
+
+    Arguments:
+        jobs: every planned training.
+        num_slices: that train or validate.
+        num_test: slices that test.
+        options: the command's.
+    """
+    from experiments.bizopoulos2021.data import split_slices
+    from unet_segnet.output.tabular import Table
+
+    measured = rates(options.out, this_machine(options))
+    other = measured.get(None) or convolution_rate()
+    train, validation = map(len, split_slices(num_slices))
+    by_network: dict[tuple[str, str], list[CompareJob]] = {}
+    for job in jobs:
+        by_network.setdefault((job.spec.architecture, job.spec.encoder), []).append(job)
+    rows, total, sources, num_left = [], 0.0, {}, 0
+    for network in progress(list(by_network), "building the networks, to count"):
+        members, recipe = by_network[network], by_network[network][0].recipe
+        cost, rate = network_cost(*network, options.size, recipe.batch_size, recipe.dtype), measured.get(network, other)
+        folders = [RunFolder(options.out, job.spec) for job in members]
+        left = [folder for folder in folders if options.force or not folder.finished]
+        epoch = (train * cost.step + validation * cost.inference) * rate.seconds
+        test = (num_test + validation) * cost.inference * rate.seconds
+        done = [0 if options.force else min(folder.epochs_done(), recipe.epochs) for folder in left]
+        seconds = sum((recipe.epochs - epochs) * epoch + test for epochs in done)
+        total, num_left, sources[rate.source] = total + seconds, num_left + len(left), None
+        numbers = (cost.parameters, cost.inference / 1e9, cost.memory / 1e9, len(members), len(members) - len(left))
+        times = (duration(recipe.epochs * epoch + test), duration(seconds) if left else None)
+        rows.append((*network, *numbers, *times))
+    columns = ("architecture", "encoder", "parameters", "multiply-adds (10^9)", "memory (GB)", "runs", "finished")
+    notes = (
+        f"Multiply-adds of one slice of {options.size}x{options.size}; training takes three times as many.",
+        "Memory: at least; parameters, gradients, moments, and the layers' outputs of a mini-batch.",
+        f"Times: by {' and '.join(sources)}.",
+    )
+    table = Table(f"The plan, in {options.out}.", (*columns, "a run", "time left"), tuple(rows), notes)
+    print(table.to_text())
+    side_by_side = f", {options.workers} side by side" if options.workers > 1 else ""
+    print(
+        f"{len(jobs)} runs: {len(jobs) - num_left} finished, {num_left} left, about "
+        f"{duration(total / options.workers)}{side_by_side}"
+    )

@@ -1,0 +1,1 @@
+"""The second study's tables, ours beside the published."""

@@ -1,0 +1,1 @@
+"""Whether the second study's claims hold."""

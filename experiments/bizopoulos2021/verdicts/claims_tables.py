@@ -1,0 +1,202 @@
+"""Claims of the second study that its own Table II and text decide."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from experiments.bizopoulos2021.evidence import Evidence
+from experiments.bizopoulos2021.published import (
+    ARCHITECTURES,
+    EXPERIMENTS,
+    INITIALISATIONS,
+    encoders,
+    number,
+    parameter_grid,
+    parameters,
+    stated,
+)
+from experiments.bizopoulos2021.tables.analysis import COUNTS, correlation, own_dice, p_text, published_dice
+from experiments.reporting.judgement import Judgement, decided
+from unet_segnet.measures.metrics import EMPTY_RULES, foreground_scores
+
+IMAGENET = list(INITIALISATIONS).index("imagenet")
+
+
+def best_pairs(evidence: Evidence) -> Judgement:
+    """Holds where the named pairs are the best models of Table II."""
+    dice = published_dice()
+    holds, told, of_each = True, [], []
+    for e, (experiment, name) in enumerate(EXPERIMENTS.items()):
+        i, a, n = np.unravel_index(dice[e].argmax(), dice[e].shape)
+        model = f"{list(ARCHITECTURES)[a]}-{encoders()[n]}"
+        holds &= model == stated(f"{experiment}_best_pair")
+        told.append(f"{model} ({name}, {dice[e, i, a, n]:.2f} %, {list(INITIALISATIONS.values())[i]})")
+        of_each += [encoders()[dice[e, i].argmax() % len(encoders())] for i in range(len(INITIALISATIONS))]
+    half = len(of_each) // 2
+    paired = [f"{first}-{second}" for first, second in zip(of_each[:half], of_each[half:], strict=True)]
+    text = f"In Table II the best are {', '.join(told)}."
+    if paired == [stated(f"{experiment}_best_pair") for experiment in EXPERIMENTS]:
+        text += (
+            " The stated pairs are no models: they arise where the best encoders of the three experiments, random and "
+            f"ImageNet in turn ({', '.join(of_each)}), are cut into two halves and joined."
+        )
+    return decided(bool(holds), f"{text}{_best_of_ours(evidence)}")
+
+
+def _best_of_ours(evidence: Evidence) -> str:
+    ours = own_dice(evidence.comparable)
+    told = []
+    for e, name in enumerate(EXPERIMENTS.values()):
+        if not np.isnan(ours[e]).all():
+            i, a, n = np.unravel_index(np.nanargmax(ours[e]), ours[e].shape)
+            model = f"{list(ARCHITECTURES)[a]}-{encoders()[n]}"
+            told.append(f"{model} ({name}, {ours[e, i, a, n]:.2f} %, best of {int((~np.isnan(ours[e])).sum())})")
+    return f" Ours so far: {', '.join(told)}." if told else ""
+
+
+def mean_dice_experiments(evidence: Evidence) -> Judgement:
+    """Holds where the stated means are those of all 200 models of an experiment."""
+    dice = published_dice()
+    printed = np.array([number(f"{experiment}_dice") for experiment in EXPERIMENTS])
+    of_all = dice.mean(axis=(1, 2, 3))
+    pretrained = dice[:, IMAGENET].mean(axis=(1, 2))
+    return decided(
+        _equal(of_all, printed),
+        f"The models of Table II have {_listed(of_all)} % on average; {_listed(pretrained)} % is the mean of those "
+        f"that began from ImageNet weights{', which is what is stated' if _equal(pretrained, printed) else ''}.",
+    )
+
+
+def mean_dice_architectures(evidence: Evidence) -> Judgement:
+    """Holds where the stated means are those of all 50 models of an architecture in each experiment."""
+    dice = published_dice()
+    printed = np.array([[number(f"{a}_{e}_dice") for a in ARCHITECTURES] for e in EXPERIMENTS])
+    of_all, pretrained = dice.mean(axis=(1, 3)), dice[:, IMAGENET].mean(axis=2)
+    told = "; ".join(f"{name} {_listed(of)}" for name, of in zip(EXPERIMENTS.values(), of_all, strict=True))
+    agree = int((np.abs(pretrained - printed) < 0.0101).sum())
+    return decided(
+        _equal(of_all, printed),
+        f"Over both initialisations Table II gives {told} %; {agree} of the {printed.size} stated means are those of "
+        "the ImageNet half.",
+    )
+
+
+def mean_dice_initialisations(evidence: Evidence) -> Judgement:
+    """Holds where the stated means and deviations are those of Table II."""
+    dice = published_dice()
+    means, deviations = (function(dice, axis=(0, 2, 3)) for function in (np.mean, np.std))
+    printed = [(number(f"{start}_dice"), number(f"{start}_dice_std")) for start in ("random", "imagenet")]
+    found = list(zip(means, deviations, strict=True))
+    told = ", ".join(
+        f"{mean:.2f} ± {std:.2f} % ({name})" for (mean, std), name in zip(found, INITIALISATIONS.values(), strict=True)
+    )
+    return decided(
+        _equal(np.array(found), np.array(printed)),
+        f"Table II has {told}: the two means were printed as one pair, the two deviations as the other.",
+    )
+
+
+def best_worst_encoder(evidence: Evidence) -> Judgement:
+    """Holds where the named encoders are best and worst over all models.
+
+    The sentence ends in "with randomly initialized weights", which are those of the masks that Figure 3 shows: among
+    these models alone others are best and worst, as is told.
+    """
+    dice = published_dice()
+    named = stated("best_encoder"), stated("worst_encoder")
+    random, both = dice[:, 0].mean(axis=(0, 1)), dice.mean(axis=(0, 1, 2))
+
+    def ends(means):
+        return encoders()[means.argmax()], encoders()[means.argmin()]
+
+    def told(means):
+        return " and ".join(f"{encoders()[at]} ({means[at]:.2f} %)" for at in (means.argmax(), means.argmin()))
+
+    text = f"Over all models of Table II the best and worst are {told(both)}"
+    text += f", over the randomly initialised ones alone, as Figure 3 shows them, {told(random)}"
+    ours = own_dice(evidence.comparable)
+    if ran := int((~np.isnan(ours)).any(axis=(0, 1, 2)).sum()):
+        text += f". Ours: {ran} of {len(encoders())} encoders ran"
+    return decided(ends(both) == named, f"{text}.")
+
+
+def parameters_correlate(evidence: Evidence) -> Judgement:
+    """Holds where r is positive in each experiment, and significant in none."""
+    dice, ours = published_dice(), own_dice(evidence.comparable)
+    found = {which: [correlation(parameter_grid(which), dice[e]) for e in range(len(dice))] for which in COUNTS}
+    holds = all(one.r > 0 and one.p >= 0.05 for one in found["printed"])
+    told = [
+        f"with the {label} parameters r = "
+        + ", ".join(
+            f"{one.r:.2f} ({name}, p {_p(one.p)})" for one, name in zip(found[which], EXPERIMENTS.values(), strict=True)
+        )
+        for which, label in COUNTS.items()
+    ]
+    text = f"Table II, 200 models of each experiment: {'; '.join(told)}."
+    own = [
+        f"{name} r = {one.r:.2f} of {one.n}"
+        for e, name in enumerate(EXPERIMENTS.values())
+        if not np.isnan((one := correlation(parameter_grid("used"), ours[e])).r)
+    ]
+    return decided(holds, f"{text}{' Ours, used parameters: ' + ', '.join(own) + '.' if own else ''}")
+
+
+def largest_not_best(evidence: Evidence) -> Judgement:
+    """Holds where the largest model is the best in no experiment."""
+    counts, dice = parameter_grid("printed"), published_dice()
+    a, n = np.unravel_index(counts.argmax(), counts.shape)
+    ranks = [int((dice[e] > dice[e, :, a, n].max()).sum()) + 1 for e in range(len(EXPERIMENTS))]
+    told = ", ".join(f"{rank} ({name})" for rank, name in zip(ranks, EXPERIMENTS.values(), strict=True))
+    return decided(
+        1 not in ranks,
+        f"The largest, {list(ARCHITECTURES)[a]}-{encoders()[n]} with {counts[a, n]:.2f} million, is number {told} of "
+        "200 in Table II.",
+    )
+
+
+def linknet_larger(evidence: Evidence) -> Judgement:
+    """Holds where LinkNet has more on average."""
+    printed, used = (parameter_grid(which) for which in COUNTS)
+    linknet, unet = (list(ARCHITECTURES).index(name) for name in ("linknet", "unet"))
+    more = sum(parameters()["linknet", encoder].built > parameters()["unet", encoder].built for encoder in encoders())
+    return decided(
+        bool(printed[linknet].mean() > printed[unet].mean()),
+        f"Table II: LinkNet {printed[linknet].mean():.2f} million on average, U-Net {printed[unet].mean():.2f}; used "
+        f"{used[linknet].mean():.2f} and {used[unet].mean():.2f}. LinkNet has more with {more} of the "
+        f"{len(encoders())} encoders.",
+    )
+
+
+def empty_prediction_right(evidence: Evidence) -> Judgement:
+    """Holds where no slice has a lesion and an empty prediction."""
+    slices, filled = int(number("test_slices")), int(number("test_slices_with_lesion"))
+    truth = np.zeros((slices, 2, 2), np.int64)
+    truth[:, 0, 0], truth[:filled, 1, 0] = 1, 1
+    dice = {rule: 100 * np.nanmean(foreground_scores(truth, rule)[:, 2]) for rule in EMPTY_RULES}
+    text = (
+        f"{filled} of the {slices} test slices have lesions. By the rule as written a model that never finds one has a "
+        f"mean Dice of {dice['text']:.1f} %; by that of the released code, which asks for an empty truth as well, "
+        f"{dice['released']:.1f} %."
+    )
+    wrong = empty = 0
+    for run in evidence.runs:
+        nothing = run.confusion[:, :, 1].sum(axis=1) == 0
+        empty += int(nothing.sum())
+        wrong += int((nothing & (run.confusion[:, 1].sum(axis=1) > 0)).sum())
+    if empty:
+        text += f" Of {empty} empty predictions of our {len(evidence.runs)} runs {wrong} missed something."
+    return decided(filled == 0, text)
+
+
+def _equal(found: np.ndarray, printed: np.ndarray) -> bool:
+    """The same to the last printed digit, give or take one."""
+    return bool((np.abs(found - printed) < 0.0151).all())
+
+
+def _listed(values) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
+
+
+def _p(p: float) -> str:
+    text = p_text(p)
+    return text if text.startswith("<") else f"= {text}"

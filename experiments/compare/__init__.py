@@ -1,1 +1,0 @@
-"""The second study: four architectures, 25 encoders, two initialisations, three experiments."""

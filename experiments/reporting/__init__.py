@@ -1,0 +1,1 @@
+"""Verdicts, evidence and pages of a report; knows no study."""

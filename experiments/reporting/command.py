@@ -1,0 +1,60 @@
+"""What both studies' report commands do: collect, compute, draw, write."""
+
+import argparse
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+from experiments.reporting.content import Report, Study
+from experiments.reporting.readme import check_markers, replace_between
+from experiments.reporting.write import check_out, write_report
+from unet_segnet.commands.console import HelpFormatter, Progress
+
+
+def report_parser(prog: str, description: str, out: str, data: str) -> argparse.ArgumentParser:
+    """The options of a report.
+
+    Arguments:
+        prog, description: of the command.
+        out: folder of the report where none is given.
+        data: what --data is for.
+    """
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
+    parser.add_argument("--runs", type=Path, help="folder of runs, beside the project's own results")
+    parser.add_argument("--data", metavar="NAME|PATH", help=data)
+    parser.add_argument("--out", type=Path, default=Path(out), help="folder of the report")
+    parser.add_argument("--readme", type=Path, help="also put the summary between this file's markers")
+    parser.add_argument("--force", action="store_true", help="replace --out even if it holds the other study's report")
+    return parser
+
+
+def write_study_report(
+    options, study: Study, marker: str, collect: Callable, make_report: Callable, summary: Callable
+) -> None:
+    """Collect, compute, draw and write; the folder appears whole or not at all.
+
+    Arguments:
+        options: of `report_parser`.
+        study: the article that is repeated.
+        marker: between which markers of the README the summary goes.
+        collect: gives the evidence from the options' `runs` and `data`.
+        make_report: gives the `Report` from the evidence.
+        summary: gives the README's text from the report and the evidence.
+    """
+    check_out(options.out, options.force, study)
+    if options.readme:
+        check_markers(options.readme, marker)
+    bar = Progress(3, "report")
+    evidence = collect(options.runs, options.data)
+    bar.update(1, f"{len(evidence.runs)} runs read")
+    made: Report = make_report(evidence)
+    bar.update(2, "tables, figures and verdicts made")
+    write_report(made, options.out)
+    if options.readme:
+        replace_between(options.readme, marker, summary(made, evidence))
+    bar.update(3, "written")
+    for verdict in made.verdicts:
+        print(textwrap.fill(f"{verdict.verdict}: {verdict.claim}", 100, subsequent_indent="  "))
+    for sentence in made.missing:
+        print(textwrap.fill(f"missing: {sentence}", 100, subsequent_indent="  "))
+    print(f"written to {options.out}: index.html, {len(made.tables)} tables, {len(made.figures)} figures")

@@ -1,0 +1,134 @@
+"""What a report is made of: the types that its parts hand to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from unet_segnet.output.tabular import Table
+
+VERDICTS = ("replicates", "does not replicate", "cannot be decided")
+
+
+@dataclass(frozen=True)
+class Study:
+    """The article that a report repeats.
+
+    Attributes:
+        title: of the report's page.
+        article: authors, title, journal, identifier.
+        generator: marks the page, so that a report replaces only an older one of the same study.
+    """
+
+    title: str
+    article: str
+    generator: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim of the paper, held against the evidence.
+
+    Attributes:
+        name: short, for anchors: "segnet-wins-binary".
+        claim: the claim in one sentence, in our words.
+        source: where the paper says it.
+        verdict: one of VERDICTS.
+        evidence: what was computed, one or two sentences with the numbers in them.
+        decides: what would decide it; empty where it is decided.
+    """
+
+    name: str
+    claim: str
+    source: str
+    verdict: str
+    evidence: str
+    decides: str = ""
+
+    def __post_init__(self):
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"verdict must be one of {VERDICTS}. Received: {self.verdict!r}")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report.
+
+    Attributes:
+        name: of its files, such as "figure4_training".
+        title: short, such as "Figure 4. Training accuracy and loss".
+        caption: data, runs, seeds and n, in full sentences.
+        figure: the `matplotlib.figure.Figure`.
+        alt: what it shows, for those who cannot see it.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: object
+    alt: str
+
+
+@dataclass(frozen=True)
+class SliceView:
+    """Slices to look through one by one, with contours.
+
+    Attributes:
+        name: for anchors, such as "binary".
+        heading: above it.
+        slices: `unet_segnet.data.slices.Slices`.
+        layers: label -> (num_slices, height, width) uint8 classes, the truth first.
+        colours: of the classes, background first.
+    """
+
+    name: str
+    heading: str
+    slices: object
+    layers: Mapping[str, np.ndarray]
+    colours: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is written out.
+
+    Attributes:
+        study: the article that it repeats.
+        verdicts: one per claim.
+        tables: by file name, in order.
+        figures: in order.
+        data: the data set's name.
+        missing: what could not be had, a sentence each, and what would bring it.
+        provenance: lines about how the report came about (commit, data, number of runs).
+        sections: heading -> names of the tables and figures below it, in order.
+        views: slice viewers.
+    """
+
+    study: Study
+    verdicts: tuple[Verdict, ...]
+    tables: dict[str, Table]
+    figures: tuple[Figure, ...]
+    data: str
+    missing: tuple[str, ...]
+    provenance: tuple[str, ...]
+    sections: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    views: tuple[SliceView, ...] = ()
+
+
+def sections(names: Sequence[str], headings: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Heading -> the tables and figures below it, in the order given; every name is under one heading.
+
+    Arguments:
+        names: of all tables and figures.
+        headings: heading -> how the names below it begin, in the order of the page; those with none are left out.
+
+    Raises:
+        ValueError: a name that no heading takes.
+    """
+    placed = {heading: tuple(name for name in names if name.startswith(starts)) for heading, starts in headings.items()}
+    left = set(names).difference(*placed.values())
+    if left:
+        raise ValueError(f"no section of the report takes {sorted(left)}")
+    return {heading: under for heading, under in placed.items() if under}

@@ -1,0 +1,46 @@
+"""How a claim is judged: what one set of trainings says, and how several sets are put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from experiments.reporting.content import VERDICTS
+from unet_segnet.measures.statistics import Interval
+
+REPLICATES, DOES_NOT, UNDECIDED = VERDICTS
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, the evidence for it in a sentence or two, and what would decide it where it is open."""
+
+    verdict: str
+    evidence: str
+    decides: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the trainings of one variant say: the claim holds, does not, or (None) they cannot tell; and why."""
+
+    holds: bool | None
+    text: str
+
+
+def decided(holds: bool, evidence: str) -> Judgement:
+    """A judgement on evidence that always decides."""
+    return Judgement(REPLICATES if holds else DOES_NOT, evidence)
+
+
+def with_limits(interval: Interval, index=(), signed: bool = False) -> str:
+    """An estimate with its 95 % interval, as text."""
+    import numpy as np
+
+    form = "+.3f" if signed else ".3f"
+    value, low, high = (float(np.asarray(part)[index]) for part in (interval.estimate, interval.low, interval.high))
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def how_many(number: int, what: str = "training") -> str:
+    """'1 training', '3 trainings'."""
+    return f"{number} {what}{'' if number == 1 else 's'}"

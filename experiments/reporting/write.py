@@ -1,0 +1,75 @@
+"""Writes a report's folder, whole or not at all.
+
+OUT/index.html             everything in one self-contained file
+OUT/verdicts.csv           claims and verdicts
+OUT/tables/NAME.{csv,md,tex}
+OUT/figures/NAME.{png,pdf}
+"""
+
+from collections import Counter
+from pathlib import Path
+
+from experiments.reporting.content import VERDICTS, Report, Study
+from unet_segnet.errors import InputError
+from unet_segnet.output.records import check_folder
+from unet_segnet.output.tabular import Table
+from unet_segnet.output.whole_folder import whole_folder
+
+PAGE = "index.html"
+
+
+def check_out(out: Path, force: bool, study: Study) -> None:
+    """Refuse a folder that cannot be written, or that holds something other than an older report of the study.
+
+    With force the report may be of the other study.
+
+    Raises:
+        InputError: it is one of these.
+    """
+    check_folder(out)
+    if not out.exists() or not any(out.iterdir()):
+        return
+    page = out / PAGE
+    start = page.read_text(encoding="utf-8", errors="replace")[:4096] if page.is_file() else ""
+    if 'name="generator" content="unet_segnet' not in start:
+        raise InputError(f"{out}: holds something other than a report and is not replaced; give another with --out")
+    if not force and f'content="{study.generator}"' not in start:
+        raise InputError(f"{out}: holds a report of another study; give another folder with --out, or --force")
+
+
+def write_report(report: Report, out: Path) -> None:
+    """Write everything, whole or not at all."""
+    from experiments.reporting.page import report_page
+    from unet_segnet.plots import save_figure
+
+    with whole_folder(out, (PAGE,)) as new:
+        for folder in ("tables", "figures"):
+            (new / folder).mkdir()
+        for name, table in report.tables.items():
+            table.to_csv(new / "tables" / f"{name}.csv")
+            (new / "tables" / f"{name}.md").write_text(table.to_markdown(), encoding="utf-8")
+            (new / "tables" / f"{name}.tex").write_text(table.to_latex(), encoding="utf-8")
+        verdict_table(report).to_csv(new / "verdicts.csv")
+        images = {}
+        for figure in report.figures:
+            for suffix in ("png", "pdf"):
+                save_figure(figure.figure, new / "figures" / f"{figure.name}.{suffix}")
+            images[figure.name] = (new / "figures" / f"{figure.name}.png").read_bytes()
+        (new / PAGE).write_text(report_page(report, images), encoding="utf-8")
+
+
+def verdict_table(report: Report) -> Table:
+    """The verdicts as a table."""
+    columns = ("name", "verdict", "claim", "source", "evidence", "decides")
+    rows = tuple(tuple(getattr(verdict, column) for column in columns) for verdict in report.verdicts)
+    return Table("Claims of the article, and what became of them.", columns, rows)
+
+
+def verdict_lines(report: Report) -> list[str]:
+    """How many claims have which verdict, and a table of them in Markdown, what replicates first."""
+    verdicts = sorted(report.verdicts, key=lambda verdict: VERDICTS.index(verdict.verdict))
+    counts = Counter(of.verdict for of in verdicts)
+    yes, no, unknown = (counts[verdict] for verdict in VERDICTS)
+    said = f"{yes} replicate{'s' * (yes == 1)}, {no} do{'es' * (no == 1)} not, {unknown} cannot be decided"
+    rows = (f"| {of.verdict} | {of.claim} |" for of in verdicts)
+    return [f"**Of {len(verdicts)} claims: {said}.**", "", "| verdict | claim |", "|---|---|", *rows]

@@ -1,0 +1,1 @@
+"""What the studies' commands share: options, estimates of time, archives of runs."""

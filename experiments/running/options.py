@@ -1,0 +1,220 @@
+"""The options that all training commands share, and what follows from them."""
+
+import argparse
+import os
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.saood2021.protocol import EXPERIMENTS, NETS, PROBLEMS, SIZE, STREAMS, STUDY_PARTS, VARIANTS
+from unet_segnet.commands.arguments import SEEDS, _minutes, choices, dtype_of, dtype_option, integers, positive
+from unet_segnet.commands.console import HelpFormatter
+from unet_segnet.errors import InputError
+from unet_segnet.output.records import check_folder
+from unet_segnet.processor import prefer_exact
+
+
+def training_parser(prog: str, description: str, variants=VARIANTS, variant="paper") -> argparse.ArgumentParser:
+    """A parser with the options of `grid` and `kfold`; `variants` and the default one of `--variant` can be others."""
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
+    study = parser.add_argument_group("study")
+    study.add_argument(
+        "--variant",
+        choices=variants,
+        default=variant,
+        help="the networks that the article describes (SegNet on VGG16, U-Net of four levels), or those that "
+        "its authors trained (both much smaller)",
+    )
+    study.add_argument("--seeds", type=integers(0, len(SEEDS)), default=(0,), metavar="0,1,2", help="one run for each")
+    study.add_argument(
+        "--stream",
+        choices=STREAMS,
+        default="numpy",
+        help="where random numbers come from; matlab replays the authors' kernels, shuffles and augmentations",
+    )
+    study.add_argument("--epochs", type=positive, default=160, help="passes over the training slices")
+    study.add_argument(
+        "--validation",
+        choices=("epoch", "matlab"),
+        default="epoch",
+        help="when the validation slices are looked at: once an epoch, or at iterations 1, 10, 20, ... as the "
+        "authors did; it does not change the network",
+    )
+    study.add_argument(
+        "--loss",
+        choices=("weights", "pixels"),
+        default="weights",
+        help="what the cross-entropy is divided by: the sum of class weights (MATLAB) or the pixels (article, eq. 1)",
+    )
+    study.add_argument(
+        "--encoder-weights",
+        metavar="imagenet|FILE",
+        help="start VGG16's encoder from these weights (SegNet, variant paper); random otherwise",
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument("--data", metavar="NAME|PATH|phantom", help="data set; by default the 100 slices, see README")
+    data.add_argument(
+        "--window",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        default=(-1100.0, 400.0),
+        help="Hounsfield units that become grey levels 0 and 255; no effect on 8-bit slices",
+    )
+    data.add_argument(
+        "--size", type=positive, default=SIZE, help="height and width to which slices are resized, pixels"
+    )
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
+    machine.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
+    machine.add_argument("--workers", type=positive, default=1, help="trainings side by side")
+    dtype_option(machine)
+    return parser
+
+
+def study_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """The parser of `study`: that of `grid` and `kfold`, with what to train of the whole and what to do instead."""
+    parser = training_parser(prog, description, ("released", "paper", "both"), "both")
+    plan = parser.add_argument_group("plan")
+    plan.add_argument(
+        "--parts",
+        type=choices(STUDY_PARTS),
+        default="best,grid,folds,seeds",
+        metavar="best,grid,folds,seeds,more",
+        help="the best configurations of Tables 4 and 6; all nine; the five folds; the best ones with the second and "
+        "further --seeds; all else with them",
+    )
+    plan.add_argument("--net", choices=NETS, help="one network; both where it is left out")
+    plan.add_argument("--problem", choices=PROBLEMS, help="one problem; both where it is left out")
+    plan.add_argument(
+        "--budget",
+        type=_minutes,
+        metavar="MINUTES",
+        help="start nothing that would not be finished so many minutes after the command began",
+    )
+    plan.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
+    instead = parser.add_argument_group("instead of training")
+    instead.add_argument(
+        "--pack",
+        type=Path,
+        metavar="FILE",
+        help="put all finished runs in --out into FILE, a zip archive (several of them above 16 MiB: FILE-1, FILE-2), "
+        "with the weights of the best run of each released network and problem",
+    )
+    instead.add_argument(
+        "--merge", type=Path, nargs="+", metavar="FILE", help="take the runs in such archives into --out"
+    )
+    return parser
+
+
+def problem_option(parser: argparse.ArgumentParser) -> None:
+    """Add --problem."""
+    parser.add_argument(
+        "--problem", choices=PROBLEMS, default="binary", help="infected or not, or the four classes C0..C3"
+    )
+
+
+def experiments_option(text: str) -> tuple[int, ...]:
+    """Parse "4,7" into configurations of Table 2."""
+    return integers(EXPERIMENTS.start, EXPERIMENTS.stop)(text)
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """The slices of a study and how they are called.
+
+    Attributes:
+        slices: ready for the networks.
+        name: of the data set, for titles.
+        description: for a run's configuration.
+    """
+
+    slices: object
+    name: str
+    description: dict
+
+
+def load_data(options, problem: str) -> LoadedData:
+    """Load the slices that the options name, and say once what was mended in them.
+
+    Raises:
+        InputError: there are none, or they are damaged.
+    """
+    from unet_segnet.data import load_slices
+    from unet_segnet.data.catalogue import PHANTOM, find_data
+
+    name = PHANTOM if options.data == PHANTOM else find_data(options.data).resolve().name
+    slices = load_slices(options.data, problem, tuple(options.window), options.size)
+    for note in slices.notes:
+        print(textwrap.fill(f"note: {note}", 100, subsequent_indent="  "), flush=True)
+    return LoadedData(slices, name, {"name": name, "window": list(options.window), "size": options.size})
+
+
+def make_recipe(options, spec):
+    """The `Recipe` of a run's configuration of Table 2, with what the options change.
+
+    Raises:
+        InputError: the network has no such configuration.
+    """
+    from experiments.saood2021 import published
+    from unet_segnet.commands.console import import_keras
+
+    import_keras()
+    from unet_segnet.training.class_weighted import Recipe
+
+    setting = published.hyperparameters(spec.net).get(spec.experiment)
+    if setting is None:
+        raise InputError(
+            f"{spec.net} has no configuration {spec.experiment} in Table 2 (experiments/reference/saood2021/"
+            "table2_hyperparameters.csv); name others with --only, or add it there"
+        )
+    return Recipe(
+        learning_rate=setting.initial_learning_rate,
+        batch_size=setting.mini_batch,
+        epochs=options.epochs,
+        loss_normalisation=options.loss,
+        validation=options.validation,
+        dtype=dtype_of(options, spec),
+    )
+
+
+def check_options(options, nets: tuple[str, ...]) -> None:
+    """Refuse what cannot work before anything heavy begins.
+
+    Raises:
+        InputError: slices of this size do not fit these networks, the encoder weights do not belong to them or are
+            not there, or the output folder cannot be written.
+    """
+    if options.workers > 1:
+        # Read when the backend is imported: no process, this one included, may take the whole accelerator.
+        os.environ.update(TF_FORCE_GPU_ALLOW_GROWTH="true", XLA_PYTHON_CLIENT_PREALLOCATE="false")
+    if options.stream == "matlab" and options.dtype != "mixed_bfloat16":
+        prefer_exact()  # bfloat16 is not exact anyway, and without oneDNN's kernels an epoch takes minutes
+    check_folder(options.out)
+    if options.size != SIZE:
+        _check_size(options, nets)
+    weights = options.encoder_weights
+    if weights is not None:
+        if options.variant == "released" or "segnet" not in nets:
+            raise InputError(
+                "--encoder-weights belongs to SegNet's VGG16 encoder: use it with --net segnet, variant paper"
+            )
+        if weights != "imagenet" and not Path(weights).is_file():
+            raise InputError(f"{weights}: no such file; expected Keras weights of VGG16 without its top, or imagenet")
+        from unet_segnet.commands.console import import_keras
+
+        import_keras()
+        from unet_segnet.models.segnet import vgg16_kernels
+
+        vgg16_kernels(weights)
+
+
+def _check_size(options, nets) -> None:
+    from unet_segnet.commands.console import import_keras
+
+    import_keras()
+    from unet_segnet.runs.own_networks import check_size
+
+    for variant in VARIANTS if options.variant == "both" else (options.variant,):
+        for net in nets:
+            check_size(net, variant, options.size)

@@ -1,0 +1,62 @@
+"""What a finished training counted, and how networks, classes and scores are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unet_segnet.measures import metrics
+
+NETWORK_NAMES = {"segnet": "SegNet", "unet": "U-Net"}
+
+
+CLASS_NAMES = {"binary": ("not infected", "infected"), "multiclass": ("C0", "C1", "C2", "C3")}
+
+
+SCORES = {
+    "sensitivity": metrics.sensitivity,
+    "specificity": metrics.specificity,
+    "Dice": metrics.dice,
+    "G-mean": metrics.g_mean,
+    "F2": metrics.f2,
+}
+
+
+PAPER_SLICES = ("COVID19-DL", "medseg")  # data sets that hold the 100 slices of the paper
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """What a finished training counted.
+
+    Attributes:
+        net: "segnet", "unet".
+        problem: "binary" or "multiclass".
+        variant: "paper" or "released".
+        experiment: the configuration of Table 2, 1..9.
+        seed: random seed of the training.
+        fold: number of the fold, or None for a run of the grid.
+        test_names: names of the n test slices.
+        test_confusion: (n, K, K) integers, pixels per slice; rows are the truth.
+        validation_confusion: (m, K, K) integers, the same of the validation slices.
+        stream: "numpy" or "matlab", where the training's random numbers came from; runs of one seed that differ
+            in it count as two runs.
+    """
+
+    net: str
+    problem: str
+    variant: str
+    experiment: int
+    seed: int
+    fold: int | None
+    test_names: tuple[str, ...]
+    test_confusion: np.ndarray
+    validation_confusion: np.ndarray
+    stream: str = "numpy"
+
+    def __post_init__(self):
+        num_classes = len(CLASS_NAMES[self.problem])
+        expected = (len(self.test_names), num_classes, num_classes)
+        if self.test_confusion.shape != expected:
+            raise ValueError(f"test_confusion must be {expected}. Received: {self.test_confusion.shape}")

@@ -1,0 +1,248 @@
+"""Finds what the report is made from: finished runs, the slices, and networks whose weights are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from experiments import RESULTS
+from experiments.saood2021.counts import NETWORK_NAMES, PAPER_SLICES, RunCounts
+from experiments.saood2021.runs import finished_folders, read_run
+from unet_segnet.errors import InputError
+from unet_segnet.runs.folder import AGAIN, PARTS
+
+# What may differ from the study's recipe without making another study of it: see `Recipe`.
+FREE_SETTINGS = ("learning_rate", "batch_size", "validation", "dtype")
+
+
+def collect(runs: Path | None, data: str | None) -> Evidence:
+    """Everything at hand.
+
+    Arguments:
+        runs: a folder of runs as `grid` and `kfold` write it, beside the committed results; None: these alone.
+        data: name or path of the data set, or None for the default one.
+
+    Returns:
+        `Evidence`; of a run that is in both places, the one in `runs`. Without data, its slices are None.
+
+    Raises:
+        InputError: `runs` is given and is no folder, or a run's files are damaged; or `data` is given and is not
+            to be had or does not hold the paper's slices.
+    """
+    if runs is not None and not runs.is_dir():
+        raise InputError(f"{runs}: no such folder; give the folder of the runs, or leave --runs out")
+    missing: list[str] = []
+    slices, name, folder = _load_data(data, missing)
+    hashes = {} if slices is None else {"binary": slices.binary().sha256(), "multiclass": slices.sha256()}
+    found: dict[tuple, FinishedRun] = {}
+    for root, committed in ((RESULTS, True), (runs, False)):
+        for run in _finished_runs(root, committed, name, hashes, missing) if root else ():
+            counts = run.counts
+            key = (counts.net, counts.variant, counts.problem, counts.experiment)
+            found[(*key, counts.fold, counts.seed, counts.stream, run.config.get("encoder_weights"))] = run
+    ordered = tuple(found[key] for key in sorted(found, key=str))
+    networks = tuple(_networks(ordered, slices, folder)) if slices is not None else ()
+    return Evidence(ordered, slices, name, networks, tuple(missing), folder)
+
+
+def _finished_runs(
+    root: Path, committed: bool, name: str, hashes: dict[str, str], missing: list[str]
+) -> Iterator[FinishedRun]:
+    """Runs on the data of this name; `hashes` of its slices by problem, empty where they are not at hand."""
+    from unet_segnet.commands.console import import_keras
+
+    import_keras()
+    from unet_segnet.training.class_weighted import Recipe
+
+    standard = {field.name: field.default for field in fields(Recipe) if field.name not in FREE_SETTINGS}
+    for folder in finished_folders(root):
+        config, outcome, counts = read_run(folder)
+        where = folder.relative_to(root).as_posix()
+        if counts is None:
+            missing.append(f"{where} diverged in epoch {outcome.get('epoch', '?')}; it is in no table.")
+            continue
+        recipe, data = config.get("recipe", {}), config.get("data", {})
+        if not (isinstance(recipe, dict) and isinstance(data, dict)):
+            raise InputError(f"{folder}/config.json: holds no recipe or data; {AGAIN}")
+        changed = [f"{key} {recipe.get(key)}" for key, value in standard.items() if recipe.get(key) != value]
+        changed += [f"size {data.get('size')}"] if data.get("size") != 256 else []
+        if data.get("name") != name:
+            changed.append(f"{data.get('name')}")
+        elif not changed and data.get("sha256") != hashes.get(counts.problem, data.get("sha256")):
+            changed.append("other slices of that name")
+        changed += ["another split"] if config.get("split") != parts_of_the_paper(counts.fold) else []
+        changed += ["encoder weights"] if config.get("encoder_weights") else []
+        if changed:
+            missing.append(f"{where} is not a run of the paper's protocol ({', '.join(changed)}); it is in no table.")
+            continue
+        if outcome.get("one_class_only"):
+            missing.append(f"{where} predicts one class only; it is in the tables as it is.")
+        yield FinishedRun(counts, config, outcome, folder, committed)
+
+
+def parts_of_the_paper(fold: int | None) -> dict[str, list[str]]:
+    """Names of the slices in each part, as a run's configuration has them."""
+    from unet_segnet.data import five_folds, paper_split
+
+    split = paper_split() if fold is None else five_folds()[fold]
+    return {part: [f"{index + 1:03}" for index in getattr(split, part)] for part in PARTS}
+
+
+def _load_data(data: str | None, missing: list[str]):
+    """Slices with four classes, the data set's name and folder; (None, name, None) where there are none."""
+    from unet_segnet.data import load_slices
+    from unet_segnet.data.catalogue import find_data
+
+    try:
+        folder = find_data(data)
+        slices = load_slices(data, "multiclass")
+    except InputError as error:
+        if data is not None:
+            raise
+        missing.append(
+            f"The slices ({error}): without them there are no figures of slices, no class sizes, no grey-threshold "
+            "baseline and no viewer."
+        )
+        return None, PAPER_SLICES[0], None
+    if len(slices) != 100:
+        raise InputError(f"{folder}: holds {len(slices)} slices; the report needs the paper's 100, see README")
+    return slices, folder.resolve().name, folder
+
+
+def _networks(runs, slices, folder: Path) -> Iterator[Network]:
+    """The project's own networks or, where there is none, those of finished runs; the authors' where at hand."""
+    from unet_segnet.commands.console import import_keras
+
+    import_keras()
+    from unet_segnet.data import paper_split
+    from unet_segnet.networks.load import model_facts, pretrained
+
+    test = slices.subset(paper_split(len(slices)).test)
+    own = {}
+    for problem, path in pretrained().items():
+        facts = model_facts(problem)
+        own[facts["net"], problem] = (facts["variant"], facts["experiment"], path)
+    for run in sorted(runs, key=_validation_accuracy):  # the last one stays, and the test slices choose nothing
+        counts = run.counts
+        if counts.fold is None and run.weights:
+            own[counts.net, counts.problem] = (counts.variant, counts.experiment, run.weights)
+    for (net, _), (variant, experiment, path) in sorted(own.items()):
+        label = f"{NETWORK_NAMES[net]} exp. {experiment}, variant {variant}, ours"
+        yield _network("own", label, net, path, test)
+    for path in sorted(folder.glob("results/networks/**/*.mat")):
+        net = next((net for net in NETWORK_NAMES if path.name.startswith(net)), None)
+        if net is not None:
+            yield _network("authors", f"{NETWORK_NAMES[net]}, the authors' ({path.name})", net, path, test)
+
+
+def _validation_accuracy(run: FinishedRun) -> float:
+    """Mean over the validation slices; without any, the lowest there is."""
+    from unet_segnet.measures.metrics import global_accuracy
+
+    confusion = run.counts.validation_confusion
+    return float(global_accuracy(confusion).mean()) if len(confusion) else 0.0
+
+
+def _network(whose: str, label: str, net: str, path: Path, test) -> Network:
+    from unet_segnet.inference.prediction import predict
+    from unet_segnet.networks.load import load_model
+
+    model = load_model(path)
+    problem = "binary" if model.output_shape[-1] == 2 else "multiclass"
+    return Network(f"{whose}-{net}-{problem}", label, net, problem, lambda: model, predict(model, test.images))
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """One finished training.
+
+    Attributes:
+        counts: its per-slice confusion matrices and what distinguishes it.
+        config: what determined it (`config.json`).
+        result: how it came about (`result.json`: versions, device, seconds).
+        folder: where its files are; `history.npz` among them.
+        committed: True where it is one of the project's own results, False where it comes from --runs.
+    """
+
+    counts: RunCounts
+    config: dict
+    result: dict
+    folder: Path
+    committed: bool
+
+    @property
+    def dtype(self) -> str | None:
+        """The data type of its layers, where that is known."""
+        from unet_segnet.runs.folder import dtype_in
+
+        return dtype_in(self.config)
+
+    @property
+    def weights(self) -> Path | None:
+        """The trained network, where it was kept."""
+        path = self.folder / "model.keras"
+        return path if path.is_file() else None
+
+    def history(self) -> dict[str, np.ndarray]:
+        """Loss, accuracy and learning rate per iteration, validation (`unet_segnet.training.HISTORY_KEYS`)."""
+        from unet_segnet.runs.folder import read_arrays
+        from unet_segnet.training.class_weighted import HISTORY_KEYS
+
+        return read_arrays(self.folder / "history.npz", HISTORY_KEYS)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network whose weights are at hand, and what it predicts.
+
+    Attributes:
+        key: for file names, such as "own-segnet-binary" or "authors-segnet-binary".
+        label: for captions, such as "SegNet exp. 4, ours" or "SegNet exp. 4, the authors'".
+        net: "segnet" or "unet".
+        problem: "binary" or "multiclass".
+        load: gives the `keras.Model` (images of 0..255 in, class probabilities out).
+        predictions: (18, 256, 256) uint8 class index of the test slices, in the order of the split.
+    """
+
+    key: str
+    label: str
+    net: str
+    problem: str
+    load: Callable[[], object]
+    predictions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the report may draw on.
+
+    Attributes:
+        runs: finished runs of the grid (`counts.fold` is None) and of the five folds.
+        slices: the 100 slices with labels of four classes, or None where no data was found.
+        data: the data set's name, for titles.
+        networks: those whose weights are at hand; needs slices.
+        missing: what could not be had, a sentence each, and what would bring it.
+        folder: of the data set, or None.
+    """
+
+    runs: tuple[FinishedRun, ...]
+    slices: object | None
+    data: str
+    networks: tuple[Network, ...] = ()
+    missing: tuple[str, ...] = ()
+    folder: Path | None = None
+
+    def grid(self, problem: str, variant: str) -> list[FinishedRun]:
+        """Runs of the grid of one problem and variant."""
+        return [run for run in self.runs if run.counts.fold is None and self._is(run, problem, variant)]
+
+    def folds(self, problem: str, variant: str) -> list[FinishedRun]:
+        """Runs of the five folds of one problem and variant."""
+        return [run for run in self.runs if run.counts.fold is not None and self._is(run, problem, variant)]
+
+    @staticmethod
+    def _is(run: FinishedRun, problem: str, variant: str) -> bool:
+        return (run.counts.problem, run.counts.variant) == (problem, variant)

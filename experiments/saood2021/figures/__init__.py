@@ -1,0 +1,1 @@
+"""The first study's figures."""

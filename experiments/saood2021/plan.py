@@ -1,0 +1,85 @@
+"""What the first study consists of, in the order of worth, and how long what is left will take.
+
+Times are measured: on finished runs of the same machine, or on a few training steps. None is typed in.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from experiments.running.estimates import Estimates, duration, time_left
+from experiments.saood2021.protocol import EXPERIMENTS
+from experiments.saood2021.published import BEST_EXPERIMENT
+from experiments.saood2021.runs import RunSpec
+from unet_segnet.data.splits import NUM_FOLDS
+from unet_segnet.runs.loop import Job
+
+GROUPS = (("segnet", "binary"), ("unet", "binary"), ("unet", "multiclass"), ("segnet", "multiclass"))
+
+
+def planned_specs(options) -> dict[RunSpec, str]:
+    """The trainings that the options ask for, in the order in which they begin, each with its part of the study.
+
+    With one seed there are 56 per variant: 9 configurations and 5 folds, times 2 networks and 2 problems. Order:
+    per variant the best configurations of Tables 4 and 6, the rest of the nine, the folds; then, for all variants,
+    the further seeds of the best configurations; last, where asked for, those of all others.
+
+    Arguments:
+        options: of the command; variant, parts, net, problem, seeds, stream and encoder_weights are used.
+    """
+    variants = ("released", "paper") if options.variant == "both" else (options.variant,)
+    early = [(part, variant) for variant in variants for part in ("best", "grid", "folds")]
+    late = [(part, variant) for part in ("seeds", "more") for variant in variants]
+    chosen: dict[RunSpec, str] = {}
+    for part, variant in early + late:
+        if part not in options.parts:
+            continue
+        for net, problem in GROUPS:
+            if options.net in (None, net) and options.problem in (None, problem):
+                for spec in _specs(part, net, variant, problem, options):
+                    chosen.setdefault(spec, part)
+    return chosen
+
+
+def _specs(part, net, variant, problem, options) -> Iterator[RunSpec]:
+    encoder_weights = options.encoder_weights if (net, variant) == ("segnet", "paper") else None
+    best = BEST_EXPERIMENT[net, problem]
+    seeds = options.seeds[1:] if part in ("seeds", "more") else options.seeds[:1]
+    for seed in seeds:
+        if part in ("best", "seeds"):
+            yield RunSpec("grid", net, variant, problem, best, seed, None, options.stream, encoder_weights)
+        if part in ("grid", "more"):
+            for experiment in EXPERIMENTS:
+                yield RunSpec("grid", net, variant, problem, experiment, seed, None, options.stream, encoder_weights)
+        if part in ("folds", "more"):
+            for fold in range(NUM_FOLDS):
+                yield RunSpec("kfold", net, variant, problem, best, seed, fold, options.stream, encoder_weights)
+
+
+def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Estimates, out: Path, again: bool = False):
+    """The plan as a `Table`: for each part, variant, problem and network, what is finished, and the time left.
+
+    Arguments:
+        title: of the table.
+        jobs: every planned training with its part.
+        left: those that are not finished.
+        estimates: their times.
+        out: folder of the runs, where unfinished ones have their state.
+        again: they begin from the beginning, as with --force.
+    """
+    from experiments.saood2021.counts import NETWORK_NAMES
+    from unet_segnet.output.tabular import Table
+
+    groups: dict[tuple, list[Job]] = {}
+    for job, part in jobs.items():
+        groups.setdefault((part, job.spec.variant, job.spec.problem, NETWORK_NAMES[job.spec.net]), []).append(job)
+    rows = []
+    for group, members in groups.items():
+        undone = [job for job in members if job in left]
+        found = [time_left(job, estimates, out, again) for job in undone]
+        known = all(found)
+        seconds = duration(sum(estimate.seconds for estimate in found)) if known else "?"
+        sources = ", ".join(dict.fromkeys(estimate.source for estimate in found)) if known else "not measured yet"
+        counts = (len(members), len(members) - len(undone), len(undone))
+        rows.append((*group, *counts, seconds if undone else None, sources if undone else None))
+    columns = ("part", "variant", "problem", "network", "runs", "finished", "left", "time left", "measured on")
+    return Table(title, columns, tuple(rows))

@@ -1,0 +1,1 @@
+"""The first study's tables, ours beside the published."""

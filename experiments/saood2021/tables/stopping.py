@@ -1,0 +1,78 @@
+"""How much a training's result depends on the epoch at which it stops, whose network is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from experiments.saood2021 import published
+from experiments.saood2021.counts import NETWORK_NAMES
+from experiments.saood2021.evidence import Evidence
+from unet_segnet.output.tabular import Cell, Signed, Table
+
+PART = 0.25
+"""Of a training, at its end."""
+
+
+def last_quarter(evidence: Evidence, variant: str) -> Table | None:
+    """Validation accuracy over the last quarter of each training of the grid, and the authors' of those configurations.
+
+    None where no training of the variant has enough validations.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    configurations = {}
+    for run in evidence.runs:
+        counts = run.counts
+        if counts.fold is not None or counts.variant != variant:
+            continue
+        history = run.history()
+        found = _statistics(history["validation_iteration"], history["validation_accuracy"], len(history["loss"]))
+        if found:
+            whose = f"ours, {'replay' if counts.stream == 'matlab' else f'seed {counts.seed}'}"
+            dtype = (run.dtype or "").removeprefix("mixed_")
+            rows.append((NETWORK_NAMES[counts.net], counts.problem, counts.experiment, whose, dtype, *found))
+            if (counts.problem, variant) == ("binary", "released"):
+                configurations[counts.net, counts.experiment] = None
+    for net, experiment in configurations:
+        if found := _released(net, experiment):
+            rows.append((NETWORK_NAMES[net], "binary", experiment, "the authors'", None, *found))
+    if not rows:
+        return None
+    return Table(
+        f"Validation accuracy over the last quarter of a training, and of its last network, variant {variant}, "
+        f"{evidence.data}.",
+        (
+            *("network", "problem", "exp.", "training", "data type"),
+            *("n", "mean", "sigma", "lowest", "highest", "last", "diff."),
+        ),
+        tuple(rows),
+        (
+            "Share of the validation slices' pixels that are right. n: validations in the last quarter of the "
+            "iterations; sigma: standard deviation (n - 1) over them; diff.: the last one less the mean.",
+            "Kept is the network of the last iteration. How far it lies from the mean is chance, and so is as much of "
+            "the difference between two trainings.",
+            "replay: with the authors' random numbers; they released curves of the binary trainings alone.",
+        ),
+    )
+
+
+def _released(net: str, experiment: int) -> tuple[Cell, ...] | None:
+    """As `_statistics`, of a released binary training."""
+    accuracy = published.training_curves(net, experiment)["validation_accuracy"] / 100
+    validated = np.flatnonzero(~np.isnan(accuracy))
+    return _statistics(validated + 1, accuracy[validated], len(accuracy))
+
+
+def _statistics(iterations: np.ndarray, accuracies: np.ndarray, num_iterations: int) -> tuple[Cell, ...] | None:
+    """n, mean, sigma, lowest, highest, last, and last less mean; None where fewer than two validations are at hand.
+
+    Arguments:
+        iterations: (validations,) counted from 1.
+        accuracies: (validations,) 0..1.
+        num_iterations: of the whole training.
+    """
+    late = np.asarray(accuracies, np.float64)[np.asarray(iterations) > (1 - PART) * num_iterations]
+    if len(late) < 2:
+        return None
+    mean = float(late.mean())
+    spread = float(late.std(ddof=1))
+    return len(late), mean, spread, float(late.min()), float(late.max()), float(late[-1]), Signed(late[-1] - mean)

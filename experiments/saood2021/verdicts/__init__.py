@@ -1,0 +1,1 @@
+"""Whether the first study's claims hold."""

@@ -1,0 +1,51 @@
+"""A verdict on every claim of the article: one function per claim of `claims.csv`, judged anew from the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from experiments.reporting.content import Verdict
+from experiments.reporting.judgement import Judgement
+from experiments.saood2021.evidence import Evidence
+from experiments.saood2021.verdicts import judge_article as article
+from experiments.saood2021.verdicts import judge_recipe as recipe
+from experiments.saood2021.verdicts import judge_scores as scores
+from experiments.saood2021.verdicts.statements import claims
+
+JUDGES: dict[str, Callable[[Evidence], Judgement]] = {
+    "segnet-wins-binary": scores.segnet_wins_binary,
+    "unet-wins-multiclass": scores.unet_wins_multiclass,
+    "segnet-accuracy-binary": scores.segnet_accuracy,
+    "unet-accuracy-multiclass": scores.unet_accuracy,
+    "segnet-scores-binary": scores.segnet_scores,
+    "not-infected-found": article.not_infected_found,
+    "best-configurations": scores.best_configurations,
+    "unet-effusion": scores.unet_effusion,
+    "larger-batches-hurt": recipe.larger_batches_hurt,
+    "accuracy-shows-quality": article.accuracy_shows_quality,
+    "specificity-shows-healthy": article.specificity_shows_healthy,
+    "sigma-multiclass": article.sigma_multiclass,
+    "five-fold-close": article.five_fold_close,
+    "five-fold-steady": article.five_fold_steady,
+    "encoder-vgg16": article.encoder_vgg16,
+    "masks-paired": article.masks_paired,
+    "class-disparity": article.class_disparity,
+    "infection-regions": article.infection_regions,
+    "training-minutes": recipe.training_minutes,
+    "training-time-alike": recipe.training_time_alike,
+    "gpu-speed-up": recipe.gpu_speed_up,
+    "exceeds-others": article.exceeds_others,
+}
+
+
+def verdicts(evidence: Evidence) -> tuple[Verdict, ...]:
+    """One verdict per claim, in the order of `claims.csv`.
+
+    Raises:
+        KeyError: a claim without a function that judges it.
+    """
+    found = []
+    for name, (claim, source) in claims().items():
+        judgement = JUDGES[name](evidence)
+        found.append(Verdict(name, claim, source, judgement.verdict, judgement.evidence, judgement.decides))
+    return tuple(found)

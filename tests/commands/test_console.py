@@ -1,0 +1,148 @@
+"""Exit codes, the one line on bad input, and progress in a log."""
+
+import argparse
+import io
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from unet_segnet.commands.console import HelpFormatter, Progress, progress, run_command
+from unet_segnet.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def fail(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "message"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 1, 1, ""),
+        (lambda: fail(InputError("slices.nii: empty, expected a NIfTI file")), 2, "error: slices.nii: empty"),
+        (lambda: fail(InputError("a\nb\x1b[31m.nii: empty")), 2, r"error: a\nb\x1b[31m.nii: empty"),
+        (lambda: Path("x" * 5000).exists() or Path("x" * 5000).stat(), 2, "this path is too long"),
+        (lambda: Path("\x1b" * 5000).stat(), 2, r"error: \x1b\x1b"),
+        (lambda: fail(KeyboardInterrupt()), 130, "interrupted"),
+    ],
+)
+def test_exit_status_and_message(command, status, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        run_command(command)
+    assert end.value.code == status
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.count("\n") == (1 if message else 0)
+
+
+def test_names_cannot_command_the_terminal(capsys):
+    name = "\x1b]0;title\x07\x1b[2J\x9b1A"
+    with pytest.raises(SystemExit):
+        run_command(lambda: print(f"{name}: 3 slices\n\u2265 {name}"))
+    log = io.StringIO()
+    Progress(1, name, stream=log).update(1, name)
+    shown = r"\x1b]0;title\x07\x1b[2J\x9b1A"
+    assert capsys.readouterr().out == f"{shown}: 3 slices\n\u2265 {shown}\n"
+    assert log.getvalue() == f"{shown} 1/1  0:00  {shown}\n"
+    print("\x1b", end="")  # afterwards all is as before
+    assert capsys.readouterr().out == "\x1b"
+
+
+def test_a_message_has_an_end():
+    found = str(InputError(f"scan.dcm is {'9' * 5000}: expected CT slices"))
+    assert len(found) <= 1400 and found.startswith("scan.dcm is 99") and found.endswith("99: expected CT slices")
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_command(lambda: 1 / 0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_log_gets_plain_lines_now_and_then_and_always_the_last():
+    log = io.StringIO()
+    bar = Progress(100, "epochs", every=3600, stream=log)
+    for step in range(1, 101):
+        bar.update(step)
+    assert log.getvalue().splitlines() == ["epochs 100/100  0:00"]
+
+
+def test_a_terminal_gets_a_bar_with_time_left():
+    terminal = Terminal()
+    bar = Progress(4, "epochs", stream=terminal)
+    bar.shown = bar.start = bar.start - 10
+    bar.update(2, "loss 0.5")
+    text = terminal.getvalue()
+    assert text.startswith("\r")
+    assert "epochs [############............] 2/4  0:10, 0:20 left  loss 0.5" in text
+
+
+def test_a_resumed_run_estimates_from_its_own_steps():
+    log = io.StringIO()
+    bar = Progress(10, "epochs", every=0, stream=log)
+    bar.start -= 60
+    bar.update(8)
+    assert "8/10  1:00, 2:00 left" in log.getvalue()
+
+
+def test_help_shows_defaults_as_one_would_type_them():
+    parser = argparse.ArgumentParser(formatter_class=HelpFormatter)
+    parser.add_argument("--seeds", default=(0, 1), help="one run for each")
+    parser.add_argument("--window", type=float, nargs=2, default=(-1100.0, 400.0), help="HU")
+    parser.add_argument("--seed", default=0, help="the one")
+    parser.add_argument("--net", help="which")
+    parser.add_argument("--only", default={}, help="some")
+    parser.add_argument("--force", action="store_true", help="replace")
+    told = parser.format_help()
+    for text in ("each (default: 0,1)", "HU (default: -1100 400)", "the one (default: 0)"):
+        assert text in told
+    assert told.count("(default:") == 3
+
+
+def test_items_pass_through():
+    assert list(progress("abc", "letters")) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("module", ["grid", "kfold", "data", "parity", "bench"])
+def test_help_imports_nothing_heavy(module):
+    code = (
+        f"import sys, runpy; sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_module('experiments.{module}', run_name='__main__')\n"
+        f"except SystemExit: pass\n"
+        f"heavy = {{'keras', 'tensorflow', 'matplotlib', 'skimage', 'sklearn', 'nibabel'}} & set(sys.modules)\n"
+        f"sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_importing_the_package_has_no_side_effects():
+    code = "import sys; before = set(sys.modules); import unet_segnet; print(sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "['unet_segnet']"
+
+
+def test_make_says_which_pythons_there_is_a_tensorflow_for():
+    (asked,) = re.findall(r"-c 'import sys; (.*)'", (ROOT / "Makefile").read_text(encoding="utf-8"))
+
+    def answer(*version):
+        told = []
+        exec(asked, {"sys": SimpleNamespace(version_info=version, exit=told.append)})
+        return told[0]
+
+    assert [bool(answer(3, minor, 1)) for minor in (10, 11, 13, 14)] == [True, False, False, True]
+    assert "make PYTHON=" in answer(3, 14, 0)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"] == ">=3.11,<3.14"

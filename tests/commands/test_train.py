@@ -1,0 +1,550 @@
+"""Training on scans of one's own: by patient, with a network at the end that predict takes, and what is refused."""
+
+import contextlib
+import csv
+import io
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from own_data import write_cohort, write_slice, write_volume
+
+from unet_segnet.commands import train as command
+from unet_segnet.data.splits import read_splits
+from unet_segnet.errors import InputError
+from unet_segnet.runs.own_networks import NetworkPlan, check_size, safe_name
+
+NET = ["--net", "segnet", "--variant", "released", "--size", "16", "--batch-size", "2"]
+
+
+def train(data, out, *arguments, net=NET):
+    """Run the command in this process; returns what it printed."""
+    options = command.build_parser().parse_args(["--data", str(data), "--out", str(out), *net, *map(str, arguments)])
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        command.train(options)
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="session")
+def own(tmp_path_factory):
+    """Five patients of three slices with two kinds of lesion, which classes.csv names."""
+    folder = write_cohort(tmp_path_factory.mktemp("data") / "own", 3)
+    for name, extent in (("p4", 4), ("p5", 8)):
+        write_volume(folder, name, seed=int(name[1]), lesion=2, extent=extent)
+    (folder / "classes.csv").write_text("value,name\n0,healthy\n1,ground glass\n2,scar\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(own, tmp_path_factory):
+    """One split, two epochs: what was printed, and the folder of the run."""
+    out = tmp_path_factory.mktemp("runs")
+    printed = train(own, out, "--epochs", "2", "--validation-share", "0.2", "--test-share", "0.4")
+    return printed, out / "own" / "own-released-segnet" / "seed0"
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A network of one layer in the registry, which is trained in a moment; returns the options that name it."""
+    import keras
+
+    from unet_segnet import models
+    from unet_segnet.models.initialisation import he_normal
+    from unet_segnet.models.parts import classifier, grey_input
+
+    def build(input_shape, num_classes, variant, mean):
+        inputs, x = grey_input(input_shape, mean)
+        scores = keras.layers.Conv2D(num_classes, 1, kernel_initializer=he_normal(fan_in=1))(x)
+        return keras.Model(inputs, classifier(scores), name=f"tiny_{variant}")
+
+    monkeypatch.setitem(models.ARCHITECTURES, "tiny", build)
+    return ["--net", "tiny", "--variant", "released", "--size", "15", "--batch-size", "2"]
+
+
+def split_of(folder):
+    return json.loads((folder / "split.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--net", "segnet"], (1e-3, 4)),
+        (["--net", "unet"], (5e-4, 2)),
+        (["--net", "unet", "--learning-rate", "2e-3"], (2e-3, 2)),
+        (["--init", "unet_released"], (5e-4, 2)),
+        (["--init", "segnet_paper", "--batch-size", "3"], (1e-3, 3)),
+        (["--net", "unet/resnet18", "--recipe", "compare"], (1e-3, 2)),
+    ],
+)
+def test_the_recipe_is_the_best_of_the_article_unless_told_otherwise(arguments, expected):
+    options = command.build_parser().parse_args(["--data", "scans", *arguments])
+    known = options.init and SimpleNamespace(name=options.init)
+    recipe = command.make_recipe(options, NetworkPlan(options.net, recipe=options.recipe, init=options.init), known)
+    assert (recipe.learning_rate, recipe.batch_size) == expected
+
+
+def test_a_run_leaves_scores_split_and_network(trained):
+    printed, folder = trained
+    assert "classes, as given: 0 = healthy, 1 = ground glass, 2 = scar" in printed
+    assert "split: train 6 slices of 2, validation 3 slices of 1, test 6 slices of 2 patients" in printed
+    assert "Scores on own, 2 patients, 6 slices" in printed and "grey threshold" in printed
+    assert {path.name for path in folder.iterdir()} - {"lock"} == {
+        "config.json", "history.npz", "counts.npz", "model.keras", "result.json", "scores.csv", "scores.md",
+        "patients.csv", "patients.md", "slices.csv", "split.json", "training.png", "segmentations.png",
+    }  # fmt: skip
+    config = json.loads((folder / "config.json").read_text())
+    assert config["recipe"]["epochs"] == 2 and config["data"]["classes"] == ["healthy", "ground glass", "scar"]
+    assert config["split"] == {part: split_of(folder)["folds"][0][part] for part in ("train", "validation", "test")}
+
+
+def test_no_patient_is_on_two_sides(trained):
+    parts = split_of(trained[1])["patients"][0]
+    assert sorted(name for names in parts.values() for name in names) == ["p1", "p2", "p3", "p4", "p5"]
+
+
+def test_counts_are_those_of_the_network_on_its_test_slices(trained, own):
+    from unet_segnet.cohort import load_cohort
+    from unet_segnet.inference.prediction import predict
+    from unet_segnet.measures import metrics
+    from unet_segnet.networks.load import load_model
+
+    _, folder = trained
+    cohort = load_cohort(own, size=16)
+    names = split_of(folder)["folds"][0]["test"]
+    test = cohort.slices.subset([cohort.slices.names.index(name) for name in names])
+    expected = metrics.confusion_matrices(test.labels, predict(load_model(folder / "model.keras"), test.images), 3)
+    with np.load(folder / "counts.npz", allow_pickle=False) as counts:
+        np.testing.assert_array_equal(counts["test_confusion"], expected)
+        assert counts["test_names"].tolist() == names
+    with (folder / "scores.csv").open(newline="") as stream:
+        row = next(r for r in csv.DictReader(stream) if (r["lesion"], r["over"]) == ("all lesions", "all pixels"))
+    pooled = expected.sum(axis=0)
+    found, missed, false = pooled[1:, 1:].sum(), pooled[1:, 0].sum(), pooled[0, 1:].sum()
+    assert float(row["Dice value"]) == pytest.approx(2 * found / (2 * found + missed + false))
+
+
+def test_class_weights_and_thresholds_come_from_the_training_slices_alone(trained, own):
+    from unet_segnet.cohort import load_cohort
+    from unet_segnet.data import median_frequency_weights
+    from unet_segnet.measures.baselines import class_histograms, fit_thresholds
+
+    _, folder = trained
+    cohort = load_cohort(own, size=16)
+    train_part = cohort.slices.subset([cohort.slices.names.index(n) for n in split_of(folder)["folds"][0]["train"]])
+    result = json.loads((folder / "result.json").read_text())
+    assert 0 < result["seconds"] < 1000
+    assert result["class_weights"] == pytest.approx(median_frequency_weights(train_part.labels, 3))
+    assert result["class_weights"] != pytest.approx(median_frequency_weights(cohort.slices.labels, 3))
+    histograms = class_histograms(train_part.images, train_part.labels, 3)
+    assert result["thresholds"] == list(fit_thresholds(histograms))
+
+
+def test_predict_takes_the_network_with_its_classes(trained, own):
+    from unet_segnet.cohort import load_cohort
+    from unet_segnet.inference.segmentation import segment
+    from unet_segnet.networks.facts import read_facts
+    from unet_segnet.networks.load import load_model
+
+    model = trained[1] / "model.keras"
+    result = segment(own / "images" / "p1.nii.gz", model, lungs=own / "lungs" / "p1.nii.gz")
+    assert result.class_names == ("healthy", "ground glass", "scar")
+    assert result.labels.shape == (3, 32, 32) and result.labels.max() <= 2
+    facts = read_facts(model)
+    assert load_model(model).label_values == dict(facts["label_values"]) == load_cohort(own, size=32).classes.index_of
+    assert facts["data"] == "own" and facts["window"] == [-1100.0, 400.0]
+    assert facts["trained_on"]["slices"] == 6 and facts["trained_on"]["patients"] == 2
+
+
+def test_what_is_finished_is_left_alone_and_other_settings_are_refused(trained, own):
+    _, folder = trained
+    arguments = (own, folder.parents[2], "--validation-share", "0.2", "--test-share", "0.4", "--epochs")
+    before = (folder / "model.keras").stat().st_mtime_ns
+    assert "Scores on own" in train(*arguments, "2")
+    assert (folder / "model.keras").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match=r"recipe.epochs: 2 there, 3 asked for"):
+        train(*arguments, "3")
+
+
+def test_tables_of_a_run_that_was_thrown_away_go_with_it(own, tmp_path, tiny):
+    train(own, tmp_path, "--epochs", "1", net=tiny)
+    folder = tmp_path / "own" / "own-released-tiny" / "seed0"
+    assert (folder / "scores.csv").exists() and (folder / "segmentations.png").exists()
+    printed = train(own, tmp_path, "--epochs", "1", "--test-share", "0", "--force", net=tiny)
+    assert "no test slices: nothing is scored" in printed
+    assert {path.name for path in folder.iterdir()} - {"lock"} == {
+        "config.json", "history.npz", "counts.npz", "model.keras", "result.json", "split.json",
+    }  # fmt: skip
+
+
+def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(own, tmp_path, tiny, monkeypatch):
+    from unet_segnet.networks.load import load_model
+
+    class Killed(BaseException):
+        pass
+
+    def kill(self, done, note=""):
+        if self.label.endswith("seed0") and done == 1:
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(command.Progress, "update", kill)
+        train(own, tmp_path / "stopped", "--epochs", "2", net=tiny)
+    folders = [tmp_path / name / "own" / "own-released-tiny" / "seed0" for name in ("stopped", "whole")]
+    assert (folders[0] / "state.weights.h5").exists() and not (folders[0] / "result.json").exists()
+    for name in ("stopped", "whole"):
+        train(own, tmp_path / name, "--epochs", "2", net=tiny)
+    for one, other in zip(*(load_model(folder / "model.keras").get_weights() for folder in folders), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not list(folders[0].glob("state.*"))
+
+
+def test_tables_of_a_second_seed_lie_beside_those_of_the_first(own, tmp_path, tiny):
+    train(own, tmp_path, "--epochs", "1", net=tiny)
+    folder = tmp_path / "own" / "own-released-tiny" / "seed0"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    printed = train(own, tmp_path, "--split", folder / "split.json", "--epochs", "1", "--seed", "1", net=tiny)
+    assert str(folder.with_name("seed1")) in " ".join(printed.split())
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    tables = [of / "scores.csv" for of in (folder, folder.with_name("seed1"))]
+    assert tables[0].read_bytes() != tables[1].read_bytes()
+
+
+def test_networks_of_two_runs_are_fine_tuned_side_by_side(own, tmp_path, tiny):
+    """Both are called model.keras; a copy of the first elsewhere is the first."""
+    for seed in ("0", "1"):
+        train(own, tmp_path / "runs", "--epochs", "1", "--seed", seed, net=tiny)
+    first, second = (tmp_path / f"runs/own/own-released-tiny/seed{seed}/model.keras" for seed in (0, 1))
+    copy = tmp_path / "model.keras"
+    shutil.copy(first, copy)
+    for begun in (first, second, copy):
+        train(own, tmp_path / "tuned", "--init", begun, "--epochs", "1", net=tiny[-2:])
+    groups = sorted(path.name for path in (tmp_path / "tuned" / "own").iterdir())
+    assert len(groups) == 2 and all(name.startswith("own-from-model-") for name in groups)
+
+
+def test_fine_tuning_leaves_a_frozen_encoder_as_it_was(trained, own, tmp_path):
+    from unet_segnet.networks.load import load_model
+
+    begun = trained[1] / "model.keras"
+    arguments = ("--init", begun, "--freeze", "encoder", "--epochs", "1", "--keep", "best")
+    printed = train(own, tmp_path, *arguments, net=["--batch-size", "2"])
+    (folder,) = (tmp_path / "own").glob("own-from-model-????????-frozen-best/seed0")
+    assert str(folder / "model.keras") in printed
+    before, after = load_model(begun), load_model(folder / "model.keras")
+    changed = {
+        layer.name
+        for layer, other in zip(before.layers, after.layers, strict=True)
+        if any(not np.array_equal(*pair) for pair in zip(layer.get_weights(), other.get_weights(), strict=True))
+    }
+    assert changed and all(name.startswith("decoder") for name in changed)
+    assert json.loads((folder / "result.json").read_text())["best_epoch"] == 1
+    config = json.loads((folder / "config.json").read_text())
+    assert len(config["network"]["init_sha256"]) == 64 and config["data"]["size"] == 16
+
+
+def test_test_slices_that_the_first_network_learnt_from_are_told(trained, own):
+    from unet_segnet.cohort import load_cohort
+
+    cohort = load_cohort(own, size=16)
+    (split,) = read_splits(trained[1] / "split.json", cohort.slices.names, cohort.groups)
+    turned = replace(split, train=split.test, test=split.train)
+    begun = trained[1] / "model.keras"
+    known = f"model.keras was trained on {len(split.train)} of the test slices: the scores are too high."
+    assert command.seen_before(NetworkPlan(None, init=str(begun)), cohort, [turned]) == [known]
+    assert command.seen_before(NetworkPlan(None, init=str(begun)), cohort, [split]) == []
+    assert command.seen_before(NetworkPlan("segnet"), cohort, [turned]) == []
+
+
+def test_a_slice_that_two_folds_test_is_refused_before_training(trained, own, tmp_path):
+    content = split_of(trained[1])
+    content = {key: value * 2 if isinstance(value, list) else value for key, value in content.items()}
+    (tmp_path / "split.json").write_text(json.dumps(content))
+    with pytest.raises(
+        InputError, match=r"split\.json: p\d.* is tested in two folds; expected each slice at most once"
+    ):
+        train(own, tmp_path / "runs", "--split", tmp_path / "split.json", "--epochs", "1")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_the_first_fold_need_not_test_anything(trained, own, tmp_path):
+    content = split_of(trained[1])
+    content = {key: value * 2 if isinstance(value, list) else value for key, value in content.items()}
+    first = {**content["folds"][0], "test": []}
+    content["folds"] = [first, content["folds"][1]]
+    (tmp_path / "split.json").write_text(json.dumps(content))
+    printed = train(own, tmp_path / "runs", "--split", tmp_path / "split.json", "--epochs", "1")
+    assert "segmentations.png" in printed
+
+
+@pytest.mark.slow
+def test_folds_test_each_patient_once_and_leave_marked_test_data_out(own, tmp_path):
+    rows = ["image,labels,lungs,patient,part"]
+    rows += [f"{own}/images/p{n}.nii.gz,{own}/labels/p{n}.nii.gz,{own}/lungs/p{n}.nii.gz,p{n},{part}"
+             for n, part in enumerate(("", "train", "", "validation", "test"), 1)]  # fmt: skip
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
+    arguments = ("--classes", own / "classes.csv", "--folds", "2", "--epochs", "1", "--validation-share", "0")
+    printed = train(tmp_path / "list.csv", tmp_path / "runs", *arguments)
+    assert "3 slices marked test take no part in the folds" in printed
+    assert "6 slices marked train or validation are divided anew" in printed
+    group = tmp_path / "runs" / "own" / "list-released-segnet"
+    names = []
+    for fold in (1, 2):
+        with np.load(group / f"fold{fold}-seed0" / "counts.npz", allow_pickle=False) as counts:
+            names += counts["test_patients"].tolist()
+    assert sorted(names) == [f"p{n}" for n in range(1, 5) for _ in range(3)]
+    assert "Scores on list, 4 patients, 12 slices" in printed
+    assert (group / "folds-seed0" / "scores.csv").is_file()
+
+
+@pytest.mark.slow
+def test_the_second_studys_recipe_ends_with_a_network_that_predict_takes(own, tmp_path):
+    from unet_segnet.inference.segmentation import segment
+    from unet_segnet.networks.load import load_model
+    from unet_segnet.runs.own_networks import _pyramid
+
+    net = ["--net", "unet/resnet18", "--recipe", "compare", "--size", "32", "--problem", "binary"]
+    train(own, tmp_path, "--epochs", "1", net=net)
+    model = tmp_path / "own" / "own-unet-resnet18" / "seed0" / "model.keras"
+    result = segment(own / "images" / "p1.nii.gz", model, lungs=own / "lungs" / "p1.nii.gz", probabilities=True)
+    assert result.class_names == ("not infected", "infected")
+    np.testing.assert_allclose(result.probabilities.astype(float).sum(axis=-1), 1, atol=2e-3)
+    train(own, tmp_path, "--epochs", "1", "--init", model, "--freeze", "encoder", net=net)
+    (frozen,) = (tmp_path / "own").glob("own-unet-resnet18-from-model-????????-frozen/seed0/model.keras")
+    before, after = (_pyramid(load_model(path)).layers for path in (model, frozen))
+    learnt = {
+        one.name: [bool((a != b).any()) for a, b in zip(one.get_weights(), other.get_weights(), strict=True)]
+        for one, other in zip(before, after, strict=True)
+        if one.weights
+    }
+    assert {name.startswith("encoder") for name in learnt} == {True, False}
+    for name, changed in learnt.items():
+        assert not any(changed) if name.startswith("encoder") else all(changed), name
+
+
+def test_grey_levels_become_standardised_values_and_one_probability_two():
+    import keras
+
+    from unet_segnet.runs.own_networks import grey_levels_in
+
+    inputs = keras.Input((4, 4, 1))
+    network = keras.Model(inputs, keras.layers.Activation("sigmoid")(inputs), name="net")
+    grey = np.arange(16, dtype="float32").reshape(1, 4, 4, 1)
+    both = np.asarray(grey_levels_in(network, 8.0, 4.0).predict_on_batch(grey))
+    lesion = 1 / (1 + np.exp(-(grey - 8) / 4))
+    np.testing.assert_allclose(both, np.concatenate([1 - lesion, lesion], axis=-1), rtol=1e-5)
+
+
+def test_the_manifests_marks_are_followed(tmp_path):
+    from unet_segnet.cohort import load_cohort
+
+    folder = write_cohort(tmp_path, 5)
+
+    def splits(*parts, options=()):
+        rows = ["image,labels,lungs,patient,part"]
+        rows += [f"images/p{n}.nii.gz,labels/p{n}.nii.gz,lungs/p{n}.nii.gz,{who},{part}"
+                 for n, (who, part) in enumerate(parts, 1)]  # fmt: skip
+        (folder / "list.csv").write_text("\n".join(rows) + "\n")
+        options = command.build_parser().parse_args(["--data", "x", *options])
+        cohort = load_cohort(folder / "list.csv", size=32)
+        (split,) = command.make_splits(cohort, options)
+        return [
+            sorted({cohort.patients[index] for index in part}) for part in (split.train, split.validation, split.test)
+        ]
+
+    train_part, validation, test = splits(("a", ""), ("b", ""), ("c", "test"), ("d", ""), ("e", "test"))
+    assert test == ["c", "e"] and len(validation) == 1 and sorted(train_part + validation) == ["a", "b", "d"]
+    everything = (("a", "train"), ("b", "train"), ("c", "validation"), ("d", "test"), ("e", "test"))
+    assert splits(*everything) == [["a", "b"], ["c"], ["d", "e"]]
+    with pytest.raises(InputError, match=r"--test-share: .*list\.csv marks its test data; leave the option out"):
+        splits(*everything, options=("--test-share", "0"))
+    only = (("a", ""), ("a", ""), ("a", ""), ("a", ""), ("a", "test"))
+    with pytest.raises(InputError, match="patient a is marked test, and elsewhere not"):
+        splits(*only)
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "message"),
+    [
+        (lambda folder: write_volume(folder, "p1", lesion=1), [], "1 patient: cannot be divided"),
+        (lambda folder: write_cohort(folder, 3), ["--folds", "4"], "3 patients: cannot make 4 folds"),
+        (lambda folder: write_cohort(folder, 3, lesion=0), [], "no label file marks anything"),
+        (
+            lambda folder: write_cohort(folder, 4),
+            ["--keep", "best", "--validation-share", "0"],
+            "the best epoch is chosen on validation slices, and there are none",
+        ),
+        (lambda folder: write_cohort(folder, 3, seed=1), [], "are the same picture: a leak"),
+        (
+            lambda folder: write_cohort(folder, 4),
+            ["--batch-size", "7"],
+            "own: 6 training slices do not fill one mini-batch of 7; use more slices, or a smaller --batch-size",
+        ),
+        (lambda folder: folder.mkdir(), [], "no data set; expected a manifest"),
+    ],
+    ids=["one patient", "folds", "no lesion", "best", "leak", "batch", "nothing"],
+)
+def test_what_cannot_be_trained_on_is_one_line(tmp_path, make, arguments, message):
+    make(tmp_path / "own")
+    with pytest.raises(InputError, match=message) as error:
+        train(tmp_path / "own", tmp_path / "runs", *arguments)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_loose_slices_are_trained_on_with_a_warning(tmp_path):
+    from unet_segnet.cohort import load_cohort
+
+    for number in range(4):
+        write_slice(tmp_path / "own", f"s{number}", seed=number)
+    options = command.build_parser().parse_args(["--data", str(tmp_path / "own"), *NET])
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        from unet_segnet.commands.cohort_options import load_own
+
+        cohort = load_own(options, (-1100, 400), 16)
+    text = " ".join(printed.getvalue().split())
+    assert "WARNING: nobody knows whose 4 of the slices are" in text
+    assert len(load_cohort(tmp_path / "own", size=16)) == len(cohort) == 4
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ({"net": None}, "expected segnet, unet or ARCHITECTURE/ENCODER"),
+        ({"net": "vnet"}, "--net vnet: expected"),
+        ({"net": "unet", "recipe": "compare"}, "segnet and unet go with grid"),
+        ({"net": None, "init": "x.keras", "recipe": "compare"}, "needs --net ARCHITECTURE/ENCODER"),
+        ({"net": None, "variant": "released", "init": "x.keras"}, "--variant belongs to --net"),
+        ({"net": "unet", "freeze": "encoder"}, "--freeze encoder needs trained weights"),
+        ({"net": "unet", "encoder_weights": "imagenet"}, "--encoder-weights belongs to a new network"),
+        ({"net": "unet/vgg99", "recipe": "compare"}, "--net unet/vgg99: expected"),
+    ],
+)
+def test_networks_that_do_not_go_together_are_refused(plan, message):
+    with pytest.raises(InputError, match=message):
+        NetworkPlan(**plan).check()
+
+
+@pytest.mark.parametrize(
+    ("net", "size", "expected"),
+    [
+        (("segnet", "paper"), 31, "at least 32"),
+        (("segnet", "released"), 7, "at least 8"),
+        (("unet", "paper"), 40, "multiple of 16"),
+        (("unet", "released"), 42, "multiple of 4"),
+        (("pspnet/resnet18", "paper"), 36, "multiple of 8"),
+    ],
+)
+def test_sizes_that_a_network_cannot_take_are_refused(net, size, expected):
+    with pytest.raises(InputError, match=f"--size {size}: .* needs .*{expected} pixels"):
+        check_size(*net, size)
+    check_size(*net, 64)
+
+
+def test_a_network_in_the_registry_can_be_trained(own, tmp_path, tiny):
+    assert "Scores on own" in train(own, tmp_path, "--epochs", "1", net=tiny)
+    assert (tmp_path / "own" / "own-released-tiny" / "seed0" / "model.keras").exists()
+    with pytest.raises(InputError, match="--net small: expected segnet, unet, tiny, or ARCHITECTURE/ENCODER"):
+        NetworkPlan("small").check()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--learning-rate", "-1"], "--learning-rate -1: expected"),
+        (["--window", "400", "-1100"], "the second must be the larger"),
+        (["--orientation", "sideways"], "orientation 'sideways'"),
+        (["--classes", "missing.csv"], "--classes missing.csv: no such file"),
+        (["--split", "missing.json"], "--split missing.json: no such file"),
+        (["--init", "missing.keras"], r"missing.keras: no such file"),
+        (["--out", "pyproject.toml/runs"], "cannot be written"),
+        (
+            ["--split", "pyproject.toml", "--test-share", "0.2", "--split-seed", "0"],
+            "--split pyproject.toml: says which slice is in which part; leave --split-seed, --test-share out",
+        ),
+        (["--split", "pyproject.toml", "--folds", "2"], "leave --folds out"),
+        (["--folds", "2", "--test-share", "0.2"], "test each patient once; leave --test-share out"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_read(tmp_path, arguments, message):
+    with pytest.raises(InputError, match=message):
+        train(tmp_path / "nowhere", tmp_path / "runs", *arguments, net=[*NET[:4], *NET[6:]])
+
+
+@pytest.mark.parametrize("option", ["--seed", "--split-seed"])
+@pytest.mark.parametrize("seed", ["-1", "4294967296", "1.5", "1,2"])
+def test_seeds_that_no_library_takes_are_refused(option, seed, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.build_parser().parse_args(["--data", "scans", option, seed])
+    assert f"{option}: expected a whole number from 0 to 2147483647, got '{seed}'" in capsys.readouterr().err
+
+
+def test_a_network_of_other_classes_is_refused(trained, tmp_path):
+    folder = write_cohort(tmp_path / "own", 4)
+    with pytest.raises(InputError, match="tells 3 classes apart, the data has 2"):
+        train(folder, tmp_path / "runs", "--init", trained[1] / "model.keras", net=[])
+    folder = write_cohort(tmp_path / "swapped", 4)
+    (folder / "classes.csv").write_text("value,name\n0,healthy\n1,scar\n2,ground glass\n")
+    with pytest.raises(
+        InputError, match="its classes are healthy, ground glass, scar, the data has healthy, scar, gro"
+    ):
+        train(folder, tmp_path / "runs", "--init", trained[1] / "model.keras", net=[])
+    with pytest.raises(InputError, match="holds segnet_released, --net and --variant ask for unet_paper"):
+        train(tmp_path / "nowhere", tmp_path / "runs", "--init", trained[1] / "model.keras", net=["--net", "unet"])
+
+
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_a_network_that_comes_from_matlab_is_known_by_its_kernels(variant):
+    import keras
+
+    from unet_segnet.models import ARCHITECTURES
+    from unet_segnet.runs.own_networks import known_as
+
+    with keras.StatelessScope(initialize_variables=False):  # its kernels' shapes are enough
+        unet = ARCHITECTURES["unet"]((64, 64, 1), 2, variant, 100.0)
+    renamed = keras.Model(unet.inputs, unet.outputs[0], name="matlab_network")
+    assert known_as(renamed) == f"unet_{variant}"
+    options = command.build_parser().parse_args(["--data", "scans", "--init", "unet.mat"])
+    assert command.make_recipe(options, NetworkPlan(None, init="unet.mat"), renamed).learning_rate == 5e-4
+    inputs = keras.Input((64, 64, 1))
+    assert known_as(keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs), name="another")) == "another"
+
+
+def test_net_that_is_not_that_of_a_matlab_file_is_refused(tmp_path, monkeypatch):
+    from unet_segnet.models import ARCHITECTURES
+    from unet_segnet.networks import load as pretrained
+
+    model = ARCHITECTURES["segnet"]((16, 16, 1), 2, "released", 0.0)
+    model.name = "matlab_network"
+    monkeypatch.setattr(pretrained, "load_model", lambda source: model)
+    (tmp_path / "network.mat").write_bytes(b"")
+    with pytest.raises(InputError, match="holds segnet_released, --net and --variant ask for unet_paper"):
+        train(tmp_path / "nowhere", tmp_path / "runs", "--init", tmp_path / "network.mat", net=["--net", "unet"])
+
+
+def test_names_of_data_never_leave_the_folder(tmp_path):
+    assert safe_name("../../etc") == "_.._etc" and safe_name("a b/ü") == "a_b__" and safe_name("..") == "data"
+    assert NetworkPlan("unet/resnet18", recipe="compare").label == "unet-resnet18"
+    (tmp_path / "x y.keras").write_bytes(b"a network")
+    assert NetworkPlan(None, init=str(tmp_path / "x y.keras")).label == "from-x_y-2f782bec"
+    assert Path(NetworkPlan("segnet", "released", init="binary", freeze="encoder").label).parts == (
+        "released-segnet-from-binary-frozen",
+    )
+
+
+def test_a_run_of_another_kind_is_refused(trained, tmp_path):
+    from unet_segnet.runs.own_runs import read_finished
+
+    shutil.copytree(trained[1], tmp_path / "copy")
+    config = json.loads((tmp_path / "copy" / "config.json").read_text())
+    (tmp_path / "copy" / "config.json").write_text(json.dumps({**config, "format": 99}))
+    with pytest.raises(InputError, match="written by another version"):
+        read_finished(tmp_path / "copy")
+    (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "copy" / "result.json").write_text('{"version": 2}')
+    with pytest.raises(InputError, match=r"result\.json: does not say how the run ended; remove the run's folder"):
+        read_finished(tmp_path / "copy")

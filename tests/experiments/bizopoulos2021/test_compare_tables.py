@@ -1,0 +1,232 @@
+"""Tables of the second study: what was published stands in them as printed, ours as counted by hand."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from made_comparison import made_counts, made_run, records
+from scipy import stats
+
+from experiments.bizopoulos2021 import published
+from experiments.bizopoulos2021.collect import collect
+from experiments.bizopoulos2021.evidence import Evidence, score_grid
+from experiments.bizopoulos2021.tables import analysis, scores
+from experiments.bizopoulos2021.tables import table2 as tables
+
+NOTHING = Evidence((), "none")
+
+pytestmark = pytest.mark.usefixtures("no_committed_runs")
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory):
+    """Two encoders of U-Net, one of FPN, in lung; one pair in lesion A and B; two seeds of one of them."""
+    out = tmp_path_factory.mktemp("runs")
+    for encoder in ("resnet18", "vgg11"):
+        made_run(out, "lung", "unet", encoder)
+    made_run(out, "lung", "fpn", "resnet18", "imagenet")
+    made_run(out, "lesion_a", "unet", "resnet18", counts=made_counts("lesion_a", 0.5))
+    made_run(out, "lesion_a", "unet", "resnet18", seed=1, counts=made_counts("lesion_a", 0.7))
+    made_run(out, "lesion_b", "unet", "resnet18", counts=made_counts("lesion_b", 0.8))
+    return collect(out)
+
+
+def rows_of(table, **cells):
+    return [row for row in records(table) if all(row[key] == value for key, value in cells.items())]
+
+
+def test_published_figures_stand_as_printed():
+    made = tables.table_two(NOTHING)
+    for experiment in published.EXPERIMENTS:
+        table = made[f"table2_{experiment}"]
+        for (architecture, encoder), printed in published.table2().items():
+            (row,) = rows_of(table, architecture=tables.GLOBAL[architecture], encoder=encoder)
+            for (start, title), (score, name) in product(
+                published.INITIALISATIONS.items(), zip(published.SCORES, tables.SCORE_NAMES, strict=True)
+            ):
+                assert row[f"{title}, published: {name}"] == printed[f"{experiment}__{start}__{score}"]
+                assert row[f"{title}, ours: {name}"] is None
+    for (architecture, encoder), printed in published.table2().items():
+        (row,) = rows_of(made["table2_costs"], architecture=tables.GLOBAL[architecture], encoder=encoder)
+        assert row["parameters: published"] == printed["parameters_millions"]
+        assert row["training s: published"] == printed["train_seconds_per_epoch"]
+        assert row["validation s: published"] == printed["validation_seconds_per_epoch"]
+        if encoder not in ("mean", "std"):
+            assert row["parameters: used"] == published.parameters()[architecture, encoder].used * 1e-6
+
+
+def test_numbers_of_parameters_agree_with_the_printed_ones():
+    assert list(published.parameters()) == published.models()
+    assert len(published.models()) == 100
+    for model, of in published.parameters().items():
+        assert of.printed == published.table2()[model]["parameters_millions"]
+        assert round(of.built / 1e6, 2) == pytest.approx(of.printed, abs=0.0101)
+        assert of.used <= of.built
+    assert sum(of.used < of.built for of in published.parameters().values()) == 46
+    assert published.parameters()["pspnet", "resnet18"].used == 830113
+
+
+def test_printed_means_and_deviations_are_those_of_the_rows_dividing_by_n():
+    """Except in the last digit of a few, which the tables' notes count."""
+    wrong = 0
+    for place, architecture in enumerate(tables.GLOBAL):
+        for e, experiment in enumerate(published.EXPERIMENTS):
+            grid = published.score_grid()[e]
+            grid = grid[:, place] if place < 4 else grid.reshape(2, 100, 3)
+            for i, start in enumerate(published.INITIALISATIONS):
+                for s, score in enumerate(published.SCORES):
+                    for what, function in (("mean", np.mean), ("std", np.std)):
+                        printed = published.table2()[architecture, what][f"{experiment}__{start}__{score}"]
+                        difference = abs(function(grid[i, :, s]) - printed)
+                        assert difference < 0.0101
+                        wrong += difference > 0.00501
+    notes = [tables.table_two(NOTHING)[f"table2_{experiment}"].notes[-1] for experiment in published.EXPERIMENTS]
+    assert wrong == sum(int(note.split()[0]) for note in notes) > 0
+    assert all(" of the 60 " in note for note in notes)
+
+
+def test_our_scores_stand_beside_them(evidence):
+    table = tables.table_two(evidence)["table2_lung"]
+    (row,) = rows_of(table, architecture="U-Net", encoder="resnet18")
+    run = next(run for run in evidence.runs if (run.experiment, run.encoder) == ("lung", "resnet18"))
+    dice = []
+    for (_, false), (missed, found) in run.confusion:
+        dice.append(1.0 if found + false + missed == 0 else 2 * found / (2 * found + false + missed))
+    assert row["random, ours: Dice"] == pytest.approx(100 * np.mean(dice))
+    assert row["ImageNet, ours: Dice"] is None
+    own = [rows_of(table, architecture="U-Net", encoder=name)[0] for name in ("resnet18", "vgg11")]
+    for what, function in (("mean", np.mean), ("std", np.std)):
+        (row,) = rows_of(table, architecture="U-Net", encoder=what)
+        assert row["random, ours: Dice"] == pytest.approx(function([of["random, ours: Dice"] for of in own]))
+    (row,) = rows_of(table, architecture="U-Net", encoder="same")
+    assert row["random, published: Dice"] == pytest.approx(np.mean([of["random, published: Dice"] for of in own]))
+    assert row["ImageNet, published: Dice"] is None
+    (row,) = rows_of(table, architecture="all", encoder="n")
+    assert (row["random, ours: Dice"], row["ImageNet, ours: Dice"], row["random, published: Dice"]) == (2, 1, 100)
+    assert not rows_of(table, architecture="PSPNet", encoder="same")
+
+
+def test_seeds_are_averaged(evidence):
+    grid = score_grid(evidence.runs)
+    runs = [run for run in evidence.runs if run.experiment == "lesion_a"]
+    assert len(runs) == 2
+    np.testing.assert_allclose(
+        grid[1, 0, 0, published.encoders().index("resnet18")],
+        np.mean([run.scores().mean(axis=0) for run in runs], axis=0),
+    )
+    assert np.isfinite(grid).any(axis=-1).sum() == 5
+
+
+def test_notes_say_that_the_test_set_is_another(evidence, tmp_path):
+    notes = " ".join(tables.table_two(evidence)["table2_lung"].notes)
+    assert "3 runs, 3 on ct20" in notes and "not the article's test set" in notes
+    assert "3 of them with 32 pixels, normalise minmax, 20 epochs" in notes
+    counts = [array[:829] for array in made_counts("lung", 0.9, num_volumes=9, num_slices=93)]
+    for encoder, more in (("resnet18", {"counts": counts}), ("vgg11", {})):
+        made_run(tmp_path / encoder, encoder=encoder, data="medseg", settings={"size": 512, "normalise": "hu"}, **more)
+        notes = " ".join(tables.run_notes(collect(tmp_path / encoder).runs))
+        assert "with 20 epochs; the article" in notes
+        assert ("not the article's" in notes) == (not more)  # a name alone does not make it so
+
+
+def test_costs_of_ours(evidence):
+    (row,) = rows_of(tables.cost_table(evidence), architecture="U-Net", encoder="resnet18")
+    assert row["parameters: ours"] == row["parameters: used"] == pytest.approx(14.321937)
+    assert (row["training s: ours"], row["validation s: ours"]) == (2.0, 0.25)
+    assert any("a processor" in note for note in tables.cost_table(evidence).notes)
+
+
+def test_best_models(evidence):
+    table = tables.table_two(evidence)["table2_best"]
+    (row,) = rows_of(table, experiment="lesion B", initialisation="ImageNet", score="dice")
+    assert (row["published: model"], row["published: %"], row["ours: model"]) == ("FPN efficientnet-b4", 89.0, None)
+    (row,) = rows_of(table, experiment="lung", initialisation="random", score="dice")
+    assert row["published: model"] == "U-Net resnet50" and row["ours: model"].startswith("U-Net ")
+    assert row["ours: of"] == 2
+    shared = [row["published: model"] for row in records(table) if "others" in row["published: model"]]
+    assert shared and all(name.count(",") == 3 for name in shared)
+
+
+def test_rules_stand_side_by_side_with_all_background(evidence):
+    table = scores.empty_table(evidence)
+    article = records(table)[0]
+    assert (article["slices"], article["empty"]) == (829, 456)
+    assert [article[f"Dice: {rule}"] for rule in ("released", "text", "nan")] == [pytest.approx(45600 / 829), 100, 0]
+    (row,) = rows_of(table, experiment="lesion B", model=scores.BACKGROUND)
+    assert (row["slices"], row["empty"]) == (30, 6)
+    assert [row[f"Dice: {rule}"] for rule in ("released", "text", "nan")] == [pytest.approx(20), 100, 0]
+    (row,) = rows_of(table, experiment="lesion B", model="U-Net resnet18, random")
+    assert row["Dice: released"] == row["Dice: text"] == pytest.approx(0.8 * row["Dice: nan"] + 20)
+    assert row["Dice: nan"] == pytest.approx(80, abs=0.5)
+
+
+def test_all_three_scores_per_slice_and_volume(evidence):
+    (row,) = rows_of(scores.run_table(evidence), experiment="lesion B", model="U-Net resnet18, random")
+    run = next(run for run in evidence.runs if run.experiment == "lesion_b")
+    by_volume = []
+    for volume in ("1", "2", "3"):
+        counts = sum(c for c, name in zip(run.confusion, run.volumes, strict=True) if name == volume)
+        (tn, fp), (fn, tp) = counts
+        by_volume.append((tp / (tp + fn), tn / (tn + fp), 2 * tp / (2 * tp + fp + fn)))
+    expected = 100 * np.mean(by_volume, axis=0)
+    np.testing.assert_allclose([row[f"volumes: {name}"] for name in scores.SCORE_NAMES], expected)
+    (volumes,) = rows_of(scores.volume_table("lesion_b", [run]), model="U-Net resnet18, random")
+    np.testing.assert_allclose([volumes[f"volume: {name}"] for name in "123"], 100 * np.array(by_volume)[:, 2])
+    assert volumes["std"] == pytest.approx(100 * np.std(np.array(by_volume)[:, 2]))
+    full = run.confusion[run.confusion[:, 1].sum(axis=1) > 0]
+    assert row["slices, nan: sens."] == pytest.approx(100 * np.mean(full[:, 1, 1] / full[:, 1].sum(axis=1)))
+
+
+def test_a_volume_without_foreground_has_no_score(tmp_path):
+    confusion, names, volumes = made_counts("lesion_a", 0.6)
+    confusion[:10] = [[[1024, 0], [0, 0]]]
+    made_run(tmp_path, "lesion_a", counts=(confusion, names, volumes))
+    run = collect(tmp_path).runs[0]
+    (row,) = records(scores.volume_table("lesion_a", [run]))
+    assert row["volume: 1"] is None and row["mean"] == pytest.approx(np.mean([row["volume: 2"], row["volume: 3"]]))
+
+
+def test_correlations_are_the_known_ones():
+    table = analysis.correlation_table(analysis.published_dice(), analysis.own_dice(()), ())
+    known = {"lung": (0.15, 0.30), "lesion A": (0.10, 0.25), "lesion B": (-0.05, 0.10)}
+    for name, values in known.items():
+        for label, value in zip(("published", "used"), values, strict=True):
+            (row,) = rows_of(table, Dice=name, parameters=label)
+            assert round(row["published: both"], 2) == value and row["published: n"] == 200
+    dice = analysis.published_dice()[2].ravel()
+    counts = np.tile(published.parameter_grid("used").ravel(), 2)
+    assert analysis.correlation(published.parameter_grid("used"), analysis.published_dice()[2]).r == pytest.approx(
+        np.corrcoef(counts, dice)[0, 1]
+    )
+    assert np.isnan(analysis.correlation(np.ones(5), np.arange(5.0)).r)
+    assert analysis.correlation(np.array([1, 2, np.nan]), np.array([1, 2, 3.0])).n == 2
+
+
+def test_gains_of_pairs():
+    rng = np.random.default_rng(0)
+    before, change = rng.normal(size=20), rng.normal(1, 0.3, size=20)
+    after = before + change
+    after[3] = np.nan
+    found = analysis.gain(after, before)
+    change = np.delete(change, 3)
+    assert (found.n, found.improved) == (19, (change > 0).sum())
+    assert (found.mean, found.largest) == (pytest.approx(change.mean()), pytest.approx(change.max()))
+    assert found.p == pytest.approx(stats.wilcoxon(change).pvalue)
+    assert analysis.gain(np.full(3, np.nan), np.ones(3)).n == 0
+    (row,) = rows_of(
+        analysis.gain_table(analysis.published_dice(), analysis.own_dice(()), ()), gain="lung masks (B - A), random"
+    )
+    assert (row["published: improved"], round(row["published: mean"], 2), round(row["published: largest"], 2)) == (
+        *(85, 1.88),
+        8.36,
+    )
+    assert (row["ours: n"], row["ours: mean"]) == (0, None)
+
+
+def test_means_of_encoders_and_architectures(evidence):
+    made = analysis.analysis_tables(evidence)
+    (row,) = rows_of(made["encoders"], encoder="efficientnet-b4")
+    assert row["published: all"] == max(of["published: all"] for of in records(made["encoders"]))
+    (row,) = rows_of(made["encoders"], encoder="resnet18")
+    assert row["ours: n"] == 4 and row["ours: lesion B"] is not None
+    assert [row["architecture"] for row in records(made["architectures"])] == list(published.ARCHITECTURES.values())

@@ -1,0 +1,150 @@
+"""The report from end to end: from committed results alone, the same twice, whole or not at all."""
+
+import csv
+import functools
+from types import SimpleNamespace
+
+import pytest
+from forked import ROOT, run_command
+
+from experiments.bizopoulos2021.protocol import COMPREHENSIVE_COMPARISON
+from experiments.reporting.content import sections
+from experiments.reporting.write import check_out, verdict_lines
+from experiments.saood2021 import published
+from experiments.saood2021.report import SECTIONS
+from unet_segnet.errors import InputError
+from unet_segnet.output.whole_folder import whole_folder
+
+MARKS = ("file",)
+report = functools.partial(run_command, "report")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A report without any data."""
+    out = tmp_path_factory.mktemp("report")
+    return out, report("--out", out / "first", UNET_SEGNET_DATA=str(out / "nowhere"))
+
+
+def test_committed_results_make_a_report(made):
+    out, result = made
+    assert result.returncode == 0, result.stderr
+    names = {path.name for path in (out / "first").rglob("*")}
+    assert {"index.html", "verdicts.csv", "errata.csv", "table3_binary_released.tex", "figure4_training.pdf"} <= names
+
+
+@pytest.mark.slow
+def test_the_same_report_twice(made):
+    out, _ = made
+    assert report("--out", out / "second", UNET_SEGNET_DATA=str(out / "nowhere")).returncode == 0
+    files = [
+        sorted(path.relative_to(out / name) for path in (out / name).rglob("*") if path.is_file())
+        for name in ("first", "second")
+    ]
+    assert files[0] == files[1]
+    for file in files[0]:
+        assert (out / "first" / file).read_bytes() == (out / "second" / file).read_bytes(), file
+
+
+def test_missing_data_is_said(made):
+    _, result = made
+    assert "missing: The slices" in result.stdout
+    assert "cannot be decided:" in result.stdout
+
+
+def test_published_numbers_stand_in_the_tables(made):
+    out, _ = made
+
+    def rows(name):
+        with (out / "first" / "tables" / f"{name}.csv").open(newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    for problem, number in (("binary", 3), ("multiclass", 5)):
+        found = rows(f"table{number}_{problem}_released")
+        for net, name in (("segnet", "SegNet"), ("unet", "U-Net")):
+            for experiment, value in published.global_accuracy(net, problem).items():
+                row = next(row for row in found if (row["network"], row["exp."]) == (name, str(experiment)))
+                printed = [float(row[f"published {key}"]) for key in ("mean", "sigma", "var")]
+                assert printed == [value.mean, value.standard_deviation, value.variance]
+            scores = rows(f"table{number + 1}_{problem}_released")
+            for class_name, printed in published.class_scores(net, problem).items():
+                row = next(
+                    r for r in scores if (r["network"], r["source"], r["class"]) == (name, "published", class_name)
+                )
+                keys = ("sensitivity", "specificity", "Dice", "G-mean", "F2")
+                assert [float(row[key]) for key in keys] == list(printed.values())
+            folds = rows(f"table7_{problem}_released")
+            for class_name, printed in published.five_fold(net, problem).items():
+                row = next(r for r in folds if (r["network"], r["class"]) == (f"{name}, publ.", class_name))
+                assert [float(cell) for cell in list(row.values())[2:]] == [
+                    v for pair in printed.values() for v in pair
+                ]
+    sizes = {row["class"]: float(row["published class"]) for row in rows("table1_class_sizes")}
+    assert sizes == {name: pixels for name, (pixels, _) in published.class_sizes().items()}
+    settings = {
+        (r["network"], r["exp."]): (float(r["initial learning rate"]), r["mini-batch"])
+        for r in rows("table2_configurations")
+    }
+    for net, name in (("segnet", "SegNet"), ("unet", "U-Net")):
+        for experiment, value in published.hyperparameters(net).items():
+            assert settings[name, str(experiment)] == (value.initial_learning_rate, str(value.mini_batch))
+
+
+@pytest.mark.slow
+def test_with_the_real_slices_everything_is_drawn(real_data, tmp_path):
+    result = report("--data", real_data, "--out", tmp_path / "report")
+    assert result.returncode == 0, result.stderr
+    assert "missing: The slices" not in result.stdout
+    drawn = {path.stem for path in (tmp_path / "report" / "figures").glob("*.png")}
+    for start in ("figure1", "figure2", "figure3", "figure4", "figure5", "contours", "dice", "confusion"):
+        assert any(name.startswith(start) for name in drawn), start
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert 'class="viewer"' in page and len(page) < 30_000_000
+    with (tmp_path / "report" / "verdicts.csv").open(newline="", encoding="utf-8") as stream:
+        verdicts = [SimpleNamespace(**row) for row in csv.DictReader(stream)]
+    shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- results:begin -->")[2]
+    assert "\n".join(verdict_lines(SimpleNamespace(verdicts=verdicts))) in shown.partition("<!-- results:end -->")[0]
+
+
+def test_another_folder_is_not_overwritten(tmp_path):
+    (tmp_path / "precious.txt").write_text("x")
+    with pytest.raises(InputError, match="something other than a report"):
+        check_out(tmp_path, force=False)
+    with pytest.raises(InputError, match="something other than a report"):
+        check_out(tmp_path, force=True)
+    check_out(tmp_path / "new", force=False)
+
+
+def test_the_other_studys_report_is_replaced_by_force_alone(tmp_path):
+    (tmp_path / "index.html").write_text(f'<meta name="generator" content="{COMPREHENSIVE_COMPARISON.generator}">')
+    with pytest.raises(InputError, match="a report of another study"):
+        check_out(tmp_path, force=False)
+    check_out(tmp_path, force=True)
+    check_out(tmp_path, False, COMPREHENSIVE_COMPARISON)
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    out = tmp_path / "report"
+    with pytest.raises(RuntimeError), whole_folder(out, MARKS) as new:
+        (new / "half").write_text("x")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    for content in ("old", "new"):
+        with whole_folder(out, MARKS) as new:
+            (new / "file").write_text(content)
+    assert (out / "file").read_text() == "new" and list(tmp_path.iterdir()) == [out]
+    with pytest.raises(RuntimeError), whole_folder(out, MARKS) as new:
+        raise RuntimeError
+    assert (out / "file").read_text() == "new"
+
+
+def test_each_name_is_under_one_heading():
+    names = ["table3_binary_released", "figure1_slices", "errata"]
+    assert [name for under in sections(names, SECTIONS).values() for name in under] == [
+        "figure1_slices",
+        names[0],
+        "errata",
+    ]
+    assert next(iter(SECTIONS)) == "The data"
+    with pytest.raises(ValueError, match="no section"):
+        sections(["stray"], SECTIONS)

@@ -1,0 +1,86 @@
+"""The report's table of the finished trainings, and how many of the protocol's they are."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from made_runs import evidence, made_folds, made_run
+
+from experiments.reporting.content import VERDICTS, Report
+from experiments.reporting.write import verdict_lines
+from experiments.saood2021.report import readme_text
+from experiments.saood2021.tables.comparisons import network_comparison
+from experiments.saood2021.tables.data import paper_tables, trainings_table
+from unet_segnet.measures import metrics
+
+
+def test_finished_trainings_by_hand():
+    grid = made_run(training_seconds=3600.0, device="a processor", commit="abc", finished_at="2021-02-09T00:00:00Z")
+    fold = made_run("unet", "multiclass", "paper", fold=2, dtype="mixed_bfloat16")
+    table = trainings_table(evidence(grid, fold))
+    first, second = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+    assert [first[key] for key in ("network", "variant", "problem")] == ["SegNet", "released", "binary"]
+    assert (first["exp."], first["fold"], first["seed"], first["random numbers"]) == (4, None, 0, "NumPy's")
+    assert (first["data type"], second["data type"]) == ("float32", "mixed_bfloat16")
+    accuracies = [metrics.global_accuracy(run.counts.test_confusion).mean() for run in (grid, fold)]
+    assert [first["accuracy"], second["accuracy"]] == pytest.approx(accuracies)
+    assert first["diff."] == pytest.approx(accuracies[0] - 0.954)  # Table 3
+    dice = [metrics.dice(run.counts.test_confusion.sum(axis=0))[1:].mean() for run in (grid, fold)]
+    assert [first["Dice"], second["Dice"]] == pytest.approx(dice)
+    assert second["diff."] is None  # of no fold an accuracy is printed
+    assert first["minutes"] == 60
+    assert first["slices/s"] == pytest.approx(72 * 160 / 3600)
+    assert [first[key] for key in ("device", "commit", "finished")] == ["a processor", "abc", "2021-02-09T00:00:00Z"]
+    assert second["fold"] == 3  # of 1 to 5, as its folder is called
+    assert second["minutes"] is second["slices/s"] is second["device"] is None
+    assert trainings_table(evidence()) is None
+
+
+def test_slices_that_fill_no_batch_are_not_counted():
+    """A fold has 70 training slices, of which mini-batches of 4 take 68 in an epoch."""
+    table = trainings_table(evidence(made_run(fold=0, training_seconds=1000.0)))
+    assert table.rows[0][table.columns.index("slices/s")] == pytest.approx(68 * 160 / 1000)
+
+
+def test_tables_say_which_trainings_are_unlike():
+    """One configuration trained twice, with other random numbers and in another data type: their mean is told."""
+    replay = made_run("unet", dtype="mixed_bfloat16")
+    replay = replace(replay, counts=replace(replay.counts, stream="matlab"))
+    runs = [made_run(), made_run("unet"), replay]
+    alike, unlike = (paper_tables(evidence(*of)) for of in (runs[:2], runs))
+    compared = network_comparison(evidence(*runs), "binary", "released")
+    for table in (unlike["table3_binary_released"], unlike["table4_binary_released"], compared):
+        assert table.notes[-1] == (
+            "Not all trained alike: SegNet 4, U-Net 4 with NumPy's random numbers in float32; U-Net 4 with MATLAB's "
+            "random numbers in mixed_bfloat16."
+        )
+    folds = [*made_folds("segnet", folds=(0, 1)), *made_folds("segnet", folds=(2,), dtype="mixed_bfloat16")]
+    assert paper_tables(evidence(*folds))["table7_binary_released"].notes[-1] == (
+        "Not all trained alike: SegNet 4 (fold 1, 2) with NumPy's random numbers in float32; "
+        "SegNet 4 (fold 3) with NumPy's random numbers in mixed_bfloat16."
+    )
+    assert not any("alike" in note for table in alike.values() for note in table.notes)
+
+
+def test_trainings_of_the_protocol_are_counted_once():
+    runs = [made_run(), made_run(seed=1), made_run("unet", fold=2), made_run("unet", experiment=5, fold=2)]
+    text = readme_text(Report((), {}, (), evidence(*runs), ()))
+    assert "2 of the 112 trainings of the article's protocol (56 for each variant) are finished, and 2 with" in text
+    text = readme_text(Report((), {}, (), evidence(made_run()), ()))
+    assert "1 of the 112 trainings of the article's protocol (56 for each variant) is finished; losses" in text
+
+
+@pytest.mark.parametrize(("runs", "shown"), [([made_run()], {3, 4}), (made_folds("segnet", folds=(0, 1)), {7})])
+def test_the_readme_has_the_tables_of_what_was_trained(runs, shown):
+    made = evidence(*runs)
+    tables = paper_tables(made)
+    text = readme_text(Report((), tables, (), made, ()))
+    assert {number for number in range(3, 8) if f"**Table {number}." in text} == shown
+    assert ("SegNet exp. 4: 2 of 5 folds." in text) == (shown == {7})
+
+
+def test_claims_are_counted_in_english():
+    verdicts = [SimpleNamespace(verdict=verdict, claim="c") for verdict in (VERDICTS[0], VERDICTS[2], VERDICTS[2])]
+    assert verdict_lines(SimpleNamespace(verdicts=verdicts))[0] == (
+        "**Of 3 claims: 1 replicates, 0 do not, 2 cannot be decided.**"
+    )

@@ -1,0 +1,137 @@
+"""Scores of own data against scikit-learn, and their intervals over patients."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, recall_score
+
+from unet_segnet.cohort.domain import Difference
+from unet_segnet.measures import metrics
+from unet_segnet.measures.metrics import confusion_matrices
+from unet_segnet.measures.patient_scores import (
+    Method,
+    ScoredSlices,
+    domain_table,
+    lesion_counts,
+    score_tables,
+    slice_table,
+)
+from unet_segnet.measures.statistics import bootstrap_interval, bootstrap_mean
+
+NAMES = ("healthy", "ground glass", "scar")
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Labels and predictions of 12 slices of 4 patients, three classes."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 3, (12, 8, 8)).astype(np.uint8)
+    wrong = generator.random(labels.shape) < generator.uniform(0.1, 0.6, (12, 1, 1))
+    predictions = np.where(wrong, generator.integers(0, 3, labels.shape), labels).astype(np.uint8)
+    groups = [f"p{number // 3}" for number in range(12)]
+    return labels, predictions, groups
+
+
+def about(groups, class_names=NAMES, num_unknown=0):
+    return ScoredSlices([f"s{number:02}" for number in range(len(groups))], groups, num_unknown, class_names, "own")
+
+
+def rows_of(table):
+    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+
+def test_pooled_scores_are_scikit_learns(drawn):
+    labels, predictions, groups = drawn
+    method = Method("net", confusion_matrices(labels, predictions, 3))
+    tables = score_tables(about(groups), [method])
+    pooled = {row["lesion"]: row for row in rows_of(tables["scores"]) if row["over"] == "all pixels"}
+    for index, name in ((1, "ground glass"), (2, "scar")):
+        pair = (labels.ravel() == index, predictions.ravel() == index)
+        assert pooled[name]["Dice: value"] == pytest.approx(f1_score(*pair))
+        assert pooled[name]["sensitivity: value"] == pytest.approx(recall_score(*pair))
+        assert pooled[name]["specificity: value"] == pytest.approx(recall_score(*pair, pos_label=False))
+    pair = (labels.ravel() > 0, predictions.ravel() > 0)
+    assert pooled["all lesions"]["Dice: value"] == pytest.approx(f1_score(*pair))
+
+
+def test_intervals_are_over_patients(drawn):
+    labels, predictions, groups = drawn
+    confusion = confusion_matrices(labels > 0, predictions > 0, 2)
+    rows = rows_of(score_tables(about(groups, NAMES[:2]), [Method("net", confusion)])["scores"])
+    of_patients = confusion.reshape(4, 3, 2, 2).sum(axis=1)
+
+    def dice(counts):
+        return metrics.dice(counts)[..., 1]
+
+    for row, expected in (
+        (rows[0], bootstrap_interval(of_patients, dice)),
+        (rows[1], bootstrap_mean(dice(of_patients))),
+    ):
+        assert row["Dice: value"] == pytest.approx(expected.estimate)
+        assert (row["Dice: low"], row["Dice: high"]) == pytest.approx(
+            (expected.low, expected.high), abs=0.01
+        )  # ties round
+        assert row["Dice: low"] < row["Dice: value"] < row["Dice: high"]
+    assert rows[2]["over"] == "mean of slices"
+    assert rows[2]["Dice: value"] == pytest.approx(dice(confusion).mean())
+
+
+def test_slices_without_lesion_count_in_no_mean_of_dice():
+    labels = np.zeros((4, 4, 4), np.uint8)
+    labels[:2, :2] = 1
+    table = score_tables(about(list("aabb"), NAMES[:2]), [Method("net", confusion_matrices(labels, labels, 2))])[
+        "scores"
+    ]
+    values = {row["over"]: row["Dice: value"] for row in rows_of(table)}
+    assert values == {"all pixels": 1.0, "mean of patients": 1.0, "mean of slices": 1.0}
+
+
+def test_each_patient_stands_beside_the_baseline(drawn):
+    labels, predictions, groups = drawn
+    methods = [
+        Method("net", confusion_matrices(labels, predictions, 3)),
+        Method("nothing", confusion_matrices(labels, np.zeros_like(labels), 3), "every pixel is healthy"),
+    ]
+    tables = score_tables(about(groups), methods)
+    rows = rows_of(tables["patients"])
+    assert [row["patient"] for row in rows] == ["p0", "p1", "p2", "p3"]
+    own = slice(3, 6)
+    assert rows[1]["Dice: value"] == pytest.approx(f1_score(labels[own].ravel() > 0, predictions[own].ravel() > 0))
+    assert rows[1]["Dice: low"] <= rows[1]["Dice: value"] <= rows[1]["Dice: high"]
+    assert rows[1]["Dice: nothing"] == 0.0 and rows[1]["slices"] == 3
+    assert "nothing: every pixel is healthy." in tables["scores"].notes
+
+
+def test_one_patient_has_no_interval_and_unknown_ones_a_warning(drawn):
+    labels, predictions, _ = drawn
+    method = Method("net", confusion_matrices(labels, predictions, 3))
+    table = score_tables(about(["p"] * 12), [method])["scores"]
+    assert all(np.isnan(row["Dice: low"]) for row in rows_of(table))
+    assert any("One patient only" in note for note in table.notes)
+    tables = score_tables(about([f"s{number:02}" for number in range(12)], num_unknown=12), [method])
+    assert "patients" not in tables
+    assert {row["over"] for row in rows_of(tables["scores"])} == {"all pixels", "mean of slices"}
+    assert any("12 of 12 slices are of unknown patients" in note for note in tables["scores"].notes)
+
+
+def test_slices_have_rows_of_their_own(drawn):
+    labels, predictions, groups = drawn
+    rows = rows_of(slice_table(about(groups), Method("net", confusion_matrices(labels, predictions, 3))))
+    assert len(rows) == 12 * 3
+    row = next(row for row in rows if (row["slice"], row["lesion"]) == ("s07", "scar"))
+    assert row["true pixels"] == (labels[7] == 2).sum() and row["predicted pixels"] == (predictions[7] == 2).sum()
+    assert row["Dice"] == pytest.approx(f1_score(labels[7].ravel() == 2, predictions[7].ravel() == 2))
+
+
+def test_counts_of_a_lesion_are_all_pixels():
+    confusion = np.arange(18).reshape(2, 3, 3)
+    counts = lesion_counts(confusion)
+    assert counts.shape == (2, 3, 2, 2)
+    np.testing.assert_array_equal(counts.sum(axis=(-2, -1)), np.repeat(confusion.sum(axis=(1, 2))[:, None], 3, axis=1))
+    assert counts[0, 0].tolist() == [[0 + 2 + 6 + 8, 1 + 7], [3 + 5, 4]]
+
+
+def test_the_domain_table_names_what_differs():
+    rows = [Difference("units", "HU", "8-bit", "different"), Difference("slices", "72", "10", "")]
+    table = domain_table(rows, "there", "here")
+    assert table.rows[0] == ("units", "HU", "8-bit", "different") and "What differs: units." in table.notes[0]
+    assert "Nothing of this is far apart" in domain_table(rows[1:], "there", "here").notes[0]

@@ -1,0 +1,40 @@
+"""The second study's Adam, against its formula and against PyTorch's."""
+
+import keras
+import numpy as np
+import pytest
+
+from unet_segnet.training.optimizers import TorchAdam
+
+GRADIENTS = np.array([[0.3, -1e-8, 0.0], [-0.1, 3e-8, 1e-9], [0.2, 1e-8, -1e-7]], "float32")  # of three steps
+
+
+def three_steps(optimizer):
+    """Where three parameters are after the steps of `GRADIENTS`."""
+    kernel = keras.Variable(np.array([1.0, -2.0, 3.0], "float32"), name="kernel")
+    for gradient in GRADIENTS:
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [kernel])
+    return keras.ops.convert_to_numpy(kernel)
+
+
+def test_pytorchs_adam_adds_epsilon_after_the_correction():
+    """Three steps by hand, with gradients so small that epsilon matters."""
+    optimizer = TorchAdam(0.01, epsilon=1e-8)
+    w, m, v = np.array([1.0, -2.0, 3.0]), 0.0, 0.0
+    for t, g in enumerate(GRADIENTS.astype(float), 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        w = w - 0.01 * m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    np.testing.assert_allclose(three_steps(optimizer), w, rtol=1e-6)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert isinstance(again, TorchAdam) and again.get_config() == optimizer.get_config()
+    assert np.abs(three_steps(keras.optimizers.Adam(0.01, epsilon=1e-8)) - w).max() > 1e-3
+
+
+def test_pytorchs_adam_is_pytorchs():
+    torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r requirements-torch.txt")
+    kernel = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
+    theirs = torch.optim.Adam([kernel], 0.01)
+    for gradient in GRADIENTS:
+        kernel.grad = torch.from_numpy(gradient.copy())
+        theirs.step()
+    np.testing.assert_allclose(three_steps(TorchAdam(0.01, epsilon=1e-8)), kernel.detach().numpy(), rtol=1e-6)

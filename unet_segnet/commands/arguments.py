@@ -1,0 +1,110 @@
+"""How the words of a command line are read, and the options that several commands share."""
+
+import argparse
+
+from unet_segnet.devices import DTYPES
+from unet_segnet.errors import InputError
+
+SEEDS = range(2**31)
+
+
+def choices(allowed):
+    def parse(text):
+        values = tuple(dict.fromkeys(text.split(",")))
+        if not set(values) <= set(allowed):
+            raise argparse.ArgumentTypeError(f"expected some of {', '.join(allowed)}, got {text!r}")
+        return values
+
+    return parse
+
+
+def _minutes(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected minutes above 0, got {text!r}")
+    return value
+
+
+def integers(low, high):
+    def parse(text):
+        try:
+            values = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected whole numbers with commas between, got {text!r}") from None
+        if any(not low <= value < high for value in values):
+            raise argparse.ArgumentTypeError(f"expected numbers from {low} to {high - 1}, got {text!r}")
+        return values
+
+    return parse
+
+
+def multiple_of_32(text):
+    value = positive(text)
+    if value % 32:
+        raise argparse.ArgumentTypeError(f"expected a multiple of 32, got {text!r}")
+    return value
+
+
+def positive(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return value
+
+
+def one_seed(text):
+    """Parse one seed, small enough for every library that draws by it."""
+    value = int(text) if text.isdecimal() else -1
+    if value not in SEEDS:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {SEEDS[-1]}, got {text!r}")
+    return value
+
+
+def dtype_option(parser) -> None:
+    """Add --dtype."""
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", *DTYPES),
+        default="auto",
+        help="of the layers; auto leaves a run that was begun as it is, takes mixed_bfloat16 where the machine has "
+        "units for it, but float32, the reference, where MATLAB's stream is replayed",
+    )
+
+
+def settle_dtype(options) -> None:
+    """Put the data type that `--dtype auto` stands for on this machine into the options, and say which.
+
+    `options.dtype_given` tells afterwards whether the user chose it.
+    """
+    from unet_segnet.commands.console import import_keras
+
+    import_keras()
+    from unet_segnet.devices import best_dtype
+    from unet_segnet.runs.provenance import device_name
+
+    options.dtype_given = options.dtype != "auto"
+    if not options.dtype_given:
+        replay = getattr(options, "stream", None) == "matlab"
+        options.dtype = "float32" if replay else best_dtype()
+    print(f"{options.dtype} on {device_name()}", flush=True)
+
+
+def dtype_of(options, spec) -> str:
+    """The data type of a run: as given, else in which it was begun, which may be another machine's, else as settled.
+
+    Raises:
+        InputError: a replay was begun in bfloat16, and this process has settled on the kernels for float32.
+    """
+    from unet_segnet.runs.folder import RunFolder
+
+    folder = RunFolder(options.out, spec)
+    begun = None if options.dtype_given or options.force else folder.dtype()
+    if begun == "mixed_bfloat16" and getattr(spec, "stream", None) == "matlab" and not folder.finished:
+        raise InputError(f"{folder.path}: was begun in bfloat16; go on with it by --dtype mixed_bfloat16")
+    return begun or options.dtype

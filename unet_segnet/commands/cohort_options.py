@@ -1,0 +1,124 @@
+"""The options that `train` and `evaluate` share: which scans, and how they become slices."""
+
+import argparse
+import textwrap
+from pathlib import Path
+
+from unet_segnet.commands.arguments import positive
+from unet_segnet.commands.console import HelpFormatter, Progress
+from unet_segnet.errors import InputError
+
+ORIENTATIONS = "network (as the 100 slices), upright, upside-down, or three letters such as LPS"
+PROBLEMS = ("binary", "own")
+
+
+def own_parser(prog: str, description: str, epilog: str) -> tuple[argparse.ArgumentParser, argparse._ArgumentGroup]:
+    """A parser with the options of the data, and the group that they stand in."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=epilog,
+        formatter_class=HelpFormatter,
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        required=True,
+        metavar="DIR|FILE",
+        help="a folder with images/ and labels/ (and lungs/), a manifest (.csv), or a data set by name, see README",
+    )
+    data.add_argument(
+        "--classes", type=Path, metavar="FILE", help="CSV: value,name; by default classes.csv beside the data"
+    )
+    data.add_argument(
+        "--problem", choices=PROBLEMS, default="own", help="binary: all lesions are one class; own: the data's classes"
+    )
+    data.add_argument(
+        "--lungs", choices=("auto", "none", "lungmask"), default="auto", help="of scans that come without a lung mask"
+    )
+    data.add_argument(
+        "--orientation", metavar="HOW", help=f"how arrays lie, whatever their geometry says: {ORIENTATIONS}"
+    )
+    data.add_argument(
+        "--window",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="HU that become black and white; by default -1100 400, or as a given network was trained",
+    )
+    data.add_argument(
+        "--split",
+        type=Path,
+        metavar="FILE",
+        help="a split that was written before (split.json), by the names of slices",
+    )
+    return parser, data
+
+
+def add_size(group) -> None:
+    """Add --size."""
+    group.add_argument(
+        "--size", type=positive, metavar="PIXELS", help="height and width of a slice; 256, or that of a given network"
+    )
+
+
+def check_own_options(options) -> None:
+    """Refuse what cannot work before anything is read.
+
+    Raises:
+        InputError: the window is the wrong way round, the orientation is none, or a named file is not there.
+    """
+    from unet_segnet.scans.orientation import parse_orientation
+
+    if options.window is not None and not options.window[0] < options.window[1]:
+        low, high = options.window
+        raise InputError(f"--window {low:g} {high:g}: the second must be the larger")
+    if options.orientation is not None:
+        parse_orientation(options.orientation)
+    for option in ("classes", "split"):
+        path = getattr(options, option)
+        if path is not None and not path.is_file():
+            raise InputError(f"--{option} {path}: no such file")
+
+
+def load_own(options, window, size: int):
+    """Load the scans that the options name, and say what was recognised in them.
+
+    Arguments:
+        options: the command's.
+        window: HU of grey levels 0 and 255.
+        size: height and width of the slices.
+
+    Returns:
+        `unet_segnet.cohort.Cohort`.
+
+    Raises:
+        InputError: see `unet_segnet.cohort.load_cohort`.
+    """
+    from unet_segnet.cohort import load_cohort
+
+    bar = None
+
+    def report(done: int, total: int) -> None:
+        nonlocal bar
+        bar = bar or Progress(total, "reading scans")
+        bar.update(done)
+
+    cohort = load_cohort(options.data, options.classes, options.lungs, options.orientation, window, size, report)
+    if options.problem == "binary":
+        cohort = cohort.binary()
+    known = len(set(cohort.patients) - {None})
+    say(f"{len(cohort)} slices of {len(cohort.facts)} scans, {known} patients, from {cohort.source}")
+    for note in cohort.notes:
+        say(f"note: {note}")
+    if cohort.num_unknown:
+        say(
+            f"WARNING: nobody knows whose {cohort.num_unknown} of the slices are: slices of one patient may stand on "
+            "both sides of a split, and scores may be too high; name patients in a manifest"
+        )
+    return cohort
+
+
+def say(text: str) -> None:
+    """Print a paragraph."""
+    print(textwrap.fill(text, 100, subsequent_indent="  "), flush=True)

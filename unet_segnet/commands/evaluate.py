@@ -1,0 +1,277 @@
+"""Score a trained network on labelled scans: another hospital's, or your own that it has not seen.
+
+    unet-segnet evaluate binary --data DIR --out evaluation
+    unet-segnet evaluate runs/own/list-released-unet/seed0 --data list.csv --out evaluation
+
+MODEL is a .keras file, a network trained in MATLAB (.mat), the folder of a run, or binary or multiclass for the
+project's own. For research; not a medical device, not for clinical use.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from unet_segnet.commands.arguments import positive
+from unet_segnet.commands.cohort_options import check_own_options, load_own, own_parser, say
+from unet_segnet.commands.console import Progress, import_keras, run_command
+from unet_segnet.errors import InputError
+from unet_segnet.output.records import check_folder
+from unet_segnet.output.whole_folder import check_own, whole_folder
+
+PARTS = ("train", "validation", "test")
+MARKS = ("evaluation.json",)  # of results, which may be replaced
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    options = build_parser().parse_args(arguments)
+    run_command(lambda: evaluate(options))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser, data = own_parser(
+        "unet-segnet evaluate",
+        __doc__.splitlines()[0],
+        "Scores are counted at the network's size; unet_segnet.commands.predict --truth counts at the scan's own.",
+    )
+    parser.add_argument(
+        "model", metavar="MODEL", help="binary, multiclass, a .keras or .mat file, or the folder of a run"
+    )
+    data.add_argument(
+        "--part",
+        choices=("all", *PARTS),
+        help="of a manifest's marks, or of --split; by default test where any is marked, else all",
+    )
+    data.add_argument("--fold", type=positive, metavar="N", help="of --split, by default the first")
+    parser.add_argument("--batch-size", type=positive, default=4, help="slices at a time")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--force", action="store_true", help="replace results that are there")
+    return parser
+
+
+def evaluate(options) -> None:
+    """Load, predict, print the tables, and write them."""
+    check_own_options(options)
+    if options.fold is not None and options.split is None:
+        raise InputError("--fold is one of a file's; give it with --split FILE")
+    check_folder(options.out)
+    _check_free(options)
+    import_keras()
+    import numpy as np
+
+    from unet_segnet.cohort.domain import RELEASED, describe, differences, released_domain, released_thresholds
+    from unet_segnet.cohort.seen import seen_slices
+    from unet_segnet.data.preprocess import DEFAULT_WINDOW
+    from unet_segnet.inference.segmentation import names_of_classes, slice_size
+    from unet_segnet.measures.patient_scores import ScoredSlices, domain_table, score_tables, slice_table
+    from unet_segnet.networks.load import load_model, model_sha256
+    from unet_segnet.output.records import write_arrays, write_json
+    from unet_segnet.output.tabular import write_tables
+    from unet_segnet.runs.provenance import begin, provenance
+
+    started = begin()
+    path, facts = find_model(options.model)
+    if path.endswith(".mat"):
+        say("note: a network trained in MATLAB is taken for one of the authors', trained on the released slices")
+    model = load_model(path)
+    if facts.get("data") == RELEASED:
+        facts = {"thresholds": released_thresholds(model.output_shape[-1]), "trained_on": released_domain(), **facts}
+    window = tuple(options.window or facts.get("window") or DEFAULT_WINDOW)
+    class_names = tuple(facts.get("class_names") or names_of_classes(model))
+    if len(class_names) != model.output_shape[-1]:
+        raise InputError(f"{path}: its run names {len(class_names)} classes, it tells {model.output_shape[-1]} apart")
+    cohort = load_own(options, window, slice_size(model))
+    chosen = chosen_slices(cohort, options)
+    seen = len(set(seen_slices(facts, cohort)) & set(chosen))
+    cohort = cohort.subset(chosen)
+    say(f"scored: {len(cohort)} slices")
+    with whole_folder(options.out, MARKS) as new:  # from here on, so that a second process learns who is at it
+        _check_free(options)
+        predictions = predicted(model, cohort.slices.images, options.batch_size, Path(options.model).name)
+        slices, predictions, notes = same_classes(cohort.slices, predictions, class_names)
+        if seen:
+            say(f"WARNING: the network was trained on {seen} of these slices")
+            notes.append(f"The network was trained on {seen} of these slices: the scores are too high.")
+        if len(only := np.unique(predictions)) == 1:
+            notes.append(f"The network calls every pixel {slices.class_names[only[0]]}: it tells nothing apart.")
+        tested = ScoredSlices(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, cohort.name)
+        methods = methods_of(slices, predictions, facts)
+        origin = facts.get("data") or "unknown data"
+        tables = {
+            **score_tables(tested, methods, notes),
+            "domain": domain_table(differences(facts.get("trained_on"), describe(cohort)), origin, cohort.name),
+        }
+        about = {
+            "network": str(options.model),
+            "network_sha256": model_sha256(path),
+            "data": str(cohort.source),
+            "data_sha256": slices.sha256(),
+            "methods": [method.name for method in methods],
+            "notes": list(cohort.notes),
+            "for": "research; not a medical device, not for clinical use",
+            **provenance(started),
+        }
+        counts = {"names": np.asarray(slices.names), "patients": np.asarray(cohort.groups)}
+        counts |= {f"confusion_{number}": method.confusion for number, method in enumerate(methods)}
+        files = write_tables(tables, new)
+        slice_table(tested, methods[0]).to_csv(new / "slices.csv")
+        write_arrays(new / "counts.npz", counts)
+        write_json(new / "evaluation.json", about)
+        draw(slices, predictions, f"{Path(options.model).name} on {cohort.name}", new / "segmentations.png")
+    files += ["slices.csv", "counts.npz", "evaluation.json", "segmentations.png"]
+    say(f"written to {options.out}: {', '.join(files)}")
+
+
+def _check_free(options) -> None:
+    check_own(options.out, MARKS)
+    if options.out.exists() and not options.force:
+        raise InputError(f"{options.out}: is there already; give another folder with --out, or --force")
+
+
+def find_model(source: str) -> tuple[str, dict]:
+    """What `load_model` takes for a MODEL, and what is known of it.
+
+    Raises:
+        InputError: a folder that is no finished run, or facts that are damaged.
+    """
+    from unet_segnet.cohort.domain import RELEASED
+    from unet_segnet.networks.facts import check_facts, read_facts
+    from unet_segnet.networks.load import model_facts
+    from unet_segnet.runs.folder import read_json
+
+    is_folder = Path(source).is_dir()
+    file = Path(source, "model.keras") if is_folder else Path(source)
+    if is_folder and not file.is_file():
+        raise InputError(f"{source}: no network in this folder (model.keras); expected the folder of a finished run")
+    if file.suffix == ".mat":
+        return source, {"data": RELEASED}
+    if file.suffix == ".keras":
+        facts = read_facts(file) if file.is_file() else {}
+        beside = file.with_name("config.json")  # of runs whose networks were kept without facts
+        if not facts and (is_folder or (file.name == "model.keras" and beside.is_file())):
+            facts = _facts_of_run(read_json(beside))
+            try:
+                check_facts(facts)
+            except ValueError as error:
+                raise InputError(f"{beside}: has an {error} of its network; restore the file") from error
+        return str(file), facts
+    return source, _facts_of_run(model_facts(source))
+
+
+def _facts_of_run(config: dict) -> dict:
+    """Of a run of the first study, or of an own network's card: the data that it was trained on."""
+    data = config.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("classes"), list):
+        return {}
+    return {"class_names": data["classes"], "window": data.get("window"), "data": data.get("name")}
+
+
+def chosen_slices(cohort, options) -> list[int]:
+    """Indices of the slices that are scored.
+
+    Raises:
+        InputError: there are none.
+    """
+    if options.split is not None:
+        from unet_segnet.data.splits import read_splits
+
+        splits = read_splits(options.split, cohort.slices.names, cohort.groups)
+        fold = options.fold or 1
+        if fold > len(splits):
+            raise InputError(f"{options.split}: has {len(splits)} folds; --fold {fold} is none of them")
+        split = splits[fold - 1]
+        parts = PARTS if options.part == "all" else (options.part or "test",)
+        chosen = sorted(int(index) for part in parts for index in getattr(split, part))
+    else:
+        part = options.part or ("test" if "test" in cohort.parts else "all")
+        chosen = [index for index, marked in enumerate(cohort.parts) if part in ("all", marked)]
+    if not chosen:
+        raise InputError(f"{cohort.source}: no slice is marked {options.part or 'test'}; expected some, or --part all")
+    return chosen
+
+
+def predicted(model, images, batch_size: int, label: str):
+    """(num_slices, height, width) class indices, with progress."""
+    import numpy as np
+
+    from unet_segnet.inference.prediction import predict
+
+    bar, found = Progress(len(images), label), []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        short = batch_size - len(batch) if len(images) > batch_size else 0  # one shape, one compilation
+        padded = np.pad(batch, ((0, short), (0, 0), (0, 0)))
+        found.append(predict(model, padded, batch_size, strict=True)[: len(batch)])
+        bar.update(start + len(batch))
+    return np.concatenate(found)
+
+
+def same_classes(slices, predictions, class_names: tuple[str, ...]):
+    """Slices and predictions with the classes that both have, in the network's order, and notes on the matching.
+
+    Raises:
+        InputError: they tell different numbers of classes apart, and neither is the binary problem.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    if sorted(class_names) == sorted(slices.class_names):
+        index_of = np.array([class_names.index(name) for name in slices.class_names], np.uint8)
+        return replace(slices, labels=index_of[slices.labels], class_names=class_names), predictions, []
+    if len(class_names) == slices.num_classes:
+        pairs = ", ".join(f"{of} for {here}" for of, here in zip(class_names, slices.class_names, strict=True))
+        return slices, predictions, [f"The network's classes are taken by their order: {pairs}."]
+    if 2 not in (len(class_names), slices.num_classes):
+        raise InputError(
+            f"the network tells {', '.join(class_names)} apart, the data {', '.join(slices.class_names)}; expected the "
+            "same, --problem binary scores all lesions together"
+        )
+    note = (
+        f"Scored as infected or not: the network tells {len(class_names)} classes apart, the data {slices.num_classes}."
+    )
+    return slices.binary(), (predictions > 0).astype(np.uint8), [note]
+
+
+def methods_of(slices, predictions, facts: dict) -> list:
+    """The network and the baselines, as `unet_segnet.measures.patient_scores.Method`."""
+    from unet_segnet.measures.baselines import GREY_LEVELS, classify, evaluate_baselines
+    from unet_segnet.measures.metrics import confusion_matrices
+    from unet_segnet.measures.patient_scores import Method
+
+    def counted(found):
+        return confusion_matrices(slices.labels, found, slices.num_classes)
+
+    background, fitted = evaluate_baselines(slices, slices)
+    methods = [
+        Method("network", counted(predictions)),
+        Method(background.name, background.test_confusion, background.description),
+    ]
+    thresholds = facts.get("thresholds")
+    if thresholds and all(0 <= level <= GREY_LEVELS for level in thresholds):
+        if slices.num_classes == 2:
+            thresholds = thresholds[:1]
+        if len(thresholds) == slices.num_classes - 1 and sorted(thresholds) == list(thresholds):
+            text = f"grey levels from {', '.join(map(str, thresholds))}; fitted on what the network was trained on"
+            methods.append(Method("grey threshold", counted(classify(slices.images, tuple(thresholds))), text))
+    text = f"{fitted.description.split(';')[0]}; fitted on the scored slices themselves, no threshold does better"
+    methods.append(Method("best threshold", fitted.test_confusion, text))
+    return methods
+
+
+def draw(slices, predictions, title: str, file: Path) -> None:
+    """Draw the segmentation of the up to six slices with most lesion."""
+    from unet_segnet.plots import save_figure, segmentations
+
+    shown = most_lesion(slices.labels)
+    few = slices.subset(shown)
+    figure = segmentations(few.images, few.labels, predictions[shown], few.names, few.class_names, title)
+    save_figure(figure, file)
+
+
+def most_lesion(labels, number: int = 6):
+    """Places of the slices with most lesion, in their order."""
+    import numpy as np
+
+    return np.sort(np.argsort(-(labels > 0).sum(axis=(1, 2)), kind="stable")[:number])

@@ -1,0 +1,112 @@
+"""The page of a segmented scan: every slice with its labels, and the severity figures as tables."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from unet_segnet.data.preprocess import window_to_8bit
+from unet_segnet.inference.segmentation import Segmentation
+from unet_segnet.measures.comparison import Comparison
+from unet_segnet.output.tabular import Table
+from unet_segnet.output.web import table, viewer
+from unet_segnet.output.web.page import escape, render_page
+from unet_segnet.plots import CLASS_COLOURS
+
+LARGEST = 384  # height or width of a slice on the page, pixels; larger ones are thinned out
+
+
+def display(result: Segmentation, window: tuple[float, float]) -> np.ndarray:
+    """The slices as a radiologist looks at them: front up, the patient's right on the left; uint8 grey levels."""
+    images = result.slices.images
+    grey = images if images.dtype == np.uint8 else window_to_8bit(images, tuple(window))
+    return grey.transpose(0, 2, 1)
+
+
+def case_page(
+    name: str, result: Segmentation, shown: np.ndarray, truth: np.ndarray | None, comparison: Comparison | None
+) -> str:
+    """One self-contained HTML document.
+
+    Arguments:
+        name: of the scan.
+        result: the labelled scan.
+        shown: (num_slices, height, width) uint8, from `display`.
+        truth: true labels in the networks' orientation, or None.
+        comparison: with them, or None.
+    """
+    step = math.ceil(max(shown.shape[1:]) / LARGEST)
+    layers = {} if truth is None else {viewer.TRUTH: truth}
+    layers["network"] = result.labels
+    thinned = {name: labels.transpose(0, 2, 1)[:, ::step, ::step] for name, labels in layers.items()}
+    slices = viewer.slice_viewer(
+        "slices",
+        np.ascontiguousarray(shown[:, ::step, ::step]),
+        result.slices.names,
+        thinned,
+        result.class_names,
+        CLASS_COLOURS[: len(result.class_names)],
+    )
+    tables = [table.table_html(severity_table(result), "severity")]
+    if comparison is not None:
+        tables.append(table.table_html(agreement_table(comparison), "agreement"))
+    notes = "".join(f"<li>{escape(note)}</li>" for note in (*result.notes, *result.severity.notes))
+    body = f"""<main>
+<p>{escape(len(result.labels))} slices, segmented automatically. For research; not a medical device, not for clinical
+use. Front is up, the patient's right is on the left.</p>
+{slices}
+{"".join(tables)}
+<h2>Notes</h2>
+<ul>{notes}</ul>
+</main>"""
+    return render_page(name, body, scripts=(table.SCRIPT, viewer.SCRIPT), styles=(viewer.STYLE,))
+
+
+def severity_table(result: Segmentation) -> Table:
+    """Lesions per class and region."""
+    rows = tuple(
+        (
+            found.group,
+            found.region,
+            found.num_lesions,
+            found.voxels,
+            _or_none(found.volume_ml),
+            _or_none(100 * found.share),
+            _or_none(found.largest_ml),
+        )
+        for found in result.severity.involvements
+    )
+    return Table(
+        "Lesions.",
+        ("class", "region", "lesions", "voxels", "ml", "% of region", "largest, ml"),
+        rows,
+        () if result.slices.spacing else ("The spacing of the voxels is unknown: no volumes in millilitres.",),
+    )
+
+
+def agreement_table(comparison: Comparison) -> Table:
+    """Agreement with the truth, of the whole scan."""
+    scan = comparison.scan
+    rows = tuple(
+        (
+            group,
+            *(_or_none(getattr(scan, key)[index]) for key in ("dice", "sensitivity", "specificity")),
+            int(scan.true_voxels[index]),
+            int(scan.predicted_voxels[index]),
+            *(_or_none(getattr(scan, key)[index]) for key in ("mean_surface_distance", "hausdorff95")),
+        )
+        for index, group in enumerate(comparison.groups)
+    )
+    unit = "voxels" if comparison.spacing is None else "mm"
+    columns = ("class", "Dice", "sensitivity", "specificity", "true voxels", "predicted voxels")
+    return Table(
+        "Agreement with the true labels.",
+        (*columns, f"mean surface distance, {unit}", f"95 % Hausdorff, {unit}"),
+        rows,
+        ("Empty: not defined, because the class is absent from one of the two.",),
+    )
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

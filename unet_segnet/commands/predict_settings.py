@@ -1,0 +1,99 @@
+"""What a segmented scan was made from and with, so that the same command, started again, goes on with the others."""
+
+import hashlib
+from pathlib import Path
+
+from unet_segnet.errors import InputError
+from unet_segnet.output.records import write_json
+
+FORMAT = 2
+FILE = "settings.json"
+MARKS = (FILE, "severity.json")  # of results, which may be replaced
+LUNGS = ("auto", "none", "lungmask")  # all else is a file
+ADVICE = "give another folder with --out, or --force"
+AGAIN = "remove that folder to segment the scan again"
+
+
+def settings(path: Path, options) -> dict:
+    """All that determines a scan's results; files by their names and contents.
+
+    Arguments:
+        path: of the scan.
+        options: the command's, its window settled.
+
+    Raises:
+        InputError: a file cannot be read, or several could be the scan's truth.
+    """
+    from unet_segnet.commands.predict_outputs import find_truth
+    from unet_segnet.networks.load import model_path
+
+    truth = None if options.truth is None else find_truth(options.truth, path)
+    return {
+        "scan": _contents(path),
+        "network": _sha256(model_path(options.model)),
+        "lungs": str(options.lungs) if options.lungs in LUNGS else _contents(Path(options.lungs)),
+        "orientation": options.orientation,
+        "truth": None if truth is None else _contents(truth),
+        "window": [float(value) for value in options.window],
+        "probabilities": options.probabilities,
+    }
+
+
+def write_settings(folder: Path, made_with: dict) -> None:
+    """Write them beside the results, with the SHA-256 of each file that is there."""
+    files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    write_json(folder / FILE, {"format": FORMAT, "settings": made_with, "files": files})
+
+
+def read_settings(folder: Path) -> dict:
+    """What results were made with, and whether they are whole.
+
+    Raises:
+        InputError: they are damaged, or not known to be whole.
+    """
+    from unet_segnet.runs.folder import read_json
+
+    try:
+        found = read_json(folder / FILE)
+    except InputError:
+        raise InputError(f"{folder}: is there already, and its {FILE} cannot be read; {AGAIN}") from None
+    files, made_with = found.get("files"), found.get("settings")
+    if found.get("format") != FORMAT or not isinstance(files, dict) or not isinstance(made_with, dict):
+        raise InputError(f"{folder}: is there already, made by another version; {AGAIN}")
+    there = {file.name for file in folder.iterdir()} - {FILE}
+    for name in sorted(there | files.keys()):
+        if name not in files:
+            raise InputError(f"{folder}: is there already, with another file, {name}; {ADVICE}")
+        if name not in there or _sha256(folder / name) != files[name]:
+            raise InputError(f"{folder}: is there already, but its {name} is missing or was changed; {AGAIN}")
+    return made_with
+
+
+def check_settings(folder: Path, wanted: dict) -> None:
+    """Hold results that are there against those asked for.
+
+    Raises:
+        InputError: they are others, or not whole.
+    """
+    found = read_settings(folder)
+    different = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+    if different:
+        raise InputError(f"{folder}: is there already, made with another {', '.join(different)}; {ADVICE}")
+
+
+def _contents(path: Path) -> dict:
+    """Where a file or a folder of slices lies, and its SHA-256; a folder's is that of its files' names and hashes."""
+    try:
+        if path.is_file():
+            return {"path": str(path.resolve()), "sha256": _sha256(path)}
+        digest = hashlib.sha256()
+        for file in sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")):
+            digest.update(f"{file.name}\0{_sha256(file)}\0".encode(errors="surrogateescape"))
+        return {"path": str(path.resolve()), "sha256": digest.hexdigest()}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

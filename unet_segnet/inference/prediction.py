@@ -1,0 +1,30 @@
+"""Classes of pixels from a network's probabilities."""
+
+import keras
+import numpy as np
+
+from unet_segnet.errors import InputError
+
+
+def predict(model: keras.Model, images: np.ndarray, batch_size: int = 4, strict: bool = False) -> np.ndarray:
+    """The most probable class of each pixel.
+
+    Arguments:
+        model: a network that gives class probabilities.
+        images: (num_slices, height, width) grey levels 0..255.
+        batch_size: slices at a time.
+        strict: refuse probabilities that are no numbers; else they count as the first class.
+
+    Returns:
+        (num_slices, height, width) uint8 class indices; the first of equal probabilities.
+
+    Raises:
+        InputError: strict, and a probability is no number.
+    """
+    parts = []
+    for start in range(0, len(images), batch_size):
+        probabilities = np.asarray(model.predict_on_batch(images[start : start + batch_size, ..., None]))
+        if strict and not np.isfinite(probabilities).all():
+            raise InputError(f"the network {model.name} gives probabilities that are no numbers; train it again")
+        parts.append(np.argmax(probabilities, axis=-1).astype(np.uint8))
+    return np.concatenate(parts)

@@ -1,0 +1,121 @@
+"""Convolutions whose gradients are computed with fewer products under TensorFlow on a processor.
+
+`python -m experiments.bench` measures what they are worth.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from unet_segnet.devices import accelerators
+from unet_segnet.layers import winograd
+from unet_segnet.layers.backend import PACKAGE, on_tensorflow
+
+
+def _tensorflow_convolution(x, kernel):
+    """A 3 x 3 convolution with a stride of 1 and zeros around the input, its gradients computed with fewer products.
+
+    TensorFlow's own gradient of the kernel copies each pixel nine times, once for each element of the kernel, and is
+    then bound by memory as well.
+
+    The convolution itself stays TensorFlow's own: minimal filtering rounds differently at the places of a tile, and in
+    flat parts of an image, such as the air around a patient, a pooling would then find maxima where there are ties.
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def convolve(x, kernel):
+        y = tf.nn.conv2d(x, kernel, 1, "SAME")
+
+        def gradients(upstream):
+            # Where the upstream gradient does not depend on y, a variable could be updated before y has read it.
+            with tf.control_dependencies([y]):
+                return winograd.gradients(x, kernel, upstream)
+
+        return y, gradients
+
+    return convolve(x, tf.convert_to_tensor(kernel))  # the value: a variable would have to be told of
+
+
+def _tensorflow_up_convolution(x, kernel):
+    """A 2 x 2 transposed convolution with a stride of 2, with one matrix product for the gradient of its kernel."""
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def convolve(x, kernel):
+        batch, height, width, channels = tf.shape(x)[0], *x.shape[1:]
+        filters = kernel.shape[2]
+        y = tf.nn.conv2d_transpose(x, kernel, (batch, 2 * height, 2 * width, filters), 2, "VALID")
+
+        def gradients(upstream):
+            with tf.control_dependencies([y]):  # as in `_tensorflow_convolution`
+                errors = tf.reshape(tf.nn.space_to_depth(upstream, 2), (-1, 4 * filters))
+                products = tf.matmul(errors, tf.reshape(x, (-1, channels)), transpose_a=True)
+                return tf.nn.conv2d(upstream, kernel, 2, "VALID"), tf.reshape(products, (2, 2, filters, channels))
+
+        return y, gradients
+
+    return convolve(x, tf.convert_to_tensor(kernel))
+
+
+def _with_bias_and_activation(layer, outputs):
+    return layer.activation(ops.add(outputs, layer.bias) if layer.use_bias else outputs)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Conv2D(keras.layers.Conv2D):
+    """Keras' convolution, with faster gradients where TensorFlow computes on a processor.
+
+    Same arguments, weights and results as `keras.layers.Conv2D`, and the same gradients up to rounding (tested).
+    `unet_segnet.layers.winograd` is used where it was measured to be faster: in training, 3 x 3 with stride 1 and padding
+    "same", float32, from 32 x 32 pixels on.
+    """
+
+    def call(self, inputs, training=None):
+        plain = (3, 3), (1, 1), (1, 1), "same", 1, "channels_last", "float32"
+        mine = self.kernel_size, self.strides, self.dilation_rate, self.padding, self.groups, self.data_format
+        _, height, width, _ = inputs.shape
+        wide = None not in (height, width) and height * width >= 1024
+        if not (training and on_tensorflow() and wide and (*mine, inputs.dtype) == plain and not accelerators()):
+            return super().call(inputs)
+        return _with_bias_and_activation(self, _tensorflow_convolution(inputs, self.kernel))
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Keras' transposed convolution, with a faster gradient for 2 x 2 kernels with stride 2; otherwise as `Conv2D`."""
+
+    def call(self, inputs):
+        plain = (2, 2), (2, 2), (1, 1), "valid", None, "channels_last", "float32"
+        mine = self.kernel_size, self.strides, self.dilation_rate, self.padding, self.output_padding, self.data_format
+        known = None not in inputs.shape[1:3]
+        if not (on_tensorflow() and known and (*mine, inputs.dtype) == plain and not accelerators()):
+            return super().call(inputs)
+        return _with_bias_and_activation(self, _tensorflow_up_convolution(inputs, self.kernel))
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class GroupedConv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` with groups, as eight ordinary convolutions where the backend is TensorFlow.
+
+    TensorFlow has no gradient of a grouped convolution on a CPU, and Keras' detour through XLA is 250 times slower
+    (a step through 256 channels in 32 groups on 32x32: 4.5 s, here 18 ms). Each of the eight convolves several
+    groups at once, by a kernel with zeros between them.
+    """
+
+    def call(self, inputs):
+        if keras.config.backend() != "tensorflow":
+            return super().call(inputs)
+        pieces = math.gcd(self.groups, 8)
+        joined = self.groups // pieces
+        height, width, channels, filters = self.kernel.shape
+        blocks = ops.reshape(self.kernel, (height, width, 1, channels, pieces, joined, filters // self.groups))
+        apart = ops.reshape(ops.eye(joined, dtype=self.compute_dtype), (1, 1, joined, 1, 1, joined, 1))
+        kernels = ops.reshape(blocks * apart, (height, width, joined * channels, filters))
+        outputs = [
+            ops.conv(x, kernel, self.strides, self.padding, data_format="channels_last")
+            for x, kernel in zip(ops.split(inputs, pieces, axis=-1), ops.split(kernels, pieces, axis=-1), strict=True)
+        ]
+        outputs = ops.concatenate(outputs, axis=-1)
+        return outputs + self.bias if self.use_bias else outputs

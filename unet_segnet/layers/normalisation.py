@@ -1,0 +1,82 @@
+"""Batch normalisation and softmax, fused under TensorFlow."""
+
+import keras
+from keras import ops
+
+from unet_segnet.layers.backend import PACKAGE, on_tensorflow
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' batch normalisation over the last axis, by TensorFlow's fused kernel where that is the backend.
+
+    Same arguments, weights and results as `keras.layers.BatchNormalization` (tested equal), and one argument more.
+
+    Arguments:
+        unbiased: keep the moving average of the unbiased variance, as PyTorch does; batches are normalised by the
+            biased one either way.
+    """
+
+    def __init__(self, *arguments, unbiased=False, **settings):
+        super().__init__(*arguments, **settings)
+        self.unbiased = unbiased
+
+    def call(self, inputs, training=None, mask=None):
+        if not on_tensorflow() or mask is not None or len(inputs.shape) != 4 or inputs.dtype == "float64":
+            if not (self.unbiased and training and self.trainable):
+                return super().call(inputs, training=training, mask=mask)
+            kept = self.moving_variance * self.momentum
+            outputs = super().call(inputs, training=True, mask=mask)
+            added = self.moving_variance - kept
+            self.moving_variance.assign_add(added / ops.maximum(_pixels(inputs, mask) - 1.0, 1.0))
+            return outputs
+        import tensorflow as tf
+
+        training = bool(training and self.trainable)
+        alone = not training and inputs.shape[0] == 1
+        if alone:
+            # Of one slice, oneDNN fuses this with the convolution before it into a kernel that takes a hundred times as
+            # long as the two; behind a reshape it does not.
+            shape = ops.shape(inputs)
+            inputs = ops.reshape(inputs, (shape[1], 1, *shape[2:]))
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            scale=ops.convert_to_tensor(self.gamma),
+            offset=ops.convert_to_tensor(self.beta),
+            mean=None if training else ops.convert_to_tensor(self.moving_mean),
+            variance=None if training else ops.convert_to_tensor(self.moving_variance),
+            epsilon=self.epsilon,
+            is_training=training,
+        )
+        if training:
+            if not self.unbiased:  # as the kernel returns it
+                pixels = _pixels(inputs)
+                variance = variance * ((pixels - 1.0) / pixels)
+            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return ops.reshape(outputs, shape) if alone else outputs
+
+    def get_config(self):
+        return {**super().get_config(), "unbiased": self.unbiased}
+
+
+def _pixels(inputs, mask=None):
+    """How many values of each channel there are, as a float32 tensor."""
+    if mask is not None:
+        return ops.sum(ops.cast(mask, "float32"))
+    return ops.cast(ops.prod(ops.shape(inputs)[:-1]), "float32")
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class Softmax(keras.layers.Softmax):
+    """Softmax whose gradient does not vanish where a wrong class is certain.
+
+    The probabilities are those of `keras.layers.Softmax`, but at least 1e-35. In float32 they would be 0 where inputs
+    lie more than 103 apart, and with them the gradient of their logarithm; here it is `target - p` everywhere, as for a
+    cross-entropy of the inputs themselves.
+    """
+
+    def call(self, inputs, mask=None):
+        distance = inputs - ops.stop_gradient(ops.max(inputs, axis=self.axis, keepdims=True))
+        bounded = distance + ops.stop_gradient(ops.maximum(distance, -80.0) - distance)
+        return super().call(bounded, mask=mask)

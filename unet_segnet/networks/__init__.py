@@ -1,0 +1,1 @@
+"""Trained networks as files: saved, loaded, described, exported; the project's own lie in `weights`."""

@@ -1,0 +1,163 @@
+"""Trained networks: the project's own, by the problem they solve, and those in files."""
+
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+
+from unet_segnet.errors import InputError, missing_weights_are_errors, one_line
+from unet_segnet.networks.facts import MEMBER, read_facts
+from unet_segnet.output.files import open_archive
+
+WEIGHTS = Path(__file__).parent / "weights"
+MAX_BYTES = 2**30  # of a .keras file's parts, unpacked
+MEMBERS = {"metadata.json", "config.json", "model.weights.h5", MEMBER}
+MAX_CONFIG_BYTES = 2**24  # of its description of the layers, which takes many times as much in memory
+
+
+def pretrained() -> dict[str, Path]:
+    """The project's own trained networks: problem ("binary", "multiclass") -> .keras file; a model card beside each."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.keras"))}
+
+
+def model_facts(problem: str) -> dict:
+    """What is known of an own network: net, variant, experiment, scores, training data, provenance.
+
+    Raises:
+        InputError: there is none for this problem.
+    """
+    return json.loads(_pretrained_path(problem).with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def model_path(source: str | Path) -> Path:
+    """The file of a network that `load_model` takes.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(source)
+    if path.suffix not in (".keras", ".mat"):
+        path = _pretrained_path(str(source))
+    if not os.path.isfile(path):  # False also of a name that is too long
+        raise InputError(f"{path}: no such file; expected a trained network (.keras or .mat)")
+    return path
+
+
+def model_sha256(source: str | Path) -> str:
+    """SHA-256 of the file of a network that `load_model` takes.
+
+    Raises:
+        InputError: there is none.
+    """
+    return hashlib.sha256(model_path(source).read_bytes()).hexdigest()
+
+
+def load_model(source: str | Path = "binary"):
+    """A trained network, ready to predict.
+
+    Arguments:
+        source: "binary" or "multiclass" for the project's own, else a file: .keras (this project's networks, in
+            Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`).
+
+    Returns:
+        `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
+        num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
+        0 and 255) and `label_values` (dict: value in the label files that it learnt from -> class index) are
+        attributes of it.
+
+    Raises:
+        InputError: no such own network, or a file that is missing, damaged, or holds none.
+    """
+    path = model_path(source)
+    if path.suffix == ".mat":
+        from unet_segnet.matlab import load_network
+
+        return load_network(path).model
+    _check_archive(path)
+    import keras
+
+    import unet_segnet.layers  # noqa: F401  registers them
+
+    try:
+        _check_parameters(path)
+        _check_weights(path)
+        with missing_weights_are_errors():
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        _tell(model, path)
+        return model
+    except InputError:
+        raise
+    except Exception as error:  # Keras raises many types on what it does not know
+        raise InputError(f"{path}: holds no network that can be loaded ({one_line(error)})") from error
+
+
+def _tell(model, path: Path) -> None:
+    """Give a network what its file says about its classes and window."""
+    facts = read_facts(path)
+    if names := facts.get("class_names"):
+        if len(names) != model.output_shape[-1]:
+            raise InputError(f"{path}: names {len(names)} classes, the network tells {model.output_shape[-1]} apart")
+        model.class_names = tuple(names)
+    if window := facts.get("window"):
+        model.window = tuple(map(float, window))
+    if values := facts.get("label_values"):
+        if max(index for _, index in values) >= model.output_shape[-1]:
+            raise InputError(f"{path}: its label values stand for more classes than the network tells apart")
+        model.label_values = dict(values)
+
+
+def _pretrained_path(problem: str) -> Path:
+    found = pretrained()
+    if problem not in found:
+        there = ", ".join(found) or "none yet"
+        raise InputError(
+            f"{problem}: no trained network of that name comes with the project (there: {there}); give a .keras or "
+            ".mat file"
+        )
+    return found[problem]
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse what is no archive, what holds more than a network, which Keras would write to the disk, and what would
+    unpack to more than any network of this project."""
+    try:
+        with open_archive(path) as archive:
+            members = archive.infolist()
+    except Exception as error:  # zipfile raises a dozen kinds on damaged archives
+        raise InputError(f"{path}: is damaged or no .keras file ({one_line(error)}); restore it") from error
+    sizes = {member.filename: member.file_size for member in members}
+    if others := sizes.keys() - MEMBERS:
+        raise InputError(f"{path}: holds {min(others)!r:.99}; expected a .keras file with {', '.join(sorted(MEMBERS))}")
+    if len(members) > len(sizes):
+        raise InputError(f"{path}: holds a part twice; expected a .keras file as Keras writes it")
+    for found, limit in ((sum(sizes.values()), MAX_BYTES), (sizes.get("config.json", 0), MAX_CONFIG_BYTES)):
+        if found > limit:
+            raise InputError(f"{path}: claims {found} bytes unpacked; expected at most {limit}")
+
+
+def _check_parameters(path: Path) -> None:
+    """Refuse a network whose layers claim more weights than the file holds, before memory is taken for them."""
+    import keras
+    from keras.src.backend.common.global_state import set_global_attribute
+
+    with open_archive(path) as archive:
+        config = json.loads(archive.read("config.json"))
+        held = archive.getinfo("model.weights.h5").file_size
+    config.pop("compile_config", None)
+    try:
+        with keras.StatelessScope(initialize_variables=False):  # the variables get a shape, but no values
+            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    finally:
+        # Keras keeps them in a list, to give them values when the next scope ends.
+        set_global_attribute("uninitialized_variables", [])
+    claimed = sum(math.prod(weight.shape) for weight in model.weights)
+    if claimed > held:  # a byte for each is the least there can be
+        raise InputError(f"{path}: its layers claim {claimed} weights, the file holds {held} bytes of them; restore it")
+
+
+def _check_weights(path: Path) -> None:
+    from unet_segnet.networks.plain_weights import check_plain
+
+    with open_archive(path) as archive:
+        check_plain(archive.read("model.weights.h5"), path)

@@ -1,0 +1,172 @@
+"""Slices with what networks make of them, to leaf through in the browser.
+
+Everything the browser shows is drawn here, as small PNG pictures: each layer filled, outlined, and as its errors
+against the truth. The script only chooses among them, which works in every browser, whatever it does to canvases.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from unet_segnet.measures import metrics
+from unet_segnet.output.web.page import asset, checked_identifier, escape
+from unet_segnet.output.web.png import png_base64
+
+SCRIPT = asset("viewer.js")
+STYLE = asset("viewer.css")
+TRUTH = "truth"
+# Okabe and Ito's colours that no class has (`unet_segnet.plots`).
+ERRORS = (None, "#56B4E9", "#D55E00", "#CC79A7")
+ERROR_NAMES = (None, "missed (false negative)", "false alarm (false positive)", "lesion of another class")
+# From about 30 slices of 512 x 512 on, the lowest bit of the grey levels goes: mostly noise, a fifth of the file.
+LARGE = 8_000_000
+
+
+def slice_viewer(
+    identifier: str,
+    images: np.ndarray,
+    names: Sequence[str],
+    layers: Mapping[str, np.ndarray],
+    class_names: Sequence[str],
+    class_colours: Sequence[str | None],
+) -> str:
+    """HTML of a slice viewer, for a page with `SCRIPT` and `STYLE`.
+
+    Slices change by slider, arrow keys and mouse wheel; overlay, the way it is drawn, opacity and zoom by labelled
+    controls. Each layer's Dice against the layer "truth", where there is one, stands beside the slice's name.
+
+    Arguments:
+        identifier: of the element; one per viewer.
+        images: (num_slices, H, W) uint8 grey levels.
+        names: of the slices.
+        layers: name -> (num_slices, H, W) uint8 class index, in the order of the menu; may be empty.
+        class_names: of the classes, background first.
+        class_colours: "#rrggbb" of each class, None for one that is not drawn, as the background is not.
+
+    Raises:
+        ValueError: no slice; arrays, names, class names and colours that do not fit each other; an identifier that
+            is not safe.
+    """
+    images = np.asarray(images)
+    if images.ndim != 3 or images.dtype != np.uint8 or not images.size:
+        raise ValueError(f"images must be (num_slices, H, W) uint8. Received: {images.dtype} of {images.shape}")
+    if len(names) != len(images):
+        raise ValueError(f"{len(images)} slices need as many names. Received: {len(names)}")
+    if len(class_names) != len(class_colours):
+        raise ValueError(f"{len(class_names)} classes need as many colours. Received: {len(class_colours)}")
+    for name, layer in layers.items():
+        if layer.shape != images.shape or layer.dtype != np.uint8 or layer.max() >= len(class_names):
+            raise ValueError(f"layer {name!r} must be uint8 classes of {len(class_names)}, shape {images.shape}")
+    truth = layers.get(TRUTH)
+    data = {
+        "width": images.shape[2],
+        "height": images.shape[1],
+        "names": [str(name) for name in names],
+        "slices": [png_base64(image) for image in (images & 0xFE if images.size > LARGE else images)],
+        "layers": [_layer(name, layer, truth, class_names, class_colours) for name, layer in layers.items()],
+    }
+    # Whatever the names hold, nothing in this text can end the script element.
+    text = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c").replace(">", r"\u003e")
+    return _html(checked_identifier(identifier), len(images), layers, class_names, class_colours, text)
+
+
+def outlines(classes: np.ndarray) -> np.ndarray:
+    """The pixels of each area that touch another class above, below, left or right; the others 0.
+
+    Takes and returns (..., H, W) uint8 class index. The picture's edge is no border.
+    """
+    edge = np.zeros(classes.shape, bool)
+    for axis in (-2, -1):
+        step = np.diff(classes.astype(np.int16), axis=axis) != 0
+        ahead, behind = [(0, 0)] * classes.ndim, [(0, 0)] * classes.ndim
+        ahead[axis], behind[axis] = (0, 1), (1, 0)
+        edge |= np.pad(step, ahead) | np.pad(step, behind)
+    return np.where(edge, classes, 0).astype(np.uint8)
+
+
+def errors(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """0 where both agree, 1 missed lesion, 2 false alarm, 3 lesion taken for one of another class.
+
+    Takes class index arrays of one shape, returns uint8.
+    """
+    kinds = np.select([truth == prediction, prediction == 0, truth == 0], [0, 1, 2], default=3)
+    return kinds.astype(np.uint8)
+
+
+def _layer(name, layer, truth, class_names, class_colours) -> dict:
+    data = {
+        "fill": [png_base64(classes, class_colours) for classes in layer],
+        "outline": [png_base64(classes, class_colours) for classes in outlines(layer)],
+    }
+    if truth is not None and name != TRUTH:
+        data["errors"] = [png_base64(kinds, ERRORS) for kinds in errors(truth, layer)]
+        data["dice"] = _dice_texts(truth, layer, class_names)
+    return data
+
+
+def _dice_texts(truth: np.ndarray, layer: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    """A line per slice: Dice of all lesions together, then of each class that occurs in either."""
+    num_classes = len(class_names)
+    counts = metrics.confusion_matrices(truth, layer, num_classes)
+    together, of_classes = metrics.dice(metrics.lesions_together(counts)), metrics.dice(counts)
+    texts = []
+    for all_lesions, dices in zip(together[:, 1], of_classes, strict=True):
+        if math.isnan(all_lesions):
+            texts.append("no lesion in either")
+        elif num_classes == 2:
+            texts.append(f"Dice {all_lesions:.3f}")
+        else:
+            parts = [
+                f"{name} {dice:.3f}"
+                for name, dice in zip(class_names[1:], dices[1:], strict=True)
+                if not math.isnan(dice)
+            ]
+            texts.append(f"Dice {all_lesions:.3f} (all lesions), {', '.join(parts)}")
+    return texts
+
+
+def _html(identifier, num_slices, layers, class_names, class_colours, data) -> str:
+    options = "".join(f'<option value="{index}">{escape(name)}</option>' for index, name in enumerate(layers))
+    has_errors = TRUTH in layers and len(layers) > 1
+    styles = [("fill", "filled"), ("outline", "outlined")] + [("errors", "errors against truth")] * has_errors
+    style_options = "".join(f'<option value="{value}">{text}</option>' for value, text in styles)
+    return f"""<section class="viewer" id="{identifier}" aria-label="Slice viewer">
+<noscript><p>The slice viewer needs JavaScript; nothing is loaded by it.</p></noscript>
+<div class="viewer-controls" hidden>
+<p class="viewer-slice"><label for="{identifier}-slice">Slice</label>
+<button type="button" class="previous" aria-label="Previous slice">&#8249;</button>
+<input type="range" id="{identifier}-slice" class="slice" min="0" max="{num_slices - 1}" value="0">
+<button type="button" class="next" aria-label="Next slice">&#8250;</button></p>
+<p><label for="{identifier}-layer">Overlay</label>
+<select id="{identifier}-layer" class="layer"><option value="">none</option>{options}</select></p>
+<p><label for="{identifier}-style">Drawn</label>
+<select id="{identifier}-style" class="style">{style_options}</select></p>
+<p><label for="{identifier}-opacity">Opacity</label>
+<input type="range" id="{identifier}-opacity" class="opacity" min="0" max="100" step="5" value="60">
+<output for="{identifier}-opacity" class="percent">60 %</output></p>
+<p><label for="{identifier}-zoom">Zoom</label>
+<select id="{identifier}-zoom" class="zoom-factor"><option value="">fit</option>
+{"".join(f'<option value="{factor}">{factor}&times;</option>' for factor in (1, 2, 3, 4))}</select></p>
+</div>
+<p class="viewer-status" role="status"></p>
+<div class="stage" tabindex="0" role="group" aria-label="Slice; arrow keys change it" hidden></div>
+{_legend("classes", class_names, class_colours)}
+{_legend("errors", ERROR_NAMES if len(class_names) > 2 else ERROR_NAMES[:3], ERRORS) if has_errors else ""}
+<p class="viewer-hint" hidden>On the picture: arrow keys, Page Up and Page Down, Home and End change the slice, and so
+does the mouse wheel once the picture was clicked; Shift with an arrow key moves an enlarged picture.</p>
+<script type="application/json">{data}</script>
+</section>"""
+
+
+def _legend(kind: str, names: Sequence[str | None], colours: Sequence[str | None]) -> str:
+    items = "".join(
+        f'<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill="{escape(colour)}"/></svg>'
+        f"{escape(name)}</li>"
+        for name, colour in zip(names, colours, strict=False)
+        if colour
+    )
+    return f'<ul class="legend" data-legend="{kind}" hidden>{items}</ul>'

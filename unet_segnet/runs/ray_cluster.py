@@ -1,0 +1,107 @@
+"""The runs of the second study on Ray: Ray schedules, the run folders are the same."""
+
+import copy
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.bizopoulos2021.runs import CompareSpec
+from unet_segnet.errors import InputError, one_line
+from unet_segnet.runs.folder import RunFolder
+from unet_segnet.runs.loop import Outcome, attempt
+
+ROOT = Path(__file__).parents[2]
+RETRIES = 3  # of a run whose worker was lost; it goes on from its saved state
+
+
+class RayRuns:
+    """Hands all runs to Ray, at $RAY_ADDRESS or, where that is not set, in `workers` processes of this machine.
+
+    A worker that is lost (killed, machine gone) costs what its run did since its last saved epoch: Ray starts the
+    run again, and it goes on from there.
+
+    Arguments:
+        num_jobs: how many runs will be handed over.
+        data: `StudyData`.
+        options: the command's; `workers` and `gpus_per_run` are used.
+
+    Raises:
+        InputError: Ray is not installed or cannot be reached, or this machine has fewer GPUs than a run is to have.
+    """
+
+    def __init__(self, num_jobs: int, data, options):
+        try:
+            import ray
+        except ImportError as error:
+            raise InputError(
+                "--executor ray needs Ray: install it with `python -m pip install -r requirements-ray.txt`"
+            ) from error
+        self.workers, self.data, self.options = max(num_jobs, 1), data, options
+        self.ray, self.running, self.ended = ray, {}, []
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        variables = {"PYTHONPATH": path, "TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        cluster = "RAY_ADDRESS" in os.environ
+        try:
+            ray.init(
+                address=None if cluster else "local",
+                num_cpus=None if cluster else options.workers,
+                runtime_env={"env_vars": variables},
+                include_dashboard=None if cluster else False,
+                log_to_driver=True,
+            )
+        except Exception as error:  # Ray raises many kinds, Exception itself among them
+            raise InputError(f"Ray does not start or cannot be reached ({one_line(error)})") from error
+        gpus, there = options.gpus_per_run, ray.cluster_resources().get("GPU", 0)
+        if gpus is None:
+            gpus = min(there, 1)
+        elif gpus > there and not cluster:  # a cluster may grow; here Ray would wait for ever
+            ray.shutdown()
+            raise InputError(
+                f"--gpus-per-run {gpus:g}: Ray finds {there:g} GPUs on this machine; ask for no more, or leave it out"
+            )
+        self.task = ray.remote(_attempt).options(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
+
+    def start(self, job) -> None:
+        """Hand a run over; what `--force` throws away goes now, for Ray's second attempt is to go on from its first."""
+        options = copy.copy(self.options)
+        if options.force:
+            options.force = False
+            outcome = attempt(_Clearing(job.spec), self.data, options)
+            if outcome.kind != "finished":
+                self.ended.append((job, outcome))
+                return
+        self.running[self.task.remote(job, self.data, options, sys.argv)] = job
+
+    def wait(self):
+        """Wait for the next run to end: which, and how."""
+        if self.ended:
+            return self.ended.pop(0)
+        done, _ = self.ray.wait(list(self.running))
+        job = self.running.pop(done[0])
+        try:
+            return job, self.ray.get(done[0])
+        except self.ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            return job, Outcome("failed", f"{job.spec.group / job.spec.name}: {reason}")
+
+    def close(self) -> None:
+        """Leave Ray; runs that had not ended go on when they are started again."""
+        self.ray.shutdown()
+
+
+@dataclass(frozen=True)
+class _Clearing:
+    """In a job's place: an earlier run's files are removed."""
+
+    spec: CompareSpec
+
+    def train(self, data, options, plain: bool = False) -> None:
+        folder = RunFolder(options.out, self.spec)
+        with folder.lock():
+            folder.clear()
+
+
+def _attempt(job, data, options, arguments):
+    sys.argv = arguments  # the command that a result names, not that of Ray's process
+    return attempt(job, data, options, plain=True)
