@@ -16,8 +16,8 @@ from pathlib import Path
 from experiments.reporting.readme import check_markers, replace_between
 from experiments.saood2021.protocol import NETS
 from unet_segnet.commands.arguments import choices, multiple_of_32, positive
-from unet_segnet.commands.console import HelpFormatter, Progress, run_command
 from unet_segnet.errors import InputError
+from unet_segnet.output.console import HelpFormatter, Progress, run_command
 from unet_segnet.output.records import check_folder, write_json
 
 NUM_SLICES, NUM_VALIDATION, BATCH = 20, 4, 4

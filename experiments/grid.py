@@ -8,43 +8,45 @@ Table 3 (binary) or 5 (four classes), the class scores of the best one Table 4 o
 skips what is finished and goes on with what is not.
 """
 
-from experiments.running.options import (
+from experiments.saood2021.options import (
     check_options,
     experiments_option,
     load_data,
     make_recipe,
     problem_option,
     training_parser,
+    weights_for,
 )
-from experiments.saood2021.protocol import EXPERIMENTS, NETS
+from experiments.saood2021.protocol import configurations
+from experiments.saood2021.results import train_and_show
 from unet_segnet.commands.arguments import settle_dtype
-from unet_segnet.commands.console import run_command
+from unet_segnet.models.registry import NETWORKS
+from unet_segnet.output.console import run_command
+from unet_segnet.runs.executors import share_machine
 
 
 def main() -> None:
     """The command."""
     parser = training_parser("python -m experiments.grid", __doc__.splitlines()[0])
-    parser.add_argument("--net", choices=NETS, required=True, help="which network")
+    parser.add_argument("--net", choices=tuple(NETWORKS), required=True, help="which network")
     problem_option(parser)
     parser.add_argument(
-        "--only", type=experiments_option, default=tuple(EXPERIMENTS), metavar="4,7", help="configurations of Table 2"
+        "--only", type=experiments_option, metavar="4,7", help="configurations of Table 2; all of them if left out"
     )
     options = parser.parse_args()
     run_command(lambda: grid(options))
 
 
-def grid(options) -> None:
+def grid(options) -> int:
     """Train what is not trained, print the tables, write them and the pictures of the best run."""
+    share_machine(options.workers)
     check_options(options, (options.net,))
-    data = load_data(options, options.problem)
+    data = load_data(options, (options.problem,))
     settle_dtype(options)
-    from experiments.saood2021.runs import RunSpec
-    from experiments.saood2021.summary import finished_runs, grid_tables, report_tables
+    from experiments.saood2021.runs import Job, RunSpec
     from unet_segnet.data import paper_split
-    from unet_segnet.measures.baselines import evaluate_baselines
-    from unet_segnet.runs.loop import Job, carry_out
 
-    split = paper_split(len(data.slices))
+    split = paper_split(len(data[options.problem].slices))
     specs = [
         RunSpec(
             "grid",
@@ -54,19 +56,12 @@ def grid(options) -> None:
             experiment,
             seed,
             stream=options.stream,
-            encoder_weights=options.encoder_weights,
+            encoder_weights=weights_for(options, options.net, options.variant),
         )
         for seed in options.seeds
-        for experiment in options.only
+        for experiment in options.only or configurations(options.net)
     ]
-    jobs = [Job(spec, make_recipe(options, spec), split) for spec in specs]
-    folders = carry_out(jobs, data, options)
-
-    runs, notes = finished_runs(folders, options)
-    baselines = evaluate_baselines(data.slices.subset(split.train), data.slices.subset(split.test))
-    about = {"networks": [options.net], "baselines": baselines, "data": data.name, "notes": notes}
-    tables = grid_tables(options.problem, runs, **about)
-    report_tables(tables, runs, folders, data, options.out / specs[0].group)
+    return train_and_show([Job(spec, make_recipe(options, spec), split) for spec in specs], data, options)
 
 
 if __name__ == "__main__":

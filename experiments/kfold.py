@@ -7,24 +7,27 @@ The slices are scrambled once; each fold trains on 70 of them, watches 10 and te
 tested exactly once. The same command started again skips what is finished and goes on with what is not.
 """
 
-from experiments.running.options import (
+from experiments.saood2021.options import (
     check_options,
     experiments_option,
     load_data,
     make_recipe,
     problem_option,
     training_parser,
+    weights_for,
 )
-from experiments.saood2021.protocol import NETS
+from experiments.saood2021.results import train_and_show
 from unet_segnet.commands.arguments import one_seed, settle_dtype
-from unet_segnet.commands.console import run_command
 from unet_segnet.errors import InputError
+from unet_segnet.models.registry import NETWORKS
+from unet_segnet.output.console import run_command
+from unet_segnet.runs.executors import share_machine
 
 
 def main() -> None:
     """The command."""
     parser = training_parser("python -m experiments.kfold", __doc__.splitlines()[0])
-    parser.add_argument("--net", choices=NETS, help="one network; both where it is left out")
+    parser.add_argument("--net", choices=tuple(NETWORKS), help="one network; both where it is left out")
     problem_option(parser)
     parser.add_argument(
         "--only",
@@ -39,7 +42,7 @@ def main() -> None:
     run_command(lambda: kfold(options))
 
 
-def kfold(options) -> None:
+def kfold(options) -> int:
     """Train what is not trained, print Table 7, write it and pictures of a fold."""
     from experiments.saood2021.published import BEST_EXPERIMENT
 
@@ -47,17 +50,14 @@ def kfold(options) -> None:
     nets = (options.net,) if options.net else tuple(best)
     if options.only is None and not set(nets) <= set(best):
         raise InputError(f"--net {options.net}: the article names no best configuration of it; give some with --only")
+    share_machine(options.workers)
     check_options(options, nets)
-    data = load_data(options, options.problem)
+    data = load_data(options, (options.problem,))
     settle_dtype(options)
-    from experiments.saood2021.runs import RunSpec
-    from experiments.saood2021.summary import finished_runs, report_tables
-    from experiments.saood2021.tables.scores import five_fold_table
+    from experiments.saood2021.runs import Job, RunSpec
     from unet_segnet.data import five_folds
-    from unet_segnet.measures.baselines import evaluate_baselines
-    from unet_segnet.runs.loop import Job, carry_out
 
-    folds = five_folds(len(data.slices), options.split_seed)
+    folds = five_folds(len(data[options.problem].slices), options.split_seed)
     specs = [
         RunSpec(
             "kfold",
@@ -68,21 +68,14 @@ def kfold(options) -> None:
             seed,
             fold,
             options.stream,
-            options.encoder_weights if net == "segnet" else None,
+            weights_for(options, net, options.variant),
         )
         for seed in options.seeds
         for net in nets
         for experiment in options.only or (best[net],)
         for fold in range(len(folds))
     ]
-    jobs = [Job(spec, make_recipe(options, spec), folds[spec.fold]) for spec in specs]
-    folders = carry_out(jobs, data, options)
-
-    runs, notes = finished_runs(folders, options)
-    baselines = [evaluate_baselines(data.slices.subset(f.train), data.slices.subset(f.test)) for f in folds]
-    table = five_fold_table(runs, baselines=baselines, data=data.name, notes=notes)
-    folder = options.out / "kfold" / f"{options.variant}-{options.problem}{f'-{options.net}' if options.net else ''}"
-    report_tables({"table7": table}, runs, folders, data, folder)
+    return train_and_show([Job(spec, make_recipe(options, spec), folds[spec.fold]) for spec in specs], data, options)
 
 
 if __name__ == "__main__":

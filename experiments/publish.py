@@ -13,9 +13,9 @@ import shutil
 from pathlib import Path
 
 from experiments import RESULTS
-from unet_segnet.commands.console import HelpFormatter, run_command
 from unet_segnet.errors import InputError
 from unet_segnet.networks.save import save_network
+from unet_segnet.output.console import HelpFormatter, run_command
 from unet_segnet.output.records import write_json, write_text
 from unet_segnet.output.whole_folder import whole_folder
 
@@ -39,9 +39,10 @@ def main() -> None:
 
 def publish(options) -> None:
     """Check all runs first, then copy."""
-    from experiments.saood2021.runs import STUDIES
-    from unet_segnet.commands.console import import_keras
-    from unet_segnet.runs.folder import AGAIN, read_json
+    from experiments.saood2021.runs import KIND
+    from unet_segnet.output.console import import_keras
+    from unet_segnet.output.records import read_json
+    from unet_segnet.runs.folder import AGAIN
 
     import_keras()
     from unet_segnet.networks import load as pretrained
@@ -52,7 +53,7 @@ def publish(options) -> None:
         if not finished:
             raise InputError(f"{run}: no finished run; give its folder, such as runs/grid/released-binary-segnet/...")
         study = read_json(run / "config.json").get("study")
-        if study not in (*STUDIES, "compare"):
+        if study not in (*KIND.studies, "compare"):
             raise InputError(f"{run}: no run of the two studies; expected one of grid, kfold or compare")
         look = _of_second_study if study == "compare" else _of_first_study
         target, files, counts = look(run, options.weights)
@@ -81,15 +82,17 @@ def publish(options) -> None:
 def _of_first_study(run: Path, weights: bool):
     """Where a run belongs, which of its files, and its counts."""
     from experiments.saood2021.counts import PAPER_SLICES
-    from experiments.saood2021.runs import read_run
+    from experiments.saood2021.protocol import EPOCHS, SIZE
+    from experiments.saood2021.runs import read_finished
 
-    (config, _, counts), place = read_run(run), run.resolve()
+    (read, counts), place = read_finished(run), run.resolve()
+    config = read.config
     if weights and counts.fold is not None:
         raise InputError(f"{run}: a fold's network is not the project's; give a run of the grid with --weights")
     if weights and not (run / "model.keras").is_file():
         raise InputError(f"{run}: its network was not kept (model.keras); train it again, or leave --weights out")
     if weights:
-        expected = (PAPER_SLICES[0], 256, 160)
+        expected = (PAPER_SLICES[0], SIZE, EPOCHS)
         data, recipe = (config[key] if isinstance(config.get(key), dict) else {} for key in ("data", "recipe"))
         trained = data.get("name"), data.get("size"), recipe.get("epochs")
         if trained != expected:
@@ -101,11 +104,13 @@ def _of_first_study(run: Path, weights: bool):
 
 
 def _of_second_study(run: Path, weights: bool):
-    from experiments.bizopoulos2021.collect import read_run
+    from experiments.bizopoulos2021.collect import compare_run
+    from experiments.bizopoulos2021.runs import KIND
+    from unet_segnet.runs.reading import read_run
 
     if weights:
         raise InputError(f"{run}: --weights is for networks of the first study; leave it out")
-    read = read_run(run)
+    read = compare_run(read_run(run, KIND))
     return RESULTS / "compare" / read.experiment / run.resolve().parent.name / run.resolve().name, COMPARE_FILES, read
 
 

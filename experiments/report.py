@@ -8,7 +8,7 @@ second study.
 """
 
 from experiments.reporting.command import report_parser, write_study_report
-from unet_segnet.commands.console import run_command
+from unet_segnet.output.console import run_command
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 STEPS = """
 import resource, statistics
 {before}
-from unet_segnet.commands.console import import_keras
+from unet_segnet.output.console import import_keras
 import_keras()
 import keras, numpy as np
 inputs = x = keras.Input((512, 512, 1))

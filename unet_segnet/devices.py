@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-
+DTYPES = ("float32", "mixed_bfloat16")  # of layers
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
 BFLOAT16_CAPABILITY = (8, 0)
 """NVIDIA's compute capability from which on GPUs multiply bfloat16 themselves (Ampere)."""
@@ -25,6 +24,8 @@ class Accelerator:
 
 def accelerators() -> list[Accelerator]:
     """The GPUs and other accelerators that the backend computes on, the first one by default; empty on a processor."""
+    import keras
+
     if keras.config.backend() == "torch":
         return _of_torch()
     found = [name for name in map(str, keras.distribution.list_devices()) if not name.lower().startswith("cpu")]
@@ -35,6 +36,8 @@ def accelerators() -> list[Accelerator]:
 
 def _of_torch():
     """Keras lists no devices for PyTorch; where it puts a tensor, it computes."""
+    import keras
+
     device = keras.ops.convert_to_tensor(0.0).device
     if device.type != "cuda":
         return [] if device.type == "cpu" else [Accelerator(str(device))]
@@ -97,6 +100,3 @@ def best_dtype() -> str:
     Without such units bfloat16 is emulated and costs many times as much.
     """
     return "mixed_bfloat16" if has_bfloat16_units() else "float32"
-
-
-DTYPES = ("float32", "mixed_bfloat16")

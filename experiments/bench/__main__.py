@@ -14,8 +14,8 @@ from functools import partial
 
 from experiments.bench.options import BENCH_PARTS, bench_parser
 from experiments.reporting.readme import check_markers, replace_between
-from unet_segnet.commands.console import run_command
 from unet_segnet.errors import InputError
+from unet_segnet.output.console import run_command
 from unet_segnet.output.records import check_folder
 
 TABLES = ("peak", "frameworks", "bench", *(part for part in BENCH_PARTS if part not in ("peak", "step", "inference")))

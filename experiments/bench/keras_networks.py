@@ -14,6 +14,7 @@ from experiments.bench.workers import Channel
 from unet_segnet.devices import accelerators, has_bfloat16_units
 from unet_segnet.inference.prediction import predict
 from unet_segnet.models import build_model
+from unet_segnet.models.cost import multiply_adds
 from unet_segnet.output.records import write_arrays
 from unet_segnet.processor import keep_freed_memory
 from unet_segnet.runs.provenance import begin, provenance
@@ -35,31 +36,6 @@ def machine(channel: Channel):
             "bfloat16": has_bfloat16_units(),
         }
     )
-
-
-def multiply_adds(model: keras.Model) -> tuple[int, int]:
-    """Multiply-adds of the convolutions for one slice: of inference, and of a training step.
-
-    A step does each convolution three times (output, gradient of the kernel, gradient of the input), the first one
-    twice: nobody asks for the gradient of the slice. Additions of biases, normalisation and the like are not
-    counted.
-
-    Arguments:
-        model: a functional network with fixed height and width.
-
-    Returns:
-        (inference, training step).
-    """
-    forward = []
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2DTranspose):
-            pixels = layer.input.shape[1:3]  # each input pixel meets each element of the kernel
-        elif isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-            pixels = layer.output.shape[1:3]
-        else:
-            continue
-        forward.append(math.prod(pixels) * math.prod(layer.kernel.shape))
-    return sum(forward), 3 * sum(forward) - forward[0]
 
 
 class _HeldBatch(keras.utils.PyDataset):

@@ -3,10 +3,11 @@
 import argparse
 from pathlib import Path
 
-from experiments.saood2021.protocol import NETS, VARIANTS
+from experiments.saood2021.protocol import NETS
 from unet_segnet.commands.arguments import choices, multiple_of_32, positive
-from unet_segnet.commands.console import HelpFormatter
 from unet_segnet.devices import DTYPES
+from unet_segnet.models.registry import VARIANTS
+from unet_segnet.output.console import HelpFormatter
 
 BENCH_PARTS = (
     "peak", "step", "inference", "processor", "layers", "augmentation", "epoch", "memory", "metrics", "startup",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.bench.speed import Session
 from experiments.bench.workers import Worker, alternate, once
-from unet_segnet.commands.console import Progress, progress
+from unet_segnet.output.console import Progress, progress
 from unet_segnet.output.tabular import Table
 
 SCORED_SIZE, SCORED_CLASSES = 512, 4

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 
 from experiments.bench.workers import SHORTEST_TURN, Timing, Worker, alternate, once
 from experiments.saood2021.protocol import NETS
-from unet_segnet.commands.console import progress
 from unet_segnet.devices import DTYPES
 from unet_segnet.errors import InputError
+from unet_segnet.output.console import progress
 from unet_segnet.output.tabular import Table
 
 OURS = "ours"

@@ -6,13 +6,14 @@ from contextlib import ExitStack
 
 from experiments.bench.speed import Session, Setting
 from experiments.bench.workers import Worker, alternate, once
+from experiments.saood2021.protocol import EPOCHS
 from unet_segnet.output.tabular import Table
 
 SLICES = {"grid": 72, "kfold": 70}
 """Training slices of a run of each study."""
 
 NUM_VALIDATION = 10
-EPOCHS = 160
+
 BARE_STEPS = 6
 
 

@@ -16,8 +16,8 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from unet_segnet.commands.console import Progress, import_keras
 from unet_segnet.errors import InputError
+from unet_segnet.output.console import Progress, import_keras
 
 KERAS_MODULES = ("bench_keras", "bench_layers")
 SHORTEST_TURN = 0.3

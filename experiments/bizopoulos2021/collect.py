@@ -11,10 +11,11 @@ import numpy as np
 
 from experiments import RESULTS
 from experiments.bizopoulos2021.evidence import CompareRun, Evidence
-from experiments.bizopoulos2021.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, encoders, number, stated
+from experiments.bizopoulos2021.published import INITIALISATIONS, number, stated
+from experiments.bizopoulos2021.runs import KIND
 from experiments.reporting.judgement import how_many
 from unet_segnet.errors import InputError
-from unet_segnet.runs.folder import AGAIN, read_arrays, read_config, read_result
+from unet_segnet.runs.reading import Run, read_run
 
 ARTICLE_DATA = "medseg"
 # What the article states of its recipe, by the names that a run's configuration has.
@@ -96,45 +97,29 @@ def _unlike(run: CompareRun, other: CompareRun) -> Iterator[str]:
 
 
 def _finished_runs(root: Path, missing: list[str]) -> Iterator[CompareRun]:
-    for path in sorted((Path(root) / "compare").glob("*/*/*/result.json")):
-        folder = path.parent
-        if folder.name.startswith("."):
-            continue
+    for folder in KIND.folders(root):
         where = folder.relative_to(root).as_posix()
-        result = read_result(folder)
-        if result["status"] == "diverged":
+        run = read_run(folder, KIND)
+        if run.counts is None:
             missing.append(f"{where} diverged; it is in no table.")
             continue
-        run = read_run(folder)
-        if result.get("one_class_only"):
+        found = compare_run(run)
+        if run.result.get("one_class_only"):
             missing.append(f"{where} predicts one class only; it is in the tables as it is.")
-        if run.initialisation not in INITIALISATIONS:
+        if found.initialisation not in INITIALISATIONS:
             missing.append(f"{where} began from other weights than the article's runs; it is in no part of Table II.")
-        yield run
+        yield found
 
 
-def read_run(folder: Path) -> CompareRun:
-    """A finished run.
+def compare_run(run: Run) -> CompareRun:
+    """A run of `KIND` that finished, as the report takes it.
 
     Raises:
-        InputError: one of its files is missing or damaged.
+        InputError: its history is missing or damaged.
     """
-    result, config = read_result(folder), read_config(folder)
-    data, recipe = config.get("data"), config.get("recipe")
-    known = {"experiment": EXPERIMENTS, "architecture": ARCHITECTURES, "encoder": encoders()}
-    if strange := [key for key, values in known.items() if config.get(key) not in list(values)]:
-        raise InputError(f"{folder}/config.json: holds an unknown {strange[0]}, {config.get(strange[0])!r}; {AGAIN}")
-    if not (isinstance(data, dict) and isinstance(recipe, dict) and isinstance(config.get("seed"), int)):
-        raise InputError(f"{folder}/config.json: holds no recipe, data or seed; {AGAIN}")
-    parameters = result.get("parameters", 0)
-    if type(parameters) is not int:
-        raise InputError(f"{folder}/result.json: its parameters are no number; {AGAIN}")
-    counts = read_arrays(folder / "counts.npz", ("test_names", "test_volumes", "test_confusion"))
-    confusion, names = counts["test_confusion"], counts["test_names"]
-    sound = confusion.ndim == 3 and confusion.shape[1:] == (2, 2) and confusion.dtype.kind in "iu" and len(confusion)
-    if not sound or names.shape != counts["test_volumes"].shape or names.shape != confusion.shape[:1]:
-        raise InputError(f"{folder}/counts.npz: holds no 2x2 counts of named slices; {AGAIN}")
-    seconds = read_arrays(folder / "history.npz", ("epoch_seconds", "validation_seconds"))
+    config, result, counts = run.config, run.result, run.counts
+    data, recipe = config["data"], config["recipe"]
+    seconds = run.history(("epoch_seconds", "validation_seconds"))
     name, volumes = str(data.get("name", "unknown")), tuple(map(str, counts["test_volumes"]))
     return CompareRun(
         experiment=config["experiment"],
@@ -142,13 +127,13 @@ def read_run(folder: Path) -> CompareRun:
         encoder=config["encoder"],
         initialisation="none" if config.get("encoder_weights") is None else str(config["encoder_weights"]),
         seed=config["seed"],
-        names=tuple(map(str, names)),
+        names=tuple(map(str, counts["test_names"])),
         volumes=volumes,
-        confusion=confusion.astype(np.int64),
+        confusion=counts["test_confusion"].astype(np.int64),
         data=name,
         article_data=name == ARTICLE_DATA and len(volumes) == number("test_slices"),
         changes=tuple(_changes({**data, **recipe})),
-        parameters=parameters,
+        parameters=result.get("parameters", 0),
         seconds=tuple(float(np.median(values)) if values.size else float("nan") for values in seconds.values()),
         device=str(result.get("device", "unknown device")),
         conditions=(
@@ -156,7 +141,7 @@ def read_run(folder: Path) -> CompareRun:
             f"{result.get('threads', 'unknown')} threads",
             str(recipe.get("dtype", "unknown data type")),
         ),
-        folder=folder,
+        folder=run.folder,
         config=config,
     )
 

@@ -128,8 +128,8 @@ class StudyData:
         Raises:
             InputError: a file is missing, damaged, or does not fit the others.
         """
-        from unet_segnet.commands.console import progress
         from unet_segnet.data.nifti import read_volume, volume_paths
+        from unet_segnet.output.console import progress
 
         for name in progress(self.volume_names, f"reading the volumes of {self.name}"):
             volume = read_volume(*volume_paths(self.folder, name))

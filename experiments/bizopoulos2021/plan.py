@@ -9,12 +9,13 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from experiments.bizopoulos2021.runs import STUDY, CompareJob, CompareSpec, start_of
-from experiments.running.estimates import Machine, duration, this_machine
+from experiments.bizopoulos2021.runs import KIND, CompareJob, CompareSpec, start_of
 from unet_segnet.commands.arguments import dtype_of
-from unet_segnet.commands.console import import_keras, progress
 from unet_segnet.errors import InputError
-from unet_segnet.runs.folder import RunFolder, read_arrays, read_json
+from unet_segnet.output.console import import_keras, progress
+from unet_segnet.runs.folder import RunFolder
+from unet_segnet.runs.reading import read_run
+from unet_segnet.runs.timing import Machine, duration, epoch_times, this_machine
 
 STATE_BYTES = 16  # of a parameter in training: itself, its gradient and Adam's two moments
 
@@ -105,7 +106,7 @@ def network_cost(architecture: str, encoder: str, size: int, batch_size: int, dt
 
 def model_cost(model, batch_size: int, dtype: str = "float32") -> Cost:
     """The cost of a functional network with fixed height and width."""
-    from experiments.bench.keras_networks import multiply_adds
+    from unet_segnet.models.cost import multiply_adds
 
     parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     outputs = sum(math.prod(layer.output.shape[1:]) for layer in model.layers)
@@ -129,18 +130,16 @@ def rates(out: Path, machine: Machine) -> dict[tuple[str, str] | None, Rate]:
         machine: what runs must have in common with the coming ones.
     """
     found: dict[tuple[str, str] | None, list[float]] = {}
-    for path in (Path(out) / STUDY).glob("*/*/*/result.json"):
+    for folder in KIND.folders(out):
         try:
-            result, config = read_json(path), read_json(path.parent / "config.json")
-            recipe = config["recipe"]
-            where = (result["device"], result["backend"], result["threads"], recipe["dtype"], config["data"]["size"])
+            run = read_run(folder, KIND)
+            config, result = run.config, run.result
+            where = (result["device"], result["backend"], result["threads"], run.dtype, config["data"]["size"])
             if where != (machine.device, machine.backend, machine.threads, machine.dtype, machine.size):
                 continue
-            seconds = read_arrays(path.parent / "history.npz", ("epoch_seconds",))["epoch_seconds"].tolist()
-            slices = len(config["split"]["train"]) // recipe["batch_size"] * recipe["batch_size"]
-            per_epoch = statistics.fmean(seconds[1:] or seconds)  # the first holds the compilation
-            rate = per_epoch / (slices * 3 * result["multiply_adds"])
-        except (InputError, KeyError, TypeError, ZeroDivisionError, statistics.StatisticsError):
+            per_epoch, trained, _ = epoch_times(run)
+            rate = per_epoch / (trained * 3 * result["multiply_adds"])
+        except (InputError, KeyError, TypeError, ValueError, ZeroDivisionError):
             continue
         for key in ((config["architecture"], config["encoder"]), None):
             found.setdefault(key, []).append(rate)
@@ -155,8 +154,8 @@ def convolution_rate() -> Rate:
     import keras
     import numpy as np
 
-    from experiments.bench.keras_networks import multiply_adds
     from unet_segnet.layers import Conv2D
+    from unet_segnet.models.cost import multiply_adds
     from unet_segnet.training.compilation import compile_fastest
 
     inputs = x = keras.Input((64, 64, 32))

@@ -7,7 +7,7 @@ Nothing is trained. What has not run is said to be missing.
 """
 
 from experiments.reporting.command import report_parser, write_study_report
-from unet_segnet.commands.console import run_command
+from unet_segnet.output.console import run_command
 
 # Heading -> how the names of its tables and figures begin, in the order of the page.
 SECTIONS = {

@@ -1,27 +1,22 @@
-"""One training of the second study = one folder.
+"""One training of the second study, in a folder of its own (`unet_segnet.runs.folder`).
 
 OUT/compare/lung/unet-resnet18-none/seed0/
-    config.json      everything that determines the run
-    history.npz      loss and seconds of each epoch, of training and of validation
-    counts.npz       a confusion matrix per test and validation slice, the truth in rows, background first
-    first_layer.npz  the first convolution's kernels before and after training
-    model.keras      the network of the epoch with the least validation loss
-    result.json      how it came about (best epoch, versions, device, time); its presence means: finished
-    state.*          the state of an unfinished run, removed at the end
+
+Beside the files of every run it has first_layer.npz, the first convolution's kernels before and after training. Its
+network is that of the epoch with the least validation loss.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from unet_segnet.commands.console import Progress, import_keras
-from unet_segnet.networks.save import save_network
+import numpy as np
+
 from unet_segnet.output.files import weights_sha256
-from unet_segnet.output.records import write_arrays, write_json
-from unet_segnet.runs.folder import FORMAT, RunFolder
-from unet_segnet.runs.provenance import begin, provenance
+from unet_segnet.runs.folder import FORMAT, RunFolder, Trained
+from unet_segnet.runs.reading import RunKind
 
 STUDY = "compare"
 
@@ -62,61 +57,86 @@ class CompareSpec:
 
 @dataclass(frozen=True)
 class CompareJob:
-    """One training: which, by what recipe."""
+    """One training of the second study; see `unet_segnet.runs.job.Job`.
+
+    Attributes:
+        spec: which.
+        recipe: `unet_segnet.training.soft_dice.EncoderRecipe`.
+    """
 
     spec: CompareSpec
     recipe: object
 
-    def train(self, data, options, plain: bool = False) -> None:
-        """Train the run, or go on with it; see `unet_segnet.runs.loop.attempt`.
+    def config(self, data) -> dict:
+        """Everything that determines the run; `data` is `StudyData`.
 
-        Arguments:
-            data: `StudyData`.
-            options: the command's; `out` and `force` are used.
-            plain: progress as lines, also on a terminal.
+        Raises:
+            InputError: it is to start from ImageNet weights that cannot be had.
         """
-        import_keras()
-        label = f"{self.spec.experiment} {self.spec.group.name} {self.spec.name}"
+        import keras
 
-        def bar(total, label):
-            made = Progress(total, label)
-            made.terminal &= not plain  # bars of several processes would overwrite each other
-            return made
+        from unet_segnet.models.encoders.weights import imagenet_sha256
 
-        def watch(volumes):
-            testing = bar(len(data.volume_names), f"{label}, testing")
-            for number, volume in enumerate(volumes, 1):
+        spec = self.spec
+        return {
+            "format": FORMAT,
+            "study": STUDY,
+            "experiment": spec.experiment,
+            "architecture": spec.architecture,
+            "encoder": spec.encoder,
+            "encoder_weights": None if spec.start == "none" else spec.start,
+            "encoder_weights_sha256": imagenet_sha256(spec.encoder) if spec.start == "imagenet" else None,
+            "seed": spec.seed,
+            "recipe": asdict(self.recipe),
+            "data": data.describe(),
+            "split": data.split(),
+            "backend": keras.config.backend(),
+        }
+
+    def train(self, data, folder: RunFolder, progress) -> Trained:
+        """Train on the training slices, count on the validation slices and the test volumes."""
+        from unet_segnet.models.cost import multiply_adds
+        from unet_segnet.training.compilation import dtype_policy
+        from unet_segnet.training.soft_dice import train_encoder
+
+        spec, recipe = self.spec, self.recipe
+        what = f"{spec.experiment} {spec.group.name} {spec.name}"
+        with dtype_policy(recipe.dtype):
+            model = build(spec, data.size)
+        before = _first_kernels(model)
+        facts = {
+            "parameters": sum(math.prod(weight.shape) for weight in model.trainable_weights),
+            "multiply_adds": multiply_adds(model)[0],
+        }
+        train, validation = data.parts(spec.experiment)
+        result = train_encoder(
+            model,
+            train.images,
+            train.masks,
+            validation.images,
+            validation.masks,
+            recipe,
+            seed=spec.seed,
+            checkpoint=folder.state,
+            report=progress(recipe.epochs, what).update,
+        )
+
+        def volumes():
+            testing = progress(len(data.volume_names), f"{what}, testing")
+            for number, volume in enumerate(data.volumes(spec.experiment), 1):
                 yield volume
                 testing.update(number)
 
-        report = bar(self.recipe.epochs, label).update
-        run(self.spec, self.recipe, data, options.out, options.force, report, watch)
-
-
-def make_config(spec: CompareSpec, recipe, data) -> dict:
-    """Everything that determines a run, ready for JSON.
-
-    Raises:
-        InputError: it is to start from ImageNet weights that cannot be had.
-    """
-    import keras
-
-    from unet_segnet.models.encoders.weights import imagenet_sha256
-
-    return {
-        "format": FORMAT,
-        "study": STUDY,
-        "experiment": spec.experiment,
-        "architecture": spec.architecture,
-        "encoder": spec.encoder,
-        "encoder_weights": None if spec.start == "none" else spec.start,
-        "encoder_weights_sha256": imagenet_sha256(spec.encoder) if spec.start == "imagenet" else None,
-        "seed": spec.seed,
-        "recipe": asdict(recipe),
-        "data": data.describe(),
-        "split": data.split(),
-        "backend": keras.config.backend(),
-    }
+        counts = _evaluate(result.model, validation, volumes(), recipe.batch_size)
+        summary = {
+            "best_epoch": result.best_epoch,
+            "validation_loss": float(result.history["validation_loss"].min()),
+            "one_class_only": bool((counts["test_confusion"].sum(axis=(0, 1)) > 0).sum() == 1),
+            "training_seconds": float(result.history["epoch_seconds"].sum()),
+            **facts,
+        }
+        first_layer = {"before": before, "after": _first_kernels(result.model)}
+        return Trained(result.model, result.history, counts, summary, further={"first_layer": first_layer})
 
 
 def build(spec: CompareSpec, size: int):
@@ -143,89 +163,7 @@ def build(spec: CompareSpec, size: int):
     return model
 
 
-def run(
-    spec: CompareSpec,
-    recipe,
-    data,
-    out: Path,
-    force: bool = False,
-    report: Callable[[int, str], None] | None = None,
-    watch: Callable[[Iterator], Iterator] = iter,
-) -> Path:
-    """Train and evaluate one run, or go on with it, or leave it alone if it is finished.
-
-    Arguments:
-        spec: which run.
-        recipe: `unet_segnet.training.soft_dice.EncoderRecipe`.
-        data: `StudyData`.
-        out: folder of all runs.
-        force: throw a finished or different run away.
-        report: called after each epoch with the number of finished epochs and a line about it.
-        watch: called with the test volumes, of which it yields one after the other.
-
-    Returns:
-        The run's folder.
-
-    Raises:
-        InputError: the folder holds a run with other settings, or ImageNet weights cannot be had.
-        HeldError: another process works on it.
-    """
-    folder = RunFolder(out, spec)
-    config = make_config(spec, recipe, data)
-    return folder.complete(config, lambda: _train_and_evaluate(spec, recipe, data, folder, report, watch), force)
-
-
-def _train_and_evaluate(spec, recipe, data, folder, report, watch):
-    import keras
-
-    from experiments.bench.keras_networks import multiply_adds
-    from unet_segnet.errors import DivergedError
-    from unet_segnet.training.compilation import dtype_policy
-    from unet_segnet.training.soft_dice import train_encoder
-
-    started = begin()
-    with dtype_policy(recipe.dtype):
-        model = build(spec, data.size)
-    before = _first_kernels(model)
-    facts = {
-        "parameters": sum(math.prod(weight.shape) for weight in model.trainable_weights),
-        "multiply_adds": multiply_adds(model)[0],
-    }
-    train, validation = data.parts(spec.experiment)
-    try:
-        result = train_encoder(
-            model,
-            train.images,
-            train.masks,
-            validation.images,
-            validation.masks,
-            recipe,
-            seed=spec.seed,
-            checkpoint=folder.state,
-            report=report,
-        )
-    except DivergedError as error:
-        write_arrays(folder.history, error.history)
-        write_json(folder.result, {"status": "diverged", "epoch": error.epoch, **facts, **provenance(started)})
-    else:
-        counts = _evaluate(result.model, validation, watch(data.volumes(spec.experiment)), recipe.batch_size)
-        save_network(result.model, folder.model)
-        write_arrays(folder.history, result.history)
-        write_arrays(folder.counts, counts)
-        write_arrays(folder.first_layer, {"before": before, "after": _first_kernels(result.model)})
-        summary = {
-            "status": "finished",
-            "best_epoch": result.best_epoch,
-            "validation_loss": float(result.history["validation_loss"].min()),
-            "one_class_only": bool((counts["test_confusion"].sum(axis=(0, 1)) > 0).sum() == 1),
-            "training_seconds": float(result.history["epoch_seconds"].sum()),
-        }
-        write_json(folder.result, {**summary, **facts, **provenance(started)})
-    folder.remove_state()
-    keras.utils.clear_session(free_memory=True)
-
-
-def _evaluate(model, validation, volumes, batch_size):
+def _evaluate(model, validation, volumes: Iterable, batch_size):
     """The arrays of `counts.npz`."""
     import numpy as np
 
@@ -267,3 +205,32 @@ def start_of(encoder_weights: str | None, init: str | None) -> str:
         return encoder_weights or "none"
     kind, path = ("encoder", encoder_weights) if init is None else ("model", init)
     return f"{kind}-{weights_sha256(path)[:8]}"
+
+
+def _check(config: dict, result: dict, counts: Mapping[str, np.ndarray]) -> None:
+    from experiments.bizopoulos2021.published import ARCHITECTURES, EXPERIMENTS, encoders
+
+    known = {"experiment": EXPERIMENTS, "architecture": ARCHITECTURES, "encoder": encoders()}
+    if strange := [key for key, values in known.items() if config.get(key) not in list(values)]:
+        raise ValueError(f"holds an unknown {strange[0]}, {config.get(strange[0])!r}")
+    if not (isinstance(config.get("data"), dict) and isinstance(config.get("recipe"), dict)):
+        raise ValueError("holds no recipe or data")
+    if not isinstance(config.get("seed"), int):
+        raise ValueError("holds no seed")
+    if type(result.get("parameters", 0)) is not int:
+        raise ValueError("its parameters are no number")
+    confusion, names = counts["test_confusion"], counts["test_names"]
+    sound = confusion.ndim == 3 and confusion.shape[1:] == (2, 2) and confusion.dtype.kind in "iu" and len(confusion)
+    if not sound or names.shape != counts["test_volumes"].shape or names.shape != confusion.shape[:1]:
+        raise ValueError("holds no 2x2 counts of named slices")
+
+
+KIND = RunKind(
+    studies=(STUDY,),
+    depth=2,
+    history=("loss", "validation_loss", "epoch_seconds", "validation_seconds"),
+    counts=("test_names", "test_volumes", "test_confusion", "validation_names", "validation_confusion"),
+    needed=("test_names", "test_volumes", "test_confusion"),
+    further={"first_layer.npz": ("before", "after")},
+    check=_check,
+)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from experiments import RESULTS
 from experiments.reporting.readme import replace_between
-from experiments.running.options import problem_option
+from experiments.saood2021.options import problem_option
 from experiments.saood2021.protocol import EXPERIMENTS, NETS
 from unet_segnet.commands.arguments import positive
-from unet_segnet.commands.console import HelpFormatter, Progress, import_keras, run_command
 from unet_segnet.errors import InputError
+from unet_segnet.output.console import HelpFormatter, Progress, import_keras, run_command
 from unet_segnet.output.records import check_file, write_text
 from unet_segnet.processor import prefer_exact
 
@@ -28,7 +28,7 @@ def network(options) -> int:
     if options.json:
         check_file(options.json)
     from experiments.parity import network as report
-    from experiments.parity.facts import are_released
+    from experiments.saood2021.matlab_facts import are_released
 
     loaded, slices = report.load_network_and_slices(options.file, options.data)
     from unet_segnet.data import median_frequency_weights, paper_split

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.parity import facts
 from experiments.parity import network as parity_network
 from experiments.parity import replay as parity_replay
+from experiments.saood2021 import matlab_facts as facts
 from experiments.saood2021 import published
-from unet_segnet.commands.console import Progress
 from unet_segnet.errors import InputError
+from unet_segnet.output.console import Progress
 from unet_segnet.output.tabular import Table
 
 RELEASED_NETWORK = "results/networks/segnet2_result/segnet2_256_0.001_4_160.mat"

@@ -87,8 +87,8 @@ def load_network_and_slices(path: Path, data: str | None):
     Raises:
         InputError: the file holds no network, or one for other classes or images; or there is no data.
     """
-    from unet_segnet.commands.console import import_keras
     from unet_segnet.matlab.mat_file import read_layer_graph
+    from unet_segnet.output.console import import_keras
 
     graph = read_layer_graph(path)  # a file that holds no network is refused before the slow import
     import_keras()

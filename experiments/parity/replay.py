@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.parity.facts import are_released
 from experiments.saood2021 import published
+from experiments.saood2021.matlab_facts import are_released
+from experiments.saood2021.protocol import EPOCHS
 from unet_segnet.errors import InputError
+from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Table
 
-EPOCHS = 160
 CSV_COLUMNS = ("network", "problem", "experiment", "iteration", "released", "replayed")
 
 
@@ -106,7 +107,7 @@ def replay(net: str, experiment: int, iterations: int, slices, report=None) -> R
         nothing.labels,
         median_frequency_weights(slices.labels, slices.num_classes),
         recipe,
-        MatlabStream(net, num_slices=len(slices)),
+        MatlabStream(num_slices=len(slices), restarts=NETWORKS[net].restarts_stream),
         report=report,
     )
     problem = "binary" if slices.num_classes == 2 else "multiclass"
@@ -145,7 +146,7 @@ def _begin(net: str, slices):
     from unet_segnet.training.translations import augment
 
     training = slices.subset(paper_split(len(slices)).train)
-    stream = MatlabStream(net, num_slices=len(slices))
+    stream = MatlabStream(num_slices=len(slices), restarts=NETWORKS[net].restarts_stream)
     model = _builder(net, slices)(draw=stream.draw_kernel)
     images, _ = augment(training.images, training.labels, stream.normalisation_pass(len(training)))
     return model, stream, training, float(images.mean(dtype=np.float64))

@@ -8,7 +8,7 @@ from pathlib import Path
 from experiments.reporting.content import Report, Study
 from experiments.reporting.readme import check_markers, replace_between
 from experiments.reporting.write import check_out, write_report
-from unet_segnet.commands.console import HelpFormatter, Progress
+from unet_segnet.output.console import HelpFormatter, Progress
 
 
 def report_parser(prog: str, description: str, out: str, data: str) -> argparse.ArgumentParser:

@@ -6,8 +6,8 @@ import re
 from collections import Counter
 
 from experiments.reporting.content import VERDICTS, Report, Verdict
-from unet_segnet.output.web import table, viewer
-from unet_segnet.output.web.page import asset, checked_identifier, escape, figure_html, prose, render_page
+from unet_segnet.web import table, viewer
+from unet_segnet.web.page import asset, checked_identifier, escape, figure_html, prose, render_page
 
 # Shapes as well as colours tell the verdicts apart.
 ICONS = {

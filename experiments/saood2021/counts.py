@@ -6,14 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unet_segnet.data.catalogue import DEFAULT_NAMES
 from unet_segnet.measures import metrics
+from unet_segnet.models.registry import NETWORKS
 
-NETWORK_NAMES = {"segnet": "SegNet", "unet": "U-Net"}
-
-
+NETWORK_NAMES = {name: network.title for name, network in NETWORKS.items()}
 CLASS_NAMES = {"binary": ("not infected", "infected"), "multiclass": ("C0", "C1", "C2", "C3")}
-
-
 SCORES = {
     "sensitivity": metrics.sensitivity,
     "specificity": metrics.specificity,
@@ -21,9 +19,7 @@ SCORES = {
     "G-mean": metrics.g_mean,
     "F2": metrics.f2,
 }
-
-
-PAPER_SLICES = ("COVID19-DL", "medseg")  # data sets that hold the 100 slices of the paper
+PAPER_SLICES = DEFAULT_NAMES  # data sets that hold the 100 slices of the paper
 
 
 @dataclass(frozen=True)

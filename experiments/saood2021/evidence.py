@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments import RESULTS
 from experiments.saood2021.counts import NETWORK_NAMES, PAPER_SLICES, RunCounts
-from experiments.saood2021.runs import finished_folders, read_run
+from experiments.saood2021.runs import KIND, read_finished
 from unet_segnet.errors import InputError
 from unet_segnet.runs.folder import AGAIN, PARTS
 
@@ -52,14 +52,15 @@ def _finished_runs(
     root: Path, committed: bool, name: str, hashes: dict[str, str], missing: list[str]
 ) -> Iterator[FinishedRun]:
     """Runs on the data of this name; `hashes` of its slices by problem, empty where they are not at hand."""
-    from unet_segnet.commands.console import import_keras
+    from unet_segnet.output.console import import_keras
 
     import_keras()
     from unet_segnet.training.class_weighted import Recipe
 
     standard = {field.name: field.default for field in fields(Recipe) if field.name not in FREE_SETTINGS}
-    for folder in finished_folders(root):
-        config, outcome, counts = read_run(folder)
+    for folder in KIND.folders(root):
+        run, counts = read_finished(folder)
+        config, outcome = run.config, run.result
         where = folder.relative_to(root).as_posix()
         if counts is None:
             missing.append(f"{where} diverged in epoch {outcome.get('epoch', '?')}; it is in no table.")
@@ -114,7 +115,7 @@ def _load_data(data: str | None, missing: list[str]):
 
 def _networks(runs, slices, folder: Path) -> Iterator[Network]:
     """The project's own networks or, where there is none, those of finished runs; the authors' where at hand."""
-    from unet_segnet.commands.console import import_keras
+    from unet_segnet.output.console import import_keras
 
     import_keras()
     from unet_segnet.data import paper_split

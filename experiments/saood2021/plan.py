@@ -6,12 +6,14 @@ Times are measured: on finished runs of the same machine, or on a few training s
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.running.estimates import Estimates, duration, time_left
+from experiments.saood2021.estimates import Estimates, time_left
+from experiments.saood2021.options import weights_for
 from experiments.saood2021.protocol import EXPERIMENTS
 from experiments.saood2021.published import BEST_EXPERIMENT
 from experiments.saood2021.runs import RunSpec
 from unet_segnet.data.splits import NUM_FOLDS
-from unet_segnet.runs.loop import Job
+from unet_segnet.runs.job import Job
+from unet_segnet.runs.timing import duration
 
 GROUPS = (("segnet", "binary"), ("unet", "binary"), ("unet", "multiclass"), ("segnet", "multiclass"))
 
@@ -41,7 +43,7 @@ def planned_specs(options) -> dict[RunSpec, str]:
 
 
 def _specs(part, net, variant, problem, options) -> Iterator[RunSpec]:
-    encoder_weights = options.encoder_weights if (net, variant) == ("segnet", "paper") else None
+    encoder_weights = weights_for(options, net, variant)
     best = BEST_EXPERIMENT[net, problem]
     seeds = options.seeds[1:] if part in ("seeds", "more") else options.seeds[:1]
     for seed in seeds:

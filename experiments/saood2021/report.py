@@ -15,8 +15,8 @@ from experiments.saood2021.tables.errata import errata_table
 from experiments.saood2021.tables.trainings import VARIANTS
 from experiments.saood2021.verdicts.claims import verdicts
 from unet_segnet.output.tabular import Table
-from unet_segnet.output.web.viewer import TRUTH
 from unet_segnet.runs.provenance import commit
+from unet_segnet.web.viewer import TRUTH
 
 # Heading -> how the names of its tables and figures begin, in the order of the page.
 SECTIONS = {

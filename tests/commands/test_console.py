@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from unet_segnet.commands.console import HelpFormatter, Progress, progress, run_command
 from unet_segnet.errors import InputError
+from unet_segnet.output.console import HelpFormatter, Progress, progress, run_command
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from own_data import write_cohort, write_slice, write_volume
 
+from unet_segnet.cohort.network_plan import NetworkPlan, check_size, safe_name
 from unet_segnet.commands import train as command
 from unet_segnet.data.splits import read_splits
 from unet_segnet.errors import InputError
-from unet_segnet.runs.own_networks import NetworkPlan, check_size, safe_name
 
 NET = ["--net", "segnet", "--variant", "released", "--size", "16", "--batch-size", "2"]
 
@@ -303,9 +303,9 @@ def test_folds_test_each_patient_once_and_leave_marked_test_data_out(own, tmp_pa
 
 @pytest.mark.slow
 def test_the_second_studys_recipe_ends_with_a_network_that_predict_takes(own, tmp_path):
+    from unet_segnet.cohort.recipes import _pyramid
     from unet_segnet.inference.segmentation import segment
     from unet_segnet.networks.load import load_model
-    from unet_segnet.runs.own_networks import _pyramid
 
     net = ["--net", "unet/resnet18", "--recipe", "compare", "--size", "32", "--problem", "binary"]
     train(own, tmp_path, "--epochs", "1", net=net)
@@ -329,7 +329,7 @@ def test_the_second_studys_recipe_ends_with_a_network_that_predict_takes(own, tm
 def test_grey_levels_become_standardised_values_and_one_probability_two():
     import keras
 
-    from unet_segnet.runs.own_networks import grey_levels_in
+    from unet_segnet.cohort.recipes import grey_levels_in
 
     inputs = keras.Input((4, 4, 1))
     network = keras.Model(inputs, keras.layers.Activation("sigmoid")(inputs), name="net")
@@ -501,8 +501,8 @@ def test_a_network_of_other_classes_is_refused(trained, tmp_path):
 def test_a_network_that_comes_from_matlab_is_known_by_its_kernels(variant):
     import keras
 
+    from unet_segnet.cohort.network_plan import known_as
     from unet_segnet.models import ARCHITECTURES
-    from unet_segnet.runs.own_networks import known_as
 
     with keras.StatelessScope(initialize_variables=False):  # its kernels' shapes are enough
         unet = ARCHITECTURES["unet"]((64, 64, 1), 2, variant, 100.0)
@@ -537,7 +537,7 @@ def test_names_of_data_never_leave_the_folder(tmp_path):
 
 
 def test_a_run_of_another_kind_is_refused(trained, tmp_path):
-    from unet_segnet.runs.own_runs import read_finished
+    from unet_segnet.cohort.training import read_finished
 
     shutil.copytree(trained[1], tmp_path / "copy")
     config = json.loads((tmp_path / "copy" / "config.json").read_text())

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.running import archive as archives
-from experiments.running.archive import merge, pack, read_archive
-from experiments.running.archive_checks import LIMIT, PER_ITERATION, PER_VALIDATION
+from experiments.saood2021 import archive as archives
+from experiments.saood2021.archive import merge, pack, read_archive
+from experiments.saood2021.archive_checks import LIMIT, PER_ITERATION, PER_VALIDATION
 from experiments.saood2021.runs import RunSpec, load_counts
 from unet_segnet.errors import InputError
 from unet_segnet.networks.facts import read_facts

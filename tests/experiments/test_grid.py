@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from forked import run_command
 
-from experiments.running.options import check_options, training_parser
+from experiments.saood2021.options import check_options, training_parser
 from unet_segnet.errors import InputError
 from unet_segnet.networks.facts import read_facts
 
@@ -268,7 +268,7 @@ def test_a_damaged_run_folder_is_one_clear_error(finished, file, tmp_path):
 
 def test_a_network_that_the_article_has_not_needs_its_own_configurations():
     from experiments.kfold import kfold
-    from experiments.running.options import make_recipe
+    from experiments.saood2021.options import make_recipe
 
     with pytest.raises(
         InputError, match="--net tiny: the article names no best configuration of it; give some with --o"

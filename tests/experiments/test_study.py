@@ -16,8 +16,8 @@ import pytest
 from forked import run_command
 from test_archive import make_run
 
-from experiments.running.estimates import Estimate, Estimates, Machine, duration, time_left
-from experiments.running.options import study_parser
+from experiments.saood2021.estimates import Estimate, Estimates, time_left
+from experiments.saood2021.options import study_parser
 from experiments.saood2021.plan import plan_table, planned_specs
 from experiments.saood2021.runs import RunSpec
 from experiments.study import exchange
@@ -25,7 +25,8 @@ from unet_segnet.commands.arguments import dtype_of
 from unet_segnet.data.splits import five_folds, paper_split
 from unet_segnet.errors import InputError
 from unet_segnet.runs.folder import RunFolder
-from unet_segnet.runs.loop import Job, Outcome
+from unet_segnet.runs.job import Job, Outcome
+from unet_segnet.runs.timing import Machine, duration
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ import nibabel  # noqa: F401
 import scipy.ndimage  # noqa: F401
 import skimage.measure  # noqa: F401
 
-from unet_segnet.commands.console import _stderr_kept
+from unet_segnet.output.console import _stderr_kept
 from unet_segnet.processor import prepare_processor
 
 prepare_processor()  # as commands do before the import

@@ -107,7 +107,7 @@ def test_the_released_network_started_from_this_streams_kernels(real_data):
     trained = [np.asarray(layer.kernel) for layer in load_network(file).model.layers if hasattr(layer, "kernel")]
 
     def correlations(seed):
-        stream = MatlabStream("segnet", seed)
+        stream = MatlabStream(seed)
         drawn = [stream.draw_kernel(kernel.shape) for kernel in trained]
         return [np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in zip(trained, drawn, strict=True)]
 

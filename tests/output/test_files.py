@@ -15,7 +15,7 @@ from unet_segnet.networks.facts import read_facts
 from unet_segnet.networks.load import load_model
 from unet_segnet.output import files
 from unet_segnet.output.npz import read_npz
-from unet_segnet.runs.folder import read_json
+from unet_segnet.output.records import read_json
 from unet_segnet.scans import scan_name
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +81,7 @@ def test_names_that_are_no_text_are_told(tmp_path):
 
 
 def test_commands_print_names_that_are_no_text():
-    code = r"from unet_segnet.commands.console import run_command; run_command(lambda: print('scan\udcff'))"
+    code = r"from unet_segnet.output.console import run_command; run_command(lambda: print('scan\udcff'))"
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=strict, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "scan\\udcff\n", "")

@@ -14,10 +14,10 @@ from web_sample import HOSTILE, sample_figures, sample_images, sample_networks, 
 
 from experiments.reporting.page import report_page
 from unet_segnet.output.tabular import Signed, Table
-from unet_segnet.output.web.page import checked_identifier, escape, figure_html, render_page
-from unet_segnet.output.web.png import png_base64
-from unet_segnet.output.web.table import table_html
-from unet_segnet.output.web.viewer import errors, outlines, slice_viewer
+from unet_segnet.web.page import checked_identifier, escape, figure_html, render_page
+from unet_segnet.web.png import png_base64
+from unet_segnet.web.table import table_html
+from unet_segnet.web.viewer import errors, outlines, slice_viewer
 
 
 class Elements(HTMLParser):

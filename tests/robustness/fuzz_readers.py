@@ -261,12 +261,12 @@ def _check_counts(counts) -> None:
 
 
 class Archives:
-    """`experiments.running.archive.merge`."""
+    """`experiments.saood2021.archive.merge`."""
 
     def samples(self, folder: Path) -> list[Files]:
         from test_archive import make_run, spec
 
-        from experiments.running.archive import pack
+        from experiments.saood2021.archive import pack
 
         make_run(folder / "runs", spec(), network=300)
         make_run(folder / "runs", spec(net="unet", experiment=2), status="diverged", epoch=2)
@@ -274,7 +274,7 @@ class Archives:
         return [{"runs.zip": (folder / "runs.zip").read_bytes()}]
 
     def read(self, folder: Path) -> None:
-        from experiments.running.archive import merge
+        from experiments.saood2021.archive import merge
 
         merge(
             sorted(path for path in (folder / "files").iterdir() if path.is_file()) or [folder / "none"], folder / "out"
@@ -415,8 +415,8 @@ class Commands:
         import importlib
         from unittest.mock import patch
 
-        from unet_segnet.commands.console import run_command
         from unet_segnet.errors import InputError
+        from unet_segnet.output.console import run_command
 
         (path,) = (folder / "files").iterdir()
         name, *words = path.read_bytes().decode(errors="surrogateescape").split("\0")

@@ -14,7 +14,7 @@ from experiments.saood2021 import evidence as collect
 from experiments.saood2021.runs import finished_folders, load_counts
 from unet_segnet.errors import InputError
 from unet_segnet.output.npz import EXPANDED, read_npz
-from unet_segnet.runs.folder import read_json
+from unet_segnet.output.records import read_json
 
 
 @pytest.fixture
@@ -125,7 +125,8 @@ def test_each_file_of_settings_is_read_once(run, monkeypatch):
     """By the tables at a study's end, and by the look at finished runs before another one is trained."""
     from types import SimpleNamespace
 
-    from experiments.saood2021 import runs, summary
+    from experiments.saood2021 import results as summary
+    from experiments.saood2021 import runs
     from unet_segnet.runs import checks as run_checks
 
     read = []

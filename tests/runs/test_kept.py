@@ -15,11 +15,11 @@ from fault_commands import ROOT
 from test_archive import contents, make_run, spec
 
 from unet_segnet.commands import predict_settings
-from unet_segnet.commands.console import run_command
 from unet_segnet.errors import InputError
 from unet_segnet.networks import load as pretrained
 from unet_segnet.output import locks
 from unet_segnet.output import records as files
+from unet_segnet.output.console import run_command
 from unet_segnet.output.files import reserve, whole_file
 from unet_segnet.output.locks import HeldError, alone
 from unet_segnet.output.whole_folder import sweep, whole_folder
@@ -85,7 +85,7 @@ def test_room_is_looked_for_before_a_library_begins_to_write(tmp_path):
 
 def test_a_file_that_cannot_be_written_is_told_of_once():
     code = (
-        "from unet_segnet.commands.console import run_command\n"
+        "from unet_segnet.output.console import run_command\n"
         "class Held:\n"
         "    def __del__(self): raise self.error\n"
         "def command():\n"

@@ -10,7 +10,6 @@ import numpy as np
 
 from unet_segnet.cohort.load import Cohort
 
-RELEASED = "COVID19-DL"
 """Name of the data set of the 100 released slices."""
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from unet_segnet.cohort.domain import RELEASED, released_lesion_shares, released_marks
+from unet_segnet.cohort.domain import released_lesion_shares, released_marks
 from unet_segnet.cohort.load import Cohort
+from unet_segnet.data.catalogue import RELEASED
 from unet_segnet.data.splits import paper_split
 
 ALIKE = 0.99  # correlation of the lesions' sizes over a whole set; 0.9999 between the released masks and MedSeg's

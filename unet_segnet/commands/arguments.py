@@ -1,9 +1,11 @@
 """How the words of a command line are read, and the options that several commands share."""
 
 import argparse
+from pathlib import Path
 
 from unet_segnet.devices import DTYPES
 from unet_segnet.errors import InputError
+from unet_segnet.runs.executors import EXECUTORS
 
 SEEDS = range(2**31)
 
@@ -82,7 +84,7 @@ def settle_dtype(options) -> None:
 
     `options.dtype_given` tells afterwards whether the user chose it.
     """
-    from unet_segnet.commands.console import import_keras
+    from unet_segnet.output.console import import_keras
 
     import_keras()
     from unet_segnet.devices import best_dtype
@@ -108,3 +110,43 @@ def dtype_of(options, spec) -> str:
     if begun == "mixed_bfloat16" and getattr(spec, "stream", None) == "matlab" and not folder.finished:
         raise InputError(f"{folder.path}: was begun in bfloat16; go on with it by --dtype mixed_bfloat16")
     return begun or options.dtype
+
+
+def machine_options(group) -> None:
+    """Add the options on where runs lie and what carries them out: --out, --force, --workers, --executor."""
+    group.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
+    group.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
+    group.add_argument("--workers", type=positive, default=1, help="trainings side by side")
+    group.add_argument(
+        "--executor",
+        choices=EXECUTORS,
+        default="local",
+        help="what carries the trainings out: this machine, or Ray (requirements-ray.txt) at $RAY_ADDRESS, where that "
+        "is not set in --workers processes of this machine",
+    )
+    group.add_argument(
+        "--gpus-per-run",
+        type=_share,
+        metavar="N",
+        help="of --executor ray, such as 0.5; by default one if there are any",
+    )
+
+
+def check_executor(options) -> None:
+    """Refuse options that the executor does not take.
+
+    Raises:
+        InputError: --gpus-per-run without Ray.
+    """
+    if options.gpus_per_run is not None and options.executor != "ray":
+        raise InputError("--gpus-per-run is for Ray to give: use it with --executor ray")
+
+
+def _share(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf") or (value > 1 and value != int(value)):
+        raise argparse.ArgumentTypeError(f"expected a part of a GPU or a whole number of them, got {text!r}")
+    return value

@@ -5,8 +5,8 @@ import textwrap
 from pathlib import Path
 
 from unet_segnet.commands.arguments import positive
-from unet_segnet.commands.console import HelpFormatter, Progress
 from unet_segnet.errors import InputError
+from unet_segnet.output.console import HelpFormatter, Progress
 
 ORIENTATIONS = "network (as the 100 slices), upright, upside-down, or three letters such as LPS"
 PROBLEMS = ("binary", "own")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unet_segnet.commands.arguments import one_seed, positive
-from unet_segnet.commands.console import Progress, run_command
 from unet_segnet.errors import InputError
+from unet_segnet.output.console import Progress, run_command
 from unet_segnet.output.files import whole_file
 
 COMMIT = "77f0e029eda602a014d914a3fa4c7a59036325ba"

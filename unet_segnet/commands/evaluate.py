@@ -13,8 +13,9 @@ from pathlib import Path
 
 from unet_segnet.commands.arguments import positive
 from unet_segnet.commands.cohort_options import check_own_options, load_own, own_parser, say
-from unet_segnet.commands.console import Progress, import_keras, run_command
 from unet_segnet.errors import InputError
+from unet_segnet.networks.find import find_model
+from unet_segnet.output.console import Progress, import_keras, run_command
 from unet_segnet.output.records import check_folder
 from unet_segnet.output.whole_folder import check_own, whole_folder
 
@@ -60,8 +61,9 @@ def evaluate(options) -> None:
     import_keras()
     import numpy as np
 
-    from unet_segnet.cohort.domain import RELEASED, describe, differences, released_domain, released_thresholds
+    from unet_segnet.cohort.domain import describe, differences, released_domain, released_thresholds
     from unet_segnet.cohort.seen import seen_slices
+    from unet_segnet.data.catalogue import RELEASED
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
     from unet_segnet.inference.segmentation import names_of_classes, slice_size
     from unet_segnet.measures.patient_scores import ScoredSlices, domain_table, score_tables, slice_table
@@ -127,44 +129,6 @@ def _check_free(options) -> None:
     check_own(options.out, MARKS)
     if options.out.exists() and not options.force:
         raise InputError(f"{options.out}: is there already; give another folder with --out, or --force")
-
-
-def find_model(source: str) -> tuple[str, dict]:
-    """What `load_model` takes for a MODEL, and what is known of it.
-
-    Raises:
-        InputError: a folder that is no finished run, or facts that are damaged.
-    """
-    from unet_segnet.cohort.domain import RELEASED
-    from unet_segnet.networks.facts import check_facts, read_facts
-    from unet_segnet.networks.load import model_facts
-    from unet_segnet.runs.folder import read_json
-
-    is_folder = Path(source).is_dir()
-    file = Path(source, "model.keras") if is_folder else Path(source)
-    if is_folder and not file.is_file():
-        raise InputError(f"{source}: no network in this folder (model.keras); expected the folder of a finished run")
-    if file.suffix == ".mat":
-        return source, {"data": RELEASED}
-    if file.suffix == ".keras":
-        facts = read_facts(file) if file.is_file() else {}
-        beside = file.with_name("config.json")  # of runs whose networks were kept without facts
-        if not facts and (is_folder or (file.name == "model.keras" and beside.is_file())):
-            facts = _facts_of_run(read_json(beside))
-            try:
-                check_facts(facts)
-            except ValueError as error:
-                raise InputError(f"{beside}: has an {error} of its network; restore the file") from error
-        return str(file), facts
-    return source, _facts_of_run(model_facts(source))
-
-
-def _facts_of_run(config: dict) -> dict:
-    """Of a run of the first study, or of an own network's card: the data that it was trained on."""
-    data = config.get("data")
-    if not isinstance(data, dict) or not isinstance(data.get("classes"), list):
-        return {}
-    return {"class_names": data["classes"], "window": data.get("window"), "data": data.get("name")}
 
 
 def chosen_slices(cohort, options) -> list[int]:

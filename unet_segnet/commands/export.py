@@ -12,8 +12,8 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from unet_segnet.commands.console import HelpFormatter, run_command
 from unet_segnet.errors import InputError
+from unet_segnet.output.console import HelpFormatter, run_command
 
 PACKAGES = {
     "onnx": ("onnx", "tf2onnx", "onnxruntime"),
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def export(options) -> None:
     """Load, convert, check, write, and say what came out."""
     require_packages(options.format)
-    from unet_segnet.commands.console import import_keras
+    from unet_segnet.output.console import import_keras
     from unet_segnet.processor import prefer_exact
 
     prefer_exact()

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unet_segnet.commands.arguments import positive
-from unet_segnet.commands.console import HelpFormatter, Progress, run_command
 from unet_segnet.commands.predict_settings import LUNGS, MARKS, check_settings, read_settings, settings, write_settings
 from unet_segnet.errors import InputError, printable
+from unet_segnet.output.console import HelpFormatter, Progress, run_command
 from unet_segnet.output.records import check_folder
 from unet_segnet.output.whole_folder import check_own, sweep, whole_folder
 
@@ -95,7 +95,7 @@ def predict(options) -> int:
     for target in there.values():
         read_settings(target)
 
-    from unet_segnet.commands.console import import_keras
+    from unet_segnet.output.console import import_keras
 
     import_keras()
     from unet_segnet.data.preprocess import DEFAULT_WINDOW

@@ -10,9 +10,9 @@ from unet_segnet.data.preprocess import window_to_8bit
 from unet_segnet.inference.segmentation import Segmentation
 from unet_segnet.measures.comparison import Comparison
 from unet_segnet.output.tabular import Table
-from unet_segnet.output.web import table, viewer
-from unet_segnet.output.web.page import escape, render_page
 from unet_segnet.plots import CLASS_COLOURS
+from unet_segnet.web import table, viewer
+from unet_segnet.web.page import escape, render_page
 
 LARGEST = 384  # height or width of a slice on the page, pixels; larger ones are thinned out
 

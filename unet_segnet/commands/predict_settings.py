@@ -51,7 +51,7 @@ def read_settings(folder: Path) -> dict:
     Raises:
         InputError: they are damaged, or not known to be whole.
     """
-    from unet_segnet.runs.folder import read_json
+    from unet_segnet.output.records import read_json
 
     try:
         found = read_json(folder / FILE)

@@ -15,13 +15,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from unet_segnet.commands.arguments import dtype_of, one_seed, positive
+from unet_segnet.cohort.network_plan import RECIPES, NetworkPlan, known_as, safe_name
+from unet_segnet.commands.arguments import check_executor, dtype_of, machine_options, one_seed, positive
 from unet_segnet.commands.cohort_options import add_size, check_own_options, load_own, own_parser, say
-from unet_segnet.commands.console import Progress, import_keras, run_command
 from unet_segnet.devices import DTYPES
 from unet_segnet.errors import InputError
+from unet_segnet.models.registry import NETWORKS, VARIANTS
+from unet_segnet.output.console import import_keras, run_command
 from unet_segnet.output.records import check_folder
-from unet_segnet.runs.own_networks import RECIPES, VARIANTS, NetworkPlan, known_as, safe_name
+from unet_segnet.runs.executors import share_machine
 
 SHOWN = (
     *("scores.csv", "scores.md", "patients.csv", "patients.md", "slices.csv"),
@@ -52,7 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--test-share", type=float, metavar="S", help="of the patients, 0 for none; 0.18 if left out")
     network = parser.add_argument_group("network")
     network.add_argument(
-        "--net", metavar="segnet|unet|ARCHITECTURE/ENCODER", help="which; with --init that of the file"
+        "--net",
+        metavar=f"{'|'.join(NETWORKS)}|ARCHITECTURE/ENCODER",
+        help="which; with --init that of the file",
     )
     network.add_argument("--variant", choices=VARIANTS, help="of segnet and unet, see grid --help; paper if left out")
     network.add_argument(
@@ -83,18 +87,20 @@ def build_parser() -> argparse.ArgumentParser:
         help="of a new network's layers; auto: what is fastest here",
     )
     machine = parser.add_argument_group("machine")
-    machine.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
-    machine.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
+    machine_options(machine)
     return parser
 
 
-def train(options) -> None:
-    """Load, divide, train what is not trained, test, print the tables and write them."""
+def train(options) -> int:
+    """Load, divide, train what is not trained, test, print the tables and write them; returns the exit status."""
+    share_machine(options.workers)
+    check_executor(options)
     plan = check_options(options)
     import_keras()
+    from unet_segnet.cohort.network_plan import begin_with, check_classes
     from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
     from unet_segnet.inference.segmentation import slice_size
-    from unet_segnet.runs.own_networks import begin_with, check_classes, check_size
+    from unet_segnet.models.registry import check_size
 
     known = begin_with(plan)
     size = options.size or (slice_size(known) if known else DEFAULT_SIZE)
@@ -112,8 +118,10 @@ def train(options) -> None:
     check_splits(cohort, splits, plan, recipe.batch_size)
     notes = seen_before(plan, cohort, splits)
 
+    from unet_segnet.cohort.training import KIND, OwnData, OwnJob, OwnSpec
     from unet_segnet.data.splits import write_splits
-    from unet_segnet.runs.own_runs import OwnJob, OwnSpec, complete
+    from unet_segnet.runs.folder import RunFolder
+    from unet_segnet.runs.loop import carry_out, print_counts, unfinished
 
     name = safe_name(cohort.name)
     description = {
@@ -126,14 +134,19 @@ def train(options) -> None:
         OwnJob(spec, plan, replace(recipe, dtype=dtype_of(options, spec)), split)
         for spec, split in zip(specs, splits, strict=True)
     ]
-    folders = []
-    for job in jobs:
-        report = Progress(recipe.epochs, f"{job.spec.group.name} {job.spec.name}").update
-        folders.append(complete(job, cohort, description, options.out, options.force, report))
-    target = options.out / specs[0].tables
-    target.mkdir(exist_ok=True)
-    write_splits(target / "split.json", splits, cohort.slices.names, cohort.groups)
-    show(jobs, folders, cohort, target, notes)
+    own = OwnData(cohort, description)
+    left = unfinished(jobs, own, options, KIND)
+    print_counts(jobs, left, options)
+    ended = carry_out(left, own, options)
+    done = [job for job in jobs if RunFolder(options.out, job.spec).finished]
+    if done:
+        target = options.out / specs[0].tables
+        target.mkdir(exist_ok=True)
+        write_splits(target / "split.json", splits, cohort.slices.names, cohort.groups)
+        if len(done) < len(jobs):
+            notes.append(f"{len(jobs) - len(done)} of the {len(jobs)} trainings are not finished.")
+        show(done, [RunFolder(options.out, job.spec).path for job in done], cohort, target, notes)
+    return 0 if len(done) == len(jobs) else max(ended.status, 2)
 
 
 def check_options(options) -> NetworkPlan:
@@ -172,7 +185,6 @@ def make_recipe(options, plan, known=None):
 
     `known` is the network that training begins with, or None.
     """
-    from experiments.saood2021.published import BEST_EXPERIMENT, hyperparameters
     from unet_segnet.devices import best_dtype
     from unet_segnet.training.class_weighted import Recipe
     from unet_segnet.training.soft_dice import EncoderRecipe
@@ -185,10 +197,7 @@ def make_recipe(options, plan, known=None):
     if plan.recipe == "compare":
         return EncoderRecipe(dtype=dtype, **changes)
     net = known_as(known).partition("_")[0] if known else plan.net
-    if (net, "binary") in BEST_EXPERIMENT:
-        best = hyperparameters(net)[BEST_EXPERIMENT[net, "binary"]]
-        changes = {"learning_rate": best.initial_learning_rate, "batch_size": best.mini_batch, **changes}
-    return Recipe(dtype=dtype, **changes)
+    return Recipe(dtype=dtype, **{**(NETWORKS[net].recipe if net in NETWORKS else {}), **changes})
 
 
 def make_splits(cohort, options) -> list:
@@ -266,8 +275,8 @@ def check_splits(cohort, splits, plan, batch_size: int) -> None:
         InputError: it does.
     """
     from unet_segnet.cohort.copies import find_copies
+    from unet_segnet.cohort.training import training_part
     from unet_segnet.data.splits import PARTS
-    from unet_segnet.runs.own_runs import training_part
 
     names, groups = cohort.slices.names, cohort.groups
     copies = find_copies(cohort.slices.images, groups)
@@ -302,7 +311,7 @@ def seen_before(plan, cohort, splits) -> list[str]:
     if plan.init is None:
         return []
     from unet_segnet.cohort.seen import seen_slices
-    from unet_segnet.commands.evaluate import find_model
+    from unet_segnet.networks.find import find_model
 
     seen = set(seen_slices(find_model(plan.init)[1], cohort))
     known = sum(len(seen & set(split.test.tolist())) for split in splits)
@@ -316,16 +325,18 @@ def show(jobs, folders, cohort, target: Path, notes: list[str]) -> None:
     """Print the scores of the test slices with these notes, write them into `target`, and draw the first run."""
     import numpy as np
 
+    from unet_segnet.cohort.training import KIND
     from unet_segnet.measures.baselines import evaluate_baselines
     from unet_segnet.measures.patient_scores import Method, ScoredSlices, score_tables, slice_table
     from unet_segnet.output.tabular import write_tables
-    from unet_segnet.runs.own_runs import read_finished
+    from unet_segnet.runs.reading import read_run
 
     tested, confusions, baselines, drawn = [], [], [], None
     notes = list(notes)
     for job, folder in zip(jobs, folders, strict=True):
-        result, counts = read_finished(folder)
-        if not counts:
+        run = read_run(folder, KIND)
+        result, counts = run.result, run.counts
+        if counts is None:
             notes.append(f"{folder.name} diverged in epoch {result.get('epoch', '?')} and is left out.")
             continue
         if result.get("missing_classes"):

@@ -17,7 +17,8 @@ from unet_segnet.errors import InputError
 from unet_segnet.output.files import expanded
 
 PHANTOM = "phantom"
-DEFAULT_NAMES = ("COVID19-DL", "medseg")
+RELEASED = "COVID19-DL"  # the slices that the first study's authors released
+DEFAULT_NAMES = (RELEASED, "medseg")
 PROBLEMS = ("binary", "multiclass")
 WAYS_OUT = (
     "get the 100 released slices with `unet-segnet data fetch`, or give the path of a data set you have, or "

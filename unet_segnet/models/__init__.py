@@ -1,18 +1,12 @@
-"""The networks: `build_model(architecture, ...)` over one registry a study.
+"""The networks: `build_model(architecture, ...)`.
 
-Adding an architecture is one file with a builder and one line: in `ARCHITECTURES` for a network of its own, in
-`decoders.DECODERS` for one on the pyramid of any of `encoders.ENCODERS`.
+A network of its own is a file and an entry in `registry.NETWORKS`; one on the pyramid of any of `encoders.ENCODERS` a file
+and an entry in `decoders.DECODERS`.
 """
 
 import numpy as np
 
-from unet_segnet.models.initialisation import draw_kernels
-from unet_segnet.models.pyramids import build_pyramid_model
-from unet_segnet.models.segnet import segnet, vgg16_kernels
-from unet_segnet.models.unet import unet
-
-ARCHITECTURES = {"segnet": segnet, "unet": unet}
-VARIANTS = ("paper", "released")
+from unet_segnet.models.registry import NETWORKS, VARIANTS
 
 
 def build_model(
@@ -55,6 +49,8 @@ def build_model(
     if len(input_shape) != 3 or input_shape[2] != 1:
         raise ValueError(f"input_shape must be (height, width, 1). Received: input_shape={input_shape}")
     if encoder is not None:
+        from unet_segnet.models.pyramids import build_pyramid_model
+
         if variant is not None or mean or draw is not None:
             raise ValueError(
                 "variant, mean and draw belong to the networks without encoder. "
@@ -65,24 +61,27 @@ def build_model(
         )
     variant = "paper" if variant is None else variant
     num_classes = 2 if num_classes is None else num_classes
-    if architecture not in ARCHITECTURES:
+    if architecture not in NETWORKS:
         raise ValueError(
-            f"architecture must be one of {', '.join(ARCHITECTURES)}, or needs an encoder. "
+            f"architecture must be one of {', '.join(NETWORKS)}, or needs an encoder. "
             f"Received: architecture={architecture!r}"
         )
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}. Received: variant={variant!r}")
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2. Received: num_classes={num_classes}")
-    if encoder_weights is not None and (architecture, variant) != ("segnet", "paper"):
+    network = NETWORKS[architecture]
+    if encoder_weights is not None and variant not in network.pretrained:
+        able = [f"build_model({of.name!r}, variant={v!r})" for of in NETWORKS.values() for v in of.pretrained]
         raise ValueError(
-            "encoder_weights belongs to build_model('segnet', variant='paper'). "
+            f"encoder_weights belongs to {' or '.join(able)}. "
             f"Received: architecture={architecture!r}, variant={variant!r}, encoder_weights={encoder_weights!r}"
         )
-    dropout = {"seed": seed} if architecture == "unet" else {}
-    model = ARCHITECTURES[architecture](input_shape, num_classes, variant, mean, **dropout)
+    from unet_segnet.models.initialisation import draw_kernels
+
+    model = network.build(input_shape, num_classes, variant, mean, seed)
     draw_kernels(model, draw or np.random.default_rng(seed).standard_normal)
     if encoder_weights is not None:
-        for name, kernel in vgg16_kernels(encoder_weights).items():
+        for name, kernel in network.pretrained_kernels(encoder_weights).items():
             model.get_layer(name).kernel.assign(kernel)
     return model

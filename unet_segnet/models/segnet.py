@@ -13,6 +13,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.layers import BatchNormalization, Conv2D, MaxPooling2D, MaxUnpooling2D
 from unet_segnet.models.initialisation import he_normal
 from unet_segnet.models.parts import classifier, grey_input
+from unet_segnet.models.registry import SizeRule
 
 VGG16_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 RELEASED_STAGES = ((64, 2), (64, 2), (64, 2))
@@ -61,6 +62,11 @@ def segnet(input_shape, num_classes, variant, mean):
     return keras.Model(inputs, classifier(x), name=f"segnet_{variant}")
 
 
+def size_rule(variant):
+    """Which slices it takes: odd sizes come back by the padding of the unpooling."""
+    return SizeRule(least=2 ** len(VGG16_STAGES if variant == "paper" else RELEASED_STAGES))
+
+
 def _block(x, filters, convolution, normalisation, relu):
     """Convolution, batch normalisation, ReLU. The study's networks kept all convolution biases frozen at zero."""
     x = Conv2D(
@@ -83,7 +89,7 @@ def _depth_names(stage, number):
     return f"encoder{stage}_conv{number}", f"encoder{stage}_bn_{number}", f"encoder{stage}_relu_{number}"
 
 
-def vgg16_kernels(weights):
+def pretrained_kernels(weights):
     """The thirteen kernels of VGG16's convolutions, by the name of their layer here.
 
     Arguments:

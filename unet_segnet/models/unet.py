@@ -11,6 +11,7 @@ import keras
 from unet_segnet.layers import Conv2D, Conv2DTranspose
 from unet_segnet.models.initialisation import he_normal
 from unet_segnet.models.parts import classifier, grey_input
+from unet_segnet.models.registry import SizeRule
 
 DEPTHS = {"paper": 4, "released": 2}
 DROPOUT = 0.5
@@ -34,9 +35,10 @@ def unet(input_shape, num_classes, variant, mean, seed=0):
         ValueError: height or width is not a multiple of 2**depth.
     """
     depth = DEPTHS[variant]
-    if any(size % 2**depth for size in input_shape[:2]):
+    rule = size_rule(variant)
+    if not all(map(rule.fits, input_shape[:2])):
         raise ValueError(
-            f"U-Net of depth {depth} needs height and width that are multiples of {2**depth}. "
+            f"U-Net of depth {depth} needs height and width that are multiples of {rule.multiple}. "
             f"Received: input_shape={input_shape}"
         )
     inputs, x = grey_input(input_shape, mean)
@@ -66,6 +68,11 @@ def unet(input_shape, num_classes, variant, mean, seed=0):
 
     x = keras.layers.Conv2D(num_classes, 1, kernel_initializer=he_normal(x.shape[-1]), name="Final-ConvolutionLayer")(x)
     return keras.Model(inputs, classifier(x, "Softmax-Layer"), name=f"unet_{variant}")
+
+
+def size_rule(variant):
+    """Which slices it takes: the poolings leave no pixel over."""
+    return SizeRule(multiple=2 ** DEPTHS[variant])
 
 
 def _two_convolutions(x, filters, prefix):

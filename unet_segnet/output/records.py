@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from unet_segnet.errors import InputError
-from unet_segnet.output.files import whole_file
+from unet_segnet.output.files import read_small, whole_file
 
 
 def check_folder(out: Path) -> None:
@@ -54,3 +54,22 @@ def write_arrays(path: Path, arrays: dict) -> None:
 
     with whole_file(path) as temporary:
         np.savez_compressed(temporary, **arrays)
+
+
+def read_json(path: Path, advice: str = "restore the file") -> dict:
+    """Read a JSON file that holds an object.
+
+    Arguments:
+        path: of the file.
+        advice: what to do where it cannot be read, for the error's line.
+
+    Raises:
+        InputError: it is missing, damaged, too large, or not an object.
+    """
+    try:
+        content = json.loads(read_small(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); {advice}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no settings; {advice}")
+    return content

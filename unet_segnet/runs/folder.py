@@ -1,25 +1,66 @@
-"""One training = one folder. See `RunFolder` for its files."""
+"""One training = one folder, whatever trained it.
+
+    config.json    everything that determines the run
+    history.npz    what was watched while it trained, by iteration or by epoch
+    counts.npz     a confusion matrix per test and validation slice, the truth in rows
+    model.keras    the trained network
+    result.json    how it came about (versions, device, time); its presence means that the run ended
+    state.*        the state of an unfinished run, removed at the end
+
+A kind of run may have further .npz files (`unet_segnet.runs.reading.RunKind`). A run that diverged has a history and a
+result that says so.
+"""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 from unet_segnet.devices import DTYPES
-from unet_segnet.errors import InputError, one_line
-from unet_segnet.output.files import read_small, weights_sha256
+from unet_segnet.errors import DivergedError, InputError, one_line
+from unet_segnet.output.files import weights_sha256
 from unet_segnet.output.locks import alone
-from unet_segnet.output.records import write_json
+from unet_segnet.output.records import read_json, write_arrays, write_json
 
 FORMAT = 1
-
-
-ENDS = ("finished", "diverged")
-
-
 AGAIN = "remove the run's folder to train it again"
-
-
 PARTS = ("train", "validation", "test")
+
+
+class Spec(Protocol):
+    """What distinguishes one training from another of its kind.
+
+    Attributes:
+        group: folder of the runs that belong together, below the output folder.
+        name: of the run's own folder in it.
+    """
+
+    group: Path
+    name: str
+
+
+@dataclass
+class Trained:
+    """What a training leaves behind.
+
+    Attributes:
+        model: the `keras.Model`.
+        history: arrays by name.
+        counts: arrays by name.
+        summary: for result.json, beside where it was computed.
+        facts: what the network's own file says of it (`unet_segnet.networks.facts`), or None.
+        further: arrays by name, by the stem of a further .npz file.
+    """
+
+    model: object
+    history: Mapping[str, np.ndarray]
+    counts: Mapping[str, np.ndarray]
+    summary: dict
+    facts: dict | None = None
+    further: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
 
 class RunFolder:
@@ -27,15 +68,14 @@ class RunFolder:
 
     Arguments:
         out: folder of all runs.
-        spec: `RunSpec`, or another study's with a `group` and a `name`.
+        spec: `Spec` of the run.
     """
 
-    def __init__(self, out: Path, spec):
+    def __init__(self, out: Path, spec: Spec):
         self.path = Path(out) / spec.group / spec.name
         self.config, self.result = self.path / "config.json", self.path / "result.json"
         self.history, self.counts = self.path / "history.npz", self.path / "counts.npz"
         self.model, self.state = self.path / "model.keras", self.path / "state"
-        self.first_layer = self.path / "first_layer.npz"  # of the second study
 
     @property
     def finished(self) -> bool:
@@ -50,7 +90,7 @@ class RunFolder:
         """
         if not self.config.exists() or force:
             return
-        found = read_json(self.config)
+        found = read_json(self.config, AGAIN)
         different = sorted(_differences(found, json.loads(json.dumps(config))))
         if different:
             raise InputError(
@@ -82,12 +122,12 @@ class RunFolder:
         """
         return alone(self.path, self.path / "lock")
 
-    def complete(self, config: dict, train: Callable[[], None], force: bool = False) -> Path:
+    def complete(self, config: dict, train: Callable[[], Trained], force: bool = False) -> Path:
         """Train a run, or go on with it, or leave it alone if it is finished.
 
         Arguments:
             config: everything that determines it.
-            train: called alone in the folder; goes on from `state` where there is one and writes the result.
+            train: called alone in the folder; goes on from `state` where there is one.
             force: throw a finished or different run away.
 
         Returns:
@@ -107,12 +147,35 @@ class RunFolder:
             if force or not self.config.exists():  # without it, nobody knows what a state belongs to
                 self.clear()
             write_json(self.config, config)
-            train()
+            self._carry_out(train)
         return self.path
+
+    def _carry_out(self, train: Callable[[], Trained]) -> None:
+        """Train and write what came out; the result last, for its presence means that all else is there."""
+        import keras
+
+        from unet_segnet.networks.save import save_network
+        from unet_segnet.runs.provenance import begin, provenance
+
+        started = begin()
+        try:
+            trained = train()
+        except DivergedError as error:
+            write_arrays(self.history, error.history)
+            write_json(self.result, {"status": "diverged", "epoch": error.epoch, **provenance(started)})
+        else:
+            save_network(trained.model, self.model, trained.facts)
+            write_arrays(self.history, trained.history)
+            write_arrays(self.counts, trained.counts)
+            for stem, arrays in trained.further.items():
+                write_arrays(self.path / f"{stem}.npz", arrays)
+            write_json(self.result, {"status": "finished", **trained.summary, **provenance(started)})
+        self.remove_state()
+        keras.utils.clear_session(free_memory=True)
 
     def clear(self) -> None:
         """Remove what an earlier run left; the result first, so that half a removal is an unfinished run."""
-        for path in (self.result, self.config, self.history, self.counts, self.model, self.first_layer):
+        for path in (self.result, self.config, self.model, *self.path.glob("*.npz")):
             path.unlink(missing_ok=True)
         self.remove_state()
 
@@ -133,84 +196,6 @@ def dtype_in(config: dict) -> str | None:
     return dtype if dtype in DTYPES else None
 
 
-def _differences(found, wanted, prefix=""):
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        for key in found.keys() | wanted.keys():
-            yield from _differences(found.get(key), wanted.get(key), f"{prefix}{key}.")
-    elif found != wanted:
-        yield f"{prefix.rstrip('.')}: {_short(found)} there, {_short(wanted)} asked for"
-
-
-def _short(value):
-    text = json.dumps(value)
-    return text if len(text) <= 24 else text[:21] + "..."
-
-
-def read_json(path: Path) -> dict:
-    """Read one of a run folder's JSON files.
-
-    Raises:
-        InputError: it is missing, damaged, or not an object.
-    """
-    try:
-        content = json.loads(read_small(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); {AGAIN}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no settings; {AGAIN}")
-    return content
-
-
-def read_config(folder: Path) -> dict:
-    """The settings of a run.
-
-    Raises:
-        InputError: the file is missing, damaged, or of another version.
-    """
-    path = folder / "config.json"
-    config = read_json(path)
-    if config.get("format") != FORMAT:
-        found = config.get("format")
-        raise InputError(f"{path}: written by another version (format {found}, expected {FORMAT}); {AGAIN}")
-    return config
-
-
-def read_result(folder: Path) -> dict:
-    """The result of a run that ended; its "status" is "finished" or "diverged".
-
-    Raises:
-        InputError: the file is missing or damaged, or does not say how the run ended, or how long it took as a number.
-    """
-    path = folder / "result.json"
-    result = read_json(path)
-    if result.get("status") not in ENDS:
-        raise InputError(f"{path}: does not say how the run ended; {AGAIN}")
-    seconds = result.get("training_seconds", 1.0)
-    if not is_time(seconds):
-        raise InputError(f"{path}: training_seconds is no time ({seconds!r:.40}); {AGAIN}")
-    return result
-
-
-def is_time(seconds) -> bool:
-    """Can it be how long a training took?"""
-    return type(seconds) in (int, float) and 0 < seconds < 1e12
-
-
-def read_arrays(path: Path, names: tuple[str, ...]) -> dict:
-    """Read named arrays of an .npz file.
-
-    Raises:
-        InputError: it is missing, damaged, or lacks one of them.
-    """
-    from unet_segnet.output.npz import read_npz
-
-    try:
-        return read_npz(path, names)
-    except Exception as error:  # a damaged .npz raises a dozen kinds
-        reason = one_line(error)
-        raise InputError(f"{path}: cannot be read ({reason}); {AGAIN}") from error
-
-
 def weights_by_content(source: str | None) -> dict:
     """What a run's settings say of the file that its encoder started from: the name and the SHA-256, not the path.
 
@@ -223,3 +208,30 @@ def weights_by_content(source: str | None) -> dict:
     if source in (None, "imagenet"):
         return {"encoder_weights": source}
     return {"encoder_weights": Path(source).name, "encoder_weights_sha256": weights_sha256(source)}
+
+
+def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Read named arrays of a run's .npz file.
+
+    Raises:
+        InputError: it is missing, damaged, or lacks one of them.
+    """
+    from unet_segnet.output.npz import read_npz
+
+    try:
+        return read_npz(path, names)
+    except Exception as error:  # a damaged .npz raises a dozen kinds
+        raise InputError(f"{path}: cannot be read ({one_line(error)}); {AGAIN}") from error
+
+
+def _differences(found, wanted, prefix="") -> Iterator[str]:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in found.keys() | wanted.keys():
+            yield from _differences(found.get(key), wanted.get(key), f"{prefix}{key}.")
+    elif found != wanted:
+        yield f"{prefix.rstrip('.')}: {_short(found)} there, {_short(wanted)} asked for"
+
+
+def _short(value) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 24 else text[:21] + "..."

@@ -1,21 +1,20 @@
-"""The runs of the second study on Ray: Ray schedules, the run folders are the same."""
+"""Trainings on Ray: Ray schedules, the run folders are the same."""
 
 import copy
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.bizopoulos2021.runs import CompareSpec
 from unet_segnet.errors import InputError, one_line
+from unet_segnet.output.locks import HeldError
 from unet_segnet.runs.folder import RunFolder
-from unet_segnet.runs.loop import Outcome, attempt
+from unet_segnet.runs.job import Outcome, attempt
 
 ROOT = Path(__file__).parents[2]
 RETRIES = 3  # of a run whose worker was lost; it goes on from its saved state
 
 
-class RayRuns:
+class RayCluster:
     """Hands all runs to Ray, at $RAY_ADDRESS or, where that is not set, in `workers` processes of this machine.
 
     A worker that is lost (killed, machine gone) costs what its run did since its last saved epoch: Ray starts the
@@ -23,7 +22,7 @@ class RayRuns:
 
     Arguments:
         num_jobs: how many runs will be handed over.
-        data: `StudyData`.
+        data: what the jobs take.
         options: the command's; `workers` and `gpus_per_run` are used.
 
     Raises:
@@ -67,9 +66,15 @@ class RayRuns:
         options = copy.copy(self.options)
         if options.force:
             options.force = False
-            outcome = attempt(_Clearing(job.spec), self.data, options)
-            if outcome.kind != "finished":
-                self.ended.append((job, outcome))
+            try:
+                folder = RunFolder(options.out, job.spec)
+                with folder.lock():
+                    folder.clear()
+            except HeldError as error:
+                self.ended.append((job, Outcome("held", str(error))))
+                return
+            except (InputError, OSError) as error:
+                self.ended.append((job, Outcome("failed", one_line(error))))
                 return
         self.running[self.task.remote(job, self.data, options, sys.argv)] = job
 
@@ -88,18 +93,6 @@ class RayRuns:
     def close(self) -> None:
         """Leave Ray; runs that had not ended go on when they are started again."""
         self.ray.shutdown()
-
-
-@dataclass(frozen=True)
-class _Clearing:
-    """In a job's place: an earlier run's files are removed."""
-
-    spec: CompareSpec
-
-    def train(self, data, options, plain: bool = False) -> None:
-        folder = RunFolder(options.out, self.spec)
-        with folder.lock():
-            folder.clear()
 
 
 def _attempt(job, data, options, arguments):

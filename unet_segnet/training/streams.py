@@ -53,14 +53,14 @@ class MatlabStream:
     are not read.
 
     Arguments:
-        architecture: "segnet" or "unet".
         seed: MATLAB's seed; the authors' is 0.
         num_slices: of the whole data set, for the split's draw.
+        restarts: the stream is set back between the split and the kernels (`Network.restarts_stream`).
     """
 
-    def __init__(self, architecture, seed=0, num_slices=100):
+    def __init__(self, seed=0, num_slices=100, restarts=False):
         self._stream = RandomStream(seed)
-        if architecture != "unet":
+        if not restarts:
             self._stream.rand(num_slices)
         self._epochs = []
         self._order = None

@@ -129,7 +129,7 @@ def _picture(experiment: str, source: str, volume, runs: list[CompareRun]) -> tu
 
 def _predict(run: CompareRun, images: np.ndarray) -> np.ndarray:
     """(n, H, W) bool, what the run's network finds."""
-    from unet_segnet.commands.console import import_keras
+    from unet_segnet.output.console import import_keras
 
     import_keras()
     import unet_segnet.models  # noqa: F401  the networks' layers

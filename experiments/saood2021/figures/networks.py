@@ -14,7 +14,7 @@ VARIANT_NAMES = {"released": "as its authors trained it", "paper": "as the artic
 
 def network_figures(evidence: Evidence) -> tuple[Figure, ...]:
     """Figure 3: both networks in both variants, drawn from the Keras models."""
-    from unet_segnet.commands.console import import_keras
+    from unet_segnet.output.console import import_keras
 
     import_keras()
     from unet_segnet.models import build_model

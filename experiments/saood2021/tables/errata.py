@@ -220,7 +220,7 @@ def _encoder() -> Row:
 
 
 def _loss() -> Row:
-    from experiments.parity.facts import FIRST_LOSS_MULTICLASS
+    from experiments.saood2021.matlab_facts import FIRST_LOSS_MULTICLASS
 
     sizes = np.array([size for size, _ in published.class_sizes().values()])
     sizes[3] = remaining_pixels()[0]
@@ -261,7 +261,7 @@ def _chosen_on_test() -> Row:
 
 def _weights(evidence: Evidence) -> Row:
     slip, where = "class weights made from all 100 slices, the test slices among them", "Network training"
-    from experiments.parity.facts import CLASS_WEIGHTS
+    from experiments.saood2021.matlab_facts import CLASS_WEIGHTS
 
     printed = f"{_weights_text(CLASS_WEIGHTS[4])} (released network)"
     if evidence.slices is None:

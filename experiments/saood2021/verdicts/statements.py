@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from functools import cache
 
-from experiments.saood2021.published import REFERENCE
+from experiments.saood2021.published import FOLDER
 
 # VGG16's convolutions, stage by stage: filters, layers (Simonyan and Zisserman, 2015), on three channels, 3x3, with
 # biases. `unet_segnet.models.segnet` builds them; here they are only counted.
@@ -14,7 +14,7 @@ VGG16_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 @cache
 def _numbers() -> dict[str, float]:
-    with (REFERENCE / "text_numbers.csv").open(newline="", encoding="utf-8") as stream:
+    with (FOLDER / "text_numbers.csv").open(newline="", encoding="utf-8") as stream:
         return {row["name"]: float(row["value"]) for row in csv.DictReader(stream)}
 
 
@@ -26,7 +26,7 @@ def stated(name: str) -> float:
 @cache
 def claims() -> dict[str, tuple[str, str]]:
     """Every checkable claim: name -> (the claim in one sentence, where the article makes it)."""
-    with (REFERENCE / "claims.csv").open(newline="", encoding="utf-8") as stream:
+    with (FOLDER / "claims.csv").open(newline="", encoding="utf-8") as stream:
         return {row["name"]: (row["claim"], row["source"]) for row in csv.DictReader(stream)}
 
 

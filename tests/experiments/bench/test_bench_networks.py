@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from experiments.bench import keras_networks as bench_keras
-from experiments.bench.keras_networks import multiply_adds
 from experiments.bench.slices import CLASS_WEIGHTS, made_up_slices
 from unet_segnet.devices import Accelerator
 from unet_segnet.models import build_model
+from unet_segnet.models.cost import multiply_adds
 from unet_segnet.training.class_weighted import Recipe, compile_model
 
 NETWORKS = [(net, variant) for net in ("segnet", "unet") for variant in ("released", "paper")]

@@ -18,7 +18,7 @@ import pytest
 from compare_sample import write_sample
 
 from experiments.bizopoulos2021.data import open_data
-from experiments.bizopoulos2021.protocol import compare_parser, selection
+from experiments.bizopoulos2021.options import compare_parser, selection
 from experiments.bizopoulos2021.runs import CompareSpec, start_of
 from experiments.compare import compare
 from unet_segnet.errors import InputError
@@ -120,7 +120,7 @@ def test_a_run_leaves_its_folder(volumes_data, tmp_path, stand_in, capsys):
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(volumes_data, tmp_path, stand_in, monkeypatch):
-    from unet_segnet.commands.console import Progress
+    from unet_segnet.output.console import Progress
 
     class Interrupting(Progress):
         def update(self, done, note=""):
@@ -199,8 +199,8 @@ def test_costs_of_a_network_counted_by_hand():
 
 def test_times_come_from_runs_of_this_machine(tmp_path):
     from experiments.bizopoulos2021.plan import rates
-    from experiments.running.estimates import Machine
     from unet_segnet.output.records import write_arrays, write_json
+    from unet_segnet.runs.timing import Machine
 
     machine = Machine("a device", "tensorflow", 2, "float32", 32)
     for encoder, device, seconds in (("resnet18", "a device", 9.0), ("resnet34", "a device", 3.0), ("vgg11", "x", 1.0)):
@@ -338,7 +338,7 @@ def test_more_gpus_than_there_are_is_one_line(volumes_data, tmp_path, fake_ray, 
 
 
 def test_a_forced_run_whose_worker_was_lost_goes_on(volumes_data, tmp_path, stand_in, fake_ray, monkeypatch):
-    from unet_segnet.commands.console import Progress
+    from unet_segnet.output.console import Progress
 
     told = []
 

@@ -23,8 +23,8 @@ from experiments.parity.checks import Check
 from experiments.parity.network import Evaluation
 from experiments.parity.replay import Replay
 from experiments.saood2021 import published
-from unet_segnet.commands.console import run_command
 from unet_segnet.data import load_slices, paper_split
+from unet_segnet.output.console import run_command
 
 ROOT = Path(__file__).parents[3]
 

@@ -20,7 +20,7 @@ def test_every_file_is_described(reference):
     files = sorted(path.name for path in (reference / "saood2021").iterdir())
     assert len(files) == 12
     assert all(f"`{name}`" in text for name in files)
-    assert reference / "saood2021" == published.REFERENCE
+    assert reference / "saood2021" == published.FOLDER
 
 
 def test_class_sizes_with_the_slip_of_the_paper():
@@ -38,7 +38,7 @@ def test_hyperparameters_are_a_grid_of_three_rates_and_three_batches():
 
 
 def test_released_runs_carry_the_hyperparameters_of_table_2():
-    with (published.REFERENCE / "confusion_matrices.csv").open(newline="") as stream:
+    with (published.FOLDER / "confusion_matrices.csv").open(newline="") as stream:
         for row in csv.DictReader(stream):
             setting = published.hyperparameters(row["network"])[int(row["experiment"])]
             assert float(row["initial_learning_rate"]) == setting.initial_learning_rate

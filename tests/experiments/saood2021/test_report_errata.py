@@ -85,7 +85,7 @@ def test_with_the_slices(real_data):
 
 
 def test_remaining_pixels_are_those_of_the_masks_within_the_printed_digits():
-    from experiments.parity.facts import C3_PIXELS
+    from experiments.saood2021.matlab_facts import C3_PIXELS
 
     left, error = remaining_pixels()
     assert abs(left - C3_PIXELS) < error < 1000

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from test_archive import make_run
 
-from experiments.running.options import LoadedData, study_parser
-from experiments.saood2021 import summary
+from experiments.saood2021 import results as summary
+from experiments.saood2021.options import LoadedData, study_parser
 from experiments.saood2021.runs import RunSpec
 from experiments.saood2021.tables.scores import accuracy_table, class_table, five_fold_table
 from unet_segnet.data import Slices, Split
 from unet_segnet.errors import InputError
-from unet_segnet.runs.folder import RunFolder, read_json
-from unet_segnet.runs.loop import Job
+from unet_segnet.output.records import read_json
+from unet_segnet.runs.folder import RunFolder
+from unet_segnet.runs.job import Job
 
 OPTIONS = SimpleNamespace(epochs=160, size=256, loss="weights", stream="numpy", encoder_weights=None)
 GROUP = "released-binary-segnet"
@@ -159,7 +160,7 @@ class TestTables:
 def test_the_report_names_them_below_its_tables(study, tmp_path, monkeypatch):
     from experiments.saood2021 import evidence as collect
     from experiments.saood2021.tables.data import paper_tables
-    from unet_segnet.commands.console import import_keras
+    from unet_segnet.output.console import import_keras
 
     import_keras()
     from unet_segnet.training.class_weighted import Recipe
@@ -198,7 +199,7 @@ class TestRuns:
     @pytest.fixture
     def run(self, tmp_path, data, monkeypatch):
         from experiments.saood2021.runs import run
-        from unet_segnet.commands.console import import_keras
+        from unet_segnet.output.console import import_keras
 
         import_keras()
         from unet_segnet.training import class_weighted as training

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from unet_segnet.measures import metrics
-from unet_segnet.output.web.page import asset, checked_identifier, escape
-from unet_segnet.output.web.png import png_base64
+from unet_segnet.web.page import asset, checked_identifier, escape
+from unet_segnet.web.png import png_base64
 
 SCRIPT = asset("viewer.js")
 STYLE = asset("viewer.css")

@@ -1,46 +1,18 @@
-"""How long trainings will take: measured on finished runs of this machine, or on a few steps; none is typed in."""
+"""How long the first study's trainings will take, by finished ones of this machine or by a few steps; none is typed in."""
 
 import math
 import operator
-import os
 import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.saood2021.runs import finished_folders
+from experiments.saood2021.runs import KIND
 from unet_segnet.errors import InputError
-from unet_segnet.runs.folder import RunFolder, read_arrays, read_json
-from unet_segnet.runs.loop import Job
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a measured time holds for.
-
-    Attributes:
-        device: as `unet_segnet.runs.provenance.device_name` calls it.
-        backend: of Keras.
-        threads: of one training.
-        dtype: of the layers.
-        size: height and width of a slice, pixels.
-    """
-
-    device: str
-    backend: str
-    threads: int
-    dtype: str
-    size: int
-
-
-def this_machine(options) -> Machine:
-    """The machine as the trainings of this command will find it."""
-    import keras
-
-    from unet_segnet.runs.provenance import device_name
-
-    threads = int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count() or 1
-    return Machine(device_name(), keras.config.backend(), threads, options.dtype, options.size)
+from unet_segnet.runs.folder import RunFolder
+from unet_segnet.runs.job import Job
+from unet_segnet.runs.reading import read_run
+from unet_segnet.runs.timing import Machine, epoch_times
 
 
 @dataclass(frozen=True)
@@ -82,28 +54,26 @@ class Estimates:
     def add_finished(self, *outs: Path) -> None:
         """Measure all finished runs below these folders."""
         for out in outs:
-            for folder in finished_folders(out):
+            for folder in KIND.folders(out):
                 self.add(folder)
 
     def add(self, folder: Path) -> None:
         """Measure a finished run; one of another machine, or that cannot be read, is passed over."""
         try:
-            config, result = read_json(folder / "config.json"), read_json(folder / "result.json")
-            seconds = read_arrays(folder / "history.npz", ("epoch_seconds",))["epoch_seconds"].tolist()
-            recipe, num_slices = config["recipe"], len(config["split"]["train"])
+            run = read_run(folder, KIND)
+            config, result, recipe = run.config, run.result, run.config["recipe"]
             where = (result["device"], result["backend"], config["data"]["size"])
             if where != (self.machine.device, self.machine.backend, self.machine.size):
                 return
-            per_epoch = statistics.fmean(seconds[1:] or seconds)  # the first holds the compilation
+            per_epoch, trained, epochs = epoch_times(run)
             # A run that was resumed states the seconds of its last part alone.
-            extra = max(result["seconds"] - len(seconds) * per_epoch, 0.0)
-            if not (0 < per_epoch < math.inf and extra < math.inf and type(result["threads"]) is int):
+            extra = max(result["seconds"] - epochs * per_epoch, 0.0)
+            if not (extra < math.inf and type(result["threads"]) is int):
                 return
-            trained = num_slices // recipe["batch_size"] * recipe["batch_size"]
             speed = Speed(result["threads"], config["problem"], recipe["batch_size"], per_epoch / trained, extra)
             kind = config["net"], config["variant"], recipe["dtype"], config["stream"], recipe["validation"]
             self.runs.setdefault(kind, []).append(speed)
-        except (InputError, KeyError, TypeError, ZeroDivisionError, statistics.StatisticsError):
+        except (InputError, KeyError, TypeError, ValueError):
             return
 
     def of(self, job: Job, epochs_done: int = 0) -> Estimate | None:
@@ -184,11 +154,3 @@ def time_left(job: Job, estimates: Estimates, out: Path, again: bool = False) ->
     """The `Estimate` of a training from where its saved state is, or of one `again` from the beginning."""
     done = 0 if again else RunFolder(out, job.spec).epochs_done()
     return estimates.of(job, min(done, job.recipe.epochs))
-
-
-def duration(seconds: float) -> str:
-    """Seconds for the eye: "35 s", "12 min", "3 h 05 min"."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"

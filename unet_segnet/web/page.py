@@ -14,7 +14,7 @@ IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 NUMBERED_TITLE = re.compile(r"((?:Table|Figure) \w+\.)\s+(.*)", re.DOTALL)
 
 
-def asset(name: str, package: str = "unet_segnet.output.web") -> str:
+def asset(name: str, package: str = "unet_segnet.web") -> str:
     """The text of a style sheet or script that lies in the package."""
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 

@@ -6,7 +6,7 @@ import math
 from itertools import groupby
 
 from unet_segnet.output.tabular import Cell, Table, cell_text
-from unet_segnet.output.web.page import asset, checked_identifier, escape, prose, title_html
+from unet_segnet.web.page import asset, checked_identifier, escape, prose, title_html
 
 SCRIPT = asset("table.js")
 

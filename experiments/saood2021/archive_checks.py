@@ -10,13 +10,12 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from experiments.saood2021.protocol import EXPERIMENTS, NETS, PROBLEMS, STREAMS, VARIANTS
-from experiments.saood2021.runs import STUDIES, RunSpec
-from unet_segnet.commands.arguments import SEEDS
+from experiments.saood2021.runs import KIND, RunSpec, check_settings
 from unet_segnet.measures.metrics import global_accuracy
 from unet_segnet.networks.facts import MEMBER as FACTS
 from unet_segnet.output.npz import check_members, read_npz
-from unet_segnet.runs.folder import FORMAT, PARTS, is_time
+from unet_segnet.runs.folder import PARTS
+from unet_segnet.runs.reading import check_config, check_result
 
 MIB = 2**20
 LIMIT = 16 * MIB  # of an archive
@@ -101,23 +100,19 @@ def check_run(folder: str, files: dict[str, bytes]) -> PackedRun:
 
 def _checked_config(content):
     config = _json(content)
-    if config.get("format") != FORMAT:
-        raise ValueError(f"written by another version (format {config.get('format')!r}, expected {FORMAT})")
+    check_config(config)
     expected = {"format", *(field.name for field in fields(RunSpec)), "recipe", "data", "split", "backend"}
     if config.get("encoder_weights") not in (None, "imagenet"):
         expected.add("encoder_weights_sha256")
     if different := config.keys() ^ expected:
         raise ValueError(f"lacks or has too much: {', '.join(sorted(different))}")
-    fold, weights, recipe, split = (config[key] for key in ("fold", "encoder_weights", "recipe", "split"))
+    if any(isinstance(config[name], dict | list) for name in (field.name for field in fields(RunSpec))):
+        raise ValueError("a setting of the run is no single value")
+    check_settings(config)
+    weights, recipe, split = (config[key] for key in ("encoder_weights", "recipe", "split"))
     allowed = {
-        "study": config["study"] in STUDIES,
-        "net": config["net"] in NETS,
-        "variant": config["variant"] in VARIANTS,
-        "problem": config["problem"] in PROBLEMS,
-        "experiment": type(config["experiment"]) is int and config["experiment"] in EXPERIMENTS,
-        "seed": type(config["seed"]) is int and config["seed"] in SEEDS,
-        "fold": fold is None if config["study"] == "grid" else type(fold) is int and 0 <= fold < 5,
-        "stream": config["stream"] in STREAMS,
+        "study": config["study"] in KIND.studies,
+        "fold": (config["fold"] is None) == (config["study"] == "grid"),
         "encoder_weights": weights is None or isinstance(weights, str),
         "encoder_weights_sha256": isinstance(config.get("encoder_weights_sha256", ""), str),
         "recipe": isinstance(recipe, dict) and all(_is_count(recipe.get(key)) for key in ("epochs", "batch_size")),
@@ -140,13 +135,12 @@ def _is_names(value):
 
 def _checked_result(content):
     result = _json(content)
+    check_result(result)
     status, seconds, threads = (result.get(key) for key in ("status", "seconds", "threads"))
-    if status not in ("finished", "diverged") or (status == "diverged" and type(result.get("epoch")) is not int):
-        raise ValueError("says neither that the run is finished nor in which epoch it diverged")
+    if status == "diverged" and type(result.get("epoch")) is not int:
+        raise ValueError("does not say in which epoch it diverged")
     if type(seconds) not in (int, float) or not 0 <= seconds < 1e9 or not _is_count(threads):
         raise ValueError("impossible seconds or threads")
-    if not is_time(result.get("training_seconds", 1.0)):
-        raise ValueError("impossible training_seconds")
     return status
 
 
@@ -158,7 +152,7 @@ def _json(content):
 
 
 def _check_history(content):
-    arrays = read_npz(io.BytesIO(content), {*PER_ITERATION, *PER_VALIDATION, "epoch_seconds"}, only=True)
+    arrays = read_npz(io.BytesIO(content), KIND.history, only=True)
     if any(array.ndim != 1 or array.dtype.kind not in "if" for array in arrays.values()):
         raise ValueError("expected rows of numbers")
     if any(len({len(arrays[name]) for name in names}) > 1 for names in (PER_ITERATION, PER_VALIDATION)):
@@ -169,11 +163,7 @@ def _check_history(content):
 
 
 def _checked_confusion(content, config):
-    arrays = read_npz(
-        io.BytesIO(content),
-        {f"{part}_{kind}" for part in PARTS[1:] for kind in ("names", "confusion", "bf")},
-        only=True,
-    )
+    arrays = read_npz(io.BytesIO(content), KIND.counts, only=True)
     num_classes = NUM_CLASSES[config["problem"]]
     for part in PARTS[1:]:
         names, confusion, scores = (arrays[f"{part}_{kind}"] for kind in ("names", "confusion", "bf"))

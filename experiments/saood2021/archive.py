@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.running.archive_checks import (
+from experiments.saood2021.archive_checks import (
     FILES,
     LIMIT,
     MAX_MEMBERS,
@@ -28,11 +28,12 @@ from experiments.running.archive_checks import (
     check_run,
     checked_members,
 )
-from experiments.saood2021.runs import finished_folders
+from experiments.saood2021.runs import KIND
 from unet_segnet.errors import InputError
 from unet_segnet.output.files import read_small, whole_file
 from unet_segnet.output.locks import HeldError
-from unet_segnet.runs.folder import RunFolder, read_json
+from unet_segnet.output.records import read_json
+from unet_segnet.runs.folder import RunFolder
 
 
 def pack(out: Path, file: Path, force: bool = False) -> tuple[list[str], list[str]]:
@@ -53,7 +54,7 @@ def pack(out: Path, file: Path, force: bool = False) -> tuple[list[str], list[st
         InputError: no finished run, another archive of that name, or one that cannot be written.
     """
     runs, left_out = [], []
-    for path in finished_folders(out):
+    for path in KIND.folders(out):
         try:
             kept = [name for name in FILES if name != "model.keras" and (path / name).is_file()]
             runs.append(check_run(path.relative_to(out).as_posix(), {n: (path / n).read_bytes() for n in kept}))

@@ -1,17 +1,27 @@
 """The options that all training commands share, and what follows from them."""
 
 import argparse
-import os
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.saood2021.protocol import EXPERIMENTS, NETS, PROBLEMS, SIZE, STREAMS, STUDY_PARTS, VARIANTS
-from unet_segnet.commands.arguments import SEEDS, _minutes, choices, dtype_of, dtype_option, integers, positive
-from unet_segnet.commands.console import HelpFormatter
+from experiments.saood2021.protocol import EPOCHS, EXPERIMENTS, NETS, PARTS, PROBLEMS, SIZE, STREAMS, configurations
+from unet_segnet.commands.arguments import (
+    SEEDS,
+    _minutes,
+    check_executor,
+    choices,
+    dtype_of,
+    dtype_option,
+    integers,
+    machine_options,
+    positive,
+)
 from unet_segnet.errors import InputError
+from unet_segnet.models.registry import NETWORKS, VARIANTS, check_size
+from unet_segnet.output.console import HelpFormatter, import_keras
 from unet_segnet.output.records import check_folder
 from unet_segnet.processor import prefer_exact
+from unet_segnet.runs.loop import say
 
 
 def training_parser(prog: str, description: str, variants=VARIANTS, variant="paper") -> argparse.ArgumentParser:
@@ -32,7 +42,7 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
         default="numpy",
         help="where random numbers come from; matlab replays the authors' kernels, shuffles and augmentations",
     )
-    study.add_argument("--epochs", type=positive, default=160, help="passes over the training slices")
+    study.add_argument("--epochs", type=positive, default=EPOCHS, help="passes over the training slices")
     study.add_argument(
         "--validation",
         choices=("epoch", "matlab"),
@@ -65,9 +75,7 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
         "--size", type=positive, default=SIZE, help="height and width to which slices are resized, pixels"
     )
     machine = parser.add_argument_group("machine")
-    machine.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
-    machine.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
-    machine.add_argument("--workers", type=positive, default=1, help="trainings side by side")
+    machine_options(machine)
     dtype_option(machine)
     return parser
 
@@ -78,7 +86,7 @@ def study_parser(prog: str, description: str) -> argparse.ArgumentParser:
     plan = parser.add_argument_group("plan")
     plan.add_argument(
         "--parts",
-        type=choices(STUDY_PARTS),
+        type=choices(PARTS),
         default="best,grid,folds,seeds",
         metavar="best,grid,folds,seeds,more",
         help="the best configurations of Tables 4 and 6; all nine; the five folds; the best ones with the second and "
@@ -134,8 +142,8 @@ class LoadedData:
     description: dict
 
 
-def load_data(options, problem: str) -> LoadedData:
-    """Load the slices that the options name, and say once what was mended in them.
+def load_data(options, problems: tuple[str, ...]) -> dict[str, LoadedData]:
+    """Load the slices that the options name, once for all problems, and say what was mended in them.
 
     Raises:
         InputError: there are none, or they are damaged.
@@ -144,10 +152,15 @@ def load_data(options, problem: str) -> LoadedData:
     from unet_segnet.data.catalogue import PHANTOM, find_data
 
     name = PHANTOM if options.data == PHANTOM else find_data(options.data).resolve().name
-    slices = load_slices(options.data, problem, tuple(options.window), options.size)
+    together = len(problems) > 1
+    slices = load_slices(options.data, "multiclass" if together else problems[0], tuple(options.window), options.size)
     for note in slices.notes:
-        print(textwrap.fill(f"note: {note}", 100, subsequent_indent="  "), flush=True)
-    return LoadedData(slices, name, {"name": name, "window": list(options.window), "size": options.size})
+        say(f"note: {note}")
+    description = {"name": name, "window": list(options.window), "size": options.size}
+    return {
+        problem: LoadedData(slices.binary() if together and problem == "binary" else slices, name, description)
+        for problem in problems
+    }
 
 
 def make_recipe(options, spec):
@@ -156,18 +169,13 @@ def make_recipe(options, spec):
     Raises:
         InputError: the network has no such configuration.
     """
-    from experiments.saood2021 import published
-    from unet_segnet.commands.console import import_keras
-
     import_keras()
     from unet_segnet.training.class_weighted import Recipe
 
-    setting = published.hyperparameters(spec.net).get(spec.experiment)
+    setting = configurations(spec.net).get(spec.experiment)
     if setting is None:
-        raise InputError(
-            f"{spec.net} has no configuration {spec.experiment} in Table 2 (experiments/reference/saood2021/"
-            "table2_hyperparameters.csv); name others with --only, or add it there"
-        )
+        have = ", ".join(map(str, configurations(spec.net)))
+        raise InputError(f"{spec.net} has no configuration {spec.experiment}; it has {have}: name others with --only")
     return Recipe(
         learning_rate=setting.initial_learning_rate,
         batch_size=setting.mini_batch,
@@ -185,9 +193,7 @@ def check_options(options, nets: tuple[str, ...]) -> None:
         InputError: slices of this size do not fit these networks, the encoder weights do not belong to them or are
             not there, or the output folder cannot be written.
     """
-    if options.workers > 1:
-        # Read when the backend is imported: no process, this one included, may take the whole accelerator.
-        os.environ.update(TF_FORCE_GPU_ALLOW_GROWTH="true", XLA_PYTHON_CLIENT_PREALLOCATE="false")
+    check_executor(options)
     if options.stream == "matlab" and options.dtype != "mixed_bfloat16":
         prefer_exact()  # bfloat16 is not exact anyway, and without oneDNN's kernels an epoch takes minutes
     check_folder(options.out)
@@ -195,26 +201,26 @@ def check_options(options, nets: tuple[str, ...]) -> None:
         _check_size(options, nets)
     weights = options.encoder_weights
     if weights is not None:
-        if options.variant == "released" or "segnet" not in nets:
+        variants = VARIANTS if options.variant == "both" else (options.variant,)
+        able = [net for net in nets if set(variants) & set(NETWORKS[net].pretrained)]
+        if not able:
             raise InputError(
                 "--encoder-weights belongs to SegNet's VGG16 encoder: use it with --net segnet, variant paper"
             )
         if weights != "imagenet" and not Path(weights).is_file():
             raise InputError(f"{weights}: no such file; expected Keras weights of VGG16 without its top, or imagenet")
-        from unet_segnet.commands.console import import_keras
-
         import_keras()
-        from unet_segnet.models.segnet import vgg16_kernels
-
-        vgg16_kernels(weights)
+        for net in able:
+            NETWORKS[net].pretrained_kernels(weights)
 
 
 def _check_size(options, nets) -> None:
-    from unet_segnet.commands.console import import_keras
-
     import_keras()
-    from unet_segnet.runs.own_networks import check_size
-
     for variant in VARIANTS if options.variant == "both" else (options.variant,):
         for net in nets:
             check_size(net, variant, options.size)
+
+
+def weights_for(options, net: str, variant: str) -> str | None:
+    """What a network's encoder starts from: the options' weights where it can."""
+    return options.encoder_weights if variant in NETWORKS[net].pretrained else None

@@ -1,1 +1,0 @@
-"""What the studies' commands share: options, estimates of time, archives of runs."""

@@ -1,0 +1,151 @@
+"""What a study shows at its end: tables on the screen and as files, pictures of one run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.saood2021.protocol import EPOCHS, SIZE
+from experiments.saood2021.runs import KIND, Job, read_finished
+from unet_segnet.errors import InputError
+from unet_segnet.measures.metrics import global_accuracy
+from unet_segnet.output.tabular import write_tables
+from unet_segnet.runs.folder import AGAIN, RunFolder, read_arrays
+from unet_segnet.runs.loop import carry_out, print_counts, say, unfinished
+
+
+def finished_runs(folders: list[Path], options, encoder_weights: str | None = None) -> tuple[list, list[str]]:
+    """The runs that ended well, each a `Run` with its `RunCounts`, and notes for the tables on how they came about.
+
+    Raises:
+        InputError: every run diverged, or a result does not say how its run ended.
+    """
+    runs, notes = [], []
+    if options.epochs != EPOCHS:
+        notes.append(f"Trained for {options.epochs} epochs; the published runs for {EPOCHS}.")
+    if options.size != SIZE:
+        notes.append(f"Slices of {options.size}x{options.size}; the published runs' have 256x256.")
+    if options.loss != "weights":
+        notes.append("The loss is divided by the number of pixels (equation 1), not as the published runs did it.")
+    if options.stream == "matlab":
+        notes.append("Random numbers: the authors' MATLAB stream, replayed.")
+    if encoder_weights:
+        notes.append(f"VGG16 encoder started from {encoder_weights}.")
+    in_type: dict[str | None, list[str]] = {}
+    for folder in folders:
+        run, counts = read_finished(folder)
+        if counts is None:
+            notes.append(f"{run.place} diverged in epoch {run.result.get('epoch', '?')} and is left out.")
+            continue
+        if run.result.get("one_class_only"):
+            notes.append(f"{run.place} predicts one class only and is in the table as it is.")
+        runs.append((run, counts))
+        in_type.setdefault(run.dtype, []).append(run.place)
+    if not runs:
+        raise InputError(f"no run to show: {' '.join(notes)}")
+    notes += [f"In {dtype}: {', '.join(of)}." for dtype, of in in_type.items() if dtype != "float32"]
+    return runs, notes
+
+
+def grid_tables(problem: str, runs, **about) -> dict:
+    """Tables 3 and 4 (binary) or 5 and 6 (multiclass) by file name; `about` is handed to both."""
+    from experiments.saood2021.tables.scores import accuracy_table, class_table
+
+    first = 3 if problem == "binary" else 5
+    return {f"table{first}": accuracy_table(runs, **about), f"table{first + 1}": class_table(runs, **about)}
+
+
+def train_and_show(jobs: Sequence[Job], data: dict, options) -> int:
+    """Train what is not trained and show the results of what is; returns the exit status, 2 where some are missing."""
+    left = unfinished(jobs, data, options, KIND)
+    print_counts(jobs, left, options)
+    ended = carry_out(left, data, options)
+    without = show_results(jobs, data, options)
+    return 2 if ended.faults or ended.held or without else 0
+
+
+def show_results(jobs: Sequence[Job], data: dict, options) -> int:
+    """Print and write the tables of those jobs that are finished, a set for each group of runs, and draw one run of it.
+
+    Arguments:
+        jobs: of the command.
+        data: `LoadedData` by problem.
+        options: the command's.
+
+    Returns:
+        How many groups of runs have nothing to show, because every run of theirs diverged.
+    """
+    groups: dict[tuple, list[Job]] = {}
+    for job in jobs:
+        spec, folds = job.spec, job.spec.fold is not None
+        if RunFolder(options.out, spec).finished:  # the two networks' folds stand in one table
+            net = options.net if folds else spec.net
+            groups.setdefault((spec.study, spec.variant, spec.problem, net), []).append(job)
+    without = 0
+    for (study, variant, problem, net), members in groups.items():
+        target = options.out / study / "-".join(filter(None, (variant, problem, net)))
+        try:
+            _show_group(members, data[problem], options, net, target)
+        except InputError as error:
+            say(f"no table of {target}: {error}")
+            without += 1
+    return without
+
+
+def _show_group(jobs: list[Job], data, options, net: str | None, target: Path) -> None:
+    from experiments.saood2021.tables.scores import five_fold_table
+    from unet_segnet.measures.baselines import evaluate_baselines
+
+    folders = [RunFolder(options.out, job.spec).path for job in jobs]
+    weights = next((job.spec.encoder_weights for job in jobs if job.spec.encoder_weights), None)
+    runs, notes = finished_runs(folders, options, weights)
+    counts = [counts for _, counts in runs]
+    splits = list({job.spec.fold: job.split for job in jobs}.values())
+    baselines = [evaluate_baselines(data.slices.subset(of.train), data.slices.subset(of.test)) for of in splits]
+    about = {"data": data.name, "notes": notes}
+    if jobs[0].spec.fold is None:
+        tables = grid_tables(jobs[0].spec.problem, counts, networks=[net], baselines=baselines[0], **about)
+    else:
+        tables = {"table7": five_fold_table(counts, baselines=baselines, **about)}
+    files = write_tables(tables, target)
+    first = [pair for pair in runs if pair[1].fold in (None, 0)] or runs[:1]
+    run, of_run = max(first, key=lambda pair: global_accuracy(pair[1].test_confusion).mean())
+    test = [data.slices.names.index(name) for name in of_run.test_names]
+    files += [figure.name for figure in draw_run(run.folder, data.slices.subset(test), target)]
+    say(f"written to {target}: {', '.join(files)}")
+
+
+def draw_run(run_folder: Path, test, folder: Path) -> list[Path]:
+    """Draw the training curves of a run and its segmentation of up to six test slices.
+
+    Arguments:
+        run_folder: of a finished run.
+        test: its test slices.
+        folder: where the PNG files go.
+
+    Returns:
+        The files; of a run that came without its network (model.keras), the curves alone.
+
+    Raises:
+        InputError: one of the run's files is damaged.
+    """
+    import numpy as np
+
+    from unet_segnet.inference.prediction import predict
+    from unet_segnet.networks.load import load_model
+    from unet_segnet.plots import save_figure, segmentations, training_curves
+    from unet_segnet.training.class_weighted import HISTORY_KEYS
+
+    title = f"{run_folder.parent.name}, {run_folder.name}"
+    curves = training_curves(read_arrays(run_folder / "history.npz", HISTORY_KEYS), title)
+    save_figure(curves, folder / "training.png")
+    if not (run_folder / "model.keras").exists():
+        return [folder / "training.png"]
+    try:
+        model = load_model(run_folder / "model.keras")
+    except InputError as error:
+        raise InputError(f"{error}; or {AGAIN}") from error
+    lesion = (test.labels > 0).sum(axis=(1, 2))
+    shown = np.sort(np.argsort(-lesion, kind="stable")[:6])
+    few = test.subset(shown)
+    overlays = segmentations(few.images, few.labels, predict(model, few.images), few.names, few.class_names, title)
+    save_figure(overlays, folder / "segmentations.png")
+    return [folder / "training.png", folder / "segmentations.png"]

@@ -1,0 +1,43 @@
+"""What a command's MODEL is: the project's own network, a file, or the folder of a run; and what is known of it."""
+
+from pathlib import Path
+
+from unet_segnet.errors import InputError
+
+
+def find_model(source: str) -> tuple[str, dict]:
+    """What `load_model` takes for a MODEL, and what is known of it.
+
+    Raises:
+        InputError: a folder that is no finished run, or facts that are damaged.
+    """
+    from unet_segnet.data.catalogue import RELEASED
+    from unet_segnet.networks.facts import check_facts, read_facts
+    from unet_segnet.networks.load import model_facts
+    from unet_segnet.output.records import read_json
+
+    is_folder = Path(source).is_dir()
+    file = Path(source, "model.keras") if is_folder else Path(source)
+    if is_folder and not file.is_file():
+        raise InputError(f"{source}: no network in this folder (model.keras); expected the folder of a finished run")
+    if file.suffix == ".mat":
+        return source, {"data": RELEASED}
+    if file.suffix == ".keras":
+        facts = read_facts(file) if file.is_file() else {}
+        beside = file.with_name("config.json")  # of runs whose networks were kept without facts
+        if not facts and (is_folder or (file.name == "model.keras" and beside.is_file())):
+            facts = _facts_of_run(read_json(beside))
+            try:
+                check_facts(facts)
+            except ValueError as error:
+                raise InputError(f"{beside}: has an {error} of its network; restore the file") from error
+        return str(file), facts
+    return source, _facts_of_run(model_facts(source))
+
+
+def _facts_of_run(config: dict) -> dict:
+    """Of a run of the first study, or of an own network's card: the data that it was trained on."""
+    data = config.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("classes"), list):
+        return {}
+    return {"class_names": data["classes"], "window": data.get("window"), "data": data.get("name")}
