@@ -63,12 +63,10 @@ def study(options) -> int:
     check_options(options, (options.net,) if options.net else NETS)
     data = load_data(options, (options.problem,) if options.problem else PROBLEMS)
     settle_dtype(options)
-    from experiments.saood2021.estimates import time_left
     from experiments.saood2021.results import show_results
     from experiments.saood2021.runs import KIND
     from unet_segnet.runs.folder import RunFolder
-    from unet_segnet.runs.loop import carry_out, say, unfinished
-    from unet_segnet.runs.timing import duration
+    from unet_segnet.runs.loop import say, unfinished
 
     jobs = _jobs(options, data)
     left = unfinished(list(jobs), data, options, KIND)
@@ -78,21 +76,7 @@ def study(options) -> int:
         return 0
     deadline = None if options.budget is None else began + 60 * options.budget
 
-    def estimate_of(job):
-        return time_left(job, estimates, options.out, again=options.force)  # which throws a saved state away
-
-    def fits(job):
-        estimate = estimate_of(job)
-        return deadline is None or (estimate and time.monotonic() + estimate.seconds <= deadline)
-
-    ended = carry_out(
-        left,
-        data,
-        options,
-        choose=lambda waiting: next(filter(fits, waiting), None),
-        begun=lambda job: f"about {duration(estimate_of(job).seconds)}",
-        finished=lambda job: estimates.add(RunFolder(options.out, job.spec).path),
-    )
+    ended = train_within(left, data, options, estimates, deadline)
     show_results(jobs, data, options)
     undone = [job for job in jobs if not RunFolder(options.out, job.spec).finished]
     _print_plan("What is done", jobs, undone, estimates, options)
@@ -100,6 +84,41 @@ def study(options) -> int:
         names = ", ".join(str(job.spec.group / job.spec.name) for job in ended.waiting)
         say(f"not started, for they would not be finished within {options.budget:g} minutes: {names}")
     return ended.status
+
+
+def train_within(jobs: list, data: dict, options, estimates, deadline: float | None):
+    """Train, in the given order, what can be finished before a deadline.
+
+    Arguments:
+        jobs: the trainings.
+        data: `LoadedData` by problem.
+        options: the command's.
+        estimates: `Estimates`; each run that ends is added to them.
+        deadline: of `time.monotonic`, or None.
+
+    Returns:
+        `unet_segnet.runs.loop.Ended`; what waits there would not have been finished.
+    """
+    from experiments.saood2021.estimates import time_left
+    from unet_segnet.runs.folder import RunFolder
+    from unet_segnet.runs.loop import carry_out
+    from unet_segnet.runs.timing import duration
+
+    def estimate_of(job):
+        return time_left(job, estimates, options.out, again=options.force)  # which throws a saved state away
+
+    def fits(job):
+        estimate = estimate_of(job)
+        return deadline is None or (estimate and time.monotonic() + estimate.seconds <= deadline)
+
+    return carry_out(
+        jobs,
+        data,
+        options,
+        choose=lambda waiting: next(filter(fits, waiting), None),
+        begun=lambda job: f"about {duration(estimate_of(job).seconds)}",
+        finished=lambda job: estimates.add(RunFolder(options.out, job.spec).path),
+    )
 
 
 def _jobs(options, data) -> dict:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from own_data import write_cohort, write_slice
 
-from unet_segnet.cohort import load_cohort
 from unet_segnet.cohort.domain import describe, differences, released_domain, released_thresholds
+from unet_segnet.cohort.load import load_cohort
 
 
 def remarks(then, now):

@@ -1,4 +1,4 @@
-"""What `unet_segnet.commands.data check` finds in labelled scans of one's own, the leak above all."""
+"""What `unet-segnet data check` finds in labelled scans of one's own, the leak above all."""
 
 import csv
 import shutil
@@ -64,7 +64,7 @@ def test_neighbours_and_other_patients_are_no_copies(ct20_data, tmp_path):
     # Every slice for itself: of neighbours in a volume none is taken for the other.
     listed = (tmp_path / "all.csv").read_text().splitlines()
     (tmp_path / "one.csv").write_text("\n".join([listed[0], listed[-1]]) + "\n")
-    from unet_segnet.cohort import load_cohort
+    from unet_segnet.cohort.load import load_cohort
 
     images = load_cohort(tmp_path / "one.csv").slices.images
     assert find_copies(images, [str(index) for index in range(len(images))]) == []

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from own_data import AFFINE, drawn, write_cohort, write_nifti, write_slice, write_volume
 
-from unet_segnet.cohort import find_cases, load, load_cohort, read_classes, recognise_classes
+from unet_segnet.cohort import load
+from unet_segnet.cohort.cases import find_cases
+from unet_segnet.cohort.classes import read_classes, recognise_classes
+from unet_segnet.cohort.load import load_cohort
 from unet_segnet.errors import InputError
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from own_data import write_cohort
 
-from unet_segnet.cohort import load_cohort
-from unet_segnet.cohort.domain import RELEASED, released_lesion_shares, released_marks
+from unet_segnet.cohort.domain import released_lesion_shares, released_marks
+from unet_segnet.cohort.load import load_cohort
 from unet_segnet.cohort.seen import seen_slices, slice_marks, training_marks
 from unet_segnet.data import load_slices, paper_split
+from unet_segnet.data.catalogue import RELEASED
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from forked import words
 
+from unet_segnet.commands import VERBS
 from unet_segnet.errors import InputError
 from unet_segnet.output.console import HelpFormatter, Progress, progress, run_command
 
@@ -114,13 +116,13 @@ def test_items_pass_through():
     assert list(progress("abc", "letters")) == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("module", ["grid", "kfold", "data", "parity", "bench"])
+@pytest.mark.parametrize("module", ["grid", "kfold", "study", "compare", "report", "parity", "bench", *VERBS])
 def test_help_imports_nothing_heavy(module):
     code = (
-        f"import sys, runpy; sys.argv = ['x', '--help']\n"
-        f"try: runpy.run_module('experiments.{module}', run_name='__main__')\n"
+        f"import sys, runpy; sys.argv = ['x', *{words(module)[1:]}, '--help']\n"
+        f"try: runpy.run_module('{words(module)[0]}', run_name='__main__')\n"
         f"except SystemExit: pass\n"
-        f"heavy = {{'keras', 'tensorflow', 'matplotlib', 'skimage', 'sklearn', 'nibabel'}} & set(sys.modules)\n"
+        f"heavy = {{'keras', 'tensorflow', 'matplotlib', 'pandas', 'scipy', 'skimage', 'sklearn', 'nibabel'}} & set(sys.modules)\n"
         f"sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)

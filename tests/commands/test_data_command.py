@@ -23,6 +23,11 @@ PROJECT = Path(__file__).parents[2]
 FILES = {"LICENSE": b"CC0", "dataset/im/256/i001.png": b"one" * 50, "dataset/raw/tr_mask.nii.gz": b"two" * 99}
 
 
+def status(arguments):
+    """What a call of the verb says, as the exit status it would leave with."""
+    return command.data(command.build_parser().parse_args(arguments))
+
+
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     """A release of three files on 127.0.0.1; `requested` lists the paths that were asked for."""
@@ -63,12 +68,12 @@ def fetched(folder):
 
 def test_fetch_downloads_every_file_and_then_nothing(server, tmp_path, capsys):
     to = tmp_path / "to"
-    assert command.main(["fetch", "--to", str(to), "--base-url", server.url]) == 0
+    assert status(["fetch", "--to", str(to), "--base-url", server.url]) == 0
     assert fetched(to) == FILES
     assert sorted(server.requested) == sorted(FILES)
     assert "3 downloaded, 0 kept" in capsys.readouterr().out
     server.requested.clear()
-    assert command.main(["fetch", "--to", str(to), "--base-url", server.url + "/"]) == 0
+    assert status(["fetch", "--to", str(to), "--base-url", server.url + "/"]) == 0
     assert server.requested == []
     assert "0 downloaded, 3 kept" in capsys.readouterr().out
 
@@ -134,7 +139,7 @@ def mask_name(number):
 
 def test_check_of_a_sound_tree(tree, tmp_path, capsys):
     table = tmp_path / "slices.csv"
-    assert command.main(["check", str(tree), "--csv", str(table)]) == 0
+    assert status(["check", str(tree), "--csv", str(table)]) == 0
     printed = capsys.readouterr().out
     assert printed.rstrip().endswith("usable")
     assert "C2                         8                 256" in printed
@@ -160,7 +165,7 @@ def test_check_names_an_exchange_that_loading_mends(tree, tmp_path, capsys):
     held = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(held)
-    assert command.main(["check", str(tree), "--csv", str(tmp_path / "t.csv")]) == 0
+    assert status(["check", str(tree), "--csv", str(tmp_path / "t.csv")]) == 0
     printed = capsys.readouterr().out
     assert "mended on loading" in printed and "masks 001 and 003" in printed
     assert "mask exchanged with 003" in (tmp_path / "t.csv").read_text()
@@ -173,7 +178,7 @@ def test_check_lists_every_problem_and_fails(tree, capsys):
     misfit = np.zeros((16, 16), np.uint8)
     misfit[:4, :4] = 85
     Image.fromarray(misfit).save(dataset / mask_name(3))
-    assert command.main(["check", str(tree)]) == 1
+    assert status(["check", str(tree)]) == 1
     printed = capsys.readouterr().out
     for problem in ("unknown values (100)", "no file for slice 002", "slice 003 does not fit its image"):
         assert problem in printed
@@ -193,13 +198,13 @@ def test_check_of_slices_and_volumes_in_nifti(tmp_path, capsys):
         names = ("im", "mask", "lungmasks_updated") if stem == "tr_{}" else ("im", "msk", "lung_msk")
         for name, array in zip(names, (images, labels, lungs), strict=True):
             write_volume(folder / f"{stem.format(name)}.nii.gz", array, affine)
-    assert command.main(["check", str(folder)]) == 0
+    assert status(["check", str(folder)]) == 0
     printed = capsys.readouterr().out
     assert "4 slices of 12x12" in printed and "Hounsfield units" in printed
     assert "volume 3: 4 slices" in printed and "0.8 x 0.8 x 5 mm" in printed
     write_volume(folder / "rp_msk/3.nii.gz", np.ascontiguousarray(labels[:, ::-1, ::-1]) * 9)
     write_volume(folder / "tr_lungmasks_updated.nii.gz", lungs[:3])
-    assert command.main(["check", str(folder)]) == 1
+    assert status(["check", str(folder)]) == 1
     printed = capsys.readouterr().out
     assert "label 18" in printed and "12x12x3" in printed
 
@@ -207,18 +212,18 @@ def test_check_of_slices_and_volumes_in_nifti(tmp_path, capsys):
 def test_manifest_tells_of_class_names_that_do_not_lie_beside_it(tmp_path, capsys):
     write_cohort(tmp_path / "scans", 2)
     arguments = ["manifest", str(tmp_path / "scans"), "--to"]
-    assert command.main([*arguments, str(tmp_path / "plain.csv")]) == 0
+    assert status([*arguments, str(tmp_path / "plain.csv")]) == 0
     assert "--classes" not in capsys.readouterr().out
     (tmp_path / "scans" / "classes.csv").write_text("value,name\n0,healthy\n1,lesion\n")
-    assert command.main([*arguments, str(tmp_path / "list.csv")]) == 0
+    assert status([*arguments, str(tmp_path / "list.csv")]) == 0
     printed = capsys.readouterr().out
     assert f"--classes {tmp_path / 'scans' / 'classes.csv'}`" in printed and "looked for beside the table" in printed
-    assert command.main([*arguments, str(tmp_path / "scans" / "list.csv")]) == 0
+    assert status([*arguments, str(tmp_path / "scans" / "list.csv")]) == 0
     assert "--classes" not in capsys.readouterr().out
 
 
 def test_check_of_the_release_prints_table_1(real_data, capsys):
-    assert command.main(["check", str(real_data)]) == 0
+    assert status(["check", str(real_data)]) == 0
     printed = capsys.readouterr().out
     for text in ("24394464", "1196461", "589210", "34265", "26214400", "25165824", "20447232", "6553600"):
         assert text in printed
@@ -228,7 +233,7 @@ def test_check_of_the_release_prints_table_1(real_data, capsys):
 def test_commands_leave_with_their_status(tmp_path):
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, "-m", "unet_segnet.commands.data", *arguments],
+            [sys.executable, "-m", "unet_segnet", "data", *arguments],
             cwd=PROJECT,
             env={**os.environ, "UNET_SEGNET_DATA": str(tmp_path)},
             capture_output=True,
@@ -247,10 +252,10 @@ def test_commands_leave_with_their_status(tmp_path):
 def test_phantom_is_written_once(tmp_path, capsys):
     to = tmp_path / "phantom"
     options = ["phantom", "--to", str(to), "--slices", "4", "--size", "64", "--seed", "1"]
-    assert command.main(options) == 0
+    assert status(options) == 0
     assert nibabel.load(to / "tr_im.nii.gz").shape == (64, 64, 4)
     with pytest.raises(InputError, match="--force"):
-        command.main(options)
+        status(options)
     capsys.readouterr()
-    command.main(["check", str(to)])
+    status(["check", str(to)])
     assert "4 slices of 64x64" in capsys.readouterr().out

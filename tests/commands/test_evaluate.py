@@ -12,7 +12,7 @@ import pytest
 from own_data import write_cohort, write_volume
 from sklearn.metrics import f1_score
 
-from unet_segnet.cohort import load_cohort
+from unet_segnet.cohort.load import load_cohort
 from unet_segnet.commands import evaluate as command
 from unet_segnet.errors import InputError
 from unet_segnet.networks.facts import write_facts

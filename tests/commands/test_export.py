@@ -17,6 +17,7 @@ import pytest
 from unet_segnet import layers
 from unet_segnet.commands import export as command
 from unet_segnet.errors import InputError
+from unet_segnet.layers.pooling import _window_parts
 from unet_segnet.models import build_model
 from unet_segnet.models.parts import classifier, grey_input
 from unet_segnet.networks import export, export_check
@@ -172,7 +173,7 @@ class LastMaximum(layers.MaxPooling2D):
     """Decides ties the other way round: the last maximum wins."""
 
     def call(self, x):
-        parts = layers._window_parts(x, self.pool_size)
+        parts = _window_parts(x, self.pool_size)
         values, places = parts[0], keras.ops.zeros_like(parts[0], dtype="uint8")
         for place, part in enumerate(parts[1:], 1):
             places = keras.ops.where(part >= values, keras.ops.cast(place, "uint8"), places)

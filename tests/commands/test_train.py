@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,11 @@ import numpy as np
 import pytest
 from own_data import write_cohort, write_slice, write_volume
 
-from unet_segnet.cohort.network_plan import NetworkPlan, check_size, safe_name
+from unet_segnet.cohort.network_plan import NetworkPlan, safe_name
 from unet_segnet.commands import train as command
 from unet_segnet.data.splits import read_splits
 from unet_segnet.errors import InputError
+from unet_segnet.models.registry import NETWORKS, Network, SizeRule, check_size
 
 NET = ["--net", "segnet", "--variant", "released", "--size", "16", "--batch-size", "2"]
 
@@ -52,7 +54,6 @@ def tiny(monkeypatch):
     """A network of one layer in the registry, which is trained in a moment; returns the options that name it."""
     import keras
 
-    from unet_segnet import models
     from unet_segnet.models.initialisation import he_normal
     from unet_segnet.models.parts import classifier, grey_input
 
@@ -61,7 +62,9 @@ def tiny(monkeypatch):
         scores = keras.layers.Conv2D(num_classes, 1, kernel_initializer=he_normal(fan_in=1))(x)
         return keras.Model(inputs, classifier(scores), name=f"tiny_{variant}")
 
-    monkeypatch.setitem(models.ARCHITECTURES, "tiny", build)
+    file = SimpleNamespace(tiny=build, size_rule=lambda variant: SizeRule())
+    monkeypatch.setitem(sys.modules, "tiny_network", file)
+    monkeypatch.setitem(NETWORKS, "tiny", Network("tiny", "Tiny", "tiny_network"))
     return ["--net", "tiny", "--variant", "released", "--size", "15", "--batch-size", "2"]
 
 
@@ -107,7 +110,7 @@ def test_no_patient_is_on_two_sides(trained):
 
 
 def test_counts_are_those_of_the_network_on_its_test_slices(trained, own):
-    from unet_segnet.cohort import load_cohort
+    from unet_segnet.cohort.load import load_cohort
     from unet_segnet.inference.prediction import predict
     from unet_segnet.measures import metrics
     from unet_segnet.networks.load import load_model
@@ -128,7 +131,7 @@ def test_counts_are_those_of_the_network_on_its_test_slices(trained, own):
 
 
 def test_class_weights_and_thresholds_come_from_the_training_slices_alone(trained, own):
-    from unet_segnet.cohort import load_cohort
+    from unet_segnet.cohort.load import load_cohort
     from unet_segnet.data import median_frequency_weights
     from unet_segnet.measures.baselines import class_histograms, fit_thresholds
 
@@ -144,7 +147,7 @@ def test_class_weights_and_thresholds_come_from_the_training_slices_alone(traine
 
 
 def test_predict_takes_the_network_with_its_classes(trained, own):
-    from unet_segnet.cohort import load_cohort
+    from unet_segnet.cohort.load import load_cohort
     from unet_segnet.inference.segmentation import segment
     from unet_segnet.networks.facts import read_facts
     from unet_segnet.networks.load import load_model
@@ -247,7 +250,7 @@ def test_fine_tuning_leaves_a_frozen_encoder_as_it_was(trained, own, tmp_path):
 
 
 def test_test_slices_that_the_first_network_learnt_from_are_told(trained, own):
-    from unet_segnet.cohort import load_cohort
+    from unet_segnet.cohort.load import load_cohort
 
     cohort = load_cohort(own, size=16)
     (split,) = read_splits(trained[1] / "split.json", cohort.slices.names, cohort.groups)
@@ -340,7 +343,7 @@ def test_grey_levels_become_standardised_values_and_one_probability_two():
 
 
 def test_the_manifests_marks_are_followed(tmp_path):
-    from unet_segnet.cohort import load_cohort
+    from unet_segnet.cohort.load import load_cohort
 
     folder = write_cohort(tmp_path, 5)
 
@@ -397,7 +400,7 @@ def test_what_cannot_be_trained_on_is_one_line(tmp_path, make, arguments, messag
 
 
 def test_loose_slices_are_trained_on_with_a_warning(tmp_path):
-    from unet_segnet.cohort import load_cohort
+    from unet_segnet.cohort.load import load_cohort
 
     for number in range(4):
         write_slice(tmp_path / "own", f"s{number}", seed=number)
@@ -502,10 +505,9 @@ def test_a_network_that_comes_from_matlab_is_known_by_its_kernels(variant):
     import keras
 
     from unet_segnet.cohort.network_plan import known_as
-    from unet_segnet.models import ARCHITECTURES
 
     with keras.StatelessScope(initialize_variables=False):  # its kernels' shapes are enough
-        unet = ARCHITECTURES["unet"]((64, 64, 1), 2, variant, 100.0)
+        unet = NETWORKS["unet"].build((64, 64, 1), 2, variant, 100.0)
     renamed = keras.Model(unet.inputs, unet.outputs[0], name="matlab_network")
     assert known_as(renamed) == f"unet_{variant}"
     options = command.build_parser().parse_args(["--data", "scans", "--init", "unet.mat"])
@@ -515,10 +517,9 @@ def test_a_network_that_comes_from_matlab_is_known_by_its_kernels(variant):
 
 
 def test_net_that_is_not_that_of_a_matlab_file_is_refused(tmp_path, monkeypatch):
-    from unet_segnet.models import ARCHITECTURES
     from unet_segnet.networks import load as pretrained
 
-    model = ARCHITECTURES["segnet"]((16, 16, 1), 2, "released", 0.0)
+    model = NETWORKS["segnet"].build((16, 16, 1), 2, "released", 0.0)
     model.name = "matlab_network"
     monkeypatch.setattr(pretrained, "load_model", lambda source: model)
     (tmp_path / "network.mat").write_bytes(b"")
@@ -537,14 +538,15 @@ def test_names_of_data_never_leave_the_folder(tmp_path):
 
 
 def test_a_run_of_another_kind_is_refused(trained, tmp_path):
-    from unet_segnet.cohort.training import read_finished
+    from unet_segnet.cohort.training import KIND
+    from unet_segnet.runs.reading import read_run
 
     shutil.copytree(trained[1], tmp_path / "copy")
     config = json.loads((tmp_path / "copy" / "config.json").read_text())
     (tmp_path / "copy" / "config.json").write_text(json.dumps({**config, "format": 99}))
     with pytest.raises(InputError, match="written by another version"):
-        read_finished(tmp_path / "copy")
+        read_run(tmp_path / "copy", KIND)
     (tmp_path / "copy" / "config.json").write_text(json.dumps(config))
     (tmp_path / "copy" / "result.json").write_text('{"version": 2}')
     with pytest.raises(InputError, match=r"result\.json: does not say how the run ended; remove the run's folder"):
-        read_finished(tmp_path / "copy")
+        read_run(tmp_path / "copy", KIND)

@@ -82,7 +82,7 @@ def test_no_data_names_the_three_ways_out(tmp_path, monkeypatch):
     for data in (None, "nowhere", str(tmp_path)):
         with pytest.raises(InputError) as error:
             load_slices(data)
-        for way in ("unet-segnet data fetch", "the path of a data set", "unet_segnet.commands.data phantom"):
+        for way in ("unet-segnet data fetch", "the path of a data set", "unet-segnet data phantom"):
             assert way in str(error.value)
         assert "\n" not in str(error.value)
 

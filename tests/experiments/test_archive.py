@@ -11,16 +11,16 @@ import subprocess
 import sys
 import time
 import zipfile
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from run_folders import contents, make_run, spec
 
 from experiments.saood2021 import archive as archives
 from experiments.saood2021.archive import merge, pack, read_archive
 from experiments.saood2021.archive_checks import LIMIT, PER_ITERATION, PER_VALIDATION
-from experiments.saood2021.runs import RunSpec, load_counts
+from experiments.saood2021.runs import read_finished
 from unet_segnet.errors import InputError
 from unet_segnet.networks.facts import read_facts
 from unet_segnet.networks.save import save_network
@@ -28,55 +28,6 @@ from unet_segnet.runs.folder import RunFolder, weights_by_content
 
 ROOT = Path(__file__).parents[2]
 FOUR = ("config.json", "history.npz", "counts.npz", "result.json")
-
-
-def make_run(out, spec, right=90, epoch_seconds=(9.0, 2.0, 2.0), network=0, **changes):
-    """A finished run folder without a training: two test slices of 100 pixels, `right` of them hit."""
-    num_classes = 2 if spec.problem == "binary" else 4
-    confusion = np.zeros((2, num_classes, num_classes), np.int64)
-    confusion[:, 0, 0], confusion[:, 1, 0] = right, 100 - right
-    settings = {
-        "recipe": {"batch_size": 4, "epochs": len(epoch_seconds), "dtype": "float32", "validation": "epoch"},
-        "data": {"name": "made", "size": 256, "sha256": "0" * 64},
-        "split": {"train": [f"{n:03}" for n in range(72)], "validation": ["v1"], "test": ["t1", "t2"]},
-    }
-    result = {"status": "finished", "seconds": 20.0, "threads": 2, "device": "made", "backend": "tensorflow"}
-    result.update({key: value for key, value in changes.items() if key in (*result, "epoch")})
-    settings["recipe"].update({key: value for key, value in changes.items() if key in settings["recipe"]})
-    folder = RunFolder(out, spec)
-    folder.path.mkdir(parents=True)
-    config = {"format": 1, **asdict(spec), **settings, "backend": "tensorflow"}
-    folder.config.write_text(json.dumps(config))
-    rows = dict.fromkeys(PER_ITERATION, np.linspace(1, 0, 54)) | dict.fromkeys(PER_VALIDATION, np.ones(3))
-    np.savez_compressed(folder.history, **rows, epoch_seconds=np.array(epoch_seconds, float))
-    if result["status"] == "finished":
-        counts = {"names": np.array(["t1", "t2"]), "confusion": confusion, "bf": np.array([0.5, np.nan])}
-        validation = {"names": np.array(["v1"]), "confusion": confusion[:1], "bf": np.array([0.5])}
-        np.savez_compressed(
-            folder.counts,
-            **{f"test_{key}": value for key, value in counts.items()},
-            **{f"validation_{key}": value for key, value in validation.items()},
-        )
-    if network:
-        with zipfile.ZipFile(folder.model, "w") as model:
-            model.writestr("metadata.json", "{}")
-            model.writestr("config.json", "{}")
-            model.writestr("model.weights.h5", random.Random(network).randbytes(network))
-    folder.result.write_text(json.dumps(result))
-    return folder
-
-
-def spec(net="segnet", problem="binary", experiment=4, study="grid", variant="released", **more):
-    return RunSpec(study, net, variant, problem, experiment, **more)
-
-
-def contents(out):
-    """Relative path -> bytes of all files but the locks."""
-    return {
-        path.relative_to(out).as_posix(): path.read_bytes()
-        for path in sorted(Path(out).rglob("*"))
-        if path.is_file() and path.name != "lock"
-    }
 
 
 @pytest.fixture
@@ -122,8 +73,8 @@ def test_pack_and_merge_bring_every_finished_run_and_the_best_networks(out, pack
     ]
     expected |= {name: contents(out)[name] for name in networks}
     assert contents(here) == expected
-    assert load_counts(here / "grid/released-binary-segnet/exp5-seed0").test_names == ("t1", "t2")
-    assert load_counts(here / "grid/released-binary-segnet/exp9-seed0") is None
+    assert read_finished(here / "grid/released-binary-segnet/exp5-seed0")[1].test_names == ("t1", "t2")
+    assert read_finished(here / "grid/released-binary-segnet/exp9-seed0")[1] is None
 
 
 def test_a_network_comes_along_as_a_training_saves_it(tmp_path):
@@ -213,7 +164,7 @@ def test_a_different_run_is_refused_without_force_and_nothing_is_written(packed,
         merge([packed], here)
     assert contents(here) == before
     merge([packed], here, force=True)
-    assert load_counts(here / "grid/released-multiclass-unet/exp4-seed0").test_confusion[0, 0, 0] == 80
+    assert read_finished(here / "grid/released-multiclass-unet/exp4-seed0")[1].test_confusion[0, 0, 0] == 80
 
 
 def test_an_unfinished_run_is_replaced_if_its_settings_are_the_same(packed, tmp_path):
@@ -624,7 +575,7 @@ def test_a_merge_killed_for_good_goes_on(start, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     results = list(here.rglob("result.json"))
-    assert all(load_counts(result.parent) for result in results)
+    assert all(read_finished(result.parent)[1] for result in results)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert f"there already: {len(results)}" in done.stdout

@@ -251,7 +251,7 @@ def test_a_second_process_on_the_same_run_says_who_holds_it(tmp_path):
 def test_a_damaged_run_folder_is_one_clear_error(finished, file, tmp_path):
     import shutil
 
-    from experiments.saood2021.runs import load_counts
+    from experiments.saood2021.runs import read_finished
     from unet_segnet.errors import InputError
 
     copy = tmp_path / "copy"
@@ -260,10 +260,10 @@ def test_a_damaged_run_folder_is_one_clear_error(finished, file, tmp_path):
     for damaged in (b"", content[: len(content) // 2]):
         (copy / file).write_bytes(damaged)
         with pytest.raises(InputError, match=f"{file}: cannot be read"):
-            load_counts(copy)
+            read_finished(copy)
     (copy / file).unlink()
     with pytest.raises(InputError, match=file):
-        load_counts(copy)
+        read_finished(copy)
 
 
 def test_a_network_that_the_article_has_not_needs_its_own_configurations():

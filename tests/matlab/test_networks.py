@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from unet_segnet.errors import InputError
+from unet_segnet.layers import MaxPooling2D
 from unet_segnet.matlab import load_network
 from unet_segnet.matlab.mat_file import Layer, LayerGraph
 from unet_segnet.matlab.networks import build_network
@@ -378,7 +379,7 @@ def described(model, num_classes):
                 values |= {key: learnable(values[key]) for key in names[:2]}
                 layers.append(layer("BatchNormalizationLayer", name, Epsilon=row(item.epsilon), **values))
             case "MaxPooling2D":
-                indices = type(item).__module__ == "unet_segnet.layers"
+                indices = isinstance(item, MaxPooling2D)
                 layers.append(pooling(name, indices=indices))
             case "MaxUnpooling2D":
                 layers.append(layer("MaxUnpooling2DLayer", name))
@@ -400,7 +401,7 @@ def described(model, num_classes):
             case unknown:
                 raise AssertionError(unknown)
         connections += [(ports[parent], name) for parent in parents]
-        ports[name] = f"{name}/out" if type(item).__module__ == "unet_segnet.layers" and "pool" in name else name
+        ports[name] = f"{name}/out" if isinstance(item, MaxPooling2D) and "pool" in name else name
     layers.append(classification(num_classes, np.arange(1, num_classes + 1)))
     connections.append((ports[model.layers[-1].name], "labels"))
     return LayerGraph(tuple(layers), tuple(connections))

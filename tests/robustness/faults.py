@@ -28,7 +28,7 @@ import fault_kinds
 from fault_commands import COMMANDS, ROOT
 from fault_trials import Stage, Trial, WrongError
 
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
 TRAINING = ("grid", "kfold", "compare")
 WRITING = (*TRAINING, "predict")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 TESTS = Path(__file__).parent
-sys.path[:0] = [str(TESTS.parent), *(str(TESTS / name) for name in ("matlab", "scans", "experiments"))]
+sys.path[:0] = [str(TESTS.parents[1]), str(TESTS.parent / "helpers")]
 
 Files = dict[str, bytes]
 RELEASED = "COVID19-DL/results/networks/segnet2_result/segnet2_256_0.001_4_160.mat"
@@ -219,7 +219,7 @@ class Runs:
     """`experiments.saood2021.runs` and `experiments.saood2021.evidence`."""
 
     def samples(self, folder: Path) -> list[Files]:
-        from test_archive import make_run, spec
+        from run_folders import make_run, spec
 
         folders = [make_run(folder, spec()), make_run(folder, spec(problem="multiclass", study="kfold", fold=1))]
         make_run(folder, spec(net="unet"), status="diverged", epoch=2)
@@ -231,19 +231,19 @@ class Runs:
 
     def read(self, folder: Path) -> None:
         from experiments.saood2021 import evidence as collect
-        from experiments.saood2021.runs import finished_folders, load_counts
+        from experiments.saood2021.runs import KIND, read_finished
         from unet_segnet.errors import InputError
 
         root = folder / "files"
         if not (root / "grid").exists() and not (root / "kfold").exists():
             for path in sorted(path for path in root.glob("*") if path.is_dir()):
-                _check_counts(load_counts(path))
+                _check_counts(read_finished(path)[1])
             return
         collect.RESULTS = folder / "out"
         counted = []
-        for path in finished_folders(root):
+        for path in KIND.folders(root):
             with contextlib.suppress(InputError):
-                counted.append(_check_counts(load_counts(path)))
+                counted.append(_check_counts(read_finished(path)[1]))
         evidence = collect.collect(root, None)
         for run in evidence.runs:
             run.history()
@@ -264,7 +264,7 @@ class Archives:
     """`experiments.saood2021.archive.merge`."""
 
     def samples(self, folder: Path) -> list[Files]:
-        from test_archive import make_run, spec
+        from run_folders import make_run, spec
 
         from experiments.saood2021.archive import pack
 
@@ -345,7 +345,7 @@ class OwnData:
                 holds(len(set(parts.tolist())) == len(parts) and len(split.train), "no split")
 
     def _cohort(self, folder: Path):
-        from unet_segnet.cohort import load_cohort
+        from unet_segnet.cohort.load import load_cohort
 
         manifest = folder / "manifest.csv"
         return load_cohort(manifest if manifest.is_file() else folder, size=8)
@@ -415,20 +415,19 @@ class Commands:
         import importlib
         from unittest.mock import patch
 
+        from unet_segnet.commands import VERBS
         from unet_segnet.errors import InputError
         from unet_segnet.output.console import run_command
 
         (path,) = (folder / "files").iterdir()
         name, *words = path.read_bytes().decode(errors="surrogateescape").split("\0")
-        if name in ("compare", "report"):
-            name = f"{name}.__main__"
-        module = importlib.import_module(f"experiments.{name}")
+        module = importlib.import_module(f"unet_segnet.commands.{name}" if name in VERBS else f"experiments.{name}")
         errors = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="backslashreplace", write_through=True)
         os.chdir(folder / "out")
         out = patch.object(sys, "stdout", io.StringIO())
         with patch.object(sys, "argv", [name, *words]), out, patch.object(sys, "stderr", errors):
             try:
-                run_command(module.main)  # as the module does when it is run itself
+                module.main()
             except SystemExit as end:
                 status = end.code
         said = errors.buffer.getvalue().decode()

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from fault_commands import COMMANDS, ROOT, result
 from fault_trials import SAID, SAME, Ended, Trial, WrongError
-from test_archive import make_run, spec
+from run_folders import make_run, spec
 
 from unet_segnet.runs import provenance
 
@@ -141,7 +141,8 @@ def test_the_clock_of_the_faults_jumps_by_years():
         "assert time.monotonic is true and len({time.gmtime().tm_year for _ in range(200)}) > 2\n"
     )
     folder = os.path.dirname(fault_child.__file__)
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": folder})
+    path = os.pathsep.join((folder, str(ROOT / "tests" / "helpers"), str(ROOT)))
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": path})
 
 
 # The commands themselves

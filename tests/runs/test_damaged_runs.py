@@ -7,11 +7,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from test_archive import make_run, spec
+from run_folders import make_run, spec
 
 from experiments.bizopoulos2021 import collect as compare_collect
 from experiments.saood2021 import evidence as collect
-from experiments.saood2021.runs import finished_folders, load_counts
+from experiments.saood2021.runs import KIND, read_finished
 from unet_segnet.errors import InputError
 from unet_segnet.output.npz import EXPANDED, read_npz
 from unet_segnet.output.records import read_json
@@ -24,7 +24,7 @@ def run(tmp_path):
 
 def refused(folder, what):
     with pytest.raises(InputError, match=what) as caught:
-        load_counts(folder)
+        read_finished(folder)
     assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -118,7 +118,7 @@ def test_a_report_of_runs_without_settings(run, tmp_path, monkeypatch, key):
 
 def test_a_folder_of_an_impossible_name(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
-        finished_folders(tmp_path / ("9" * 5000))
+        KIND.folders(tmp_path / ("9" * 5000))
 
 
 def test_each_file_of_settings_is_read_once(run, monkeypatch):
@@ -126,16 +126,14 @@ def test_each_file_of_settings_is_read_once(run, monkeypatch):
     from types import SimpleNamespace
 
     from experiments.saood2021 import results as summary
-    from experiments.saood2021 import runs
-    from unet_segnet.runs import checks as run_checks
+    from unet_segnet.runs import reading
 
     read = []
-    monkeypatch.setattr(
-        runs, "read_json", lambda path, original=runs.read_json: read.append(path.name) or original(path)
-    )
-    options = SimpleNamespace(epochs=160, size=256, loss="weights", stream="numpy", encoder_weights=None)
+    original = reading.read_json
+    monkeypatch.setattr(reading, "read_json", lambda path, *more: read.append(path.name) or original(path, *more))
+    options = SimpleNamespace(epochs=160, size=256, loss="weights", stream="numpy")
     assert len(summary.finished_runs([run.path], options)[0]) == 1
     assert sorted(read) == ["config.json", "result.json"]
     read.clear()
-    run_checks.check_finished([run])
+    reading.check_finished([run], KIND)
     assert sorted(read) == ["config.json", "result.json"]

@@ -12,18 +12,21 @@ import fault_child
 import fault_files
 import pytest
 from fault_commands import ROOT
-from test_archive import contents, make_run, spec
+from run_folders import contents, make_run, spec
 
+from experiments.bizopoulos2021 import runs as second
+from experiments.saood2021 import runs as first
 from unet_segnet.commands import predict_settings
-from unet_segnet.errors import InputError
+from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.networks import load as pretrained
+from unet_segnet.networks.save import save_network
 from unet_segnet.output import locks
 from unet_segnet.output import records as files
 from unet_segnet.output.console import run_command
 from unet_segnet.output.files import reserve, whole_file
 from unet_segnet.output.locks import HeldError, alone
 from unet_segnet.output.whole_folder import sweep, whole_folder
-from unet_segnet.runs.checks import FIRST_STUDY, SECOND_STUDY, check_finished
+from unet_segnet.runs.reading import check_finished
 
 MARKS = ("page", "file")
 
@@ -65,7 +68,7 @@ def test_a_network_is_not_lost_to_a_clock_that_is_not_set(tmp_path):
             zipfile.ZipInfo("weights", date_time=(1970, 1, 1, 0, 0, 0))
 
     with pytest.raises(InputError, match=r"model\.keras: .*clock stands before 1980; set it"):
-        files.save_network(Network(), tmp_path / "model.keras")
+        save_network(Network(), tmp_path / "model.keras")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -224,26 +227,26 @@ def test_the_arrays_of_a_finished_run_are_those_that_training_writes():
     from unet_segnet.training.class_weighted import HISTORY_KEYS
     from unet_segnet.training.soft_dice import HISTORY_KEYS as OF_THE_SECOND
 
-    assert set(FIRST_STUDY["history.npz"]) == set(HISTORY_KEYS)
-    assert set(SECOND_STUDY["history.npz"]) == set(OF_THE_SECOND)
+    assert set(first.KIND.history) == set(HISTORY_KEYS)
+    assert set(second.KIND.history) == set(OF_THE_SECOND)
 
 
 @pytest.mark.parametrize("damage", fault_files.DAMAGES)
 @pytest.mark.parametrize("file", fault_files.OF_A_RUN)
 def test_a_damaged_run_is_found_before_more_is_trained(tmp_path, file, damage):
     folder = make_run(tmp_path / "runs", spec(), network=500)
-    assert check_finished([folder]) == []
+    assert check_finished([folder], first.KIND) == []
     fault_files.DAMAGES[damage](folder.path / file)
     before = contents(tmp_path)
     if file == "model.keras" and damage == "missing":  # runs come without it in archives
-        assert check_finished([folder]) == [str(folder.path)]
+        assert check_finished([folder], first.KIND) == [str(folder.path)]
     elif file == "model.keras" and damage == "of another version":  # sound, and not needed for tables
-        assert check_finished([folder]) == []
+        assert check_finished([folder], first.KIND) == []
     elif file == "result.json" and damage == "missing":
         assert not folder.finished
     else:
         with pytest.raises(InputError, match="remove the run's folder to train it again") as caught:
-            check_finished([folder])
+            check_finished([folder], first.KIND)
         assert str(folder.path / file) in str(caught.value)
     assert contents(tmp_path) == before
 
@@ -253,8 +256,8 @@ def test_what_a_kill_left_beside_a_finished_run_is_cleared_away_unless_somebody_
     left = folder.path / "state.weights.h5"
     left.write_bytes(b"left")
     with folder.lock():
-        assert check_finished([folder]) and left.exists()
-    assert check_finished([folder]) and not left.exists()
+        assert check_finished([folder], first.KIND) and left.exists()
+    assert check_finished([folder], first.KIND) and not left.exists()
 
 
 def test_a_state_without_settings_is_not_gone_on_with(tmp_path):
@@ -263,7 +266,12 @@ def test_a_state_without_settings_is_not_gone_on_with(tmp_path):
     folder.config.unlink()
     (folder.path / "state.weights.h5").write_bytes(b"of another run, perhaps")
     seen = []
-    folder.complete({"format": 1}, lambda: seen.append(sorted(path.name for path in folder.path.iterdir())))
+
+    def train():
+        seen.append(sorted(path.name for path in folder.path.iterdir()))
+        raise DivergedError(1, {})
+
+    folder.complete({"format": 1}, train)
     assert seen == [["config.json", "lock", "lock.json"]]
 
 

@@ -6,18 +6,3 @@
 
 A folder in one of the layouts of `unet_segnet.data` (the released slices) is taken too; its patients are unknown.
 """
-
-from unet_segnet.cohort.cases import Case, CaseList, find_cases
-from unet_segnet.cohort.classes import Classes, read_classes, recognise_classes
-from unet_segnet.cohort.load import Cohort, load_cohort
-
-__all__ = [
-    "Case",
-    "CaseList",
-    "Classes",
-    "Cohort",
-    "find_cases",
-    "load_cohort",
-    "read_classes",
-    "recognise_classes",
-]

@@ -95,7 +95,7 @@ def load_own(options, window, size: int):
     Raises:
         InputError: see `unet_segnet.cohort.load_cohort`.
     """
-    from unet_segnet.cohort import load_cohort
+    from unet_segnet.cohort.load import load_cohort
 
     bar = None
 

@@ -23,7 +23,7 @@ from experiments.bizopoulos2021.runs import CompareSpec, start_of
 from experiments.compare import compare
 from unet_segnet.errors import InputError
 from unet_segnet.runs.folder import RunFolder
-from unet_segnet.runs.ray_cluster import RayRuns
+from unet_segnet.runs.ray_cluster import RayCluster
 
 ROOT = Path(__file__).parents[3]
 SPEC = CompareSpec("lesion_b", "unet", "resnet18")
@@ -130,7 +130,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(volumes_data, tmp_path, st
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert compare(options_for(volumes_data, whole)) == 0
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("experiments.bizopoulos2021.runs.Progress", Interrupting)
+        patch.setattr("unet_segnet.runs.job.Progress", Interrupting)
         compare(options_for(volumes_data, broken))
     folders = [RunFolder(out, SPEC) for out in (whole, broken)]
     assert not folders[1].finished
@@ -331,10 +331,10 @@ def fake_ray(monkeypatch):
 def test_more_gpus_than_there_are_is_one_line(volumes_data, tmp_path, fake_ray, monkeypatch):
     asked = options_for(volumes_data, tmp_path, "--executor", "ray", "--gpus-per-run", "1")
     with pytest.raises(InputError, match=r"--gpus-per-run 1: Ray finds 0 GPUs on this machine"):
-        RayRuns(1, None, asked)
+        RayCluster(1, None, asked)
     assert fake_ray.shut_down
     monkeypatch.setenv("RAY_ADDRESS", "auto")  # a cluster may have some later
-    RayRuns(1, None, asked)
+    RayCluster(1, None, asked)
 
 
 def test_a_forced_run_whose_worker_was_lost_goes_on(volumes_data, tmp_path, stand_in, fake_ray, monkeypatch):
@@ -350,7 +350,7 @@ def test_a_forced_run_whose_worker_was_lost_goes_on(volumes_data, tmp_path, stan
 
     folder = RunFolder(tmp_path, SPEC)
     assert compare(options_for(volumes_data, tmp_path, "--epochs", "2")) == 0
-    monkeypatch.setattr("experiments.bizopoulos2021.runs.Progress", Losing)
+    monkeypatch.setattr("unet_segnet.runs.job.Progress", Losing)
     assert compare(options_for(volumes_data, tmp_path, "--executor", "ray", "--force")) == 0
     assert told[:2] == [1, 2] and told[2] > 1
     assert json.loads(folder.config.read_text())["recipe"]["epochs"] == 3 and folder.finished
@@ -367,7 +367,7 @@ def test_a_forced_run_that_another_process_works_on_is_left_alone(volumes_data, 
 
 
 def test_the_configuration_knows_imagenet_weights_by_their_content(volumes_data, tmp_path, monkeypatch):
-    from experiments.bizopoulos2021.runs import make_config
+    from experiments.bizopoulos2021.runs import CompareJob
     from unet_segnet.training.soft_dice import EncoderRecipe
 
     data, imagenet = (
@@ -376,13 +376,13 @@ def test_the_configuration_knows_imagenet_weights_by_their_content(volumes_data,
     )
     monkeypatch.setenv("UNET_SEGNET_DATA", str(tmp_path))
     with pytest.raises(InputError, match="no ImageNet weights of resnet18"):
-        make_config(imagenet, EncoderRecipe(), data)
+        CompareJob(imagenet, EncoderRecipe()).config(data)
     (tmp_path / "imagenet").mkdir()
     (tmp_path / "imagenet" / "resnet18.safetensors").write_bytes(b"weights")
-    config = make_config(imagenet, EncoderRecipe(), data)
+    config = CompareJob(imagenet, EncoderRecipe()).config(data)
     assert config["encoder_weights_sha256"] == hashlib.sha256(b"weights").hexdigest()
     # A run from random weights that an earlier version wrote is the same run.
-    random, folder = make_config(SPEC, EncoderRecipe(), data), RunFolder(tmp_path, SPEC)
+    random, folder = CompareJob(SPEC, EncoderRecipe()).config(data), RunFolder(tmp_path, SPEC)
     folder.path.mkdir(parents=True)
     folder.config.write_text(json.dumps({key: value for key, value in random.items() if key[-7:] != "_sha256"}))
     folder.check(random, force=False)

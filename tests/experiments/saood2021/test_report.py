@@ -11,6 +11,7 @@ from experiments.bizopoulos2021.protocol import COMPREHENSIVE_COMPARISON
 from experiments.reporting.content import sections
 from experiments.reporting.write import check_out, verdict_lines
 from experiments.saood2021 import published
+from experiments.saood2021.protocol import U_NET_VERSUS_SEGNET
 from experiments.saood2021.report import SECTIONS
 from unet_segnet.errors import InputError
 from unet_segnet.output.whole_folder import whole_folder
@@ -109,17 +110,17 @@ def test_with_the_real_slices_everything_is_drawn(real_data, tmp_path):
 def test_another_folder_is_not_overwritten(tmp_path):
     (tmp_path / "precious.txt").write_text("x")
     with pytest.raises(InputError, match="something other than a report"):
-        check_out(tmp_path, force=False)
+        check_out(tmp_path, False, U_NET_VERSUS_SEGNET)
     with pytest.raises(InputError, match="something other than a report"):
-        check_out(tmp_path, force=True)
-    check_out(tmp_path / "new", force=False)
+        check_out(tmp_path, True, U_NET_VERSUS_SEGNET)
+    check_out(tmp_path / "new", False, U_NET_VERSUS_SEGNET)
 
 
 def test_the_other_studys_report_is_replaced_by_force_alone(tmp_path):
     (tmp_path / "index.html").write_text(f'<meta name="generator" content="{COMPREHENSIVE_COMPARISON.generator}">')
     with pytest.raises(InputError, match="a report of another study"):
-        check_out(tmp_path, force=False)
-    check_out(tmp_path, force=True)
+        check_out(tmp_path, False, U_NET_VERSUS_SEGNET)
+    check_out(tmp_path, True, U_NET_VERSUS_SEGNET)
     check_out(tmp_path, False, COMPREHENSIVE_COMPARISON)
 
 

@@ -8,6 +8,7 @@ from made_runs import evidence, made_folds, made_run
 
 from experiments.reporting.content import VERDICTS, Report
 from experiments.reporting.write import verdict_lines
+from experiments.saood2021.protocol import U_NET_VERSUS_SEGNET
 from experiments.saood2021.report import readme_text
 from experiments.saood2021.tables.comparisons import network_comparison
 from experiments.saood2021.tables.data import paper_tables, trainings_table
@@ -62,11 +63,16 @@ def test_tables_say_which_trainings_are_unlike():
     assert not any("alike" in note for table in alike.values() for note in table.notes)
 
 
+def summary(found, tables=None):
+    """The README's text of a report on this evidence with these tables."""
+    return readme_text(Report(U_NET_VERSUS_SEGNET, (), tables or {}, (), found.data, (), ()), found)
+
+
 def test_trainings_of_the_protocol_are_counted_once():
     runs = [made_run(), made_run(seed=1), made_run("unet", fold=2), made_run("unet", experiment=5, fold=2)]
-    text = readme_text(Report((), {}, (), evidence(*runs), ()))
+    text = summary(evidence(*runs))
     assert "2 of the 112 trainings of the article's protocol (56 for each variant) are finished, and 2 with" in text
-    text = readme_text(Report((), {}, (), evidence(made_run()), ()))
+    text = summary(evidence(made_run()))
     assert "1 of the 112 trainings of the article's protocol (56 for each variant) is finished; losses" in text
 
 
@@ -74,7 +80,7 @@ def test_trainings_of_the_protocol_are_counted_once():
 def test_the_readme_has_the_tables_of_what_was_trained(runs, shown):
     made = evidence(*runs)
     tables = paper_tables(made)
-    text = readme_text(Report((), tables, (), made, ()))
+    text = summary(made, tables)
     assert {number for number in range(3, 8) if f"**Table {number}." in text} == shown
     assert ("SegNet exp. 4: 2 of 5 folds." in text) == (shown == {7})
 

@@ -5,19 +5,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_archive import make_run
+from run_folders import make_run
 
 from experiments.saood2021 import results as summary
 from experiments.saood2021.options import LoadedData, study_parser
-from experiments.saood2021.runs import RunSpec
+from experiments.saood2021.runs import Job, RunSpec
 from experiments.saood2021.tables.scores import accuracy_table, class_table, five_fold_table
 from unet_segnet.data import Slices, Split
 from unet_segnet.errors import InputError
 from unet_segnet.output.records import read_json
 from unet_segnet.runs.folder import RunFolder
-from unet_segnet.runs.job import Job
+from unet_segnet.runs.job import complete
 
-OPTIONS = SimpleNamespace(epochs=160, size=256, loss="weights", stream="numpy", encoder_weights=None)
+OPTIONS = SimpleNamespace(epochs=160, size=256, loss="weights", stream="numpy", net=None)
 GROUP = "released-binary-segnet"
 DIVERGED = f"{GROUP}/exp9-seed0 diverged in epoch 7 and is left out."
 ONE_CLASS = f"{GROUP}/exp5-seed0 predicts one class only and is in the table as it is."
@@ -40,6 +40,12 @@ def paths(*folders):
     return [folder.path for folder in folders]
 
 
+def counted(folders):
+    """The counts alone, and the notes."""
+    runs, notes = summary.finished_runs(folders, OPTIONS)
+    return [counts for _, counts in runs], notes
+
+
 @pytest.fixture
 def folders(tmp_path):
     """A good run, one of one class, one that diverged."""
@@ -52,21 +58,21 @@ def data():
     """Slices for the made runs' test names and the baselines."""
     images = np.random.default_rng(0).integers(0, 256, (4, 10, 10), dtype=np.uint8)
     slices = Slices(images, (images > 200).astype(np.uint8), None, ("a", "t1", "v1", "t2"), "8-bit")
-    return LoadedData(slices.binary(), "COVID19-DL", {})
+    return LoadedData(slices.binary(), "COVID19-DL", {"name": "made"})
 
 
 class TestNotes:
     def test_what_diverged_is_left_out_and_both_are_named(self, folders):
         runs, notes = summary.finished_runs(folders, OPTIONS)
-        assert [run.experiment for run in runs] == [4, 5]
+        assert [counts.experiment for _, counts in runs] == [4, 5]
         assert notes == [ONE_CLASS, DIVERGED]
 
     def test_good_runs_need_no_note(self, folders):
         assert summary.finished_runs(folders[:1], OPTIONS)[1] == []
 
     def test_what_is_not_as_published_is_noted(self, folders):
-        options = SimpleNamespace(epochs=3, size=64, loss="pixels", stream="matlab", encoder_weights="imagenet")
-        notes = " ".join(summary.finished_runs(folders[:1], options)[1])
+        options = SimpleNamespace(epochs=3, size=64, loss="pixels", stream="matlab")
+        notes = " ".join(summary.finished_runs(folders[:1], options, "imagenet")[1])
         for said in ("for 3 epochs", "of 64x64", "equation 1", "MATLAB stream", "from imagenet"):
             assert said in notes
 
@@ -101,7 +107,7 @@ class TestTables:
             make_run(tmp_path, spec(seed=1), right=80),
             make_run(tmp_path, spec(seed=2), status="diverged", epoch=3),
         )
-        runs, notes = summary.finished_runs(seeds, OPTIONS)
+        runs, notes = counted(seeds)
         row = dict(zip((table := accuracy_table(runs, notes=notes)).columns, table.rows[3], strict=True))
         assert row["runs"] == 2 and row["reproduced: mean"] == pytest.approx(0.85)
         assert "seeds 0, 1," in table.title
@@ -111,13 +117,13 @@ class TestTables:
         folds = [make_run(tmp_path, spec(fold=fold)) for fold in range(4)]
         folds += [make_run(tmp_path, spec(net="unet", fold=fold)) for fold in range(5)]
         folds.append(make_run(tmp_path, spec(fold=4), status="diverged", epoch=1))
-        runs, notes = summary.finished_runs(paths(*folds), OPTIONS)
+        runs, notes = counted(paths(*folds))
         table = five_fold_table(runs, notes=notes)
         assert "SegNet exp. 4: 4 of 5 folds." in table.notes
         assert f"{GROUP}/fold5-exp4-seed0 diverged in epoch 1 and is left out." in table.notes
 
     def test_the_files_keep_the_notes(self, folders, tmp_path, capsys):
-        runs, notes = summary.finished_runs(folders, OPTIONS)
+        runs, notes = counted(folders)
         tables = {"table3": accuracy_table(runs, notes=notes), "table4": class_table(runs, notes=notes)}
         files = summary.write_tables(tables, tmp_path / "out")
         assert files == ["table3.csv", "table3.md", "table4.csv", "table4.md"]
@@ -135,23 +141,24 @@ class TestTables:
         )
         drawn = []
         monkeypatch.setattr(summary, "draw_run", lambda folder, test, out: drawn.append((folder, test.names)) or [])
-        runs, _ = summary.finished_runs(folds, OPTIONS)
-        summary.report_tables({}, runs, folds, data, tmp_path)
+        split = Split(np.array([0, 2]), np.array([2]), np.array([1, 3]))
+        jobs = [Job(spec(fold=fold), None, split) for fold in (0, 1)]
+        options = study_parser("study", "").parse_args(["--out", str(tmp_path)])
+        assert summary.show_results(jobs, {"binary": data}, options) == 0
         assert drawn == [(folds[1], ("t1", "t2"))]
 
-    def test_the_study_says_the_same(self, folders, tmp_path, data, capsys):
-        from experiments.study import print_tables
-
+    def test_groups_of_runs_are_shown_one_by_one(self, folders, tmp_path, data, capsys):
         split = Split(np.array([0, 2]), np.array([2]), np.array([1, 3]))
         dead = [spec(net="unet"), spec(2, "unet")]
         for of_dead in dead:
             make_run(tmp_path, of_dead, status="diverged", epoch=1)
-        jobs = {Job(one, None, split): "grid" for one in (spec(), spec(5), spec(9), *dead)}
-        print_tables(jobs, {"binary": data}, study_parser("study", "").parse_args(["--out", str(tmp_path)]))
+        jobs = [Job(one, None, split) for one in (spec(), spec(5), spec(9), *dead)]
+        options = study_parser("study", "").parse_args(["--out", str(tmp_path)])
+        assert summary.show_results(jobs, {"binary": data}, options) == 1
         printed = " ".join(capsys.readouterr().out.split())
         assert printed.count(ONE_CLASS) == printed.count(DIVERGED) == 2
         assert ONE_CLASS in (tmp_path / "grid" / GROUP / "table3.md").read_text()
-        assert "no table of grid/released-binary-unet: no run to show: released-binary-unet/exp4-seed0 div" in printed
+        assert "released-binary-unet: no run to show: released-binary-unet/exp4-seed0 div" in printed
         assert "exp2-seed0 diverged in epoch 1" in printed
         assert not list((tmp_path / "grid" / "released-binary-unet").glob("table*"))
 
@@ -194,11 +201,10 @@ def test_the_report_names_them_below_its_tables(study, tmp_path, monkeypatch):
 
 
 class TestRuns:
-    """What `runs.run` writes down; the training itself is stood in for."""
+    """What a training leaves in its folder; the training itself is stood in for."""
 
     @pytest.fixture
     def run(self, tmp_path, data, monkeypatch):
-        from experiments.saood2021.runs import run
         from unet_segnet.output.console import import_keras
 
         import_keras()
@@ -207,7 +213,7 @@ class TestRuns:
         def run_with(train):
             monkeypatch.setattr(training, "train", train)
             split = Split(np.array([0]), np.array([2]), np.array([1, 3]))
-            run(spec(), training.Recipe(epochs=3), data.slices, split, {"name": "made"}, tmp_path)
+            complete(Job(spec(), training.Recipe(epochs=3), split), {"binary": data}, tmp_path)
             return RunFolder(tmp_path, spec())
 
         return run_with
