@@ -45,7 +45,7 @@ def bench(options) -> None:
     started, load = time.monotonic(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > BUSY:
         print(f"note: the machine is busy (load {load:.1f}): this spoils comparisons, PyTorch's above all", flush=True)
-    session = Session(options, once("the machine", "bench_keras", "machine"))
+    session = Session(options, once("the machine", "keras_networks", "machine"))
     device = session.machine["provenance"]["device"]
     print(f"{device}; {session.machine['provenance']['backend']}, {session.machine['provenance']['threads']} threads")
     tables = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from experiments.bench.speed import Session
 from experiments.bench.workers import Worker, alternate, once
+from unet_segnet.commands import VERBS
 from unet_segnet.output.console import Progress, progress
 from unet_segnet.output.tabular import Table
 
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def augmentation(session: Session) -> dict[str, Table]:
     """The augmentation of a mini-batch, alone and in one thread."""
     size, num_slices = session.options.size, session.options.batch
-    with Worker("augmentation", "bench_slices", "augmentations", size=size, num_slices=num_slices) as worker:
+    with Worker("augmentation", "slices", "augmentations", size=size, num_slices=num_slices) as worker:
         timing = alternate({"": worker}, "augment", session.options.repeats, "bench: augmentation")[""]
     row = (num_slices, size, 1000 * timing.median, round(100 * timing.spread), 1 / timing.median)
     columns = ("batch", "size", "ms/slice", "spread %", "slices/s")
@@ -33,17 +34,17 @@ def metrics(session: Session) -> dict[str, Table]:
     ours, theirs = {}, {}
     in_scan = min(SCAN_SLICES, num_slices)
     bar = Progress(7, "bench: metrics")
-    with Worker("our scores", "bench_slices", "scores", num_slices=num_slices, **setting) as worker:
+    with Worker("our scores", "slices", "scores", num_slices=num_slices, **setting) as worker:
         for done, task in enumerate(("counts", "scores", "boundary"), 1):
             ours[task] = worker.run(task)
             bar.update(done)
-    with Worker("scikit-learn's scores", "bench_slices", "scores", num_slices=few, **setting) as worker:
+    with Worker("scikit-learn's scores", "slices", "scores", num_slices=few, **setting) as worker:
         for done, task in enumerate(("counts", "scores"), 4):
             theirs[task] = worker.run(f"scikit-learn {task}")
             bar.update(done)
-    difference = once("scores", "bench_slices", "score_difference", num_slices=few, **setting)
+    difference = once("scores", "slices", "score_difference", num_slices=few, **setting)
     bar.update(6)
-    with Worker("severity", "bench_slices", "severities", num_slices=in_scan, **setting) as worker:
+    with Worker("severity", "slices", "severities", num_slices=in_scan, **setting) as worker:
         scans = [worker.run("severity") for _ in range(session.options.repeats)]
     bar.update(7)
     names = {"counts": "pixel counts", "scores": "counts and all scores", "boundary": "boundary scores"}
@@ -64,17 +65,19 @@ def metrics(session: Session) -> dict[str, Table]:
     return {"metrics": Table("Scores alone.", columns, tuple(rows), notes)}
 
 
-def command_names() -> list[str]:
-    """The commands of this folder, `python -m experiments.NAME`."""
+def command_names() -> dict[str, list[str]]:
+    """What follows `python -m` to run each command: those of `experiments`, and the verbs of `unet-segnet`."""
     folder = Path(__file__).parents[1]
     modules = [path.stem for path in folder.glob("*.py") if "\nif __name__ ==" in path.read_text(encoding="utf-8")]
-    return sorted([*modules, *(path.parent.name for path in folder.glob("*/__main__.py"))])
+    studies = sorted([*modules, *(path.parent.name for path in folder.glob("*/__main__.py"))])
+    verbs = {f"unet-segnet {verb}": ["unet_segnet", verb] for verb in VERBS}
+    return {name: [f"experiments.{name}"] for name in studies} | verbs
 
 
 def startup(session: Session) -> dict[str, Table]:
     """Seconds until each command has printed its help."""
     calls = {"python -c pass": ["-c", "pass"]}
-    calls |= {f"{name} --help": ["-m", f"experiments.{name}", "--help"] for name in command_names()}
+    calls |= {f"{name} --help": ["-m", *words, "--help"] for name, words in command_names().items()}
     seconds = {name: [] for name in calls}
     for turn in progress(range(session.options.repeats + 1), "bench: start-up"):
         for name, call in calls.items():

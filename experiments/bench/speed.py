@@ -60,7 +60,7 @@ class Session:
 
     Arguments:
         options: of `bench_parser`.
-        machine: the answer of `bench_keras.machine`.
+        machine: the answer of `keras_networks.machine`.
 
     Attributes:
         timings: a `Timing` by (task, setting).
@@ -120,9 +120,9 @@ class Session:
         """A process that holds the network."""
         if setting.way in (OURS, PROCESSOR):
             hidden = NO_ACCELERATOR if setting.way == PROCESSOR else None
-            return Worker(str(setting), "bench_keras", "network", hidden, **setting.arguments)
+            return Worker(str(setting), "keras_networks", "network", hidden, **setting.arguments)
         torch = {"device": self.machine["device"], "way": setting.way}
-        return Worker(str(setting), "bench_torch", "network", **setting.arguments, **torch)
+        return Worker(str(setting), "torch_networks", "network", **setting.arguments, **torch)
 
     def step(self, setting: Setting) -> Timing:
         """The timing of a training step, measured now if it has not been."""
@@ -146,7 +146,7 @@ def peak(session: Session) -> dict[str, Table]:
     backend = session.machine["provenance"]["backend"]
     rows = []
     for dtype in session.dtypes:
-        made = {f"Keras, {backend}": ("bench_keras", {}), "PyTorch": ("bench_torch", {"device": device})}
+        made = {f"Keras, {backend}": ("keras_networks", {}), "PyTorch": ("torch_networks", {"device": device})}
         if backend == "torch" or not has_torch():
             del made["PyTorch"]
         refused = {}
@@ -310,7 +310,7 @@ def processor(session: Session) -> dict[str, Table]:
             times = [number for timing in measured for number in (1000 * timing.median, _percent(timing.spread))]
             ratio = measured[0].median / measured[1].median
             rows.append((net, variant, dtype, settings[0].batch, *times, ratio))
-    beside = once("the processor", "bench_keras", "machine", environment=NO_ACCELERATOR)["provenance"]
+    beside = once("the processor", "keras_networks", "machine", environment=NO_ACCELERATOR)["provenance"]
     notes = (
         f"By turns, medians of {session.options.repeats}. Processor: {beside['device']}, {beside['threads']} threads. "
         f"Accelerator: {session.machine['provenance']['device']}, which may multiply float32 in fewer bits.",
@@ -329,7 +329,7 @@ def layers(session: Session) -> dict[str, Table]:
     settings = [session.setting(net, variant, dtype, batch=batch) for net in session.nets for dtype in session.dtypes]
     rows = []
     for setting in progress(settings, "bench: layers"):
-        alone = Worker(f"{setting} layers", "bench_layers", "layer_kinds", **setting.arguments)
+        alone = Worker(f"{setting} layers", "layers", "layer_kinds", **setting.arguments)
         with session.worker(setting) as whole, alone:
             whole.run("step")
             count = max(round(SHORTEST_TURN / sum(alone.run("pieces").values())), 1)

@@ -26,7 +26,7 @@ def epoch(session: Session) -> dict[str, Table]:
         workers = {"bare": stack.enter_context(session.worker(setting))}
         for validation in ("epoch", "matlab"):
             more = {"num_slices": num_slices, "num_validation": NUM_VALIDATION, "validation": validation}
-            worker = Worker(f"epochs of {setting}", "bench_keras", "epochs", **setting.arguments, **more)
+            worker = Worker(f"epochs of {setting}", "keras_networks", "epochs", **setting.arguments, **more)
             workers[validation] = stack.enter_context(worker)
         found = alternate(workers, "step", session.options.repeats, "bench: epoch", BARE_STEPS)
     bare = num_steps * found["bare"].median
@@ -62,7 +62,7 @@ def memory(session: Session) -> dict[str, Table]:
     rows = []
     for num_slices in (setting.batch, 2 * setting.batch):
         more = {"num_slices": num_slices, "num_epochs": num_epochs}
-        found = once(f"memory of {setting}", "bench_keras", "long_run", **setting.arguments, **more)
+        found = once(f"memory of {setting}", "keras_networks", "long_run", **setting.arguments, **more)
         held = found["memory"]
         epochs = [after - before for before, after in zip(found["seconds"], found["seconds"][1:], strict=False)]
         half = len(epochs) // 2

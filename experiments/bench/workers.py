@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from unet_segnet.errors import InputError
 from unet_segnet.output.console import Progress, import_keras
 
-KERAS_MODULES = ("bench_keras", "bench_layers")
+KERAS_MODULES = ("keras_networks", "layers")
 SHORTEST_TURN = 0.3
 """Seconds: what takes less is repeated within a turn."""
 
@@ -124,7 +124,7 @@ def _serve(connection, module, function, environment, arguments):
     try:
         if module in KERAS_MODULES:
             import_keras()
-        getattr(importlib.import_module(f"experiments.{module}"), function)(channel, **json.loads(arguments))
+        getattr(importlib.import_module(f"experiments.bench.{module}"), function)(channel, **json.loads(arguments))
     except InputError as error:
         channel.refuse(str(error))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):

@@ -13,8 +13,13 @@ from unet_segnet.cohort.examine import examine_cohort
 from unet_segnet.commands import data as command
 
 
+def call(*arguments):
+    """The exit status that `unet-segnet data` would leave with."""
+    return command.data(command.build_parser().parse_args(list(map(str, arguments))))
+
+
 def checked(folder, capsys, *options):
-    status = command.main(["check", str(folder), *map(str, options)])
+    status = call("check", folder, *options)
     return status, capsys.readouterr().out
 
 
@@ -113,14 +118,14 @@ def test_what_cannot_be_split_is_said(tmp_path, capsys):
 
 def test_a_manifest_of_a_folder_can_be_edited_and_read_again(tmp_path, capsys):
     folder = write_cohort(tmp_path / "own", 2)
-    assert command.main(["manifest", str(folder), "--to", str(folder / "list.csv")]) == 0
+    assert call("manifest", folder, "--to", folder / "list.csv") == 0
     lines = (folder / "list.csv").read_text().splitlines()
     capsys.readouterr()
-    assert command.main(["manifest", str(folder), "--to", str(tmp_path / "a b.csv")]) == 0
+    assert call("manifest", folder, "--to", tmp_path / "a b.csv") == 0
     assert f"check '{tmp_path}/a b.csv'`" in capsys.readouterr().out  # can be pasted
     assert lines[0].startswith("image,labels,lungs,patient")
     assert lines[1].startswith("images/p1.nii.gz,labels/p1.nii.gz,lungs/p1.nii.gz,")
     status, printed = checked(folder / "list.csv", capsys)
     assert status == 0 and "2 patients" in printed
     with pytest.raises(command.InputError, match="--force"):
-        command.main(["manifest", str(folder), "--to", str(folder / "list.csv")])
+        call("manifest", folder, "--to", folder / "list.csv")

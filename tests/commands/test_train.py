@@ -19,6 +19,7 @@ from unet_segnet.commands import train as command
 from unet_segnet.data.splits import read_splits
 from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS, Network, SizeRule, check_size
+from unet_segnet.output.console import Progress
 
 NET = ["--net", "segnet", "--variant", "released", "--size", "16", "--batch-size", "2"]
 
@@ -194,7 +195,7 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(own, tmp_path, tin
             raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(command.Progress, "update", kill)
+        patched.setattr(Progress, "update", kill)
         train(own, tmp_path / "stopped", "--epochs", "2", net=tiny)
     folders = [tmp_path / name / "own" / "own-released-tiny" / "seed0" for name in ("stopped", "whole")]
     assert (folders[0] / "state.weights.h5").exists() and not (folders[0] / "result.json").exists()

@@ -409,7 +409,7 @@ def test_a_run_knows_the_weights_of_its_encoder_by_their_content(tmp_path):
 def test_times_that_cannot_be_are_refused(packed, tmp_path, seconds):
     result = json.loads(dict(members_of(packed))["grid/released-binary-segnet/exp4-seed0/result.json"])
     content = json.dumps({**result, "training_seconds": seconds})
-    refused(changed(packed, tmp_path, "result.json", content), tmp_path, "impossible training_seconds")
+    refused(changed(packed, tmp_path, "result.json", content), tmp_path, "training_seconds is no time")
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"status": "finished"}', b"[" * 100_000, b"\xff\xfe\x00"])

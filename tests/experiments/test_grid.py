@@ -15,6 +15,7 @@ from forked import run_command
 
 from experiments.saood2021.options import check_options, training_parser
 from unet_segnet.errors import InputError
+from unet_segnet.models.registry import NETWORKS, Network
 from unet_segnet.networks.facts import read_facts
 
 ROOT = Path(__file__).parents[2]
@@ -266,7 +267,7 @@ def test_a_damaged_run_folder_is_one_clear_error(finished, file, tmp_path):
         read_finished(copy)
 
 
-def test_a_network_that_the_article_has_not_needs_its_own_configurations():
+def test_a_network_that_the_article_has_not_has_one_configuration(monkeypatch):
     from experiments.kfold import kfold
     from experiments.saood2021.options import make_recipe
 
@@ -274,7 +275,8 @@ def test_a_network_that_the_article_has_not_needs_its_own_configurations():
         InputError, match="--net tiny: the article names no best configuration of it; give some with --o"
     ):
         kfold(SimpleNamespace(net="tiny", only=None, problem="binary"))
-    with pytest.raises(InputError, match=r"tiny has no configuration 4 in Table 2 .* name others with --only, or add"):
+    monkeypatch.setitem(NETWORKS, "tiny", Network("tiny", "Tiny", "tiny_network"))
+    with pytest.raises(InputError, match=r"tiny has no configuration 4; it has 1: name others with --only"):
         make_recipe(SimpleNamespace(), SimpleNamespace(net="tiny", experiment=4))
 
 

@@ -417,7 +417,6 @@ class Commands:
 
         from unet_segnet.commands import VERBS
         from unet_segnet.errors import InputError
-        from unet_segnet.output.console import run_command
 
         (path,) = (folder / "files").iterdir()
         name, *words = path.read_bytes().decode(errors="surrogateescape").split("\0")

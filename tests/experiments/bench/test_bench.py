@@ -185,8 +185,8 @@ def test_a_worker_that_may_fail_is_left_out():
 
 def test_a_worker_that_breaks_or_dies_is_one_line():
     with pytest.raises(InputError, match="measuring this failed: AttributeError: "):
-        once("this", "bench_slices", "no_such_function")
-    with Worker("this", "bench_slices", "augmentations", size=16, num_slices=1) as worker:
+        once("this", "slices", "no_such_function")
+    with Worker("this", "slices", "augmentations", size=16, num_slices=1) as worker:
         assert 0 < worker.run("augment", 2) < 60
         worker._process.kill()
         with pytest.raises(InputError, match="measuring this failed: its process ended \\(killed"):
@@ -226,8 +226,8 @@ def test_scores_equal_those_of_scikit_learn_also_without_a_class():
 
 
 def test_the_commands_are_found():
-    assert {"bench", "data", "grid", "kfold", "parity", "report"} <= set(command_names())
-    assert not {"bench_small", "options"} & set(command_names())
+    assert {"bench", "grid", "kfold", "parity", "report", "unet-segnet data"} <= set(command_names())
+    assert not {"small", "options"} & set(command_names())
 
 
 def test_ratios_are_to_the_fastest_of_pytorch(session, monkeypatch):
@@ -323,7 +323,7 @@ def test_a_worker_has_its_environment_before_anything_is_imported(monkeypatch):
     monkeypatch.setattr(
         bench_slices, "told", lambda channel, **_: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]), raising=False
     )
-    _serve(SimpleNamespace(send_bytes=sent.append), "bench_slices", "told", {"CUDA_VISIBLE_DEVICES": ""}, "{}")
+    _serve(SimpleNamespace(send_bytes=sent.append), "slices", "told", {"CUDA_VISIBLE_DEVICES": ""}, "{}")
     assert (seen, sent) == ([""], [])
 
 

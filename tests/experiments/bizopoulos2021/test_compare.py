@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compare_sample import write_sample
+from made_comparison import made_run
 
 from experiments.bizopoulos2021.data import open_data
 from experiments.bizopoulos2021.options import compare_parser, selection
@@ -137,7 +138,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(volumes_data, tmp_path, st
     assert folders[1].epochs_done() in (1, 2)
     assert compare(options_for(volumes_data, broken)) == 0
     for name in ("counts", "first_layer", "history"):
-        one, other = (arrays(getattr(folder, name)) for folder in folders)
+        one, other = (arrays(folder.path / f"{name}.npz") for folder in folders)
         for key in one.keys() - {"validation_seconds", "epoch_seconds"}:
             np.testing.assert_array_equal(one[key], other[key])
     assert not list(folders[1].path.glob("state*"))
@@ -199,21 +200,17 @@ def test_costs_of_a_network_counted_by_hand():
 
 def test_times_come_from_runs_of_this_machine(tmp_path):
     from experiments.bizopoulos2021.plan import rates
-    from unet_segnet.output.records import write_arrays, write_json
+    from unet_segnet.output.records import read_json, write_arrays, write_json
     from unet_segnet.runs.timing import Machine
 
     machine = Machine("a device", "tensorflow", 2, "float32", 32)
+    where = {"backend": "tensorflow", "threads": 2, "multiply_adds": 500}
     for encoder, device, seconds in (("resnet18", "a device", 9.0), ("resnet34", "a device", 3.0), ("vgg11", "x", 1.0)):
-        folder = RunFolder(tmp_path, CompareSpec("lung", "unet", encoder))
-        folder.path.mkdir(parents=True)
-        recipe = {"dtype": "float32", "batch_size": 2}
-        write_json(
-            folder.config,
-            {"recipe": recipe, "data": {"size": 32}, "split": {"train": ["1", "2", "3"]}, "architecture": "unet",
-             "encoder": encoder},
-        )  # fmt: skip
-        write_json(folder.result, {"device": device, "backend": "tensorflow", "threads": 2, "multiply_adds": 500})
-        write_arrays(folder.history, {"epoch_seconds": np.array([100.0, seconds, seconds])})
+        folder = made_run(tmp_path, encoder=encoder, device=device, **where)
+        config = read_json(folder / "config.json")
+        recipe = config["recipe"] | {"dtype": "float32"}
+        write_json(folder / "config.json", config | {"recipe": recipe, "split": {"train": ["1", "2", "3"]}})
+        write_arrays(folder / "history.npz", {"epoch_seconds": np.array([100.0, seconds, seconds])})
     found = rates(tmp_path, machine)
     assert found.keys() == {("unet", "resnet18"), ("unet", "resnet34"), None}
     assert found["unet", "resnet18"].seconds == pytest.approx(9 / (2 * 3 * 500))
