@@ -1,4 +1,4 @@
-"""Makes finished runs part of the project: into experiments/results, and their networks into unet_segnet/networks/weights.
+"""Makes finished runs part of the project: into experiments/results, their networks into unet_segnet/networks/weights.
 
     python -m experiments.publish runs/grid/released-binary-segnet/exp4-seed0-matlab
     python -m experiments.publish RUN --weights     also as the project's network for its problem

@@ -55,7 +55,7 @@ def peak_memory() -> float:
 
 
 def augmentations(channel: Channel, size, num_slices):
-    """Worker: seconds per slice of `unet_segnet.training.translations.augment`, a mini-batch of `num_slices` at a time."""
+    """Worker: seconds per slice of the first study's augmentation, a mini-batch of `num_slices` at a time."""
     from unet_segnet.training.translations import augment
 
     images, labels = made_up_slices(num_slices, size)

@@ -1,4 +1,4 @@
-"""How long the first study's trainings will take, by finished ones of this machine or by a few steps; none is typed in."""
+"""How long the first study's trainings will take, by finished ones of this machine or a few steps."""
 
 import math
 import operator

@@ -122,7 +122,8 @@ def test_help_imports_nothing_heavy(module):
         f"import sys, runpy; sys.argv = ['x', *{words(module)[1:]}, '--help']\n"
         f"try: runpy.run_module('{words(module)[0]}', run_name='__main__')\n"
         f"except SystemExit: pass\n"
-        f"heavy = {{'keras', 'tensorflow', 'matplotlib', 'pandas', 'scipy', 'skimage', 'sklearn', 'nibabel'}} & set(sys.modules)\n"
+        f"heavy = {{'keras', 'tensorflow', 'matplotlib', 'pandas', 'scipy', 'skimage', 'sklearn', 'nibabel'}}\n"
+        f"heavy &= set(sys.modules)\n"
         f"sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)

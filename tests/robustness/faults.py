@@ -206,7 +206,8 @@ def as_table(rows: list[tuple[str, str, Counter]]):
         f"{tried} trials, {ours} of them with a fault of ours.",
         "The same result: weights, counts, losses, tables and pictures are, bit for bit, those of a run that was not "
         "disturbed. Nothing that was finished before was lost or changed.",
-        "Phantom slices of 32x32, variant released; compare: PSPNet on ResNet-18. Made by `python tests/robustness/faults.py`.",
+        "Phantom slices of 32x32, variant released; compare: PSPNet on ResNet-18. Made by "
+        "`python tests/robustness/faults.py`.",
     )
     cells = tuple((fault, command, outcomes.total(), in_words(outcomes)) for fault, command, outcomes in rows)
     return Table("Faults, and what came of them.", ("fault", "command", "times tried", "outcome"), cells, notes)

@@ -1,8 +1,8 @@
 """One training on own data, or on one fold of it, in a folder of its own (`unet_segnet.runs.folder`).
 
 OUT/own/DATA-NETWORK/seed0/ or fold2-seed0/; counts.npz holds the patients too, and model.keras what `predict` and
-`evaluate` want to know of it (`unet_segnet.networks.facts`). Tables and pictures lie beside them in seed0/; those of all
-folds together in folds-seed0/.
+`evaluate` want to know of it (`unet_segnet.networks.facts`). Tables and pictures lie beside them in seed0/; those of
+all folds together in folds-seed0/.
 """
 
 from dataclasses import asdict, dataclass

@@ -1,7 +1,7 @@
 """Every layer of our own, registered with Keras as unet_segnet>NAME, so that saved networks find it.
 
-The plain versions use `keras.ops` and run on each backend; measured faster forms under TensorFlow stand beside them and are
-tested equal to them.
+The plain versions use `keras.ops` and run on each backend; measured faster forms under TensorFlow stand beside them and
+are tested equal to them.
 """
 
 from unet_segnet.layers.backend import PACKAGE

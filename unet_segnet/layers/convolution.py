@@ -68,7 +68,7 @@ class Conv2D(keras.layers.Conv2D):
     """Keras' convolution, with faster gradients where TensorFlow computes on a processor.
 
     Same arguments, weights and results as `keras.layers.Conv2D`, and the same gradients up to rounding (tested).
-    `unet_segnet.layers.winograd` is used where it was measured to be faster: in training, 3 x 3 with stride 1 and padding
+    Minimal filtering (`winograd`) is used where it was measured to be faster: in training, 3 x 3 with stride 1 and padding
     "same", float32, from 32 x 32 pixels on.
     """
 

@@ -1,7 +1,7 @@
 """A segmentation against the truth: overlap, size and surfaces, for the whole scan and slice by slice.
 
-Pixels are counted once per slice (`unet_segnet.measures.metrics`); overlap and sizes of the scan follow from the sum of these
-counts, its surface distances from the volume, those of a slice from its plane (`unet_segnet.measures.surface_distances`).
+Pixels are counted once per slice (`metrics`); overlap and sizes of the scan follow from the sum of these
+counts, its surface distances from the volume, those of a slice from its plane (`surface_distances`).
 """
 
 import math

@@ -1,7 +1,7 @@
 """Severity figures of a labelled scan: how much of the lungs is ill, in how many lesions, where and of what shape.
 
 Pixels are counted once per slice, class and lung; every volume and share follows from these counts. Lesions are
-connected components (`unet_segnet.measures.lesions`), found class by class and once more for all classes together, where
+connected components (`lesions`), found class by class and once more for all classes together, where
 ground glass and the consolidation within it are one lesion.
 
 The CT severity scores that radiologists give (Pan et al., Radiology 295, 2020, 0 to 25; Chung et al., Radiology 295,

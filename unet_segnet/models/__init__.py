@@ -1,7 +1,7 @@
 """The networks: `build_model(architecture, ...)`.
 
-A network of its own is a file and an entry in `registry.NETWORKS`; one on the pyramid of any of `encoders.ENCODERS` a file
-and an entry in `decoders.DECODERS`.
+A network of its own is a file and an entry in `registry.NETWORKS`; one on the pyramid of any of `encoders.ENCODERS` a
+file and an entry in `decoders.DECODERS`.
 """
 
 import numpy as np

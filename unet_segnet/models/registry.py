@@ -1,8 +1,8 @@
 """What is known of each network that maps grey slices to classes, in one place and without building any.
 
 To add a network: a file in this folder with a function of the network's name and a `size_rule`, and an entry here.
-`build_model`, `unet-segnet train` and `python -m experiments.grid` know it then. (The second study's networks are pairs:
-`unet_segnet.models.decoders.DECODERS` on `unet_segnet.models.encoders.ENCODERS`.)
+`build_model`, `unet-segnet train` and `python -m experiments.grid` know it then. (The second study's networks are
+pairs: `unet_segnet.models.decoders.DECODERS` on `unet_segnet.models.encoders.ENCODERS`.)
 """
 
 import importlib

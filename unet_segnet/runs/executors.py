@@ -1,4 +1,4 @@
-"""Where trainings are carried out: in this process, or in several beside it. (On Ray: `unet_segnet.runs.ray_cluster`.)"""
+"""Where trainings are carried out: in this process or in several beside it; on Ray, see `ray_cluster`."""
 
 import multiprocessing
 import os
