@@ -2,6 +2,7 @@
 
     python -m experiments.study --dry-run
     python -m experiments.study --variant released --budget 600
+    python -m experiments.study --plan experiments/saood2021/plan.csv
     python -m experiments.study --pack study.zip          on the machine that trained
     python -m experiments.study --merge study.zip         on the machine that collects
 
@@ -61,6 +62,7 @@ def study(options) -> int:
     began = time.monotonic()
     share_machine(options.workers)
     check_options(options, (options.net,) if options.net else NETS)
+    _check_plan(options)
     data = load_data(options, (options.problem,) if options.problem else PROBLEMS)
     settle_dtype(options)
     from experiments.saood2021.results import show_results
@@ -119,6 +121,20 @@ def train_within(jobs: list, data: dict, options, estimates, deadline: float | N
         begun=lambda job: f"about {duration(estimate_of(job).seconds)}",
         finished=lambda job: estimates.add(RunFolder(options.out, job.spec).path),
     )
+
+
+def _check_plan(options) -> None:
+    """Refuse what chooses trainings beside a plan that names them.
+
+    Raises:
+        InputError: one of these options is given too.
+    """
+    otherwise = vars(study_parser("", "").parse_args([]))
+    chosen = [
+        name for name in ("variant", "parts", "net", "problem", "seeds") if getattr(options, name) != otherwise[name]
+    ]
+    if options.plan is not None and chosen:
+        raise InputError(f"--plan {options.plan}: names its trainings; leave --{chosen[0]} out")
 
 
 def _jobs(options, data) -> dict:

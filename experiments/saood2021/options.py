@@ -92,6 +92,13 @@ def study_parser(prog: str, description: str) -> argparse.ArgumentParser:
         help="the best configurations of Tables 4 and 6; all nine; the five folds; the best ones with the second and "
         "further --seeds; all else with them",
     )
+    plan.add_argument(
+        "--plan",
+        type=Path,
+        metavar="FILE",
+        help="the trainings of a CSV file in its order, such as experiments/saood2021/plan.csv, instead of all that "
+        "--variant, --parts, --net, --problem and --seeds choose",
+    )
     plan.add_argument("--net", choices=NETS, help="one network; both where it is left out")
     plan.add_argument("--problem", choices=PROBLEMS, help="one problem; both where it is left out")
     plan.add_argument(

@@ -3,18 +3,21 @@
 Times are measured: on finished runs of the same machine, or on a few training steps. None is typed in.
 """
 
+import csv
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from experiments.saood2021.estimates import Estimates, time_left
 from experiments.saood2021.options import weights_for
 from experiments.saood2021.protocol import EXPERIMENTS
 from experiments.saood2021.published import BEST_EXPERIMENT
-from experiments.saood2021.runs import RunSpec
+from experiments.saood2021.runs import Job, RunSpec, check_settings
 from unet_segnet.data.splits import NUM_FOLDS
-from unet_segnet.runs.job import Job
+from unet_segnet.errors import InputError, one_line
 from unet_segnet.runs.timing import duration
 
+PLAN = Path(__file__).with_name("plan.csv")  # what decides most of the open claims first
 GROUPS = (("segnet", "binary"), ("unet", "binary"), ("unet", "multiclass"), ("segnet", "multiclass"))
 
 
@@ -26,8 +29,13 @@ def planned_specs(options) -> dict[RunSpec, str]:
     the further seeds of the best configurations; last, where asked for, those of all others.
 
     Arguments:
-        options: of the command; variant, parts, net, problem, seeds, stream and encoder_weights are used.
+        options: of the command; plan, variant, parts, net, problem, seeds, stream and encoder_weights are used.
+
+    Raises:
+        InputError: a plan's file that is no plan.
     """
+    if options.plan is not None:
+        return read_plan(options.plan, options)
     variants = ("released", "paper") if options.variant == "both" else (options.variant,)
     early = [(part, variant) for variant in variants for part in ("best", "grid", "folds")]
     late = [(part, variant) for part in ("seeds", "more") for variant in variants]
@@ -55,6 +63,45 @@ def _specs(part, net, variant, problem, options) -> Iterator[RunSpec]:
         if part in ("folds", "more"):
             for fold in range(NUM_FOLDS):
                 yield RunSpec("kfold", net, variant, problem, best, seed, fold, options.stream, encoder_weights)
+
+
+def read_plan(file: Path, options) -> dict[RunSpec, str]:
+    """The trainings of a plan, in its order, each with its part.
+
+    Arguments:
+        file: CSV with the columns part, study, net, variant, problem, experiments ("1,2") and seeds ("0,1"), a row for
+            each set of trainings; a kfold has all its folds.
+        options: of the command; stream and encoder_weights are used.
+
+    Raises:
+        InputError: a row that the study has no training for, naming it, or a file that cannot be read.
+    """
+    chosen: dict[RunSpec, str] = {}
+    try:
+        with Path(file).open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file}: cannot be read ({one_line(error)}); give a plan, such as {PLAN}") from error
+    for number, row in enumerate(rows, 2):
+        try:
+            folds = {"grid": (None,), "kfold": tuple(range(NUM_FOLDS))}[row["study"]]
+            of = {key: row[key] for key in ("net", "variant", "problem")}
+            experiments, seeds = ([int(part) for part in row[key].split(",")] for key in ("experiments", "seeds"))
+            for seed in seeds:
+                for experiment in experiments:
+                    for fold in folds:
+                        weights = weights_for(options, of["net"], of["variant"])
+                        spec = RunSpec(row["study"], *of.values(), experiment, seed, fold, options.stream, weights)
+                        check_settings(asdict(spec))
+                        chosen.setdefault(spec, row["part"])
+        except (KeyError, ValueError, AttributeError, TypeError) as error:
+            raise InputError(
+                f"{file}: line {number} is no set of trainings ({one_line(error)}); expected part, study, net, "
+                f"variant, problem, experiments and seeds, see {PLAN}"
+            ) from error
+    if not chosen:
+        raise InputError(f"{file}: plans no training; give a plan, such as {PLAN}")
+    return chosen
 
 
 def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Estimates, out: Path, again: bool = False):

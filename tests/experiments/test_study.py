@@ -18,9 +18,9 @@ from run_folders import make_run
 
 from experiments.saood2021.estimates import Estimate, Estimates, time_left
 from experiments.saood2021.options import study_parser
-from experiments.saood2021.plan import plan_table, planned_specs
+from experiments.saood2021.plan import PLAN, plan_table, planned_specs
 from experiments.saood2021.runs import Job, RunSpec
-from experiments.study import exchange
+from experiments.study import exchange, study
 from unet_segnet.commands.arguments import dtype_of
 from unet_segnet.data.splits import five_folds, paper_split
 from unet_segnet.errors import InputError
@@ -69,6 +69,35 @@ def test_the_whole_study_is_56_trainings_a_variant_in_the_order_of_worth():
         "grid/released-multiclass-unet/exp4-seed0",
         "grid/released-multiclass-segnet/exp7-seed0",
     ]
+
+
+def test_a_plan_names_its_trainings_in_its_order(tmp_path):
+    file = tmp_path / "plan.csv"
+    header = "part,study,net,variant,problem,experiments,seeds\n"
+    file.write_text(header + 'folds,kfold,unet,released,binary,4,0\nseeds,grid,segnet,paper,binary,"4,5","1,0"\n')
+    planned = planned_specs(options("--plan", file))
+    assert list(planned.values()) == ["folds"] * 5 + ["seeds"] * 4
+    assert names("--plan", file)[4:7] == [
+        "kfold/released-binary-unet/fold5-exp4-seed0",
+        "grid/paper-binary-segnet/exp4-seed1",
+        "grid/paper-binary-segnet/exp5-seed1",
+    ]
+    for wrong in ("x,grid,fpn,paper,binary,4,0", "x,grid,unet,paper,binary,40,0", "x,folds,unet,paper,binary,4,0", "x"):
+        file.write_text(header + wrong + "\n")
+        with pytest.raises(InputError, match=r"plan\.csv: line 2 is no set of trainings"):
+            planned_specs(options("--plan", file))
+    file.write_text(header)
+    with pytest.raises(InputError, match="plans no training"):
+        planned_specs(options("--plan", file))
+
+
+def test_the_projects_own_plan_is_one():
+    assert len(planned_specs(options("--plan", PLAN))) == 5 + 5 + 2 + 5 + 16
+
+
+def test_a_plan_goes_alone():
+    with pytest.raises(InputError, match="names its trainings; leave --seeds out"):
+        study(options("--plan", PLAN, "--seeds", "0,1"))
 
 
 def test_its_folders_are_those_of_grid_and_kfold():

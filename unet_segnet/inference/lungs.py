@@ -7,8 +7,8 @@ short; effusion around a lung is left out or in as the closing happens to bridge
 lung should give a mask (`--lungs FILE`) or use the lungmask package.
 
 Measured against known lungs: on the phantom, see `tests/inference/test_lungs.py`. On ct20, whose grey levels are no
-Hounsfield units, after a threshold per slice (Otsu) was put in the place of `AIR_HU`: Dice 0.915 over all pixels, 95 % of the
-lesion pixels inside, 2 % of the lungs missed, 16 % of their size too much (vessels at the hilum, which those masks
+Hounsfield units, after a threshold per slice (Otsu) was put in the place of `AIR_HU`: Dice 0.915 over all pixels, 95 %
+of the lesion pixels inside, 2 % of the lungs missed, 16 % of their size too much (vessels at the hilum, which those masks
 leave out; fat as dark as air there; pockets of air between back and table). The rule for filling was chosen among about
 twenty on these slices: expect less on others.
 """

@@ -68,8 +68,8 @@ class Conv2D(keras.layers.Conv2D):
     """Keras' convolution, with faster gradients where TensorFlow computes on a processor.
 
     Same arguments, weights and results as `keras.layers.Conv2D`, and the same gradients up to rounding (tested).
-    Minimal filtering (`winograd`) is used where it was measured to be faster: in training, 3 x 3 with stride 1 and padding
-    "same", float32, from 32 x 32 pixels on.
+    Minimal filtering (`winograd`) is used where it was measured to be faster: in training, 3 x 3 with stride 1 and
+    padding "same", float32, from 32 x 32 pixels on.
     """
 
     def call(self, inputs, training=None):
