@@ -15,7 +15,7 @@ from pathlib import Path
 from experiments import RESULTS
 from unet_segnet.errors import InputError
 from unet_segnet.networks.save import save_network
-from unet_segnet.output.console import HelpFormatter, run_command
+from unet_segnet.output.console import run_command
 from unet_segnet.output.records import write_json, write_text
 from unet_segnet.output.whole_folder import whole_folder
 
@@ -25,11 +25,7 @@ COMPARE_FILES = (*FILES, "first_layer.npz")
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.publish",
-        description=__doc__.splitlines()[0],
-        formatter_class=HelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog="python -m experiments.publish", description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of a finished run")
     parser.add_argument("--weights", action="store_true", help="also as the project's network for its problem")
     parser.add_argument("--force", action="store_true", help="replace what is there")

@@ -223,7 +223,7 @@ def run_grid(runs: Iterable[CompareRun], value: Callable[[CompareRun], np.ndarra
             keys = (run.experiment, run.initialisation, run.architecture, run.encoder)
             place = tuple(axis.index(key) for axis, key in zip(axes, keys, strict=True))
             found.setdefault(place, []).append(np.asarray(value(run), np.float64))
-    shape = next(iter(found.values()))[0].shape if found else np.shape(())
+    shape = next(iter(found.values()))[0].shape if found else ()
     grid = np.full((*map(len, axes), *shape), np.nan)
     for place, values in found.items():
         grid[place] = np.mean(values, axis=0)

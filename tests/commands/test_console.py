@@ -17,6 +17,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.output.console import HelpFormatter, Progress, progress, run_command
 
 ROOT = Path(__file__).parents[2]
+HEAVY = {"keras", "tensorflow", "matplotlib", "pandas", "scipy", "rich", "jinja2", "skimage", "sklearn", "nibabel"}
 
 
 def fail(error):
@@ -80,14 +81,42 @@ def test_a_log_gets_plain_lines_now_and_then_and_always_the_last():
     assert log.getvalue().splitlines() == ["epochs 100/100  0:00"]
 
 
-def test_a_terminal_gets_a_bar_with_time_left():
-    terminal = Terminal()
+@pytest.fixture
+def terminal(monkeypatch):
+    for name, value in {"TERM": "xterm", "COLUMNS": "80"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    return Terminal()
+
+
+def drawn(terminal):
+    """What a terminal gets, without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
+
+
+def test_a_terminal_gets_a_bar_with_time_left(terminal):
     bar = Progress(4, "epochs", stream=terminal)
     bar.shown = bar.start = bar.start - 10
     bar.update(2, "loss 0.5")
-    text = terminal.getvalue()
-    assert text.startswith("\r")
-    assert "epochs [############............] 2/4  0:10, 0:20 left  loss 0.5" in text
+    assert re.fullmatch(r"\r\x1b\[2Kepochs [━╺╸]{10} 2/4  0:10, 0:20 left  loss 0.5", drawn(terminal))
+    bar.update(4, "loss 0.4")
+    assert re.search(r"0.5\r\x1b\[2Kepochs ━{10} 4/4  0:10  loss 0.4\n$", drawn(terminal))
+
+
+def test_a_bar_keeps_to_one_line_and_names_in_it_are_text(terminal):
+    name = "[red]:smile:[/]\x1b[2J\x9b1A\n" * 9
+    Progress(1, name, stream=terminal).update(1, name)
+    told = drawn(terminal).removeprefix("\r\x1b[2K")
+    assert told.startswith(r"[red]:smile:[/]\x1b[2J\x9b1A\n[red]") and told.count("\n") == 1 and "\x1b" not in told
+    assert len(told.rstrip("\n")) == 80
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_terminals_without_a_bar(terminal, plain, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm" if plain else "dumb")
+    Progress(1, "epochs", stream=terminal, plain=plain).update(1)
+    assert terminal.getvalue() == "epochs 1/1  0:00\n"
 
 
 def test_a_resumed_run_estimates_from_its_own_steps():
@@ -104,12 +133,18 @@ def test_help_shows_defaults_as_one_would_type_them():
     parser.add_argument("--window", type=float, nargs=2, default=(-1100.0, 400.0), help="HU")
     parser.add_argument("--seed", default=0, help="the one")
     parser.add_argument("--net", help="which")
+    parser.add_argument("--share", type=float, default=0.1, help="100 %% of it")
     parser.add_argument("--only", default={}, help="some")
     parser.add_argument("--force", action="store_true", help="replace")
     told = parser.format_help()
-    for text in ("each (default: 0,1)", "HU (default: -1100 400)", "the one (default: 0)"):
+    for text in (
+        "each (default: 0,1)",
+        "HU (default: -1100 400)",
+        "the one (default: 0)",
+        "100 % of it (default: 0.1)",
+    ):
         assert text in told
-    assert told.count("(default:") == 3
+    assert told.count("(default:") == 4
 
 
 def test_items_pass_through():
@@ -122,8 +157,7 @@ def test_help_imports_nothing_heavy(module):
         f"import sys, runpy; sys.argv = ['x', *{words(module)[1:]}, '--help']\n"
         f"try: runpy.run_module('{words(module)[0]}', run_name='__main__')\n"
         f"except SystemExit: pass\n"
-        f"heavy = {{'keras', 'tensorflow', 'matplotlib', 'pandas', 'scipy', 'skimage', 'sklearn', 'nibabel'}}\n"
-        f"heavy &= set(sys.modules)\n"
+        f"heavy = {HEAVY} & set(sys.modules)\n"
         f"sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)

@@ -2,6 +2,7 @@
 
 import math
 import tracemalloc
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -157,6 +158,17 @@ class TestScoresOfCounts:
         for k in range(4):
             specificity = sklearn.metrics.recall_score(truth != k, predicted != k)
             assert metrics.specificity(counts)[k] == pytest.approx(specificity, rel=1e-12)
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("axis", [None, 0, -1, (0, 1)])
+    def test_means_and_deviations_are_of_what_is_defined(self, axis):
+        scores = np.random.default_rng(0).random((6, 4, 5))
+        scores[scores < 0.4] = np.nan
+        scores[:, 0, 0] = scores[1:, 1, 1] = np.nan  # none, and a single one
+        ours = [metrics.mean_defined(scores, axis)] + [metrics.deviation_defined(scores, axis, n) for n in (0, 1)]
+        with warnings.catch_warnings(action="ignore"):  # NumPy warns of means of nothing
+            theirs = [np.nanmean(scores, axis)] + [np.nanstd(scores, axis, ddof=n) for n in (0, 1)]
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12)
 
     def test_class_absent_from_the_truth_but_predicted(self):
         counts = [[8, 2], [0, 0]]

@@ -12,7 +12,7 @@ from unet_segnet.measures.comparison import Comparison
 from unet_segnet.output.tabular import Table
 from unet_segnet.plots import CLASS_COLOURS
 from unet_segnet.web import table, viewer
-from unet_segnet.web.page import escape, render_page
+from unet_segnet.web.page import render, render_page
 
 LARGEST = 384  # height or width of a slice on the page, pixels; larger ones are thinned out
 
@@ -51,15 +51,14 @@ def case_page(
     tables = [table.table_html(severity_table(result), "severity")]
     if comparison is not None:
         tables.append(table.table_html(agreement_table(comparison), "agreement"))
-    notes = "".join(f"<li>{escape(note)}</li>" for note in (*result.notes, *result.severity.notes))
-    body = f"""<main>
-<p>{escape(len(result.labels))} slices, segmented automatically. For research; not a medical device, not for clinical
-use. Front is up, the patient's right is on the left.</p>
-{slices}
-{"".join(tables)}
-<h2>Notes</h2>
-<ul>{notes}</ul>
-</main>"""
+    body = render(
+        "predict_page.html",
+        "unet_segnet.commands",
+        num_slices=len(result.labels),
+        slices=slices,
+        tables=tables,
+        notes=(*result.notes, *result.severity.notes),
+    )
     return render_page(name, body, scripts=(table.SCRIPT, viewer.SCRIPT), styles=(viewer.STYLE,))
 
 

@@ -97,9 +97,22 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.divide(numerator, denominator, out=nothing, where=np.asarray(denominator) != 0)
 
 
-def _mean_over_classes(scores: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not NaN; NaN where nothing is left."""
-    return _ratio(np.nansum(scores, axis=-1), np.sum(~np.isnan(scores), axis=-1))
+def mean_defined(scores: ArrayLike, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> np.ndarray:
+    """Mean over the given axes of what is not NaN; NaN, without a warning, where nothing is left."""
+    scores = np.asarray(scores, np.float64)
+    total, number = (of(scores, axis=axis, keepdims=keepdims) for of in (np.nansum, _num_defined))
+    return _ratio(total, number)
+
+
+def deviation_defined(scores: ArrayLike, axis: int | tuple[int, ...] | None = None, ddof: int = 1) -> np.ndarray:
+    """Standard deviation (n - ddof) over the given axes of what is not NaN; NaN where n is at most ddof."""
+    scores = np.asarray(scores, np.float64)
+    squares = np.nansum((scores - mean_defined(scores, axis, keepdims=True)) ** 2, axis=axis)
+    return np.sqrt(_ratio(squares, np.maximum(_num_defined(scores, axis) - ddof, 0)))
+
+
+def _num_defined(scores: np.ndarray, axis=None, keepdims: bool = False) -> np.ndarray:
+    return np.sum(~np.isnan(scores), axis=axis, keepdims=keepdims)
 
 
 def lesions_together(confusion: ArrayLike) -> np.ndarray:
@@ -244,7 +257,7 @@ def mean_accuracy(confusion: ArrayLike) -> np.ndarray:
     Takes counts (..., K, K), returns (...) float64 in 0..1. Classes absent from the truth are left out; NaN
     where none is left. Source: MATLAB R2020a: evaluateSemanticSegmentation, MeanAccuracy.
     """
-    return _mean_over_classes(sensitivity(confusion))
+    return mean_defined(sensitivity(confusion), axis=-1)
 
 
 def mean_iou(confusion: ArrayLike) -> np.ndarray:
@@ -254,7 +267,7 @@ def mean_iou(confusion: ArrayLike) -> np.ndarray:
     left out; a class predicted but absent from the truth counts as 0; NaN where none is left.
     Source: MATLAB R2020a: evaluateSemanticSegmentation, MeanIoU.
     """
-    return _mean_over_classes(iou(confusion))
+    return mean_defined(iou(confusion), axis=-1)
 
 
 def weighted_iou(confusion: ArrayLike) -> np.ndarray:
@@ -307,7 +320,7 @@ def mean_bf_score(label: ArrayLike, prediction: ArrayLike, num_classes: int) -> 
     Classes absent from either map are left out; NaN where none is left. The figure of a data set is the mean
     of this over its slices. Source: MATLAB R2020a: evaluateSemanticSegmentation, MeanBFScore.
     """
-    return float(_mean_over_classes(bf_scores(label, prediction, num_classes)))
+    return float(mean_defined(bf_scores(label, prediction, num_classes)))
 
 
 def _bf_score(truth: np.ndarray, predicted: np.ndarray, largest_square: int) -> float:

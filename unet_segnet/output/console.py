@@ -23,18 +23,19 @@ MEMORY_ADVICE = (
 )
 
 
-class HelpFormatter(argparse.HelpFormatter):
-    """Says of each option what it is when it is left out, as one would type it; nothing where that is nothing."""
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """argparse's own, which alone would say "None", "False" and "(0, 1)": nothing of the first two, "0,1" as typed."""
 
     def _get_help_string(self, action):
         default = action.default
-        if default is None or default is False or default in ((), {}, argparse.SUPPRESS):
+        if default is None or default is False or default in ((), {}):
             return action.help
         if isinstance(default, tuple):
-            default = (" " if action.nargs else ",").join(
+            typed = (" " if action.nargs else ",").join(
                 f"{of:g}" if isinstance(of, float) else str(of) for of in default
             )
-        return f"{action.help} (default: {str(default).replace('%', '%%')})"
+            return f"{action.help} (default: {typed})"
+        return super()._get_help_string(action)
 
 
 def run_command(command: Callable[[], int | None]) -> None:
@@ -149,14 +150,16 @@ class Progress:
         total: number of steps.
         label: what is being done, shown before the bar.
         every: seconds between two lines when the output is not a terminal.
+        stream: where to; standard error if None.
+        plain: lines on a terminal too, where the bars of several processes would overwrite each other.
 
     Work that was resumed begins with a later step; what was done before is left out of the estimate.
     """
 
-    def __init__(self, total: int, label: str, every: float = 30.0, stream=None):
+    def __init__(self, total: int, label: str, every: float = 30.0, stream=None, plain: bool = False):
         self.total, self.label, self.every = total, printable(label), every
         self.stream = stream or sys.stderr
-        self.terminal = self.stream.isatty()
+        self.terminal = self.stream.isatty() and os.environ.get("TERM") != "dumb" and not plain
         self.first = None
         self.start = self.shown = time.monotonic()
 
@@ -172,14 +175,31 @@ class Progress:
         elapsed = now - self.start
         steps = max(done - self.first, 1)
         left = elapsed / steps * (self.total - done)
-        time_text = f"{_duration(elapsed)}" if last else f"{_duration(elapsed)}, {_duration(left)} left"
+        times = f"{_duration(elapsed)}" if last else f"{_duration(elapsed)}, {_duration(left)} left"
         if self.terminal:
-            filled = round(24 * done / max(self.total, 1))
-            text = f"{self.label} [{'#' * filled}{'.' * (24 - filled)}] {done}/{self.total}  {time_text}  {note}"
-            self.stream.write("\r\x1b[K" + text[:118] + ("\n" if last else ""))
+            self._draw(done, f"{done}/{self.total}  {times}  {note}")
+            self.stream.write("\n" * last)
         else:
-            self.stream.write(f"{self.label} {done}/{self.total}  {time_text}  {note}".rstrip() + "\n")
+            self.stream.write(f"{self.label} {done}/{self.total}  {times}  {note}".rstrip() + "\n")
         self.stream.flush()
+
+    def _draw(self, done: int, text: str) -> None:
+        """Draw the bar over the one before, cut where the terminal's line ends.
+
+        Not by rich's `Live`, which hides the cursor until it is stopped: a command that is killed never does that.
+        """
+        from rich.console import Console
+        from rich.control import Control
+        from rich.progress_bar import ProgressBar
+        from rich.segment import ControlType
+        from rich.text import Text
+
+        console = Console(file=self.stream)
+        label = Text(self.label)  # no markup: it may hold the names of files
+        label.truncate(console.width // 2, overflow="ellipsis")
+        bar = ProgressBar(self.total, done, width=24 if console.width >= 100 else 10)
+        console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+        console.print(label.append(" "), bar, Text(f" {text}"), end="", no_wrap=True, overflow="ignore")
 
 
 def progress(items: Iterable, label: str, total: int | None = None) -> Iterator:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -59,12 +60,7 @@ def complete(job: Job, data, out: Path, force: bool = False, plain: bool = False
     """
     import_keras()
 
-    def progress(total: int, what: str) -> Progress:
-        bar = Progress(total, what)
-        bar.terminal &= not plain  # bars of several processes would overwrite each other
-        return bar
-
-    folder = RunFolder(out, job.spec)
+    folder, progress = RunFolder(out, job.spec), partial(Progress, plain=plain)
     return folder.complete(job.config(data), lambda: job.train(data, folder, progress), force)
 
 

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
-import html
 import re
 from collections.abc import Iterable
 from importlib import resources
 
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+import jinja2
+from markupsafe import Markup, escape
+
+NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 NUMBERED_TITLE = re.compile(r"((?:Table|Figure) \w+\.)\s+(.*)", re.DOTALL)
 
 
 def asset(name: str, package: str = "unet_segnet.web") -> str:
-    """The text of a style sheet or script that lies in the package."""
+    """The text of a style sheet, script or template that lies in the package."""
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
-def escape(text: object) -> str:
-    """Text for an HTML element or a quoted attribute.
+def render(template: str, package: str = "unet_segnet.web", **values) -> Markup:
+    """The HTML that a template makes of values; what is not `Markup` already, the browser shows as text.
 
-    Whatever it contains, the browser shows it as text. Characters that no HTML file may hold (control characters,
-    the lone surrogates of file names that are not UTF-8) become "\N{REPLACEMENT CHARACTER}".
+    Arguments:
+        template: name of a file of the package.
+        package: where it lies.
+        values: by the names that the template gives them.
     """
-    valid = CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", str(text))
-    valid = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", valid)
-    return html.escape(valid, quote=True)
+    return Markup(_environment(package).get_template(template).render(values))
+
+
+@functools.cache
+def _environment(package: str) -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: asset(name, package)),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(identifier=checked_identifier, heading=heading, prose=prose)
+    return made
 
 
 def checked_identifier(identifier: str) -> str:
@@ -43,7 +59,7 @@ def checked_identifier(identifier: str) -> str:
 
 def render_page(
     title: str,
-    body: str,
+    body: Markup,
     scripts: Iterable[str] = (),
     styles: Iterable[str] = (),
     generator: str = "unet_segnet",
@@ -52,16 +68,18 @@ def render_page(
 
     It follows the system's light or dark theme, with a button that changes it, and prints in black on white. The
     policy in its head lets the browser run the scripts and styles given here, by their SHA-256, and no others.
+    Characters that no HTML file may hold (control characters, the lone surrogates of file names that are not UTF-8)
+    become "\N{REPLACEMENT CHARACTER}".
 
     Arguments:
         title: text, shown as the page's heading too.
-        body: HTML whose texts went through `escape`; neither `style` attributes nor event handlers work in it.
+        body: from `render`; neither `style` attributes nor event handlers work in it.
         scripts: JavaScript sources, run in this order after the page's own.
         styles: CSS sources, after the page's own.
         generator: what made the page, for its head.
 
     Raises:
-        ValueError: a script or style that would end its own element.
+        ValueError: a script or style that would end its own element or holds characters that no HTML file may hold.
     """
     styles = [_contained(source, "style") for source in (asset("page.css"), *styles)]
     scripts = [_contained(source, "script") for source in (asset("page.js"), *scripts)]
@@ -75,42 +93,13 @@ def render_page(
             "form-action 'none'",
         )
     )
-    style_elements = "\n".join(f"<style>{source}</style>" for source in styles)
-    script_elements = "\n".join(f"<script>{source}</script>" for source in scripts)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="{escape(generator)}">
-<meta name="referrer" content="no-referrer">
-<meta name="color-scheme" content="light dark">
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-{style_elements}
-</head>
-<body>
-<a class="skip" href="#content">Skip to the content</a>
-<header class="page-header">
-<h1>{escape(title)}</h1>
-<button type="button" id="theme" aria-pressed="false" hidden>Dark theme</button>
-</header>
-<div id="content">
-{body}
-</div>
-<dialog id="zoom" aria-label="Enlarged figure">
-<p><button type="button" id="zoom-fit" aria-pressed="false">Fit to the window</button>
-<button type="button" id="zoom-close">Close</button></p>
-<div id="zoom-picture" tabindex="0"></div>
-</dialog>
-{script_elements}
-</body>
-</html>
-"""
+    page = render(
+        "page.html", title=title, body=body, scripts=scripts, styles=styles, policy=policy, generator=generator
+    )
+    return NOT_IN_HTML.sub("\N{REPLACEMENT CHARACTER}", page) + "\n"
 
 
-def figure_html(identifier: str, title: str, caption: str, alt: str, png: bytes) -> str:
+def figure_html(identifier: str, title: str, caption: str, alt: str, png: bytes) -> Markup:
     """A PNG picture with title and caption; a click, a tap or Enter enlarges it.
 
     Arguments:
@@ -121,33 +110,35 @@ def figure_html(identifier: str, title: str, caption: str, alt: str, png: bytes)
         png: the PNG file's bytes.
     """
     uri = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-    return (
-        f'<figure class="picture" id="{checked_identifier(identifier)}">\n'
-        f'<button type="button" class="zoom" aria-haspopup="dialog" title="Enlarge">'
-        f'<img src="{uri}" alt="{escape(alt)}"></button>\n'
-        f"<figcaption>{title_html(title)} {prose(caption)}</figcaption>\n</figure>"
+    return render(
+        "figure.html", identifier=checked_identifier(identifier), title=title, caption=caption, alt=alt, uri=uri
     )
 
 
-def prose(text: object) -> str:
-    """Escaped text in which what stands between backticks is set as code."""
-    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+def prose(text: str) -> Markup:
+    """Text in which what stands between backticks is set as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def title_html(title: str) -> str:
-    """A table's or figure's title with a full stop, its number ("Table 3.") set off where it has one."""
+def split_title(title: str) -> tuple[str, str]:
+    """A table's or figure's number as in "Table 3.", empty where it has none, and the rest with a full stop."""
     title = title if title.endswith((".", "?", "!")) else f"{title}."
     number = NUMBERED_TITLE.fullmatch(title)
-    if not number:
-        return f"<strong>{escape(title)}</strong>"
-    return f'<strong class="number">{escape(number[1])}</strong> <strong>{escape(number[2])}</strong>'
+    return number.groups() if number else ("", title)
 
 
-def _contained(source: str, element: str) -> str:
+def heading(title: str) -> Markup:
+    """A table's or figure's title, its number set off."""
+    number, rest = split_title(title)
+    numbered = Markup('<strong class="number">{}</strong> ').format(number) if number else Markup()
+    return numbered + Markup("<strong>{}</strong>").format(rest)
+
+
+def _contained(source: str, element: str) -> Markup:
     """The source with line feeds alone, as the browser hashes it."""
-    if re.search(rf"</{element}|<!--", source, re.IGNORECASE):
-        raise ValueError(f"a {element} must not contain </{element} or <!--, which would end or hide it")
-    return source.replace("\r\n", "\n").replace("\r", "\n")
+    if re.search(rf"</{element}|<!--", source, re.IGNORECASE) or NOT_IN_HTML.search(source):
+        raise ValueError(f"a {element} must not contain </{element}, <!-- or control characters, which would end it")
+    return Markup(source.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _source_hash(source: str) -> str:

@@ -6,14 +6,14 @@ against the truth. The script only chooses among them, which works in every brow
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from markupsafe import Markup
 
 from unet_segnet.measures import metrics
-from unet_segnet.web.page import asset, checked_identifier, escape
+from unet_segnet.web.page import asset, checked_identifier, render
 from unet_segnet.web.png import png_base64
 
 SCRIPT = asset("viewer.js")
@@ -33,7 +33,7 @@ def slice_viewer(
     layers: Mapping[str, np.ndarray],
     class_names: Sequence[str],
     class_colours: Sequence[str | None],
-) -> str:
+) -> Markup:
     """HTML of a slice viewer, for a page with `SCRIPT` and `STYLE`.
 
     Slices change by slider, arrow keys and mouse wheel; overlay, the way it is drawn, opacity and zoom by labelled
@@ -69,9 +69,18 @@ def slice_viewer(
         "slices": [png_base64(image) for image in (images & 0xFE if images.size > LARGE else images)],
         "layers": [_layer(name, layer, truth, class_names, class_colours) for name, layer in layers.items()],
     }
-    # Whatever the names hold, nothing in this text can end the script element.
-    text = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c").replace(">", r"\u003e")
-    return _html(checked_identifier(identifier), len(images), layers, class_names, class_colours, text)
+    has_errors = TRUTH in layers and len(layers) > 1
+    error_names = ERROR_NAMES if len(class_names) > 2 else ERROR_NAMES[:3]
+    return render(
+        "viewer.html",
+        identifier=checked_identifier(identifier),
+        layers=list(layers),
+        class_names=class_names,
+        class_colours=class_colours,
+        error_names=error_names if has_errors else (),
+        error_colours=ERRORS,
+        data=data,
+    )
 
 
 def outlines(classes: np.ndarray) -> np.ndarray:
@@ -127,46 +136,3 @@ def _dice_texts(truth: np.ndarray, layer: np.ndarray, class_names: Sequence[str]
             ]
             texts.append(f"Dice {all_lesions:.3f} (all lesions), {', '.join(parts)}")
     return texts
-
-
-def _html(identifier, num_slices, layers, class_names, class_colours, data) -> str:
-    options = "".join(f'<option value="{index}">{escape(name)}</option>' for index, name in enumerate(layers))
-    has_errors = TRUTH in layers and len(layers) > 1
-    styles = [("fill", "filled"), ("outline", "outlined")] + [("errors", "errors against truth")] * has_errors
-    style_options = "".join(f'<option value="{value}">{text}</option>' for value, text in styles)
-    return f"""<section class="viewer" id="{identifier}" aria-label="Slice viewer">
-<noscript><p>The slice viewer needs JavaScript; nothing is loaded by it.</p></noscript>
-<div class="viewer-controls" hidden>
-<p class="viewer-slice"><label for="{identifier}-slice">Slice</label>
-<button type="button" class="previous" aria-label="Previous slice">&#8249;</button>
-<input type="range" id="{identifier}-slice" class="slice" min="0" max="{num_slices - 1}" value="0">
-<button type="button" class="next" aria-label="Next slice">&#8250;</button></p>
-<p><label for="{identifier}-layer">Overlay</label>
-<select id="{identifier}-layer" class="layer"><option value="">none</option>{options}</select></p>
-<p><label for="{identifier}-style">Drawn</label>
-<select id="{identifier}-style" class="style">{style_options}</select></p>
-<p><label for="{identifier}-opacity">Opacity</label>
-<input type="range" id="{identifier}-opacity" class="opacity" min="0" max="100" step="5" value="60">
-<output for="{identifier}-opacity" class="percent">60 %</output></p>
-<p><label for="{identifier}-zoom">Zoom</label>
-<select id="{identifier}-zoom" class="zoom-factor"><option value="">fit</option>
-{"".join(f'<option value="{factor}">{factor}&times;</option>' for factor in (1, 2, 3, 4))}</select></p>
-</div>
-<p class="viewer-status" role="status"></p>
-<div class="stage" tabindex="0" role="group" aria-label="Slice; arrow keys change it" hidden></div>
-{_legend("classes", class_names, class_colours)}
-{_legend("errors", ERROR_NAMES if len(class_names) > 2 else ERROR_NAMES[:3], ERRORS) if has_errors else ""}
-<p class="viewer-hint" hidden>On the picture: arrow keys, Page Up and Page Down, Home and End change the slice, and so
-does the mouse wheel once the picture was clicked; Shift with an arrow key moves an enlarged picture.</p>
-<script type="application/json">{data}</script>
-</section>"""
-
-
-def _legend(kind: str, names: Sequence[str | None], colours: Sequence[str | None]) -> str:
-    items = "".join(
-        f'<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill="{escape(colour)}"/></svg>'
-        f"{escape(name)}</li>"
-        for name, colour in zip(names, colours, strict=False)
-        if colour
-    )
-    return f'<ul class="legend" data-legend="{kind}" hidden>{items}</ul>'

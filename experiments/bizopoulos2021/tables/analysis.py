@@ -18,6 +18,7 @@ from experiments.bizopoulos2021.published import (
 )
 from experiments.bizopoulos2021.published import score_grid as published_scores
 from experiments.bizopoulos2021.tables.table2 import cells, run_notes
+from unet_segnet.measures.metrics import mean_defined
 from unet_segnet.output.tabular import Cell, Hundredths, Signed, Table
 
 LESION_A, LESION_B = (list(EXPERIMENTS).index(name) for name in ("lesion_a", "lesion_b"))
@@ -110,7 +111,7 @@ def _mean_table(what: str, names: list[str], theirs: np.ndarray, ours: np.ndarra
         values: list[Cell] = []
         for grid in (theirs, ours):
             own = np.take(grid, number, axis=axis).reshape(len(EXPERIMENTS), -1)
-            values += cells([*(_mean(of) for of in own), _mean(own)])
+            values += cells([*(mean_defined(of) for of in own), mean_defined(own)])
         rows.append((name, *values, int((~np.isnan(np.take(ours, number, axis=axis))).sum())))
     columns = (*EXPERIMENTS.values(), "all")
     return Table(
@@ -119,11 +120,6 @@ def _mean_table(what: str, names: list[str], theirs: np.ndarray, ours: np.ndarra
         tuple(rows),
         ("n: models that ran, of both initialisations and all experiments.", *notes),
     )
-
-
-def _mean(values: np.ndarray) -> float:
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else math.nan
 
 
 def gain_table(theirs: np.ndarray, ours: np.ndarray, notes) -> Table:

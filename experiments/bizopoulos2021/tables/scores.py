@@ -9,7 +9,7 @@ import numpy as np
 from experiments.bizopoulos2021.evidence import CompareRun, Evidence
 from experiments.bizopoulos2021.published import DICE, EXPERIMENTS, number
 from experiments.bizopoulos2021.tables.table2 import cells, run_notes
-from unet_segnet.measures.metrics import EMPTY_RULES, foreground_scores
+from unet_segnet.measures.metrics import EMPTY_RULES, deviation_defined, foreground_scores, mean_defined
 from unet_segnet.output.tabular import Cell, Table
 
 SCORE_NAMES = ("sens.", "spec.", "Dice")
@@ -59,7 +59,9 @@ def run_table(evidence: Evidence) -> Table:
             rows.append((name, BACKGROUND, data, *_slice_scores(all_background(truth)), None, None, None))
         for run in runs:
             volumes = np.array(list(run.volume_scores().values()))
-            rows.append((name, run.label, run.source, *_slice_scores(run.confusion), *cells(_mean_defined(volumes))))
+            rows.append(
+                (name, run.label, run.source, *_slice_scores(run.confusion), *cells(mean_defined(volumes, axis=0)))
+            )
     groups = [*(f"slices, {rule}" for rule in EMPTY_RULES), "volumes"]
     return Table(
         "Scores of our runs, percent: means over the test slices by each rule for empty slices, means over volumes.",
@@ -80,9 +82,7 @@ def volume_table(experiment: str, runs: Sequence[CompareRun]) -> Table:
     for run in runs:
         scores = run.volume_scores()
         dice = [scores[name][DICE] if name in scores else np.nan for name in names]
-        defined = [value for value in dice if not np.isnan(value)]
-        spread = (np.mean(defined), np.std(defined)) if defined else (np.nan, np.nan)
-        rows.append((run.label, run.source, *cells([*dice, *spread])))
+        rows.append((run.label, run.source, *cells([*dice, mean_defined(dice), deviation_defined(dice, ddof=0)])))
     return Table(
         f"Dice of each test volume, {EXPERIMENTS[experiment]}, percent.",
         ("model", "data", *(f"volume: {name}" for name in names), "mean", "std"),
@@ -118,18 +118,10 @@ def _sizes(confusion: np.ndarray) -> tuple[int, int]:
 
 
 def _dice_by_rule(confusion: np.ndarray) -> list[Cell]:
-    return cells([_mean_defined(100 * foreground_scores(confusion, rule))[DICE] for rule in EMPTY_RULES])
+    return cells([mean_defined(100 * foreground_scores(confusion, rule), axis=0)[DICE] for rule in EMPTY_RULES])
 
 
 def _slice_scores(confusion: np.ndarray) -> list[Cell]:
     """Three scores under each of the three rules."""
-    means = [_mean_defined(100 * foreground_scores(confusion, rule)) for rule in EMPTY_RULES]
+    means = [mean_defined(100 * foreground_scores(confusion, rule), axis=0) for rule in EMPTY_RULES]
     return cells(np.concatenate(means))
-
-
-def _mean_defined(scores: np.ndarray) -> np.ndarray:
-    """Mean over rows (n, 3) of what is not NaN; NaN where nothing is left."""
-    defined = ~np.isnan(scores)
-    count = defined.sum(axis=0)
-    total = np.where(defined, scores, 0).sum(axis=0)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)

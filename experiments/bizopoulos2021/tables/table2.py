@@ -22,6 +22,7 @@ from experiments.bizopoulos2021.published import (
     table2,
 )
 from experiments.bizopoulos2021.published import score_grid as published_scores
+from unet_segnet.measures.metrics import deviation_defined, mean_defined
 from unet_segnet.output.tabular import Cell, Hundredths, Table
 
 SCORE_NAMES = ("sens.", "spec.", "Dice")
@@ -97,26 +98,25 @@ def _rounding_note(experiment: str) -> str:
 def _summary_rows(name: str, blocks: Sequence[np.ndarray], printed: list[list[float]]) -> list[tuple[Cell, ...]]:
     """Rows mean, std, same and n below the models `blocks` (published and ours of each initialisation, (n, 3) each)."""
     rows = []
-    for what, function, of_theirs in zip(("mean", "std"), (np.mean, np.std), printed, strict=True):
+    for what, function, of_theirs in zip(("mean", "std"), (mean_defined, _std), printed, strict=True):
         values = []
         for number_, (theirs, ours) in enumerate(zip(blocks[::2], blocks[1::2], strict=True)):
             values += of_theirs[3 * number_ : 3 * number_ + 3]
-            values += [_over(function, ours[:, score]) for score in range(theirs.shape[1])]
+            values += [function(ours[:, score]) for score in range(theirs.shape[1])]
         rows.append((name, what, *cells(values)))
     counts, same = [], []
     for theirs, ours in zip(blocks[::2], blocks[1::2], strict=True):
         ran = ~np.isnan(ours[:, 0])
         counts += [len(theirs)] * 3 + [int(ran.sum())] * 3
-        same += [*(_over(np.mean, theirs[ran, score]) for score in range(3)), None, None, None]
+        same += [*(mean_defined(theirs[ran, score]) for score in range(3)), None, None, None]
     if any(counts[i] != counts[i + 3] and counts[i + 3] for i in range(0, len(counts), 6)):
         rows.append((name, "same", *cells(same)))
     return [*rows, (name, "n", *counts)]
 
 
-def _over(function, values: np.ndarray) -> float:
-    """Mean or standard deviation of what is there; NaN for nothing."""
-    values = values[~np.isnan(values)]
-    return float(function(values)) if len(values) else float("nan")
+def _std(values: np.ndarray) -> np.ndarray:
+    """As the article computes it: dividing by n."""
+    return deviation_defined(values, ddof=0)
 
 
 def cells(values) -> list[Cell]:
@@ -164,8 +164,8 @@ def cost_table(evidence: Evidence) -> Table:
             parts = [column[list(ARCHITECTURES).index(architecture)] for column in columns]
             for number_, encoder in enumerate(encoders()):
                 rows.append((name, encoder, *cells([part[number_] for part in parts])))
-        for what, function in (("mean", np.mean), ("std", np.std)):
-            values = [_over(function, part) for part in parts]
+        for what, function in (("mean", mean_defined), ("std", _std)):
+            values = [function(part) for part in parts]
             for place, column in printed_at.items():
                 values[place] = table2()[architecture, what][column]
             rows.append((name, what, *cells(values)))
@@ -192,11 +192,7 @@ def cost_table(evidence: Evidence) -> Table:
 
 def _over_runs(runs: Sequence[CompareRun], value) -> np.ndarray:
     """(4, 25) mean over all runs of a model, whatever the experiment and initialisation."""
-    if not runs:
-        return np.full((len(ARCHITECTURES), len(encoders())), np.nan)
-    grid = run_grid(runs, value)
-    count = (~np.isnan(grid)).sum(axis=(0, 1))
-    return np.divide(np.nansum(grid, axis=(0, 1)), count, out=np.full(count.shape, np.nan), where=count > 0)
+    return mean_defined(run_grid(runs, value), axis=(0, 1))
 
 
 def best_table(evidence: Evidence, ours: np.ndarray, theirs: np.ndarray) -> Table:

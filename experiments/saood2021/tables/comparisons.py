@@ -127,11 +127,11 @@ def network_comparison(evidence: Evidence, problem: str, variant: str) -> Table 
     counts = [stacked(runs, names) for runs in (segnet, unet)]
     compared = [run for run in evidence.grid(problem, variant) if run.counts.experiment == experiments[run.counts.net]]
     pairs: dict[tuple[str, str], list[np.ndarray]] = {
-        (score, "all"): [_mean_over_trainings(of(one)) for one in counts] for score, of in IMAGE_SCORES.items()
+        (score, "all"): [metrics.mean_defined(of(one), axis=1) for one in counts] for score, of in IMAGE_SCORES.items()
     }
     for index, name in enumerate(CLASS_NAMES[problem][1:], 1):
         for score, of in CLASS_SCORES.items():
-            pairs[score, name] = [_mean_over_trainings(of(one)[..., index]) for one in counts]
+            pairs[score, name] = [metrics.mean_defined(of(one)[..., index], axis=1) for one in counts]
     return Table(
         f"SegNet {experiments['segnet']} against U-Net {experiments['unet']} slice by slice, {problem} problem, "
         f"variant {variant}, {len(segnet)} and {len(unet)} trainings, {evidence.data}.",
@@ -193,12 +193,6 @@ def _compared_rows(pairs) -> list[tuple[Cell, ...]]:
             )
         )
     return rows
-
-
-def _mean_over_trainings(scores: np.ndarray) -> np.ndarray:
-    """(n, trainings) -> (n,): the mean of the trainings that define the slice's score, NaN where none does."""
-    number = np.sum(~np.isnan(scores), axis=1)
-    return np.divide(np.nansum(scores, axis=1), number, out=np.full(len(scores), np.nan), where=number > 0)
 
 
 def fold_comparison(evidence: Evidence, problem: str, variant: str) -> Table | None:

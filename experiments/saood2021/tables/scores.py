@@ -131,7 +131,7 @@ def class_table(
         best = _best(of_net)
         for experiment in dict.fromkeys(e for e in best.values() if e is not None):
             pooled = [run.test_confusion.sum(axis=0) for run in of_net if run.experiment == experiment]
-            scores, _ = _mean_and_deviation(np.stack([_class_scores(matrix) for matrix in pooled]))
+            scores = metrics.mean_defined([_class_scores(matrix) for matrix in pooled], axis=0)
             mark = _best_mark(experiment, best)
             source = mark if mark == ALONE else f"best on {mark}"
             rows += _class_rows((name, experiment, source), problem, scores)
@@ -140,7 +140,7 @@ def class_table(
         rows += [(name, chosen, "published", class_name, *scores.values()) for class_name, scores in printed.items()]
         pooled = [run.test_confusion.sum(axis=0) for run in of_net if run.experiment == chosen]
         if pooled and data in PAPER_SLICES:
-            ours, _ = _mean_and_deviation(np.stack([_class_scores(matrix) for matrix in pooled]))
+            ours = metrics.mean_defined([_class_scores(matrix) for matrix in pooled], axis=0)
             rows += _difference_rows((name, chosen, "difference"), problem, ours, printed)
     for baseline in baselines:
         scores = _class_scores(baseline.test_confusion.sum(axis=0))
@@ -198,7 +198,7 @@ def five_fold_table(
     left_out: list[str] = []
 
     def add(name: str, scores_of_folds: Sequence[np.ndarray]) -> np.ndarray:
-        mean, deviation = _mean_and_deviation(np.stack(scores_of_folds))
+        mean, deviation = (of(scores_of_folds, axis=0) for of in (metrics.mean_defined, metrics.deviation_defined))
         spreads = np.stack([mean, deviation], axis=-1).reshape(len(mean), -1)
         rows.extend(_class_rows((name,), problem, spreads))
         missing = np.isnan(scores_of_folds).sum(axis=0)
@@ -221,7 +221,9 @@ def five_fold_table(
                 if run.experiment == experiment:
                     scores = _class_scores(run.test_confusion.sum(axis=0))
                     folds.setdefault(run.fold, []).append(scores)
-            mean = add(f"{name} exp. {experiment}", [_mean_and_deviation(np.stack(s))[0] for s in folds.values()])
+            mean = add(
+                f"{name} exp. {experiment}", [metrics.mean_defined(of_fold, axis=0) for of_fold in folds.values()]
+            )
             if experiment == chosen and len(folds) == NUM_FOLDS and data in PAPER_SLICES:
                 means = {of: {score: pair[0] for score, pair in scores.items()} for of, scores in printed.items()}
                 for row in _difference_rows((f"{name}, diff.",), problem, mean, means):
@@ -325,19 +327,9 @@ def _accuracy_statistics(confusions: Sequence[np.ndarray]) -> tuple[float, float
     if not confusions:
         return (math.nan,) * 4
     accuracy = np.stack([metrics.global_accuracy(confusion) for confusion in confusions], axis=1)
-    means, sigmas = _mean_and_deviation(accuracy)
-    _, spread = _mean_and_deviation(means)
+    means, sigmas = metrics.mean_defined(accuracy, axis=0), metrics.deviation_defined(accuracy, axis=0)
+    spread = metrics.deviation_defined(means)
     return float(means.mean()), float(sigmas.mean()), float((sigmas**2).mean()), float(spread)
-
-
-def _mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (n - 1) over the first axis, NaN left out; NaN where too few are left."""
-    values = np.asarray(values, np.float64)
-    count = np.sum(~np.isnan(values), axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.nansum(values, axis=0) / count
-        deviation = np.sqrt(np.nansum((values - mean) ** 2, axis=0) / np.where(count > 1, count - 1, np.nan))
-    return mean, deviation
 
 
 def _class_scores(confusion: np.ndarray) -> np.ndarray:

@@ -336,7 +336,7 @@ def _own_single_and_folds(evidence: Evidence, variant: str) -> tuple[dict, dict,
         if not grid or len(of_folds) < NUM_FOLDS:
             continue
         pooled = np.mean([class_scores(run.test_confusion.sum(axis=0)) for run in grid], axis=0)
-        mean = np.nanmean(of_folds, axis=0)
+        mean = metrics.mean_defined(of_folds, axis=0)
         single[net, problem], folds[net, problem] = (_by_class(values, problem) for values in (pooled, mean))
         both = (*evidence.grid(problem, variant), *evidence.folds(problem, variant))
         compared += [run for run in both if (run.counts.net, run.counts.experiment) == (net, experiment)]
@@ -354,11 +354,7 @@ def _own_fold_sigmas(evidence: Evidence, variant: str) -> dict[tuple[str, str, s
         of_folds = _own_fold_scores(evidence, problem, variant, net, experiment)
         if len(of_folds) < NUM_FOLDS:
             continue
-        scores = np.array(of_folds)
-        defined = (~np.isnan(scores)).sum(axis=0) > 1
-        sigmas = np.full(scores.shape[1:], np.nan)
-        sigmas[defined] = np.nanstd(scores[:, defined], axis=0, ddof=1)
-        for name, of_class in _by_class(sigmas, problem).items():
+        for name, of_class in _by_class(metrics.deviation_defined(of_folds, axis=0), problem).items():
             for score, sigma in of_class.items():
                 if (name, score) != ("C3", "sensitivity") and not math.isnan(sigma):
                     found[NETWORK_NAMES[net], name, score] = sigma
