@@ -28,7 +28,7 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
     """
     tables = {"table1_class_sizes": size_table(evidence), "table2_configurations": configuration_table(evidence)}
     for number, problem in ((3, "binary"), (5, "multiclass")):
-        baselines = _grid_baselines(evidence, problem)
+        baselines = grid_baselines(evidence, problem)
         for variant in VARIANTS:
             finished = evidence.grid(problem, variant)
             runs = [run.counts for run in finished]
@@ -154,7 +154,7 @@ def _problem_slices(evidence: Evidence, problem: str):
     return evidence.slices.binary() if problem == "binary" else evidence.slices
 
 
-def _grid_baselines(evidence: Evidence, problem: str) -> tuple[Baseline, ...]:
+def grid_baselines(evidence: Evidence, problem: str) -> tuple[Baseline, ...]:
     """On the 18 test slices; without slices, all background alone, from the truth in any run's counts."""
     if evidence.slices is not None:
         slices = _problem_slices(evidence, problem)
