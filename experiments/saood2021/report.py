@@ -7,7 +7,7 @@ from experiments.reporting.content import Report, SliceView, sections
 from experiments.reporting.write import verdict_counts, verdict_lines
 from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.figures import scores as figures
-from experiments.saood2021.protocol import PROBLEMS, U_NET_VERSUS_SEGNET
+from experiments.saood2021.protocol import NETS, PROBLEMS, U_NET_VERSUS_SEGNET
 from experiments.saood2021.published import BEST_EXPERIMENT
 from experiments.saood2021.tables import comparisons, stopping
 from experiments.saood2021.tables import data as tables
@@ -114,7 +114,7 @@ def results_text(report: Report, evidence: Evidence) -> str:
     planned = {
         (run.variant, run.net, run.problem, run.experiment, run.fold)
         for run in (finished.counts for finished in runs)
-        if run.fold is None or run.experiment == BEST_EXPERIMENT[run.net, run.problem]
+        if run.net in NETS and (run.fold is None or run.experiment == BEST_EXPERIMENT[run.net, run.problem])
     }
     are, more = "is" if len(planned) == 1 else "are", len(runs) - len(planned)
     further = f", and {more} with other seeds, streams or configurations" if more else ""

@@ -8,12 +8,14 @@ from made_runs import evidence, made_folds, made_run, records
 
 from experiments.reporting.content import VERDICTS, Report
 from experiments.reporting.write import verdict_lines
+from experiments.saood2021.counts import NETWORK_NAMES
 from experiments.saood2021.protocol import U_NET_VERSUS_SEGNET
 from experiments.saood2021.report import main_text, results_text
 from experiments.saood2021.tables.comparisons import network_comparison
 from experiments.saood2021.tables.data import paper_tables, trainings_table
 from experiments.saood2021.tables.summary import summary_table
 from unet_segnet.measures import metrics
+from unet_segnet.models.registry import NETWORKS, Network
 
 
 def made_report(tables=None, verdicts=()):
@@ -74,6 +76,17 @@ def test_trainings_of_the_protocol_are_counted_once():
     assert "2 of the 112 trainings of the article's protocol (56 for each variant) are finished, and 2 with" in text
     text = results_text(made_report(), evidence(made_run()))
     assert "1 of the 112 trainings of the article's protocol (56 for each variant) is finished; losses" in text
+
+
+def test_a_network_that_the_article_has_not_is_in_the_tables_and_no_part_of_its_protocol(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "own", Network("own", "Own", "nowhere"))
+    monkeypatch.setitem(NETWORK_NAMES, "own", "Own")
+    made = evidence(
+        made_run(), made_run("own", experiment=1, training_seconds=60.0), made_run("own", experiment=1, fold=1)
+    )
+    assert [row[0] for row in trainings_table(made).rows] == ["SegNet", "Own", "Own"]
+    assert "1 of the 112 trainings of the article's protocol" in results_text(made_report(), made)
+    assert not any("Own" in row[1] for row in summary_table(made).rows)
 
 
 @pytest.mark.parametrize(("runs", "shown"), [([made_run()], {3, 4}), (made_folds("segnet", folds=(0, 1)), {7})])
