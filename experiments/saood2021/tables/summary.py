@@ -51,8 +51,9 @@ def summary_table(evidence: Evidence) -> Table:
             "accuracy: share of a slice's pixels that are right, mean over the slices (Tables 3 and 5). lesion Dice: "
             "from the pixels of all slices together, mean of the lesion classes (Tables 4 and 6).",
             "Of several trainings, which differ in their random numbers, the mean, with the lowest and the highest.",
-            "network: the number is that of the configuration in Table 2; released: as the authors trained it; paper: as "
-            "the article describes it. all background: no pixel is marked. grey threshold: fitted on the training slices.",
+            "network: the number is that of the configuration in Table 2; released: as the authors trained it; paper: "
+            "as the article describes it. all background: no pixel is marked. grey threshold: fitted on the training "
+            "slices.",
         ),
     )
 
