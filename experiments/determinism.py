@@ -28,6 +28,18 @@ ASKED = {  # by backend, what asks for GPU kernels that add up in a fixed order
 COLUMNS = ("network", "training", "equal losses", "loss", "weights", "pixels, %", "machine")
 
 
+def determinism_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """The parser of `determinism`."""
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
+    parser.add_argument("--nets", type=choices(NETS), default=",".join(NETS), metavar=",".join(NETS), help="which")
+    parser.add_argument("--size", type=multiple_of_32, default=128, help="height and width of a slice, pixels")
+    parser.add_argument("--epochs", type=positive, default=4, help="of each training")
+    parser.add_argument("--out", type=Path, default=Path("runs/determinism.csv"), help="CSV file for the table")
+    parser.add_argument("--readme", type=Path, help="also put the table between this file's markers")
+    parser.add_argument("--force", action="store_true", help="replace the table of an earlier call")
+    return parser
+
+
 def main() -> None:
     """The command."""
     options = determinism_parser("python -m experiments.determinism", __doc__.splitlines()[0]).parse_args()
@@ -142,15 +154,3 @@ def _notes(options, about) -> tuple[str, ...]:
 
 if __name__ == "__main__":
     main()
-
-
-def determinism_parser(prog: str, description: str) -> argparse.ArgumentParser:
-    """The parser of `determinism`."""
-    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
-    parser.add_argument("--nets", type=choices(NETS), default=",".join(NETS), metavar=",".join(NETS), help="which")
-    parser.add_argument("--size", type=multiple_of_32, default=128, help="height and width of a slice, pixels")
-    parser.add_argument("--epochs", type=positive, default=4, help="of each training")
-    parser.add_argument("--out", type=Path, default=Path("runs/determinism.csv"), help="CSV file for the table")
-    parser.add_argument("--readme", type=Path, help="also put the table between this file's markers")
-    parser.add_argument("--force", action="store_true", help="replace the table of an earlier call")
-    return parser

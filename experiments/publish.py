@@ -183,9 +183,10 @@ def model_card(facts: dict) -> str:
         *rows,
         "",
         "**Limits.** Trained on few slices of one source, with lungs already cut out, by the lungmask model as the "
-        "article has it. On other data such networks did about as well as a grey threshold (README, 'A domain shift, "
-        "measured'): compare with labels of your own first. Other lung diseases and healthy lungs were not tested. The "
-        "configuration was chosen by its authors on the very slices it is scored on.",
+        "article has it. On other data such networks did about as well as a grey threshold "
+        "(`unet_segnet/cohort/README.md`, 'A domain shift, measured'): compare with labels of your own first. Other "
+        "lung diseases and healthy lungs were not tested. The configuration was chosen by its authors on the very "
+        "slices it is scored on.",
         "",
         f"**Where it comes from.** `{facts['command']}`, commit {facts['commit']}, on {facts['device']}, "
         f"{facts['finished_at']}.",

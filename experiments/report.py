@@ -13,7 +13,7 @@ from unet_segnet.output.console import run_command
 
 def main() -> None:
     """The command."""
-    data = "data set; by default the 100 slices, see README"
+    data = "data set; by default the 100 slices, see experiments/README.md"
     options = report_parser("python -m experiments.report", __doc__.splitlines()[0], "report", data).parse_args()
     run_command(lambda: report(options))
 
@@ -22,9 +22,10 @@ def report(options) -> None:
     """Make the report that the options ask for."""
     from experiments.saood2021.evidence import collect
     from experiments.saood2021.protocol import U_NET_VERSUS_SEGNET
-    from experiments.saood2021.report import make_report, readme_text
+    from experiments.saood2021.report import main_text, make_report, results_text
 
-    write_study_report(options, U_NET_VERSUS_SEGNET, "results", collect, make_report, readme_text)
+    texts = {"main": main_text, "results": results_text}
+    write_study_report(options, U_NET_VERSUS_SEGNET, texts, collect, make_report)
 
 
 if __name__ == "__main__":

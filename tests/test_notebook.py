@@ -11,7 +11,7 @@ from PIL import Image
 
 from unet_segnet.inference.segmentation import segment
 
-NOTEBOOK = Path(__file__).parents[1] / "experiments" / "segment_a_scan.ipynb"
+NOTEBOOK = Path(__file__).parents[1] / "examples" / "segment_a_scan.ipynb"
 
 
 def code_cells():

@@ -60,7 +60,8 @@ def compare_parser(description: str) -> argparse.ArgumentParser:
     data.add_argument(
         "--data",
         metavar="NAME|PATH|phantom",
-        help="data set in MedSeg's layout with slices and volumes; by default the one by the name medseg, see README",
+        help="data set in MedSeg's layout with slices and volumes; by default the one by the name medseg, see "
+        "experiments/README.md",
     )
     data.add_argument(
         "--size",

@@ -33,12 +33,13 @@ def report(options) -> None:
     """Make the report that the options ask for."""
     from experiments.bizopoulos2021.collect import collect
     from experiments.bizopoulos2021.protocol import COMPREHENSIVE_COMPARISON
-    from experiments.reporting.write import verdict_lines
+    from experiments.reporting.write import verdict_counts, verdict_lines
 
-    def summary(made, _) -> str:
-        return "\n".join([*verdict_lines(made), ""])
-
-    write_study_report(options, COMPREHENSIVE_COMPARISON, "compare", collect, make_report, summary)
+    texts = {
+        "compare-main": lambda made, _: f"{verdict_counts(made)}\n",
+        "compare": lambda made, _: "\n".join([*verdict_lines(made), ""]),
+    }
+    write_study_report(options, COMPREHENSIVE_COMPARISON, texts, collect, make_report)
 
 
 def make_report(evidence):

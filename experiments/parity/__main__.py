@@ -3,7 +3,7 @@
 python -m experiments.parity network FILE.mat      a released network on the authors' test slices
 python -m experiments.parity replay --net segnet --experiment 1 --iterations 24
 python -m experiments.parity all                   every check, into experiments/results/parity.csv
-python -m experiments.parity table                 that table into the README
+python -m experiments.parity table                 that table into experiments/results/README.md
 """
 
 import argparse
@@ -20,7 +20,7 @@ from unet_segnet.output.console import HelpFormatter, Progress, import_keras, ru
 from unet_segnet.output.records import check_file, write_text
 from unet_segnet.processor import prefer_exact
 
-README = Path(__file__).parent.parent / "README.md"
+README = RESULTS / "README.md"
 
 
 def network(options) -> int:
@@ -100,7 +100,7 @@ def check_all(options) -> int:
 
 
 def readme_table(options) -> int:
-    """Put the table of `all` between the markers of the README."""
+    """Put the table of `all` between the markers of a README."""
     from experiments.parity.checks import read_parity_table
 
     markdown = read_parity_table(options.results / "parity.csv").to_markdown()
@@ -181,7 +181,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--quick", action="store_true", help="without the replay, and without writing")
     _data_option(verb)
 
-    verb = add_verb("table", readme_table, "write the table of `all` into the README, between its markers")
+    verb = add_verb("table", readme_table, "write the table of `all` into a README, between its markers")
     verb.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="folder of parity.csv")
     verb.add_argument("--readme", type=Path, default=README, metavar="FILE", help="Markdown file with the markers")
     return parser

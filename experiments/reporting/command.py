@@ -2,11 +2,11 @@
 
 import argparse
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from experiments.reporting.content import Report, Study
-from experiments.reporting.readme import check_markers, replace_between
+from experiments.reporting.readme import places_in, replace_between
 from experiments.reporting.write import check_out, write_report
 from unet_segnet.output.console import HelpFormatter, Progress
 
@@ -23,35 +23,40 @@ def report_parser(prog: str, description: str, out: str, data: str) -> argparse.
     parser.add_argument("--runs", type=Path, help="folder of runs, beside the project's own results")
     parser.add_argument("--data", metavar="NAME|PATH", help=data)
     parser.add_argument("--out", type=Path, default=Path(out), help="folder of the report")
-    parser.add_argument("--readme", type=Path, help="also put the summary between this file's markers")
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="also put the texts between these files' markers",
+    )
     parser.add_argument("--force", action="store_true", help="replace --out even if it holds the other study's report")
     return parser
 
 
 def write_study_report(
-    options, study: Study, marker: str, collect: Callable, make_report: Callable, summary: Callable
+    options, study: Study, texts: Mapping[str, Callable], collect: Callable, make_report: Callable
 ) -> None:
     """Collect, compute, draw and write; the folder appears whole or not at all.
 
     Arguments:
         options: of `report_parser`.
         study: the article that is repeated.
-        marker: between which markers of the README the summary goes.
+        texts: name of the markers in a README -> gives the text between them from the report and the evidence.
         collect: gives the evidence from the options' `runs` and `data`.
         make_report: gives the `Report` from the evidence.
-        summary: gives the README's text from the report and the evidence.
     """
     check_out(options.out, options.force, study)
-    if options.readme:
-        check_markers(options.readme, marker)
+    places = [(readme, name) for readme in options.readme for name in places_in(readme, texts)]
     bar = Progress(3, "report")
     evidence = collect(options.runs, options.data)
     bar.update(1, f"{len(evidence.runs)} runs read")
     made: Report = make_report(evidence)
     bar.update(2, "tables, figures and verdicts made")
     write_report(made, options.out)
-    if options.readme:
-        replace_between(options.readme, marker, summary(made, evidence))
+    for readme, name in places:
+        replace_between(readme, name, texts[name](made, evidence))
     bar.update(3, "written")
     for verdict in made.verdicts:
         print(textwrap.fill(f"{verdict.verdict}: {verdict.claim}", 100, subsequent_indent="  "))

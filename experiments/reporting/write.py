@@ -65,11 +65,16 @@ def verdict_table(report: Report) -> Table:
     return Table("Claims of the article, and what became of them.", columns, rows)
 
 
+def verdict_counts(report: Report) -> str:
+    """How many claims have which verdict, in Markdown."""
+    counts = Counter(of.verdict for of in report.verdicts)
+    yes, no, unknown = (counts[verdict] for verdict in VERDICTS)
+    said = f"{yes} replicate{'s' * (yes == 1)}, {no} do{'es' * (no == 1)} not, {unknown} cannot be decided"
+    return f"**Of {len(report.verdicts)} claims: {said}.**"
+
+
 def verdict_lines(report: Report) -> list[str]:
     """How many claims have which verdict, and a table of them in Markdown, what replicates first."""
     verdicts = sorted(report.verdicts, key=lambda verdict: VERDICTS.index(verdict.verdict))
-    counts = Counter(of.verdict for of in verdicts)
-    yes, no, unknown = (counts[verdict] for verdict in VERDICTS)
-    said = f"{yes} replicate{'s' * (yes == 1)}, {no} do{'es' * (no == 1)} not, {unknown} cannot be decided"
     rows = (f"| {of.verdict} | {of.claim} |" for of in verdicts)
-    return [f"**Of {len(verdicts)} claims: {said}.**", "", "| verdict | claim |", "|---|---|", *rows]
+    return [verdict_counts(report), "", "| verdict | claim |", "|---|---|", *rows]

@@ -109,7 +109,9 @@ def _load_data(data: str | None, missing: list[str]):
         )
         return None, PAPER_SLICES[0], None
     if len(slices) != 100:
-        raise InputError(f"{folder}: holds {len(slices)} slices; the report needs the paper's 100, see README")
+        raise InputError(
+            f"{folder}: holds {len(slices)} slices; the report needs the paper's 100 (`unet-segnet data fetch`)"
+        )
     return slices, folder.resolve().name, folder
 
 

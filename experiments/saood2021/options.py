@@ -62,7 +62,9 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
         help="start VGG16's encoder from these weights (SegNet, variant paper); random otherwise",
     )
     data = parser.add_argument_group("data")
-    data.add_argument("--data", metavar="NAME|PATH|phantom", help="data set; by default the 100 slices, see README")
+    data.add_argument(
+        "--data", metavar="NAME|PATH|phantom", help="data set; by default the 100 slices, see experiments/README.md"
+    )
     data.add_argument(
         "--window",
         type=float,

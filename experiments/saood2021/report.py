@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from experiments.reporting.content import Report, SliceView, sections
-from experiments.reporting.write import verdict_lines
+from experiments.reporting.write import verdict_counts, verdict_lines
 from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.figures import scores as figures
-from experiments.saood2021.protocol import PROBLEMS, U_NET_VERSUS_SEGNET
+from experiments.saood2021.protocol import NETS, PROBLEMS, U_NET_VERSUS_SEGNET
 from experiments.saood2021.published import BEST_EXPERIMENT
 from experiments.saood2021.tables import comparisons, stopping
 from experiments.saood2021.tables import data as tables
 from experiments.saood2021.tables.errata import errata_table
+from experiments.saood2021.tables.summary import summary_table
 from experiments.saood2021.tables.trainings import VARIANTS
 from experiments.saood2021.verdicts.claims import verdicts
 from unet_segnet.output.tabular import Table
@@ -102,13 +103,18 @@ def _provenance(evidence: Evidence) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def readme_text(report: Report, evidence: Evidence) -> str:
+def main_text(report: Report, evidence: Evidence) -> str:
+    """What fits on one screen, in Markdown: the article's best configurations, and how many claims hold."""
+    return f"{summary_table(evidence).to_markdown()}\n{verdict_counts(report)}\n"
+
+
+def results_text(report: Report, evidence: Evidence) -> str:
     """The verdicts, and of the tables what was trained, in Markdown."""
     runs = evidence.runs
     planned = {
         (run.variant, run.net, run.problem, run.experiment, run.fold)
         for run in (finished.counts for finished in runs)
-        if run.fold is None or run.experiment == BEST_EXPERIMENT[run.net, run.problem]
+        if run.net in NETS and (run.fold is None or run.experiment == BEST_EXPERIMENT[run.net, run.problem])
     }
     are, more = "is" if len(planned) == 1 else "are", len(runs) - len(planned)
     further = f", and {more} with other seeds, streams or configurations" if more else ""

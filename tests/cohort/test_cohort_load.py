@@ -214,8 +214,8 @@ def test_bad_manifests(tmp_path, rows, message):
 
 
 def test_the_readmes_manifest_can_be_read(tmp_path):
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (rows,) = re.findall(r"^    (image,labels,.*(?:\n    .+)+)", text, re.MULTILINE)
+    readme = Path(__file__).parents[2] / "unet_segnet" / "cohort" / "README.md"
+    (rows,) = re.findall(r"^    (image,labels,.*(?:\n    .+)+)", readme.read_text(encoding="utf-8"), re.MULTILINE)
     (tmp_path / "list.csv").write_text(rows.replace("\n    ", "\n") + "\n")
     for name in re.findall(r"[^,\s]+\.nii\.gz", rows):
         write_nifti(tmp_path / name, drawn()[1])

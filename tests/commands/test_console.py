@@ -2,12 +2,9 @@
 
 import argparse
 import io
-import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from forked import words
@@ -169,17 +166,3 @@ def test_importing_the_package_has_no_side_effects():
     code = "import sys; before = set(sys.modules); import unet_segnet; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "['unet_segnet']"
-
-
-def test_make_says_which_pythons_there_is_a_tensorflow_for():
-    (asked,) = re.findall(r"-c 'import sys; (.*)'", (ROOT / "Makefile").read_text(encoding="utf-8"))
-
-    def answer(*version):
-        told = []
-        exec(asked, {"sys": SimpleNamespace(version_info=version, exit=told.append)})
-        return told[0]
-
-    assert [bool(answer(3, minor, 1)) for minor in (10, 11, 13, 14)] == [True, False, False, True]
-    assert "make PYTHON=" in answer(3, 14, 0)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["requires-python"] == ">=3.11,<3.14"

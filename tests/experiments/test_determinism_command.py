@@ -63,11 +63,12 @@ def test_a_network_that_is_named_twice_is_trained_once():
 
 
 def test_the_committed_table_is_in_the_readme():
-    with (ROOT / "experiments" / "results" / "determinism.csv").open(newline="") as stream:
+    results = ROOT / "experiments" / "results"
+    with (results / "determinism.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     again = [row for row in rows if row["training"] == "the same again"]
     assert [row["network"] for row in again] == ["segnet", "unet"]
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (results / "README.md").read_text(encoding="utf-8")
     for row in rows:
         *cells, pixels, machine = row.values()
         assert f"| {' | '.join([*cells, f'{float(pixels):.3f}', machine])} |" in text

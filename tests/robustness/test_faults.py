@@ -123,12 +123,13 @@ def test_the_table_grows_row_by_row(tmp_path, monkeypatch):
 
 
 def test_the_committed_table_has_every_row_and_no_fault_of_ours():
-    rows = faults.table_of(ROOT / "experiments" / "results" / "faults.csv")
+    results = ROOT / "experiments" / "results"
+    rows = faults.table_of(results / "faults.csv")
     assert [row[:2] for row in rows] == [(fault.name, command) for fault, command in faults.chosen([], [])]
     assert all(outcomes and not any("WRONG" in what for what in outcomes) for *_, outcomes in rows)
     assert sum(outcomes.total() for fault, _, outcomes in rows if fault == faults.KILLS) >= 50
     shown = faults.as_table(faults.by_fault(rows)).to_markdown()
-    assert shown in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert shown in (results / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_clock_of_the_faults_jumps_by_years():

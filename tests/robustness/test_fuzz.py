@@ -47,13 +47,13 @@ def test_command_lines_are_refused_for_the_data_before_they_are_spoilt(tmp_path)
 
 
 def test_the_committed_counts_are_of_every_reader_and_in_the_readme():
-    root = Path(__file__).parents[2]
-    with (root / "experiments" / "results" / "fuzz.csv").open(newline="", encoding="utf-8") as stream:
+    results = Path(__file__).parents[2] / "experiments" / "results"
+    with (results / "fuzz.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["reader"] for row in rows] == [*(fuzz_readers.TITLES[name] for name in fuzz_readers.READERS), "all"]
     assert int(rows[-1]["files"]) == sum(int(row["files"]) for row in rows[:-1]) >= 1000
     assert {row["anything else"] for row in rows} == {"0"}
-    readme = (root / "README.md").read_text(encoding="utf-8")
+    readme = (results / "README.md").read_text(encoding="utf-8")
     assert "\n".join(f"| {' | '.join(row.values())} |" for row in rows) in readme
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from experiments.saood2021 import published
 from experiments.saood2021.counts import NETWORK_NAMES
 from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.protocol import PROBLEMS
+from experiments.saood2021.protocol import PROBLEMS, configurations
 from experiments.saood2021.tables.scores import accuracy_table, class_table, five_fold_table
 from experiments.saood2021.tables.trainings import STREAMS, VARIANTS, lesion_dice, notes_on_kinds
 from unet_segnet.data import five_folds, paper_split
@@ -28,7 +28,7 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
     """
     tables = {"table1_class_sizes": size_table(evidence), "table2_configurations": configuration_table(evidence)}
     for number, problem in ((3, "binary"), (5, "multiclass")):
-        baselines = _grid_baselines(evidence, problem)
+        baselines = grid_baselines(evidence, problem)
         for variant in VARIANTS:
             finished = evidence.grid(problem, variant)
             runs = [run.counts for run in finished]
@@ -128,7 +128,7 @@ def trainings_table(evidence: Evidence) -> Table | None:
         fold = None if counts.fold is None else counts.fold + 1
         about = (NETWORK_NAMES[counts.net], counts.variant, counts.problem, counts.experiment, fold, counts.seed)
         num_slices = len((paper_split() if counts.fold is None else five_folds()[counts.fold]).train)
-        num_slices -= num_slices % published.hyperparameters(counts.net)[counts.experiment].mini_batch
+        num_slices -= num_slices % configurations(counts.net)[counts.experiment].mini_batch
         times = (round(seconds / 60), Hundredths(num_slices * Recipe().epochs / seconds)) if seconds else (None, None)
         origin = (run.result.get(key) for key in ("device", "commit", "finished_at"))
         accuracy = float(global_accuracy(counts.test_confusion).mean())
@@ -154,7 +154,7 @@ def _problem_slices(evidence: Evidence, problem: str):
     return evidence.slices.binary() if problem == "binary" else evidence.slices
 
 
-def _grid_baselines(evidence: Evidence, problem: str) -> tuple[Baseline, ...]:
+def grid_baselines(evidence: Evidence, problem: str) -> tuple[Baseline, ...]:
     """On the 18 test slices; without slices, all background alone, from the truth in any run's counts."""
     if evidence.slices is not None:
         slices = _problem_slices(evidence, problem)

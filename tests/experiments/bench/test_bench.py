@@ -109,8 +109,9 @@ def test_parts_without_networks(tmp_path):
 
 
 def test_the_readme_shows_the_committed_tables():
-    report = json.loads((ROOT / "experiments" / "results" / "bench" / "bench.json").read_text(encoding="utf-8"))
-    shown = (ROOT / "README.md").read_text(encoding="utf-8").partition("<!-- speed:begin -->")[2]
+    results = ROOT / "experiments" / "results"
+    report = json.loads((results / "bench" / "bench.json").read_text(encoding="utf-8"))
+    shown = (results / "README.md").read_text(encoding="utf-8").partition("<!-- speed:begin -->")[2]
     assert f"Measured on {report['device']}." in shown
     assert set(IN_README) - report["tables"].keys() <= {"processor"}  # where there was no accelerator
     for name in IN_README:

@@ -140,9 +140,13 @@ def test_a_report_of_the_other_study_is_not_replaced(tmp_path, capsys):
 
 def test_the_readme_shows_the_verdicts_of_the_committed_runs(monkeypatch):
     monkeypatch.setattr(collecting, "RESULTS", ROOT / "experiments" / "results")
-    made = SimpleNamespace(verdicts=verdicts(collect(None)))
-    shown = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "\n".join(["<!-- compare:begin -->", *verdict_lines(made), "<!-- compare:end -->"]) in shown
+    lines = verdict_lines(SimpleNamespace(verdicts=verdicts(collect(None))))
+    for readme, name, shown in (
+        (ROOT / "experiments" / "results" / "README.md", "compare", lines),
+        (ROOT / "README.md", "compare-main", lines[:1]),
+    ):
+        text = readme.read_text(encoding="utf-8")
+        assert "\n".join([f"<!-- {name}:begin -->", *shown, f"<!-- {name}:end -->"]) in text
 
 
 def test_a_readme_without_markers_is_refused_before_anything_is_read(tmp_path, capsys):

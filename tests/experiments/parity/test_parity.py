@@ -389,12 +389,12 @@ def test_the_table_goes_between_the_markers_of_the_readme(checks, tmp_path, caps
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "parity.csv", "parity.json"]
 
 
-def test_the_projects_readme_shows_the_committed_checks(tmp_path, capsys):
+def test_the_results_readme_shows_the_committed_checks(tmp_path, capsys):
     readme = tmp_path / "README.md"
-    readme.write_bytes((ROOT / "README.md").read_bytes())
-    command = ("table", "--results", ROOT / "experiments" / "results", "--readme", readme)
+    readme.write_bytes((RESULTS / "README.md").read_bytes())
+    command = ("table", "--results", RESULTS, "--readme", readme)
     assert run(capsys, *command)[0] == 0
-    assert readme.read_bytes() == (ROOT / "README.md").read_bytes()
+    assert readme.read_bytes() == (RESULTS / "README.md").read_bytes()
 
 
 def test_a_readme_without_markers_or_a_missing_table_is_left_alone(checks, tmp_path, capsys):

@@ -4,15 +4,22 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from made_runs import evidence, made_folds, made_run
+from made_runs import evidence, made_folds, made_run, records
 
 from experiments.reporting.content import VERDICTS, Report
 from experiments.reporting.write import verdict_lines
+from experiments.saood2021.counts import NETWORK_NAMES
 from experiments.saood2021.protocol import U_NET_VERSUS_SEGNET
-from experiments.saood2021.report import readme_text
+from experiments.saood2021.report import main_text, results_text
 from experiments.saood2021.tables.comparisons import network_comparison
 from experiments.saood2021.tables.data import paper_tables, trainings_table
+from experiments.saood2021.tables.summary import summary_table
 from unet_segnet.measures import metrics
+from unet_segnet.models.registry import NETWORKS, Network
+
+
+def made_report(tables=None, verdicts=()):
+    return Report(U_NET_VERSUS_SEGNET, verdicts, tables or {}, (), "COVID19-DL", (), ())
 
 
 def test_finished_trainings_by_hand():
@@ -63,26 +70,63 @@ def test_tables_say_which_trainings_are_unlike():
     assert not any("alike" in note for table in alike.values() for note in table.notes)
 
 
-def summary(found, tables=None):
-    """The README's text of a report on this evidence with these tables."""
-    return readme_text(Report(U_NET_VERSUS_SEGNET, (), tables or {}, (), found.data, (), ()), found)
-
-
 def test_trainings_of_the_protocol_are_counted_once():
     runs = [made_run(), made_run(seed=1), made_run("unet", fold=2), made_run("unet", experiment=5, fold=2)]
-    text = summary(evidence(*runs))
+    text = results_text(made_report(), evidence(*runs))
     assert "2 of the 112 trainings of the article's protocol (56 for each variant) are finished, and 2 with" in text
-    text = summary(evidence(made_run()))
+    text = results_text(made_report(), evidence(made_run()))
     assert "1 of the 112 trainings of the article's protocol (56 for each variant) is finished; losses" in text
+
+
+def test_a_network_that_the_article_has_not_is_in_the_tables_and_no_part_of_its_protocol(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "own", Network("own", "Own", "nowhere"))
+    monkeypatch.setitem(NETWORK_NAMES, "own", "Own")
+    made = evidence(
+        made_run(), made_run("own", experiment=1, training_seconds=60.0), made_run("own", experiment=1, fold=1)
+    )
+    assert [row[0] for row in trainings_table(made).rows] == ["SegNet", "Own", "Own"]
+    assert "1 of the 112 trainings of the article's protocol" in results_text(made_report(), made)
+    assert not any("Own" in row[1] for row in summary_table(made).rows)
 
 
 @pytest.mark.parametrize(("runs", "shown"), [([made_run()], {3, 4}), (made_folds("segnet", folds=(0, 1)), {7})])
 def test_the_readme_has_the_tables_of_what_was_trained(runs, shown):
     made = evidence(*runs)
     tables = paper_tables(made)
-    text = summary(made, tables)
+    text = results_text(made_report(tables), made)
     assert {number for number in range(3, 8) if f"**Table {number}." in text} == shown
     assert ("SegNet exp. 4: 2 of 5 folds." in text) == (shown == {7})
+
+
+def test_the_summary_has_the_best_configurations_beside_the_published():
+    runs = [made_run(), made_run(seed=1), made_run(experiment=5), made_run("unet", "multiclass", fold=2)]
+    rows = {(row["problem"], row["network"]): row for row in records(summary_table(evidence(*runs)))}
+    accuracies = [metrics.global_accuracy(run.counts.test_confusion).mean() for run in runs[:2]]
+    dice = [metrics.dice(run.counts.test_confusion.sum(axis=0))[1] for run in runs[:2]]
+    row = rows["infected or not", "SegNet 4, released"]
+    assert (row["trainings"], row["accuracy: published"], row["lesion Dice: published"]) == (2, 0.954, 0.749818)
+    for name, values in (("accuracy: ours", accuracies), ("lesion Dice: ours", dice)):
+        assert row[name] == f"{sum(values) / 2:.3f} ({min(values):.3f} to {max(values):.3f})"
+    row = rows["four classes", "U-Net 4, released"]
+    assert (row["trainings"], row["accuracy: ours"], row["lesion Dice: ours"]) == (0, None, None)  # a fold is none
+    assert row["lesion Dice: published"] == pytest.approx((0.483 + 0.597 + 0.225) / 3)
+    assert not any("paper" in network for _, network in rows)
+    background = rows["infected or not", "all background"]
+    truth = runs[0].counts.test_confusion.sum(axis=2)
+    assert background["accuracy: ours"] == pytest.approx((truth[:, 0] / truth.sum(axis=1)).mean())
+
+
+def test_the_summary_names_both_variants_where_both_ran():
+    table = summary_table(evidence(made_run(), made_run(variant="paper")))
+    assert [row[1] for row in table.rows if row[2]] == ["SegNet 4, released", "SegNet 4, paper"]
+
+
+def test_the_main_text_is_the_summary_and_the_number_of_verdicts():
+    made = evidence(made_run())
+    verdicts = tuple(SimpleNamespace(verdict=verdict, claim="c") for verdict in VERDICTS)
+    text = main_text(made_report(verdicts=verdicts), made)
+    assert text.startswith(summary_table(made).to_markdown())
+    assert text.endswith("\n**Of 3 claims: 1 replicates, 1 does not, 1 cannot be decided.**\n")
 
 
 def test_claims_are_counted_in_english():
