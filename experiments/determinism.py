@@ -31,7 +31,7 @@ COLUMNS = ("network", "training", "equal losses", "loss", "weights", "pixels, %"
 def main() -> None:
     """The command."""
     options = determinism_parser("python -m experiments.determinism", __doc__.splitlines()[0]).parse_args()
-    run_command(lambda: determinism(options))
+    run_command(lambda: determinism(options), options)
 
 
 def determinism(options) -> None:
