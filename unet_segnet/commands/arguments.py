@@ -76,8 +76,8 @@ def scan_options(group) -> None:
     group.add_argument(
         "--orientation",
         metavar="HOW",
-        help=f"how arrays lie, whatever their geometry says: {names[0]} (as the 100 slices), {', '.join(names[1:])}, or "
-        "three letters such as LPS",
+        help=f"how arrays lie, whatever their geometry says: {names[0]} (as the 100 slices), {', '.join(names[1:])}, "
+        "or three letters such as LPS",
     )
     group.add_argument(
         "--window",

@@ -22,7 +22,8 @@ def own_parser(prog: str, description: str, epilog: str) -> tuple[argparse.Argum
         "--data",
         required=True,
         metavar="DIR|FILE",
-        help="a folder with images/ and labels/ (and lungs/), a manifest (.csv), or a data set in $UNET_SEGNET_DATA by name",
+        help="a folder with images/ and labels/ (and lungs/), a manifest (.csv), or a data set in $UNET_SEGNET_DATA "
+        "by name",
     )
     data.add_argument(
         "--classes", type=Path, metavar="FILE", help="CSV: value,name; by default classes.csv beside the data"

@@ -207,8 +207,8 @@ def build_parser() -> argparse.ArgumentParser:
     verb = add_verb(
         phantom,
         "write the built-in phantom as NIfTI files",
-        description="Write a made-up chest CT (Hounsfield units, labels C0..C3, lung masks) in the MedSeg NIfTI layout: "
-        "--data DIR reads it as it reads real data.",
+        description="Write a made-up chest CT (Hounsfield units, labels C0..C3, lung masks) in the MedSeg NIfTI "
+        "layout: --data DIR reads it as it reads real data.",
     )
     verb.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write, made if needed")
     verb.add_argument("--slices", type=positive, default=100, metavar="N", help="number of slices")
