@@ -26,8 +26,8 @@ COLUMNS = ("check", "MATLAB", "ours", "difference", "tolerance", "result")
 TITLE = "Parity with MATLAB R2020a on the authors' slices, networks and curves."
 NOTES = (
     "Where a check compares several numbers, the two that differ most are shown.",
-    "Bicubic resizing of images is not among the checks: `unet-segnet data fetch` gets images of 256x256 alone, masks of "
-    "both sizes.",
+    "Bicubic resizing of images is not among the checks: `unet-segnet data fetch` gets images of 256x256 alone, masks "
+    "of both sizes.",
 )
 
 

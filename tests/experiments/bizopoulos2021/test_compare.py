@@ -280,7 +280,7 @@ def test_bad_input_is_one_line(volumes_data, tmp_path, monkeypatch, arguments, m
 
 def test_ray_that_is_missing_is_one_line(volumes_data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"install ray. .versions: requirements-ray.txt"):
+    with pytest.raises(InputError, match=r"`pip install ray` \(versions: requirements-ray\.txt\)"):
         compare(options_for(volumes_data, tmp_path, "--executor", "ray"))
 
 
