@@ -14,10 +14,10 @@ import sys
 
 from experiments.bizopoulos2021.options import compare_parser
 from unet_segnet.commands.arguments import check_executor, settle_dtype
-from unet_segnet.output.console import run_command
+from unet_segnet.output.console import run_command, say
 from unet_segnet.output.records import check_folder
 from unet_segnet.runs.executors import share_machine
-from unet_segnet.runs.loop import carry_out, print_counts, say, unfinished
+from unet_segnet.runs.loop import carry_out, print_counts, unfinished
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
 
         sys.exit(report(sys.argv[2:]))
     options = compare_parser(__doc__.splitlines()[0]).parse_args()
-    run_command(lambda: compare(options))
+    run_command(lambda: compare(options), options)
 
 
 def compare(options) -> int:

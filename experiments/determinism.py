@@ -43,7 +43,7 @@ def determinism_parser(prog: str, description: str) -> argparse.ArgumentParser:
 def main() -> None:
     """The command."""
     options = determinism_parser("python -m experiments.determinism", __doc__.splitlines()[0]).parse_args()
-    run_command(lambda: determinism(options))
+    run_command(lambda: determinism(options), options)
 
 
 def determinism(options) -> None:

@@ -34,7 +34,7 @@ def main() -> None:
         "--only", type=experiments_option, metavar="4,7", help="configurations of Table 2; all of them if left out"
     )
     options = parser.parse_args()
-    run_command(lambda: grid(options))
+    run_command(lambda: grid(options), options)
 
 
 def grid(options) -> int:

@@ -39,7 +39,7 @@ def main() -> None:
         "--split-seed", type=one_seed, default=0, metavar="N", help="of the one scrambling of the slices"
     )
     options = parser.parse_args()
-    run_command(lambda: kfold(options))
+    run_command(lambda: kfold(options), options)
 
 
 def kfold(options) -> int:

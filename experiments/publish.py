@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--weights", action="store_true", help="also as the project's network for its problem")
     parser.add_argument("--force", action="store_true", help="replace what is there")
     options = parser.parse_args()
-    run_command(lambda: publish(options))
+    run_command(lambda: publish(options), options)
 
 
 def publish(options) -> None:

@@ -15,7 +15,7 @@ def main() -> None:
     """The command."""
     data = "data set; by default the 100 slices, see experiments/README.md"
     options = report_parser("python -m experiments.report", __doc__.splitlines()[0], "report", data).parse_args()
-    run_command(lambda: report(options))
+    run_command(lambda: report(options), options)
 
 
 def report(options) -> None:

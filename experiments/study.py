@@ -19,7 +19,7 @@ from experiments.saood2021.options import check_options, load_data, make_recipe,
 from experiments.saood2021.protocol import NETS, PROBLEMS
 from unet_segnet.commands.arguments import settle_dtype
 from unet_segnet.errors import InputError
-from unet_segnet.output.console import run_command
+from unet_segnet.output.console import run_command, say
 from unet_segnet.runs.executors import share_machine
 
 EXCHANGE = ("pack", "merge", "out", "force")  # the options that have a meaning with --pack and --merge
@@ -28,7 +28,7 @@ EXCHANGE = ("pack", "merge", "out", "force")  # the options that have a meaning 
 def main() -> None:
     """The command."""
     options = study_parser("python -m experiments.study", __doc__.splitlines()[0]).parse_args()
-    run_command(lambda: exchange(options) if options.merge or options.pack else study(options))
+    run_command(lambda: exchange(options) if options.merge or options.pack else study(options), options)
 
 
 def exchange(options) -> int:
@@ -68,7 +68,7 @@ def study(options) -> int:
     from experiments.saood2021.results import show_results
     from experiments.saood2021.runs import KIND
     from unet_segnet.runs.folder import RunFolder
-    from unet_segnet.runs.loop import say, unfinished
+    from unet_segnet.runs.loop import unfinished
 
     jobs = _jobs(options, data)
     left = unfinished(list(jobs), data, options, KIND)
@@ -182,7 +182,6 @@ def _estimates(left, data, options):
 def _print_plan(title, jobs, left, estimates, options, again=False) -> None:
     from experiments.saood2021.estimates import time_left
     from experiments.saood2021.plan import plan_table
-    from unet_segnet.runs.loop import say
     from unet_segnet.runs.timing import duration
 
     print(f"\n{plan_table(f'{title}, in {options.out}.', jobs, left, estimates, options.out, again).to_text()}")

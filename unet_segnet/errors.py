@@ -13,6 +13,10 @@ class InputError(ValueError):
 
     The message is one line: what was wrong, in which file, what was expected and what to do. The commands
     print it without a traceback and exit with status 2.
+
+    In messages of the library an argument stands in backticks as Python names it: "give another folder with `out`".
+    A command prints its own flag instead, "give another folder with --out", for each such name that is one of its
+    options (`unet_segnet.output.console.with_flags`). Messages that only a command raises name its flags themselves.
     """
 
     def __init__(self, message: str):

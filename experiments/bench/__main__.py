@@ -29,7 +29,7 @@ BUSY = 0.7
 def main() -> None:
     """The command."""
     options = bench_parser("python -m experiments.bench", __doc__.splitlines()[0]).parse_args()
-    run_command(lambda: bench(options))
+    run_command(lambda: bench(options), options)
 
 
 def bench(options) -> None:

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
     data = "data set with the test volumes, for Figures 2, 3 and 7"
     prog = "python -m experiments.compare report"
     options = report_parser(prog, __doc__.splitlines()[0], "report-compare", data).parse_args(arguments)
-    run_command(lambda: report(options))
+    run_command(lambda: report(options), options)
 
 
 def report(options) -> None:

@@ -191,12 +191,12 @@ def _data_option(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--data", metavar="NAME|PATH", help="data set; by default the 100 slices of the study")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one verb; returns the exit status."""
+def main(argv: list[str] | None = None) -> None:
+    """The command."""
     prefer_exact()
     options = build_parser().parse_args(argv)
-    return options.command(options)
+    run_command(lambda: options.command(options), options)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    main()

@@ -7,21 +7,20 @@ from pathlib import Path
 from experiments.saood2021.protocol import EPOCHS, EXPERIMENTS, NETS, PARTS, PROBLEMS, SIZE, STREAMS, configurations
 from unet_segnet.commands.arguments import (
     SEEDS,
-    _minutes,
     check_executor,
     choices,
     dtype_of,
     dtype_option,
     integers,
     machine_options,
+    minutes,
     positive,
 )
 from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS, VARIANTS, check_size
-from unet_segnet.output.console import HelpFormatter, import_keras
+from unet_segnet.output.console import HelpFormatter, import_keras, say
 from unet_segnet.output.records import check_folder
 from unet_segnet.processor import prefer_exact
-from unet_segnet.runs.loop import say
 
 
 def training_parser(prog: str, description: str, variants=VARIANTS, variant="paper") -> argparse.ArgumentParser:
@@ -78,7 +77,7 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
     )
     machine = parser.add_argument_group("machine")
     machine_options(machine)
-    dtype_option(machine)
+    dtype_option(machine, "; float32, the reference, where MATLAB's stream is replayed")
     return parser
 
 
@@ -105,7 +104,7 @@ def study_parser(prog: str, description: str) -> argparse.ArgumentParser:
     plan.add_argument("--problem", choices=PROBLEMS, help="one problem; both where it is left out")
     plan.add_argument(
         "--budget",
-        type=_minutes,
+        type=minutes,
         metavar="MINUTES",
         help="start nothing that would not be finished so many minutes after the command began",
     )

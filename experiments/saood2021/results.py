@@ -7,9 +7,11 @@ from experiments.saood2021.protocol import EPOCHS, SIZE
 from experiments.saood2021.runs import KIND, Job, read_finished
 from unet_segnet.errors import InputError
 from unet_segnet.measures.metrics import global_accuracy
+from unet_segnet.output.console import say, with_flags
 from unet_segnet.output.tabular import write_tables
-from unet_segnet.runs.folder import AGAIN, RunFolder, read_arrays
-from unet_segnet.runs.loop import carry_out, print_counts, say, unfinished
+from unet_segnet.runs.folder import RunFolder
+from unet_segnet.runs.loop import carry_out, print_counts, unfinished
+from unet_segnet.runs.pictures import draw_run
 
 
 def finished_runs(folders: list[Path], options, encoder_weights: str | None = None) -> tuple[list, list[str]]:
@@ -85,7 +87,7 @@ def show_results(jobs: Sequence[Job], data: dict, options) -> int:
         try:
             _show_group(members, data[problem], options, net, target)
         except InputError as error:
-            say(f"no table of {target}: {error}")
+            say(with_flags(f"no table of {target}: {error}", options))
             without += 1
     return without
 
@@ -111,41 +113,3 @@ def _show_group(jobs: list[Job], data, options, net: str | None, target: Path) -
     test = [data.slices.names.index(name) for name in of_run.test_names]
     files += [figure.name for figure in draw_run(run.folder, data.slices.subset(test), target)]
     say(f"written to {target}: {', '.join(files)}")
-
-
-def draw_run(run_folder: Path, test, folder: Path) -> list[Path]:
-    """Draw the training curves of a run and its segmentation of up to six test slices.
-
-    Arguments:
-        run_folder: of a finished run.
-        test: its test slices.
-        folder: where the PNG files go.
-
-    Returns:
-        The files; of a run that came without its network (model.keras), the curves alone.
-
-    Raises:
-        InputError: one of the run's files is damaged.
-    """
-    import numpy as np
-
-    from unet_segnet.inference.prediction import predict
-    from unet_segnet.networks.load import load_model
-    from unet_segnet.plots import save_figure, segmentations, training_curves
-    from unet_segnet.training.class_weighted import HISTORY_KEYS
-
-    title = f"{run_folder.parent.name}, {run_folder.name}"
-    curves = training_curves(read_arrays(run_folder / "history.npz", HISTORY_KEYS), title)
-    save_figure(curves, folder / "training.png")
-    if not (run_folder / "model.keras").exists():
-        return [folder / "training.png"]
-    try:
-        model = load_model(run_folder / "model.keras")
-    except InputError as error:
-        raise InputError(f"{error}; or {AGAIN}") from error
-    lesion = (test.labels > 0).sum(axis=(1, 2))
-    shown = np.sort(np.argsort(-lesion, kind="stable")[:6])
-    few = test.subset(shown)
-    overlays = segmentations(few.images, few.labels, predict(model, few.images), few.names, few.class_names, title)
-    save_figure(overlays, folder / "segmentations.png")
-    return [folder / "training.png", folder / "segmentations.png"]

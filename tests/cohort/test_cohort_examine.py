@@ -62,7 +62,8 @@ def test_copies_within_a_patient_are_no_leak():
 
 
 def test_neighbours_and_other_patients_are_no_copies(ct20_data, tmp_path):
-    assert command.manifest(str(ct20_data), tmp_path / "all.csv", 10, "upright", "upside-down") == 0
+    orientations = ("--orientation", "upright", "--volume-orientation", "upside-down")
+    assert call("manifest", ct20_data, "--to", tmp_path / "all.csv", "--slices-per-patient", "10", *orientations) == 0
     found = examine_cohort(tmp_path / "all.csv")
     assert found.problems == []
     assert "19 patients" in found.facts

@@ -264,16 +264,20 @@ def test_the_released_slices_keep_their_split_and_are_mended(real_data):
 
 
 def test_a_cohort_reads_from_a_released_folder_of_volumes_by_manifest(ct20_data, tmp_path):
-    from unet_segnet.commands.data import manifest
+    from unet_segnet.commands import data as command
+
+    def manifest(path, *more):
+        words = ["manifest", str(ct20_data), "--to", str(path), "--orientation", "upright", *more]
+        return command.data(command.build_parser().parse_args(words))
 
     path = tmp_path / "ct20.csv"
-    arguments = {"slices_per_patient": 10, "orientation": "upright", "volume_orientation": "upside-down"}
-    assert manifest(str(ct20_data), path, test="volumes", **arguments) == 0
+    more = ("--volume-orientation", "upside-down", "--test", "volumes")
+    assert manifest(path, "--slices-per-patient", "10", *more) == 0
     cases = find_cases(path).cases
     assert len(cases) == 19 and [case.part for case in cases].count("test") == 9
     assert cases[0].patient == "tr01" and cases[0].slices == (1, 10) and cases[-1].orientation == "upside-down"
     with pytest.raises(InputError, match="cannot be divided among patients of 7"):
-        manifest(str(ct20_data), tmp_path / "other.csv", slices_per_patient=7)
+        manifest(tmp_path / "other.csv", "--slices-per-patient", "7")
 
 
 def test_binary_merges_the_lesion_classes(tmp_path):

@@ -1,6 +1,7 @@
 """Exit codes, the one line on bad input, and progress in a log."""
 
 import argparse
+import ast
 import io
 import subprocess
 import sys
@@ -40,6 +41,36 @@ def test_exit_status_and_message(command, status, message, capsys):
     printed = capsys.readouterr().err
     assert message in printed
     assert printed.count("\n") == (1 if message else 0)
+
+
+def test_arguments_in_a_message_are_told_as_flags(capsys):
+    options = argparse.Namespace(out="x", encoder_weights=None)
+    message = "x: `encoder_weights` is no file; see `unet-segnet train --help`, `size`, or give another `out`"
+    with pytest.raises(SystemExit):
+        run_command(lambda: fail(InputError(message)), options)
+    told = capsys.readouterr().err
+    assert told == (
+        "error: x: --encoder-weights is no file; see `unet-segnet train --help`, `size`, or give another --out\n"
+    )
+    with pytest.raises(SystemExit):
+        run_command(lambda: fail(InputError(message)))
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_no_message_of_the_library_names_a_flag():
+    """But as part of a whole command in backticks; commands know their flags."""
+    found = []
+    for path in sorted((ROOT / "unet_segnet").rglob("*.py")):
+        if path.parent.name == "commands":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("InputError", "HeldError", "Outcome"):
+                text = "".join(
+                    part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and type(part.value) is str
+                )
+                if re.search(r"--[a-z]", re.sub("`[^`]* [^`]*`", "", text)):
+                    found.append(f"{path.name}: {text}")
+    assert found == []
 
 
 def test_names_cannot_command_the_terminal(capsys):

@@ -16,6 +16,7 @@ from own_data import write_cohort
 from PIL import Image
 
 from unet_segnet.commands import data as command
+from unet_segnet.data import fetch as release
 from unet_segnet.data.nifti import write_volume
 from unet_segnet.errors import InputError
 
@@ -36,7 +37,7 @@ def server(tmp_path, monkeypatch):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     manifest = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
-    monkeypatch.setattr(command, "read_manifest", lambda: manifest)
+    monkeypatch.setattr(release, "read_manifest", lambda: manifest)
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     requested = []
@@ -83,7 +84,7 @@ def test_fetch_refuses_a_wrong_hash_and_keeps_nothing_of_it(server, tmp_path):
     name = "dataset/im/256/i001.png"
     (server.folder / name).write_bytes(b"something else")
     with pytest.raises(InputError, match="SHA-256 differs"):
-        command.fetch(to, server.url)
+        release.fetch_release(to, server.url)
     assert fetched(to) == {"LICENSE": FILES["LICENSE"]}
 
 
@@ -91,11 +92,11 @@ def test_interrupted_fetch_goes_on_and_replaces_damaged_files(server, tmp_path):
     to = tmp_path / "to"
     (server.folder / "dataset/raw/tr_mask.nii.gz").unlink()
     with pytest.raises(InputError, match="HTTP status 404"):
-        command.fetch(to, server.url)
+        release.fetch_release(to, server.url)
     (server.folder / "dataset/raw/tr_mask.nii.gz").write_bytes(FILES["dataset/raw/tr_mask.nii.gz"])
     (to / "LICENSE").write_bytes(b"cut")
     server.requested.clear()
-    assert command.fetch(to, server.url) == 0
+    assert release.fetch_release(to, server.url) == 2
     assert server.requested == ["LICENSE", "dataset/raw/tr_mask.nii.gz"]
     assert fetched(to) == FILES
 
@@ -104,16 +105,16 @@ def test_no_network_and_no_place_are_one_clear_line(server, tmp_path):
     server.shutdown()
     server.server_close()
     with pytest.raises(InputError, match="check the network") as error:
-        command.fetch(tmp_path / "to", server.url)
+        release.fetch_release(tmp_path / "to", server.url)
     assert "\n" not in str(error.value)
     blocked = tmp_path / "file"
     blocked.write_bytes(b"")
     with pytest.raises(InputError, match="cannot write"):
-        command.fetch(blocked, server.url)
+        release.fetch_release(blocked, server.url)
 
 
 def test_manifest_holds_the_release(real_data):
-    manifest = command.read_manifest()
+    manifest = release.read_manifest()
     assert len(manifest) == 303
     for name, digest in manifest.items():
         assert hashlib.sha256((real_data / name).read_bytes()).hexdigest() == digest, name
@@ -154,9 +155,9 @@ def test_check_never_replaces_a_table_unasked(tree, tmp_path):
     table = tmp_path / "slices.csv"
     table.write_text("mine")
     with pytest.raises(InputError, match="--force"):
-        command.check(str(tree), table)
+        status(["check", str(tree), "--csv", str(table)])
     assert table.read_text() == "mine"
-    assert command.check(str(tree), table, force=True) == 0
+    assert status(["check", str(tree), "--csv", str(table), "--force"]) == 0
     assert table.read_text().startswith("set,slice")
 
 

@@ -120,7 +120,7 @@ def test_a_written_split_chooses_the_slices(network, own, tmp_path):
     from unet_segnet.data.splits import grouped_folds, write_splits
 
     cohort = load_cohort(own, size=SIZE)
-    folds = grouped_folds(cohort.groups, 2, validation=0)
+    folds = grouped_folds(cohort.groups, 2, validation_share=0)
     write_splits(tmp_path / "split.json", folds, cohort.slices.names, cohort.groups)
     evaluate(network, own, tmp_path / "out", "--split", tmp_path / "split.json", "--fold", "2")
     tested = {row["slice"] for row in rows_of(tmp_path / "out" / "slices.csv")}

@@ -293,7 +293,7 @@ def test_the_command_exports_an_own_network_and_replaces_only_exports(tmp_path, 
     assert written["checked_on"] == "2 slices of phantom"
     assert "9, 10, 1" in written["input"] and "clinical" in written["intended_use"]
 
-    with pytest.raises(InputError, match="is there already; use --force"):
+    with pytest.raises(InputError, match="is there already; give another place with `out`, or `force` to replace it"):
         command.export(options("binary", None))
     (out / "old").touch()
     command.export(options("binary", None, check="none", force=True))

@@ -15,20 +15,24 @@ import pytest
 from own_data import write_cohort, write_slice, write_volume
 
 from unet_segnet.cohort.network_plan import NetworkPlan, safe_name
+from unet_segnet.cohort.recipes import make_recipe
 from unet_segnet.commands import train as command
 from unet_segnet.data.splits import read_splits
 from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS, Network, SizeRule, check_size
-from unet_segnet.output.console import Progress
+from unet_segnet.output.console import Progress, with_flags
 
 NET = ["--net", "segnet", "--variant", "released", "--size", "16", "--batch-size", "2"]
 
 
 def train(data, out, *arguments, net=NET):
-    """Run the command in this process; returns what it printed."""
+    """Run the command in this process; returns what it printed, raises what it would tell."""
     options = command.build_parser().parse_args(["--data", str(data), "--out", str(out), *net, *map(str, arguments)])
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        command.train(options)
+        try:
+            command.train(options)
+        except InputError as error:
+            raise InputError(with_flags(error, options)) from error
     return printed.getvalue()
 
 
@@ -86,8 +90,9 @@ def split_of(folder):
 )
 def test_the_recipe_is_the_best_of_the_article_unless_told_otherwise(arguments, expected):
     options = command.build_parser().parse_args(["--data", "scans", *arguments])
-    known = options.init and SimpleNamespace(name=options.init)
-    recipe = command.make_recipe(options, NetworkPlan(options.net, recipe=options.recipe, init=options.init), known)
+    plan = NetworkPlan(options.net, recipe=options.recipe, init=options.init)
+    changes = {"learning_rate": options.learning_rate, "batch_size": options.batch_size}
+    recipe = make_recipe(plan, "float32", options.init, **changes)
     assert (recipe.learning_rate, recipe.batch_size) == expected
 
 
@@ -343,34 +348,6 @@ def test_grey_levels_become_standardised_values_and_one_probability_two():
     np.testing.assert_allclose(both, np.concatenate([1 - lesion, lesion], axis=-1), rtol=1e-5)
 
 
-def test_the_manifests_marks_are_followed(tmp_path):
-    from unet_segnet.cohort.load import load_cohort
-
-    folder = write_cohort(tmp_path, 5)
-
-    def splits(*parts, options=()):
-        rows = ["image,labels,lungs,patient,part"]
-        rows += [f"images/p{n}.nii.gz,labels/p{n}.nii.gz,lungs/p{n}.nii.gz,{who},{part}"
-                 for n, (who, part) in enumerate(parts, 1)]  # fmt: skip
-        (folder / "list.csv").write_text("\n".join(rows) + "\n")
-        options = command.build_parser().parse_args(["--data", "x", *options])
-        cohort = load_cohort(folder / "list.csv", size=32)
-        (split,) = command.make_splits(cohort, options)
-        return [
-            sorted({cohort.patients[index] for index in part}) for part in (split.train, split.validation, split.test)
-        ]
-
-    train_part, validation, test = splits(("a", ""), ("b", ""), ("c", "test"), ("d", ""), ("e", "test"))
-    assert test == ["c", "e"] and len(validation) == 1 and sorted(train_part + validation) == ["a", "b", "d"]
-    everything = (("a", "train"), ("b", "train"), ("c", "validation"), ("d", "test"), ("e", "test"))
-    assert splits(*everything) == [["a", "b"], ["c"], ["d", "e"]]
-    with pytest.raises(InputError, match=r"--test-share: .*list\.csv marks its test data; leave the option out"):
-        splits(*everything, options=("--test-share", "0"))
-    only = (("a", ""), ("a", ""), ("a", ""), ("a", ""), ("a", "test"))
-    with pytest.raises(InputError, match="patient a is marked test, and elsewhere not"):
-        splits(*only)
-
-
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
     [
@@ -418,14 +395,17 @@ def test_loose_slices_are_trained_on_with_a_warning(tmp_path):
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        ({"net": None}, "expected segnet, unet or ARCHITECTURE/ENCODER"),
-        ({"net": "vnet"}, "--net vnet: expected"),
-        ({"net": "unet", "recipe": "compare"}, "segnet and unet go with grid"),
-        ({"net": None, "init": "x.keras", "recipe": "compare"}, "needs --net ARCHITECTURE/ENCODER"),
-        ({"net": None, "variant": "released", "init": "x.keras"}, "--variant belongs to --net"),
-        ({"net": "unet", "freeze": "encoder"}, "--freeze encoder needs trained weights"),
-        ({"net": "unet", "encoder_weights": "imagenet"}, "--encoder-weights belongs to a new network"),
-        ({"net": "unet/vgg99", "recipe": "compare"}, "--net unet/vgg99: expected"),
+        ({"net": None}, "expected segnet, unet or ARCHITECTURE/ENCODER, unless `init`"),
+        ({"net": "vnet"}, "`net` vnet: expected"),
+        ({"net": "unet", "recipe": "compare"}, "segnet, unet go with grid"),
+        ({"net": None, "init": "x.keras", "recipe": "compare"}, "needs `net` ARCHITECTURE/ENCODER"),
+        ({"net": None, "variant": "released", "init": "x.keras"}, "`variant` belongs to `net`"),
+        (
+            {"net": "unet", "freeze": "encoder"},
+            "`freeze` encoder needs trained weights: give `init`, or `encoder_weights`",
+        ),
+        ({"net": "unet", "encoder_weights": "imagenet"}, "`encoder_weights` belongs to a new network"),
+        ({"net": "unet/vgg99", "recipe": "compare"}, "`net` unet/vgg99: expected"),
     ],
 )
 def test_networks_that_do_not_go_together_are_refused(plan, message):
@@ -444,7 +424,7 @@ def test_networks_that_do_not_go_together_are_refused(plan, message):
     ],
 )
 def test_sizes_that_a_network_cannot_take_are_refused(net, size, expected):
-    with pytest.raises(InputError, match=f"--size {size}: .* needs .*{expected} pixels"):
+    with pytest.raises(InputError, match=f"`size` {size}: .* needs .*{expected} pixels"):
         check_size(*net, size)
     check_size(*net, 64)
 
@@ -452,7 +432,7 @@ def test_sizes_that_a_network_cannot_take_are_refused(net, size, expected):
 def test_a_network_in_the_registry_can_be_trained(own, tmp_path, tiny):
     assert "Scores on own" in train(own, tmp_path, "--epochs", "1", net=tiny)
     assert (tmp_path / "own" / "own-released-tiny" / "seed0" / "model.keras").exists()
-    with pytest.raises(InputError, match="--net small: expected segnet, unet, tiny, or ARCHITECTURE/ENCODER"):
+    with pytest.raises(InputError, match="`net` small: expected segnet, unet, tiny, or ARCHITECTURE/ENCODER"):
         NetworkPlan("small").check()
 
 
@@ -511,8 +491,6 @@ def test_a_network_that_comes_from_matlab_is_known_by_its_kernels(variant):
         unet = NETWORKS["unet"].build((64, 64, 1), 2, variant, 100.0)
     renamed = keras.Model(unet.inputs, unet.outputs[0], name="matlab_network")
     assert known_as(renamed) == f"unet_{variant}"
-    options = command.build_parser().parse_args(["--data", "scans", "--init", "unet.mat"])
-    assert command.make_recipe(options, NetworkPlan(None, init="unet.mat"), renamed).learning_rate == 5e-4
     inputs = keras.Input((64, 64, 1))
     assert known_as(keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs), name="another")) == "another"
 

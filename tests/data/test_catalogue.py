@@ -71,7 +71,7 @@ def test_problem_chooses_the_classes(root):
     binary = load_slices(problem="binary", size=16)
     assert binary.class_names == ("not infected", "infected") and binary.labels.max() == 1
     assert load_slices("medseg", None, size=16).num_classes == 2
-    with pytest.raises(InputError, match="--problem binary"):
+    with pytest.raises(InputError, match="use `problem` binary"):
         load_slices("medseg", "multiclass")
     with pytest.raises(ValueError, match="ternary"):
         load_slices(problem="ternary")

@@ -81,9 +81,9 @@ def test_a_grouped_split_keeps_each_patient_in_one_part(seed):
 
 
 def test_parts_can_be_left_out():
-    split = grouped_split(["one"] * 4, validation=0, test=0)
+    split = grouped_split(["one"] * 4, validation_share=0, test_share=0)
     assert [len(part) for part in parts(split)] == [4, 0, 0]
-    split = grouped_split(["a", "a", "b"], validation=0)
+    split = grouped_split(["a", "a", "b"], validation_share=0)
     assert [len(part) for part in parts(split)] in ([2, 0, 1], [1, 0, 2])
 
 
@@ -93,7 +93,7 @@ def test_one_patient_cannot_be_divided():
     with pytest.raises(InputError, match="2 patients: cannot be divided"):
         grouped_split(["a", "b"])
     with pytest.raises(InputError, match="below 1"):
-        grouped_split(GROUPS, test=1.0)
+        grouped_split(GROUPS, test_share=1.0)
     with pytest.raises(InputError, match="3 patients: cannot make 4 folds"):
         grouped_folds(["a", "b", "c"], 4)
     with pytest.raises(InputError, match="none are left to train on"):

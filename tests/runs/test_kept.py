@@ -128,7 +128,7 @@ def test_what_is_no_result_is_never_replaced(tmp_path):
     scan = tmp_path / "scan"
     scan.mkdir()
     (scan / "slice1.dcm").write_text("precious")
-    said = r"something other than results .*no page or file.* not even with --force"
+    said = r"something other than results .*no page or file.* not even with `force`"
     with pytest.raises(InputError, match=said), whole_folder(scan, MARKS):
         raise AssertionError("it went on")
     assert [path.name for path in tmp_path.iterdir()] == ["scan"]

@@ -1,11 +1,12 @@
 """Where a result was computed: a processor's name tells it from others."""
 
 import platform
-from types import SimpleNamespace
+import subprocess
 
 import keras
 import pytest
 
+import unet_segnet
 from unet_segnet.runs import provenance
 from unet_segnet.runs.provenance import processor_name
 
@@ -38,11 +39,51 @@ def test_the_kernels_that_round_differently_are_told(monkeypatch, machine, setti
 
 def test_the_commit_is_the_one_at_the_beginning(monkeypatch):
     described = iter(["before", "after"])
-    monkeypatch.setattr(provenance.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=f"{next(described)}\n"))
+    monkeypatch.setattr(provenance, "_git", lambda folder, *words: next(described) if "describe" in words else "there")
     provenance._own_commit.cache_clear()
     try:
         started = provenance.begin()
         assert provenance.commit() == "after"  # for what starts other processes, whose code is the present one
-        assert provenance.provenance(started)["commit"] == "before"
+        found = provenance.provenance(started)
+        assert found["commit"] == "before" and found["versions"]["unet_segnet"] == unet_segnet.__version__
     finally:
         provenance._own_commit.cache_clear()
+
+
+def test_a_repository_is_named_only_by_files_that_it_tracks(tmp_path, monkeypatch):
+    """Installed packages lie in other projects' repositories, which ignore them."""
+
+    def git(*words):
+        settings = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *settings, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    file = tmp_path / "env" / "provenance.py"
+    file.parent.mkdir()
+    file.touch()
+    monkeypatch.setattr(provenance, "__file__", str(file))
+    assert provenance.commit() is None
+    (tmp_path / "notes").touch()
+    git("init")
+    git("add", "notes")
+    git("commit", "-m", "notes")
+    assert provenance.commit() is None
+    git("add", "env")
+    git("commit", "-m", "env")
+    assert provenance.commit()
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("tools/grid.py", "python -m tools.grid"),
+        ("tools/bench/__main__.py", "python -m tools.bench"),
+        ("unet_segnet/__main__.py", "unet-segnet"),
+        ("bin/unet-segnet", "unet-segnet"),
+        ("bin/mine.py", "python mine.py"),
+    ],
+)
+def test_a_command_is_told_as_one_types_it(tmp_path, file, command):
+    for package in ("tools", "tools/bench", "unet_segnet"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    assert provenance._command(tmp_path / file) == command

@@ -97,7 +97,7 @@ def test_named_orientations_and_what_is_assumed_without_geometry(phantom):
     for given, name in ((array, "network"), (upright, "upright"), (upright[::-1], "upside-down")):
         np.testing.assert_array_equal(np.moveaxis(to_network(scan_of(given), name).images, 0, 2), array)
     full = to_network(scan_of(upright + (upright == 0)))
-    assert full.axes == "PLS" and "assumed upright" in full.notes[0] and "--orientation" in full.notes[0]
+    assert full.axes == "PLS" and "assumed upright" in full.notes[0] and "give the orientation" in full.notes[0]
     alone = to_network(scan_of(array * np.moveaxis(phantom.lungs, 0, 2)))
     assert alone.axes == "LPS" and "assumed network" in alone.notes[0]
     soft = np.moveaxis(window_to_8bit(phantom.images, (-160, 240)), 0, 2).transpose(1, 0, 2)

@@ -12,7 +12,7 @@ from unet_segnet.data.balance import class_sizes
 from unet_segnet.data.examine import Examination
 from unet_segnet.data.mask_fit import BAD_FIT
 from unet_segnet.errors import InputError
-from unet_segnet.inference.segmentation import AUTO
+from unet_segnet.inference.lungs import AUTO
 
 MANY = 12  # names in a line
 

@@ -18,7 +18,8 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
-from unet_segnet.inference.segmentation import AUTO, cut_off_note, find_lungs
+from unet_segnet.inference.lungs import AUTO
+from unet_segnet.inference.segmentation import cut_off_note, find_lungs
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, read_scan, to_network
 from unet_segnet.scans.matching import MASK_VALUES, check_mask, check_same_size
 
@@ -358,7 +359,7 @@ class Reader:
                 raise
             raise InputError(
                 f"{case.image}: its lungs cannot be found in 8-bit grey levels; give masks (lungs/ or the manifest's "
-                "column lungs), or --lungs none to take the slices as they are"
+                "column lungs), or `lungs` none to take the slices as they are"
             ) from error
         return (None if found.sides is None else found.sides > 0), found.source, found.cut_off
 

@@ -43,27 +43,29 @@ class NetworkPlan:
         """
         is_pyramid = self.net is not None and "/" in self.net
         if self.net is None and self.init is None:
-            raise InputError("--net: expected segnet, unet or ARCHITECTURE/ENCODER, unless --init gives a network")
+            raise InputError(
+                f"`net`: expected {', '.join(NETWORKS)} or ARCHITECTURE/ENCODER, unless `init` gives a network"
+            )
         if self.net is not None:
             (_check_pyramid if is_pyramid else _check_architecture)(self.net)
         if is_pyramid != (self.recipe == "compare") and self.net is not None:
             raise InputError(
-                f"--net {self.net} with --recipe {self.recipe}: segnet and unet go with grid, ARCHITECTURE/ENCODER "
-                "with compare"
+                f"`net` {self.net} with `recipe` {self.recipe}: {', '.join(NETWORKS)} go with grid, "
+                "ARCHITECTURE/ENCODER with compare"
             )
         if self.net is None and self.variant is not None:
-            raise InputError("--variant belongs to --net; a network of --init keeps its own, leave --variant out")
+            raise InputError("`variant` belongs to `net`; a network of `init` keeps its own, leave `variant` out")
         if self.recipe == "compare" and (self.net is None or self.variant is not None):
-            raise InputError("--recipe compare needs --net ARCHITECTURE/ENCODER, and no --variant")
+            raise InputError("`recipe` compare needs `net` ARCHITECTURE/ENCODER, and no `variant`")
         if self.encoder_weights is not None:
             able = is_pyramid or (self.variant or "paper") in NETWORKS[self.net].pretrained
             if self.init is not None or not able:
                 others = [f"{of.name} of variant {variant}" for of in NETWORKS.values() for variant in of.pretrained]
                 raise InputError(
-                    f"--encoder-weights belongs to a new network: ARCHITECTURE/ENCODER, or {', '.join(others)}"
+                    f"`encoder_weights` belongs to a new network: ARCHITECTURE/ENCODER, or {', '.join(others)}"
                 )
         if self.freeze is not None and self.init is None and self.encoder_weights is None:
-            raise InputError("--freeze encoder needs trained weights: give --init, or --encoder-weights")
+            raise InputError("`freeze` encoder needs trained weights: give `init`, or `encoder_weights`")
 
     @cached_property
     def init_sha256(self) -> str:
@@ -102,7 +104,7 @@ def safe_name(text: str) -> str:
 
 def _check_architecture(net: str) -> None:
     if net not in NETWORKS:
-        raise InputError(f"--net {net}: expected {', '.join(NETWORKS)}, or ARCHITECTURE/ENCODER such as unet/resnet18")
+        raise InputError(f"`net` {net}: expected {', '.join(NETWORKS)}, or ARCHITECTURE/ENCODER such as unet/resnet18")
 
 
 def _check_pyramid(net: str) -> None:
@@ -113,7 +115,7 @@ def _check_pyramid(net: str) -> None:
     architecture, _, encoder = net.partition("/")
     if architecture not in DECODERS or encoder not in ENCODERS:
         raise InputError(
-            f"--net {net}: expected ARCHITECTURE/ENCODER, the first of {', '.join(DECODERS)}, the second of "
+            f"`net` {net}: expected ARCHITECTURE/ENCODER, the first of {', '.join(DECODERS)}, the second of "
             f"{', '.join(ENCODERS)}"
         )
 
@@ -132,12 +134,12 @@ def begin_with(plan: NetworkPlan):
     is_pyramid = _pyramid(model) is not None
     if is_pyramid != (plan.recipe == "compare"):
         raise InputError(
-            f"{plan.init}: a network of the {'second' if is_pyramid else 'first'} study; use another --recipe"
+            f"{plan.init}: a network of the {'second' if is_pyramid else 'first'} study; use another `recipe`"
         )
     wanted = None if plan.net is None else _model_name(plan)
     found = _pyramid(model).name if is_pyramid else known_as(model)
     if wanted is not None and found != wanted:
-        raise InputError(f"{plan.init}: holds {found}, --net and --variant ask for {wanted}; leave them out, or agree")
+        raise InputError(f"{plan.init}: holds {found}, `net` and `variant` ask for {wanted}; leave them out, or agree")
     return model
 
 
@@ -150,7 +152,7 @@ def check_classes(plan: NetworkPlan, model, class_names: tuple[str, ...]) -> Non
     if model is not None and model.output_shape[-1] != len(class_names):
         raise InputError(
             f"{plan.init}: tells {model.output_shape[-1]} classes apart, the data has {len(class_names)} "
-            f"({', '.join(class_names)}); expected equally many, --problem binary makes two"
+            f"({', '.join(class_names)}); expected equally many, `problem` binary makes two"
         )
     known = getattr(model, "class_names", class_names)
     if known != class_names and sorted(known) == sorted(class_names):

@@ -1,8 +1,31 @@
 """How a network is trained on own data by each study's recipe."""
 
 from unet_segnet.errors import InputError
+from unet_segnet.models.registry import NETWORKS
 
 ENCODER = "encoder-"  # how the names of the second study's encoder layers begin
+
+
+def make_recipe(plan, dtype: str, known: str | None = None, **changes):
+    """The recipe of a plan.
+
+    Arguments:
+        plan: `NetworkPlan`.
+        dtype: of the layers.
+        known: what the network that training begins with is called, see `unet_segnet.cohort.network_plan.known_as`.
+        changes: epochs, learning_rate, batch_size instead of the recipe's; None leaves one as it is.
+
+    Returns:
+        `Recipe`, with what the first article found best for the network (Table 4), or `EncoderRecipe`.
+    """
+    from unet_segnet.training.class_weighted import Recipe
+    from unet_segnet.training.soft_dice import EncoderRecipe
+
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if plan.recipe == "compare":
+        return EncoderRecipe(dtype=dtype, **changes)
+    net = known.rpartition("_")[0] if known else plan.net
+    return Recipe(dtype=dtype, **{**(NETWORKS[net].recipe if net in NETWORKS else {}), **changes})
 
 
 def _pyramid(model):
@@ -154,6 +177,6 @@ def freeze_encoder(model) -> None:
     named = [layer for layer in model.layers if layer.name.startswith(ENCODER)]
     poolings = [index for index, layer in enumerate(model.layers) if "MaxPooling" in type(layer).__name__]
     if not named and not poolings:
-        raise InputError(f"--freeze encoder: {model.name} has no encoder that can be told from the rest")
+        raise InputError(f"`freeze` encoder: {model.name} has no encoder that can be told from the rest")
     for layer in named or model.layers[: poolings[-1] + 1]:
         layer.trainable = False

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         print(f"unet-segnet {__version__}")
         return
-    lines = ["usage: unet-segnet VERB ...", ""]
+    lines = ["usage: unet-segnet VERB ... | --version", ""]
     lines += [f"  {verb:10}{what}" for verb, what in VERBS.items()]
     lines += ["", "unet-segnet VERB --help tells more. For research; not a medical device, not for clinical use."]
     asked = words[:1] in (["-h"], ["--help"])

@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
+from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.devices import DTYPES
 from unet_segnet.errors import InputError
 from unet_segnet.runs.executors import EXECUTORS
+from unet_segnet.scans.orientation import NAMED_AXES, parse_orientation
 
 SEEDS = range(2**31)
 
@@ -20,7 +22,7 @@ def choices(allowed):
     return parse
 
 
-def _minutes(text):
+def minutes(text):
     try:
         value = float(text)
     except ValueError:
@@ -68,21 +70,68 @@ def one_seed(text):
     return value
 
 
-def dtype_option(parser) -> None:
-    """Add --dtype."""
-    parser.add_argument(
-        "--dtype",
-        choices=("auto", *DTYPES),
-        default="auto",
-        help="of the layers; auto leaves a run that was begun as it is, takes mixed_bfloat16 where the machine has "
-        "units for it, but float32, the reference, where MATLAB's stream is replayed",
+def scan_options(group) -> None:
+    """Add the options on how a scan's array becomes slices: --orientation, --window."""
+    names = [*NAMED_AXES]
+    group.add_argument(
+        "--orientation",
+        metavar="HOW",
+        help=f"how arrays lie, whatever their geometry says: {names[0]} (as the 100 slices), {', '.join(names[1:])}, "
+        "or three letters such as LPS",
+    )
+    group.add_argument(
+        "--window",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="HU of black and white; by default as a given network was trained, else {:g} {:g}".format(*DEFAULT_WINDOW),
     )
 
 
-def settle_dtype(options) -> None:
+def check_scan_options(options) -> None:
+    """Refuse what no scan can be read by.
+
+    Raises:
+        InputError: the window is the wrong way round, or the orientation is none.
+    """
+    if options.window is not None and not options.window[0] < options.window[1]:
+        low, high = options.window
+        raise InputError(f"--window {low:g} {high:g}: the second must be the larger")
+    if options.orientation is not None:
+        parse_orientation(options.orientation)
+
+
+def result_options(parser, out: str) -> None:
+    """Add the options of the commands that apply a network: --batch-size, --out, --force.
+
+    Arguments:
+        parser: to add them to.
+        out: what --out is.
+    """
+    parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="slices at a time")
+    parser.add_argument("--out", type=Path, required=True, help=out)
+    parser.add_argument("--force", action="store_true", help="replace results that are there")
+
+
+def dtype_option(group, more: str = "") -> None:
+    """Add --dtype, with more to say of it."""
+    group.add_argument(
+        "--dtype",
+        choices=("auto", *DTYPES),
+        default="auto",
+        help="of the layers; auto: a run that was begun keeps its own, a new one takes mixed_bfloat16 where the "
+        f"machine has units for it, else float32{more}",
+    )
+
+
+def settle_dtype(options, fixed: str | None = None) -> None:
     """Put the data type that `--dtype auto` stands for on this machine into the options, and say which.
 
-    `options.dtype_given` tells afterwards whether the user chose it.
+    `options.dtype_given` tells afterwards whether it is settled for all runs, whatever they were begun in.
+
+    Arguments:
+        options: the command's.
+        fixed: the one that there is no choice from, or None.
     """
     from unet_segnet.output.console import import_keras
 
@@ -90,6 +139,8 @@ def settle_dtype(options) -> None:
     from unet_segnet.devices import best_dtype
     from unet_segnet.runs.provenance import device_name
 
+    if fixed is not None:
+        options.dtype = fixed
     options.dtype_given = options.dtype != "auto"
     if not options.dtype_given:
         replay = getattr(options, "stream", None) == "matlab"
@@ -116,7 +167,7 @@ def machine_options(group) -> None:
     """Add the options on where runs lie and what carries them out: --out, --force, --workers, --executor."""
     group.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
     group.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
-    group.add_argument("--workers", type=positive, default=1, help="trainings side by side")
+    group.add_argument("--workers", type=positive, default=1, metavar="N", help="trainings side by side")
     group.add_argument(
         "--executor",
         choices=EXECUTORS,

@@ -1,15 +1,12 @@
 """The options that `train` and `evaluate` share: which scans, and how they become slices."""
 
 import argparse
-import textwrap
 from pathlib import Path
 
-from unet_segnet.commands.arguments import positive
+from unet_segnet.commands.arguments import check_scan_options, scan_options
 from unet_segnet.errors import InputError
-from unet_segnet.output.console import HelpFormatter, Progress
-
-ORIENTATIONS = "network (as the 100 slices), upright, upside-down, or three letters such as LPS"
-PROBLEMS = ("binary", "own")
+from unet_segnet.inference.lungs import AUTO, LUNGS
+from unet_segnet.output.console import HelpFormatter, reporter, say
 
 
 def own_parser(prog: str, description: str, epilog: str) -> tuple[argparse.ArgumentParser, argparse._ArgumentGroup]:
@@ -32,21 +29,13 @@ def own_parser(prog: str, description: str, epilog: str) -> tuple[argparse.Argum
         "--classes", type=Path, metavar="FILE", help="CSV: value,name; by default classes.csv beside the data"
     )
     data.add_argument(
-        "--problem", choices=PROBLEMS, default="own", help="binary: all lesions are one class; own: the data's classes"
+        "--problem",
+        choices=("binary", "own"),
+        default="own",
+        help="binary: all lesions are one class; own: the data's classes",
     )
-    data.add_argument(
-        "--lungs", choices=("auto", "none", "lungmask"), default="auto", help="of scans that come without a lung mask"
-    )
-    data.add_argument(
-        "--orientation", metavar="HOW", help=f"how arrays lie, whatever their geometry says: {ORIENTATIONS}"
-    )
-    data.add_argument(
-        "--window",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="HU that become black and white; by default -1100 400, or as a given network was trained",
-    )
+    lungs_option(data)
+    scan_options(data)
     data.add_argument(
         "--split",
         type=Path,
@@ -56,11 +45,9 @@ def own_parser(prog: str, description: str, epilog: str) -> tuple[argparse.Argum
     return parser, data
 
 
-def add_size(group) -> None:
-    """Add --size."""
-    group.add_argument(
-        "--size", type=positive, metavar="PIXELS", help="height and width of a slice; 256, or that of a given network"
-    )
+def lungs_option(group) -> None:
+    """Add --lungs."""
+    group.add_argument("--lungs", choices=LUNGS, default=AUTO, help="of scans that come without a lung mask")
 
 
 def check_own_options(options) -> None:
@@ -69,13 +56,7 @@ def check_own_options(options) -> None:
     Raises:
         InputError: the window is the wrong way round, the orientation is none, or a named file is not there.
     """
-    from unet_segnet.scans.orientation import parse_orientation
-
-    if options.window is not None and not options.window[0] < options.window[1]:
-        low, high = options.window
-        raise InputError(f"--window {low:g} {high:g}: the second must be the larger")
-    if options.orientation is not None:
-        parse_orientation(options.orientation)
+    check_scan_options(options)
     for option in ("classes", "split"):
         path = getattr(options, option)
         if path is not None and not path.is_file():
@@ -98,14 +79,10 @@ def load_own(options, window, size: int):
     """
     from unet_segnet.cohort.load import load_cohort
 
-    bar = None
-
-    def report(done: int, total: int) -> None:
-        nonlocal bar
-        bar = bar or Progress(total, "reading scans")
-        bar.update(done)
-
-    cohort = load_cohort(options.data, options.classes, options.lungs, options.orientation, window, size, report)
+    cohort = load_cohort(
+        *(options.data, options.classes, options.lungs, options.orientation),
+        *(window, size, reporter("reading scans")),
+    )
     if options.problem == "binary":
         cohort = cohort.binary()
     known = len(set(cohort.patients) - {None})
@@ -118,8 +95,3 @@ def load_own(options, window, size: int):
             "both sides of a split, and scores may be too high; name patients in a manifest"
         )
     return cohort
-
-
-def say(text: str) -> None:
-    """Print a paragraph."""
-    print(textwrap.fill(text, 100, subsequent_indent="  "), flush=True)

@@ -11,30 +11,30 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from unet_segnet.commands.arguments import positive
-from unet_segnet.commands.cohort_options import check_own_options, load_own, own_parser, say
+from unet_segnet.commands.arguments import positive, result_options
+from unet_segnet.commands.cohort_options import check_own_options, load_own, own_parser
+from unet_segnet.data.splits import PARTS, read_splits
 from unet_segnet.errors import InputError
 from unet_segnet.networks.find import find_model
-from unet_segnet.output.console import Progress, import_keras, run_command
+from unet_segnet.output.console import Progress, import_keras, run_command, say
 from unet_segnet.output.records import check_folder
 from unet_segnet.output.whole_folder import check_own, whole_folder
 
-PARTS = ("train", "validation", "test")
 MARKS = ("evaluation.json",)  # of results, which may be replaced
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     options = build_parser().parse_args(arguments)
-    run_command(lambda: evaluate(options))
+    run_command(lambda: evaluate(options), options)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser, data = own_parser(
         "unet-segnet evaluate",
-        __doc__.splitlines()[0],
-        "Scores are counted at the network's size; unet_segnet.commands.predict --truth counts at the scan's own.",
+        __doc__,
+        "Scores are counted at the network's size; `unet-segnet predict --truth` counts at the scan's own.",
     )
     parser.add_argument(
         "model", metavar="MODEL", help="binary, multiclass, a .keras or .mat file, or the folder of a run"
@@ -45,9 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="of a manifest's marks, or of --split; by default test where any is marked, else all",
     )
     data.add_argument("--fold", type=positive, metavar="N", help="of --split, by default the first")
-    parser.add_argument("--batch-size", type=positive, default=4, help="slices at a time")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--force", action="store_true", help="replace results that are there")
+    result_options(parser, "folder of the results")
     return parser
 
 
@@ -70,6 +68,7 @@ def evaluate(options) -> None:
     from unet_segnet.networks.load import load_model, model_sha256
     from unet_segnet.output.records import write_arrays, write_json
     from unet_segnet.output.tabular import write_tables
+    from unet_segnet.runs.pictures import draw_slices
     from unet_segnet.runs.provenance import begin, provenance
 
     started = begin()
@@ -120,7 +119,7 @@ def evaluate(options) -> None:
         slice_table(tested, methods[0]).to_csv(new / "slices.csv")
         write_arrays(new / "counts.npz", counts)
         write_json(new / "evaluation.json", about)
-        draw(slices, predictions, f"{Path(options.model).name} on {cohort.name}", new / "segmentations.png")
+        draw_slices(slices, predictions, f"{Path(options.model).name} on {cohort.name}", new / "segmentations.png")
     files += ["slices.csv", "counts.npz", "evaluation.json", "segmentations.png"]
     say(f"written to {options.out}: {', '.join(files)}")
 
@@ -138,8 +137,6 @@ def chosen_slices(cohort, options) -> list[int]:
         InputError: there are none.
     """
     if options.split is not None:
-        from unet_segnet.data.splits import read_splits
-
         splits = read_splits(options.split, cohort.slices.names, cohort.groups)
         fold = options.fold or 1
         if fold > len(splits):
@@ -222,20 +219,3 @@ def methods_of(slices, predictions, facts: dict) -> list:
     text = f"{fitted.description.split(';')[0]}; fitted on the scored slices themselves, no threshold does better"
     methods.append(Method("best threshold", fitted.test_confusion, text))
     return methods
-
-
-def draw(slices, predictions, title: str, file: Path) -> None:
-    """Draw the segmentation of the up to six slices with most lesion."""
-    from unet_segnet.plots import save_figure, segmentations
-
-    shown = most_lesion(slices.labels)
-    few = slices.subset(shown)
-    figure = segmentations(few.images, few.labels, predictions[shown], few.names, few.class_names, title)
-    save_figure(figure, file)
-
-
-def most_lesion(labels, number: int = 6):
-    """Places of the slices with most lesion, in their order."""
-    import numpy as np
-
-    return np.sort(np.argsort(-(labels > 0).sum(axis=(1, 2)), kind="stable")[:number])

@@ -1,10 +1,10 @@
-"""Writes a trained network as a file for another runtime, checked against Keras.
+"""Write a trained network as a file for another runtime, checked against Keras.
 
     unet-segnet export binary --format onnx
     unet-segnet export runs/.../model.keras --format openvino --out segnet.xml --check COVID19-DL
 
 The file says in its metadata what goes in and what comes out: lung-masked slices, their grey levels, orientation and
-size, the classes. Needs `pip install -r requirements-export.txt`; for saved_model, nothing more.
+size, the classes. onnx and openvino need packages of their own, see requirements-export.txt.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(
         prog="unet-segnet export",
-        description=__doc__.splitlines()[0],
+        description=__doc__,
         formatter_class=HelpFormatter,
     )
     parser.add_argument(
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace an earlier export")
     options = parser.parse_args(arguments)
-    run_command(lambda: export(options))
+    run_command(lambda: export(options), options)
 
 
 def export(options) -> None:
@@ -91,8 +91,8 @@ def require_packages(file_format: str) -> None:
     missing = [name for name in PACKAGES[file_format] if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"--format {file_format} needs {', '.join(missing)}, not installed here; "
-            "`pip install -r requirements-export.txt`"
+            f"--format {file_format} needs {', '.join(missing)}, not installed here; `pip install {' '.join(missing)}` "
+            "(versions: requirements-export.txt)"
         )
 
 

@@ -12,21 +12,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from unet_segnet.commands.arguments import positive
-from unet_segnet.commands.predict_settings import LUNGS, MARKS, check_settings, read_settings, settings, write_settings
+from unet_segnet.commands.arguments import check_scan_options, result_options, scan_options
+from unet_segnet.commands.predict_settings import MARKS, check_settings, read_settings, settings, write_settings
 from unet_segnet.errors import InputError, printable
-from unet_segnet.output.console import HelpFormatter, Progress, run_command
+from unet_segnet.inference.lungs import AUTO, LUNGS
+from unet_segnet.output.console import HelpFormatter, reporter, run_command, with_flags
 from unet_segnet.output.records import check_folder
 from unet_segnet.output.whole_folder import check_own, sweep, whole_folder
-
-ORIENTATIONS = "network (as the 100 slices), upright, upside-down, or three letters such as LPS"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(
         prog="unet-segnet predict",
-        description=__doc__.splitlines()[0],
+        description=__doc__,
         formatter_class=HelpFormatter,
     )
     parser.add_argument(
@@ -36,19 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="INPUT",
         help="scans: NIfTI volumes or slices, PNG, TIFF or JPEG slices, folders of these or of one DICOM series",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results, one folder in it per scan")
     parser.add_argument(
-        "--model", default="binary", metavar="binary|multiclass|FILE", help="own network, or a .keras or .mat file"
+        "--model",
+        default="binary",
+        metavar="binary|multiclass|FILE",
+        help="the project's network for infected or not, the one for four classes, or a .keras or .mat file",
     )
     parser.add_argument(
         "--lungs",
-        default="auto",
-        metavar="auto|none|lungmask|FILE",
-        help="where the lungs are; auto: found by their HU",
+        default=AUTO,
+        metavar=f"{'|'.join(LUNGS)}|FILE",
+        help="where the lungs are: found by their HU; everywhere; found by the lungmask package; or marked in a file",
     )
-    parser.add_argument(
-        "--orientation", metavar="HOW", help=f"how arrays lie, whatever their geometry says: {ORIENTATIONS}"
-    )
+    scan_options(parser)
     parser.add_argument(
         "--truth",
         type=Path,
@@ -56,18 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="true labels; in a folder, by the scan's name. Their values mean what they did in the labels that an own "
         "network was trained on",
     )
-    parser.add_argument(
-        "--window",
-        type=float,
-        nargs=2,
-        metavar=("LOW", "HIGH"),
-        help="HU of black and white; by default as the network was trained, else -1100 400",
-    )
-    parser.add_argument("--probabilities", action="store_true", help="write them too")
-    parser.add_argument("--batch-size", type=positive, default=4, help="slices at a time")
-    parser.add_argument("--force", action="store_true", help="replace results that are there")
+    parser.add_argument("--probabilities", action="store_true", help="write the probability of each class too")
+    result_options(parser, "folder of the results, one folder in it per scan")
     options = parser.parse_args(arguments)
-    run_command(lambda: predict(options))
+    run_command(lambda: predict(options), options)
 
 
 def predict(options) -> int:
@@ -122,7 +113,7 @@ def predict(options) -> int:
             line = _one(path, target, model, options, f"{number}/{len(targets)} {target.name}")
         except InputError as error:
             failed += 1
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(f"error: {with_flags(error, options)}", file=sys.stderr, flush=True)
         else:
             print(line, flush=True)
     if failed:
@@ -134,24 +125,14 @@ def check_options(options) -> None:
     """Refuse what cannot work before anything heavy begins.
 
     Raises:
-        InputError: the window, lung mask or output folder is no good.
+        InputError: the window, orientation, lung mask or output folder is no good.
     """
-    check_window(options.window)
+    check_scan_options(options)
     if options.lungs not in LUNGS and not Path(options.lungs).exists():
-        raise InputError(f"{options.lungs}: no such lung mask; expected auto, none, lungmask or a file")
+        raise InputError(f"{options.lungs}: no such lung mask; expected {', '.join(LUNGS)} or a file")
     if options.truth is not None and not options.truth.exists():
         raise InputError(f"{options.truth}: no such file or folder of true labels")
     check_folder(options.out)
-
-
-def check_window(window) -> None:
-    """Refuse a window whose ends are the wrong way round; None is none.
-
-    Raises:
-        InputError: it is.
-    """
-    if window is not None and not window[0] < window[1]:
-        raise InputError(f"--window {window[0]:g} {window[1]:g}: the second must be the larger")
 
 
 def _one(path: Path, target: Path, model, options, label: str) -> str:
@@ -168,13 +149,6 @@ def _one(path: Path, target: Path, model, options, label: str) -> str:
             printable(f"note: {target.name}: no file of that name in {options.truth}; it is compared with none"),
             file=sys.stderr,
         )
-    bar = None
-
-    def report(done: int, total: int) -> None:
-        nonlocal bar
-        bar = bar or Progress(total, label)
-        bar.update(done)
-
     with whole_folder(target, MARKS) as new:  # from here on, so that a second process learns who is at it
         if target.exists() and not options.force:
             raise InputError(f"{target}: another process made it meanwhile; give another folder with --out, or --force")
@@ -186,7 +160,7 @@ def _one(path: Path, target: Path, model, options, label: str) -> str:
             window=options.window,
             batch_size=options.batch_size,
             probabilities=options.probabilities,
-            report=report,
+            report=reporter(label),
         )
         label_values = getattr(model, "label_values", None)
         if not has_own_values(label_values, len(result.class_names)):

@@ -4,12 +4,12 @@ import hashlib
 from pathlib import Path
 
 from unet_segnet.errors import InputError
+from unet_segnet.inference.lungs import LUNGS
 from unet_segnet.output.records import write_json
 
 FORMAT = 2
 FILE = "settings.json"
 MARKS = (FILE, "severity.json")  # of results, which may be replaced
-LUNGS = ("auto", "none", "lungmask")  # all else is a file
 ADVICE = "give another folder with --out, or --force"
 AGAIN = "remove that folder to segment the scan again"
 

@@ -91,7 +91,7 @@ def load_slices(
     if slices.labels is None:
         raise InputError(f"the data set {data} has no masks: training and scoring need them")
     if problem == "multiclass" and slices.class_names == BINARY_NAMES:
-        raise InputError(f"the data set {data} tells infected from not infected only: use --problem binary with it")
+        raise InputError(f"the data set {data} tells infected from not infected only: use `problem` binary with it")
     slices = prepare(slices, window, size)
     return slices.binary() if problem == "binary" else slices
 

@@ -85,14 +85,14 @@ def five_folds(num_slices: int = 100, seed: int = 0) -> list[Split]:
 
 
 def grouped_split(
-    groups: Sequence[str], seed: int = 0, validation: float = VALIDATION_SHARE, test: float = TEST_SHARE
+    groups: Sequence[str], seed: int = 0, validation_share: float = VALIDATION_SHARE, test_share: float = TEST_SHARE
 ) -> Split:
     """One split that keeps each group, such as a patient, in one part.
 
     Arguments:
         groups: (num_slices,) the group of each slice.
         seed: of the draw.
-        validation, test: shares of the groups, 0 to 1; at least one group each, or none for 0.
+        validation_share, test_share: of the groups, 0 to 1; at least one group each, or none for 0.
 
     Returns:
         Split; within a part, slices in their order.
@@ -101,14 +101,16 @@ def grouped_split(
         InputError: too few groups for three parts, or shares that leave none to train on.
     """
     groups = np.asarray(groups)
-    if not (0 <= validation < 1 and 0 <= test < 1):
-        raise InputError(f"shares {validation:g} (validation) and {test:g} (test): expected 0 or more, below 1")
+    if not (0 <= validation_share < 1 and 0 <= test_share < 1):
+        raise InputError(
+            f"`validation_share` {validation_share:g}, `test_share` {test_share:g}: expected 0 or more, below 1"
+        )
     num_groups = len(set(groups.tolist()))
-    sizes = [share and max(round(share * num_groups), 1) for share in (test, validation)]
+    sizes = [share and max(round(share * num_groups), 1) for share in (test_share, validation_share)]
     if sum(sizes) >= num_groups:
         raise InputError(
             f"{_patients(num_groups)}: cannot be divided into training, validation and test so that each stays in "
-            "one part; give more, mark test data in a manifest, or set shares to 0 (--validation-share, --test-share)"
+            "one part; give more, mark test data in a manifest, or set `validation_share` or `test_share` to 0"
         )
     rest, parts = np.arange(len(groups)), []
     for size in sizes:
@@ -120,7 +122,7 @@ def grouped_split(
 
 
 def grouped_folds(
-    groups: Sequence[str], num_folds: int = NUM_FOLDS, seed: int = 0, validation: float = VALIDATION_SHARE
+    groups: Sequence[str], num_folds: int = NUM_FOLDS, seed: int = 0, validation_share: float = VALIDATION_SHARE
 ) -> list[Split]:
     """Cross-validation that keeps each group in one part; every slice is tested exactly once.
 
@@ -130,7 +132,7 @@ def grouped_folds(
         groups: (num_slices,) the group of each slice.
         num_folds: at least 2.
         seed: which of several equally large groups goes where, and the draw of the validation groups.
-        validation: share of all groups that each fold keeps for validation; at least one group, or none for 0.
+        validation_share: of all groups, that each fold keeps for validation; at least one group, or none for 0.
 
     Raises:
         InputError: fewer groups than folds, or none left to train on.
@@ -144,7 +146,7 @@ def grouped_folds(
             f"{_patients(len(names))}: cannot make {num_folds} folds that keep each in one part; expected at least 2 "
             "folds and as many patients"
         )
-    size = validation and max(round(validation * len(names)), 1)
+    size = validation_share and max(round(validation_share * len(names)), 1)
     mixed = np.random.default_rng(seed).permutation(len(names))[codes]
     folds = []
     for number, (rest, test) in enumerate(GroupKFold(num_folds).split(mixed, groups=mixed)):

@@ -4,13 +4,13 @@
 patient), and closes it again over vessels and dense lesions. It has limits that no rule of thumb removes: a lung that
 is consolidated all the way to the chest wall over more than about 2 `CLOSING_MM` has lost its border and is cut
 short; effusion around a lung is left out or in as the closing happens to bridge it. Whoever measures a severely ill
-lung should give a mask (`--lungs FILE`) or use the lungmask package.
+lung should give a mask or use the lungmask package.
 
 Measured against known lungs: on the phantom, see `tests/inference/test_lungs.py`. On ct20, whose grey levels are no
 Hounsfield units, after a threshold per slice (Otsu) was put in the place of `AIR_HU`: Dice 0.915 over all pixels, 95 %
-of the lesion pixels inside, 2 % of the lungs missed, 16 % of their size too much (vessels at the hilum, which those masks
-leave out; fat as dark as air there; pockets of air between back and table). The rule for filling was chosen among about
-twenty on these slices: expect less on others.
+of the lesion pixels inside, 2 % of the lungs missed, 16 % of their size too much (vessels at the hilum, which those
+masks leave out; fat as dark as air there; pockets of air between back and table). The rule for filling was chosen among
+about twenty on these slices: expect less on others.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ import numpy as np
 
 from unet_segnet.errors import InputError
 
+AUTO, NONE, LUNGMASK = "auto", "none", "lungmask"
+LUNGS = (AUTO, NONE, LUNGMASK)  # where the lungs of a scan come from: its own values, nowhere, the package
 NO_LUNG, LEFT, RIGHT = 0, 1, 2
 AIR_HU = -400.0  # between aerated lung (about -850 to -500) and soft tissue (above 0), ground glass included
 CLOSING_MM = 12.0
@@ -79,7 +81,7 @@ def lung_masks(
     if not lungs.any():
         raise InputError(
             "no lung was found: no air inside a body; expected an axial chest CT in Hounsfield units "
-            "(give a mask with --lungs FILE, or --lungs none where the slices show lungs alone)"
+            "(give a mask with `lungs`, or `lungs` none where the slices show lungs alone)"
         )
     return lungs
 
@@ -142,7 +144,7 @@ def external_lung_masks(images: np.ndarray, spacing: tuple[float, float, float] 
     try:
         from lungmask import LMInferer
     except ImportError:
-        raise InputError("--lungs lungmask needs the package: pip install lungmask; or use --lungs auto") from None
+        raise InputError("`lungs` lungmask needs the package: `pip install lungmask`; or use `lungs` auto") from None
     import SimpleITK
 
     # The package takes slices with the patient's right in the first column and the front in the first row.

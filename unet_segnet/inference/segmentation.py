@@ -12,13 +12,20 @@ from unet_segnet.data.nifti import MAX_SLICE_PIXELS
 from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
-from unet_segnet.inference.lungs import external_lung_masks, lung_masks, midlines, slices_cut_off, split_left_right
+from unet_segnet.inference.lungs import (
+    AUTO,
+    LUNGMASK,
+    NONE,
+    external_lung_masks,
+    lung_masks,
+    midlines,
+    slices_cut_off,
+    split_left_right,
+)
 from unet_segnet.measures.severity import Severity, severity
 from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, read_scan, to_network, unfit
 from unet_segnet.scans.matching import check_mask
 from unet_segnet.scans.orientation import shows_lungs_alone
-
-AUTO, NONE, LUNGMASK = "auto", "none", "lungmask"
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +210,7 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
         return FoundLungs(None, "none given; the slices go in as they are")
     if str(lungs) == LUNGMASK:
         if scan.units != "HU":
-            raise InputError(f"{scan.source}: --lungs lungmask needs Hounsfield units; these are 8-bit grey levels")
+            raise InputError(f"{scan.source}: `lungs` lungmask needs Hounsfield units; these are 8-bit grey levels")
         return FoundLungs(external_lung_masks(images, slices.spacing), "by the lungmask package")
     if str(lungs) != AUTO:
         return FoundLungs(_given_lungs(scan, slices, Path(lungs), orientation), f"from {Path(lungs).name}")
@@ -215,8 +222,8 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
         return FoundLungs(found, "found by their Hounsfield units", slices_cut_off(images, slices.spacing))
     if not shows_lungs_alone(images):
         raise InputError(
-            f"{scan.source}: lungs cannot be found in 8-bit grey levels of unknown scale; give a mask with --lungs "
-            "FILE, or --lungs none to segment the slices as they are"
+            f"{scan.source}: lungs cannot be found in 8-bit grey levels of unknown scale; give a mask with `lungs`, "
+            "or `lungs` none to segment the slices as they are"
         )
     from scipy import ndimage
 

@@ -108,4 +108,4 @@ def check_size(net: str, variant: str, size: int) -> None:
 
         rule = SizeRule(multiple=2 ** DEPTHS[net.partition("/")[0]])
     if not rule.fits(size):
-        raise InputError(f"--size {size}: {net} needs {rule} pixels")
+        raise InputError(f"`size` {size}: {net} needs {rule} pixels")

@@ -289,11 +289,13 @@ def check_target(path: Path, file_format: str, force: bool = False) -> None:
     for part in _parts(path):
         if os.path.lexists(part):
             if not force:
-                raise InputError(f"{part}: is there already; use --force to replace it, or --out for another place")
+                raise InputError(f"{part}: is there already; give another place with `out`, or `force` to replace it")
             if part.is_file() if not suffix else not part.is_file():
-                raise InputError(f"{part}: is no earlier export in this format and is not replaced; use --out")
+                raise InputError(
+                    f"{part}: is no earlier export in this format and is not replaced; give another place with `out`"
+                )
             if not suffix and not (part / "saved_model.pb").is_file():
-                raise InputError(f"{part}: holds no SavedModel and is not replaced; use --out")
+                raise InputError(f"{part}: holds no SavedModel and is not replaced; give another place with `out`")
 
 
 def _parts(path):

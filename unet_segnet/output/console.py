@@ -1,4 +1,4 @@
-"""What every command shares: one clear line for a bad input, and progress that reads well in a log."""
+"""What every command shares: one clear line for a bad input, paragraphs, and progress that reads well in a log."""
 
 import argparse
 import contextlib
@@ -6,8 +6,10 @@ import errno
 import io
 import logging
 import os
+import re
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -18,13 +20,21 @@ from unet_segnet.processor import prepare_processor
 NO_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
 NO_MEMORY_WORDS = ("RESOURCE_EXHAUSTED", "can't start new thread", "annot allocate memory", "failed to map segment")
 MEMORY_ADVICE = (
-    "memory has run out; leave more to this command, or take fewer --workers or smaller slices: what is finished is "
-    "kept, start the same command again to go on"
+    "memory has run out; leave more to this command, or take smaller slices or fewer trainings side by side: what is "
+    "finished is kept, start the same command again to go on"
 )
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """argparse's own, which alone would say "None", "False" and "(0, 1)": nothing of the first two, "0,1" as typed."""
+    """argparse's own, which alone would say "None", "False" and "(0, 1)": nothing of the first two, "0,1" as typed.
+
+    Paragraphs of a description stay apart, and indented ones, such as examples, as they are.
+    """
+
+    def _fill_text(self, text, width, indent):
+        fill = super()._fill_text
+        parts = text.strip().split("\n\n")
+        return "\n\n".join(part if part.startswith(" ") else fill(part, width, indent) for part in parts)
 
     def _get_help_string(self, action):
         default = action.default
@@ -38,12 +48,16 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
-def run_command(command: Callable[[], int | None]) -> None:
+def run_command(command: Callable[[], int | None], options: argparse.Namespace | None = None) -> None:
     """Run `command` and leave the process with its exit status.
 
     `InputError` becomes one line on standard error and exit status 2, and so does what the system refuses: a full
     disk, a folder that is gone, memory that has run out. Ctrl-C becomes status 130. Anything else is a fault of ours
     and keeps its traceback.
+
+    Arguments:
+        command: what it does.
+        options: of its command line, by whose flags an `InputError` is told.
     """
     sys.unraisablehook = _not_again
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names need not be text
@@ -52,7 +66,7 @@ def run_command(command: Callable[[], int | None]) -> None:
         with contextlib.redirect_stdout(_Screen(sys.stdout)):
             status = command()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {with_flags(error, options)}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept, start the same command again to go on", file=sys.stderr)
@@ -69,6 +83,24 @@ def run_command(command: Callable[[], int | None]) -> None:
             raise
         status = 2
     sys.exit(status or 0)
+
+
+def with_flags(message: object, options: argparse.Namespace | None) -> str:
+    """A message as a command tells it: the arguments that it names are the command's options, `out` becomes --out.
+
+    Arguments:
+        message: in which arguments stand in backticks, see `unet_segnet.errors.InputError`; other backticks stay.
+        options: of the command line; None where it has none.
+    """
+    names = () if options is None else vars(options)
+    return re.sub(
+        "`([a-z_]+)`", lambda found: f"--{found[1].replace('_', '-')}" if found[1] in names else found[0], str(message)
+    )
+
+
+def say(text: str) -> None:
+    """Print a paragraph."""
+    print(textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False), flush=True)
 
 
 class _Screen:
@@ -200,6 +232,18 @@ class Progress:
         bar = ProgressBar(self.total, done, width=24 if console.width >= 100 else 10)
         console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
         console.print(label.append(" "), bar, Text(f" {text}"), end="", no_wrap=True, overflow="ignore")
+
+
+def reporter(label: str) -> Callable[..., None]:
+    """A function of (number done, number of all, note = "") that shows progress: for work that counts its own steps."""
+    bar = None
+
+    def report(done: int, total: int, note: str = "") -> None:
+        nonlocal bar
+        bar = bar or Progress(total, label)
+        bar.update(done, note)
+
+    return report
 
 
 def progress(items: Iterable, label: str, total: int | None = None) -> Iterator:

@@ -51,7 +51,7 @@ def alone(folder: Path, lock: Path) -> Iterator[None]:
             if error.errno in FULL:
                 raise
             raise InputError(
-                f"{folder}: cannot be written ({error.strerror}); give another folder with --out"
+                f"{folder}: cannot be written ({error.strerror}); give another folder with `out`"
             ) from error
         held.callback(_remove, holder)
         yield

@@ -16,7 +16,7 @@ def check_folder(out: Path) -> None:
     """
     existing = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise InputError(f"{out}: cannot be written; give another folder with --out")
+        raise InputError(f"{out}: cannot be written; give another folder with `out`")
 
 
 def check_file(path: Path) -> None:

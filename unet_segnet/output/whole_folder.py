@@ -23,14 +23,14 @@ def check_own(out: Path, marks: tuple[str, ...]) -> None:
     out = Path(out)
     try:
         if os.path.ismount(out):
-            raise InputError(f"{out}: is a mount point, which cannot be replaced; give a folder in it with --out")
+            raise InputError(f"{out}: is a mount point, which cannot be replaced; give a folder in it with `out`")
         foreign = out.exists() and not any((out / mark).is_file() for mark in marks) and any(out.iterdir())
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror or error}); give another --out") from error
+        raise InputError(f"{out}: cannot be written ({error.strerror or error}); give another `out`") from error
     if foreign:
         raise InputError(
             f"{out}: holds something other than results of this command (no {' or '.join(marks)}) and is never "
-            "replaced, not even with --force; give another folder with --out"
+            "replaced, not even with `force`; give another folder with `out`"
         )
 
 
@@ -67,7 +67,7 @@ def whole_folder(out: Path, marks: tuple[str, ...]) -> Iterator[Path]:
                     _tidy(out, new, old)
                     lock.unlink()
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror or error}); give another --out") from error
+        raise InputError(f"{out}: cannot be written ({error.strerror or error}); give another `out`") from error
     finally:
         with contextlib.suppress(OSError):
             for folder in made:

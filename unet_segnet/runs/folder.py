@@ -95,7 +95,7 @@ class RunFolder:
         if different:
             raise InputError(
                 f"{self.config}: this folder holds a run with other settings ({', '.join(different)}); "
-                "give another folder with --out, or --force to throw that run away"
+                "give another folder with `out`, or `force` to throw that run away"
             )
 
     def dtype(self) -> str | None:

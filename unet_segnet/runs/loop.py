@@ -1,10 +1,10 @@
 """Carry out a list of trainings: skip the finished ones, go on with the others, several at a time on request."""
 
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from unet_segnet.output.console import say, with_flags
 from unet_segnet.runs.folder import RunFolder
 from unet_segnet.runs.job import Job
 from unet_segnet.runs.reading import RunKind, check_finished
@@ -97,17 +97,12 @@ def carry_out(
                 finished(job)
             elif outcome.kind == "held":
                 ended.held.append(job)
-                say(f"left alone: {outcome.message}")
+                say(f"left alone: {with_flags(outcome.message, options)}")
             else:
-                ended.faults.append(outcome.message)
-                print(f"error: {outcome.message}", file=sys.stderr, flush=True)
+                ended.faults.append(with_flags(outcome.message, options))
+                print(f"error: {ended.faults[-1]}", file=sys.stderr, flush=True)
             if outcome.kind == "stopped":
                 ended.waiting, total = [], started
     finally:
         executor.close()
     return ended
-
-
-def say(text: str) -> None:
-    """Print a paragraph."""
-    print(textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False), flush=True)

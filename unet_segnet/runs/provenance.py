@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from unet_segnet import __version__
 from unet_segnet.processor import is_x86
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "jax", "torch")
@@ -41,7 +42,7 @@ def provenance(started: float) -> dict:
         "command": " ".join([_command(Path(sys.argv[0])), *sys.argv[1:]]),
         "commit": _own_commit(),
         "backend": keras.config.backend(),
-        "versions": {"python": platform.python_version(), **versions},
+        "versions": {"python": platform.python_version(), "unet_segnet": __version__, **versions},
         "device": device_name(),
         "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or os.cpu_count(),
         **kernels,
@@ -52,9 +53,15 @@ def provenance(started: float) -> dict:
 
 
 def _command(file: Path) -> str:
-    package = file.stem == "__main__"  # a package is run by its __main__
-    name = file.parent.name if package else file.stem
-    return "unet-segnet" if name in ("unet-segnet", "unet_segnet") else f"python -m experiments.{name}"
+    """What one types to run a file: a module of a package, the script `unet-segnet`, or a script of the user's."""
+    names, folder = [file.stem], file.parent
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    module = ".".join(name for name in names if name != "__main__")  # a package is run by its __main__
+    if module in ("unet-segnet", "unet_segnet"):
+        return "unet-segnet"
+    return f"python -m {module}" if len(names) > 1 else f"python {file.name}"
 
 
 @functools.cache
@@ -64,13 +71,23 @@ def _own_commit():
 
 
 def commit() -> str | None:
-    """The commit of this checkout, "-dirty" where files were changed; None outside a checkout or without git."""
-    describe = ["git", "describe", "--always", "--dirty"]
+    """The commit of this checkout, "-dirty" where files were changed; None outside a checkout or without git.
+
+    A package that is installed may lie in another project's repository, which does not track it: that project's commit
+    says nothing of it.
+    """
+    file = Path(__file__).resolve()
+    tracked = _git(file.parent, "ls-files", "--error-unmatch", file.name)
+    return tracked and _git(file.parent, "describe", "--always", "--dirty")
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git prints in a folder; None where it fails, prints nothing or is not there."""
     try:
-        git = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False)
     except OSError:
         return None
-    return git.stdout.strip() or None
+    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def device_name() -> str:

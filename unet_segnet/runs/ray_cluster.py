@@ -34,7 +34,7 @@ class RayCluster:
             import ray
         except ImportError as error:
             raise InputError(
-                "--executor ray needs Ray: install it with `python -m pip install -r requirements-ray.txt`"
+                "`executor` ray needs Ray: install it with `pip install ray` (versions: requirements-ray.txt)"
             ) from error
         self.workers, self.data, self.options = max(num_jobs, 1), data, options
         self.ray, self.running, self.ended = ray, {}, []
@@ -57,12 +57,12 @@ class RayCluster:
         elif gpus > there and not cluster:  # a cluster may grow; here Ray would wait for ever
             ray.shutdown()
             raise InputError(
-                f"--gpus-per-run {gpus:g}: Ray finds {there:g} GPUs on this machine; ask for no more, or leave it out"
+                f"`gpus_per_run` {gpus:g}: Ray finds {there:g} GPUs on this machine; ask for no more, or leave it out"
             )
         self.task = ray.remote(_attempt).options(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
 
     def start(self, job) -> None:
-        """Hand a run over; what `--force` throws away goes now, for Ray's second attempt is to go on from its first."""
+        """Hand a run over; what `force` throws away goes now, for Ray's second attempt is to go on from its first."""
         options = copy.copy(self.options)
         if options.force:
             options.force = False

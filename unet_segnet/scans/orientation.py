@@ -96,7 +96,7 @@ def to_network(scan: Scan, orientation: str | None = None, like: NetworkSlices |
         name = "network" if shows_lungs_alone(np.moveaxis(scan.array, 2, 0)) else "upright"
         axes = NAMED_AXES[name]
         why = "these slices show lungs alone" if name == "network" else "front up, the patient's right on the left"
-        notes = (f"orientation: assumed {name} ({why}); set it with --orientation if that is wrong",)
+        notes = (f"orientation: assumed {name} ({why}); give the orientation if that is wrong",)
     turn = _turn(axes, NETWORK_AXES)
     order = [int(np.flatnonzero(turn[:, 0] == axis)[0]) for axis in range(3)]  # file axis of slice, row, column
     spacing = None if scan.spacing is None else tuple(scan.spacing[axis] for axis in order)

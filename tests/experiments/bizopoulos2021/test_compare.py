@@ -280,7 +280,7 @@ def test_bad_input_is_one_line(volumes_data, tmp_path, monkeypatch, arguments, m
 
 def test_ray_that_is_missing_is_one_line(volumes_data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"pip install -r requirements-ray.txt"):
+    with pytest.raises(InputError, match=r"`pip install ray` \(versions: requirements-ray\.txt\)"):
         compare(options_for(volumes_data, tmp_path, "--executor", "ray"))
 
 
@@ -327,7 +327,7 @@ def fake_ray(monkeypatch):
 
 def test_more_gpus_than_there_are_is_one_line(volumes_data, tmp_path, fake_ray, monkeypatch):
     asked = options_for(volumes_data, tmp_path, "--executor", "ray", "--gpus-per-run", "1")
-    with pytest.raises(InputError, match=r"--gpus-per-run 1: Ray finds 0 GPUs on this machine"):
+    with pytest.raises(InputError, match=r"`gpus_per_run` 1: Ray finds 0 GPUs on this machine"):
         RayCluster(1, None, asked)
     assert fake_ray.shut_down
     monkeypatch.setenv("RAY_ADDRESS", "auto")  # a cluster may have some later
