@@ -3,6 +3,7 @@
 import argparse
 import ast
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
