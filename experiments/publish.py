@@ -1,11 +1,11 @@
-"""Makes finished runs part of the project: into experiments/results, their networks into unet_segnet/networks/weights.
+"""Makes finished runs part of the project: their results, and on demand their networks.
 
     python -m experiments.publish runs/grid/released-binary-segnet/exp4-seed0-matlab
     python -m experiments.publish RUN --weights     also as the project's network for its problem
     python -m experiments.publish runs/compare/lung/unet-resnet18-none/seed0
 
-Configuration, losses, per-slice counts and provenance are copied as they are; the network is saved again without the
-optimiser's state, with a model card beside it.
+Configuration, losses, per-slice counts and provenance are copied as they are into experiments/results; the network is
+saved again in unet_segnet/networks/weights, without the optimiser's state, with a model card beside it.
 """
 
 import argparse
@@ -152,7 +152,7 @@ def model_facts(counts, config: dict, result: dict) -> dict:
 
 def model_card(facts: dict) -> str:
     """The facts as a model card in Markdown."""
-    from experiments.saood2021.counts import NETWORK_NAMES
+    from unet_segnet.models.registry import NETWORKS
 
     classes, recipe = facts["data"]["classes"], facts["recipe"]
     header = "| class | " + " | ".join(facts["scores"]) + " |"
@@ -160,7 +160,7 @@ def model_card(facts: dict) -> str:
         f"| {name} | " + " | ".join(f"{of[name]:.3f}" for of in facts["scores"].values()) + " |" for name in classes
     ]
     lines = [
-        f"# {NETWORK_NAMES[facts['net']]}, {facts['problem']}",
+        f"# {NETWORKS[facts['net']].title}, {facts['problem']}",
         "",
         "For research. Not a medical device, not for clinical use.",
         "",

@@ -26,7 +26,8 @@ MAX_MEMBERS = 10_000
 PER_ITERATION = ("loss", "accuracy", "learning_rate")
 PER_VALIDATION = ("validation_iteration", "validation_loss", "validation_accuracy")
 NUM_CLASSES = {"binary": 2, "multiclass": 4}
-MEMBER = re.compile(r"((?:grid|kfold)/[a-z]+-[a-z]+-[a-z]+/[a-z0-9-]+)/([a-z]+\.[a-z]+)")
+# Study, variant, problem and network, which alone may hold more than letters; the run; its file.
+MEMBER = re.compile(r"((?:grid|kfold)/[a-z]+-[a-z]+-[\w-]+/[a-z0-9-]+)/([a-z]+\.[a-z]+)", re.ASCII)
 
 
 class UnsoundError(ValueError):

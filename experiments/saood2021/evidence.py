@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from experiments import RESULTS
-from experiments.saood2021.counts import NETWORK_NAMES, PAPER_SLICES, RunCounts
+from experiments.saood2021.counts import PAPER_SLICES, RunCounts
+from experiments.saood2021.protocol import NETS, SIZE
 from experiments.saood2021.runs import KIND, read_finished
 from unet_segnet.errors import InputError
+from unet_segnet.models.registry import NETWORKS
 from unet_segnet.runs.folder import AGAIN, PARTS
 
 # What may differ from the study's recipe without making another study of it: see `Recipe`.
@@ -68,8 +70,9 @@ def _finished_runs(
         recipe, data = config.get("recipe", {}), config.get("data", {})
         if not (isinstance(recipe, dict) and isinstance(data, dict)):
             raise InputError(f"{folder}/config.json: holds no recipe or data; {AGAIN}")
-        changed = [f"{key} {recipe.get(key)}" for key, value in standard.items() if recipe.get(key) != value]
-        changed += [f"size {data.get('size')}"] if data.get("size") != 256 else []
+        changed = [] if counts.net in NETS else [f"network {counts.net}"]
+        changed += [f"{key} {recipe.get(key)}" for key, value in standard.items() if recipe.get(key) != value]
+        changed += [f"size {data.get('size')}"] if data.get("size") != SIZE else []
         if data.get("name") != name:
             changed.append(f"{data.get('name')}")
         elif not changed and data.get("sha256") != hashes.get(counts.problem, data.get("sha256")):
@@ -131,12 +134,12 @@ def _networks(runs, slices, folder: Path) -> Iterator[Network]:
         if counts.fold is None and run.weights:
             own[counts.net, counts.problem] = (counts.variant, counts.experiment, run.weights)
     for (net, _), (variant, experiment, path) in sorted(own.items()):
-        label = f"{NETWORK_NAMES[net]} exp. {experiment}, variant {variant}, ours"
+        label = f"{NETWORKS[net].title} exp. {experiment}, variant {variant}, ours"
         yield _network("own", label, net, path, test)
     for path in sorted(folder.glob("results/networks/**/*.mat")):
-        net = next((net for net in NETWORK_NAMES if path.name.startswith(net)), None)
+        net = next((net for net in NETS if path.name.startswith(net)), None)
         if net is not None:
-            yield _network("authors", f"{NETWORK_NAMES[net]}, the authors' ({path.name})", net, path, test)
+            yield _network("authors", f"{NETWORKS[net].title}, the authors' ({path.name})", net, path, test)
 
 
 def _validation_accuracy(run: FinishedRun) -> float:

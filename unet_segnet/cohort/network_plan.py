@@ -43,13 +43,13 @@ class NetworkPlan:
         """
         is_pyramid = self.net is not None and "/" in self.net
         if self.net is None and self.init is None:
-            raise InputError("--net: expected segnet, unet or ARCHITECTURE/ENCODER, unless --init gives a network")
+            raise InputError(f"--net: expected {', '.join(NETWORKS)} or ARCHITECTURE/ENCODER, or --init with a network")
         if self.net is not None:
             (_check_pyramid if is_pyramid else _check_architecture)(self.net)
         if is_pyramid != (self.recipe == "compare") and self.net is not None:
             raise InputError(
-                f"--net {self.net} with --recipe {self.recipe}: segnet and unet go with grid, ARCHITECTURE/ENCODER "
-                "with compare"
+                f"--net {self.net} with --recipe {self.recipe}: {', '.join(NETWORKS)} go with grid, "
+                "ARCHITECTURE/ENCODER with compare"
             )
         if self.net is None and self.variant is not None:
             raise InputError("--variant belongs to --net; a network of --init keeps its own, leave --variant out")

@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=f"{'|'.join(NETWORKS)}|ARCHITECTURE/ENCODER",
         help="which; with --init that of the file",
     )
-    network.add_argument("--variant", choices=VARIANTS, help="of segnet and unet, see grid --help; paper if left out")
+    network.add_argument("--variant", choices=VARIANTS, help=f"of {', '.join(NETWORKS)}; paper if left out")
     network.add_argument(
         "--init", metavar="FILE|binary|multiclass", help="begin with this trained network (.keras, .mat)"
     )
@@ -73,9 +73,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     training.add_argument("--epochs", type=positive, help="passes over the training slices; 160, or 200 by compare")
     training.add_argument(
-        "--learning-rate", type=float, help="of Adam in the first epochs; 1e-3, unet 5e-4 if left out"
+        "--learning-rate", type=float, help="of Adam in the first epochs; if left out, the network's own"
     )
-    training.add_argument("--batch-size", type=positive, help="slices in a mini-batch; 4, unet and compare 2")
+    training.add_argument("--batch-size", type=positive, help="slices in a mini-batch; if left out, the network's own")
     training.add_argument(
         "--keep", choices=("best", "last"), default="last", help="the epoch of the least validation loss, or the last"
     )
@@ -181,7 +181,7 @@ def check_options(options) -> NetworkPlan:
 
 
 def make_recipe(options, plan, known=None):
-    """The recipe with what the options change; of segnet and unet what their article found best (Table 4).
+    """The recipe with what the options change; the network's own in the registry where they say nothing.
 
     `known` is the network that training begins with, or None.
     """
@@ -196,7 +196,7 @@ def make_recipe(options, plan, known=None):
     changes = {name: value for name, value in changes.items() if value is not None}
     if plan.recipe == "compare":
         return EncoderRecipe(dtype=dtype, **changes)
-    net = known_as(known).partition("_")[0] if known else plan.net
+    net = known_as(known).rpartition("_")[0] if known else plan.net
     return Recipe(dtype=dtype, **{**(NETWORKS[net].recipe if net in NETWORKS else {}), **changes})
 
 
