@@ -39,7 +39,8 @@ def main() -> None:
 
 def publish(options) -> None:
     """Check all runs first, then copy."""
-    from experiments.saood2021.runs import KIND
+    from experiments.bizopoulos2021.runs import KIND as SECOND
+    from experiments.saood2021.runs import KIND as FIRST
     from unet_segnet.output.console import import_keras
     from unet_segnet.output.records import read_json
     from unet_segnet.runs.folder import AGAIN
@@ -53,9 +54,10 @@ def publish(options) -> None:
         if not finished:
             raise InputError(f"{run}: no finished run; give its folder, such as runs/grid/released-binary-segnet/...")
         study = read_json(run / "config.json").get("study")
-        if study not in (*KIND.studies, "compare"):
-            raise InputError(f"{run}: no run of the two studies; expected one of grid, kfold or compare")
-        look = _of_second_study if study == "compare" else _of_first_study
+        known = (*FIRST.studies, *SECOND.studies)
+        if study not in known:
+            raise InputError(f"{run}: no run of the two studies; expected one of {', '.join(known)}")
+        look = _of_second_study if study in SECOND.studies else _of_first_study
         target, files, counts = look(run, options.weights)
         if targets.setdefault(target, run) != run:
             raise InputError(f"{run}: {targets[target]} would be published at the same place; give one of them")
@@ -104,7 +106,7 @@ def _of_first_study(run: Path, weights: bool):
 
 
 def _of_second_study(run: Path, weights: bool):
-    from experiments.bizopoulos2021.collect import compare_run
+    from experiments.bizopoulos2021.evidence import compare_run
     from experiments.bizopoulos2021.runs import KIND
     from unet_segnet.runs.reading import read_run
 

@@ -15,6 +15,7 @@ from experiments.saood2021.runs import KIND, read_finished
 from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS
 from unet_segnet.runs.folder import AGAIN, PARTS
+from unet_segnet.runs.reading import Run
 
 # What may differ from the study's recipe without making another study of it: see `Recipe`.
 FREE_SETTINGS = ("learning_rate", "batch_size", "validation", "dtype")
@@ -84,7 +85,7 @@ def _finished_runs(
             continue
         if outcome.get("one_class_only"):
             missing.append(f"{where} predicts one class only; it is in the tables as it is.")
-        yield FinishedRun(counts, config, outcome, folder, committed)
+        yield FinishedRun(folder, config, outcome, counts, committed)
 
 
 def parts_of_the_paper(fold: int | None) -> dict[str, list[str]]:
@@ -160,42 +161,20 @@ def _network(whose: str, label: str, net: str, path: Path, test) -> Network:
 
 
 @dataclass(frozen=True)
-class FinishedRun:
+class FinishedRun(Run):
     """One finished training.
 
     Attributes:
         counts: its per-slice confusion matrices and what distinguishes it.
-        config: what determined it (`config.json`).
-        result: how it came about (`result.json`: versions, device, seconds).
-        folder: where its files are; `history.npz` among them.
         committed: True where it is one of the project's own results, False where it comes from --runs.
     """
 
     counts: RunCounts
-    config: dict
-    result: dict
-    folder: Path
     committed: bool
 
-    @property
-    def dtype(self) -> str | None:
-        """The data type of its layers, where that is known."""
-        from unet_segnet.runs.folder import dtype_in
-
-        return dtype_in(self.config)
-
-    @property
-    def weights(self) -> Path | None:
-        """The trained network, where it was kept."""
-        path = self.folder / "model.keras"
-        return path if path.is_file() else None
-
-    def history(self) -> dict[str, np.ndarray]:
-        """Loss, accuracy and learning rate per iteration, validation (`unet_segnet.training.HISTORY_KEYS`)."""
-        from unet_segnet.runs.folder import read_arrays
-        from unet_segnet.training.class_weighted import HISTORY_KEYS
-
-        return read_arrays(self.folder / "history.npz", HISTORY_KEYS)
+    def history(self, names: tuple[str, ...] = KIND.history) -> dict[str, np.ndarray]:
+        """Loss, accuracy and learning rate per iteration, and the validation."""
+        return super().history(names)
 
 
 @dataclass(frozen=True)

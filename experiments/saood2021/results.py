@@ -132,10 +132,9 @@ def draw_run(run_folder: Path, test, folder: Path) -> list[Path]:
     from unet_segnet.inference.prediction import predict
     from unet_segnet.networks.load import load_model
     from unet_segnet.plots import save_figure, segmentations, training_curves
-    from unet_segnet.training.class_weighted import HISTORY_KEYS
 
     title = f"{run_folder.parent.name}, {run_folder.name}"
-    curves = training_curves(read_arrays(run_folder / "history.npz", HISTORY_KEYS), title)
+    curves = training_curves(read_arrays(run_folder / "history.npz", KIND.history), title)
     save_figure(curves, folder / "training.png")
     if not (run_folder / "model.keras").exists():
         return [folder / "training.png"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from experiments.reporting.content import Figure
 from experiments.saood2021.counts import CLASS_NAMES
 from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.protocol import NETS
+from experiments.saood2021.protocol import NETS, SIZE
 from experiments.saood2021.tables.trainings import VARIANTS
 from unet_segnet.models.registry import NETWORKS
 
@@ -24,7 +24,7 @@ def network_figures(evidence: Evidence) -> tuple[Figure, ...]:
     made = []
     for variant in VARIANTS:
         for net in NETS:
-            model = build_model(net, variant=variant, input_shape=(256, 256, 1))
+            model = build_model(net, variant=variant, input_shape=(SIZE, SIZE, 1))
             made.append(
                 Figure(
                     f"figure3_{net}_{variant}",

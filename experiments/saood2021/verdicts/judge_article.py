@@ -8,18 +8,19 @@ import numpy as np
 
 from experiments.reporting.judgement import DOES_NOT, UNDECIDED, Judgement, decided, how_many
 from experiments.saood2021 import published
-from experiments.saood2021.counts import CLASS_NAMES
-from experiments.saood2021.evidence import Evidence, FinishedRun
-from experiments.saood2021.protocol import NETS, PROBLEMS
-from experiments.saood2021.tables.trainings import VARIANTS, accuracy_matrix, class_scores, grid_runs, notes_on_kinds
-from experiments.saood2021.verdicts.article import (
+from experiments.saood2021.article import (
     background_accuracy,
     implied_healthy_sensitivity,
     lesion_share,
     parity_check,
     remaining_pixels,
+    vgg16_parameters,
 )
-from experiments.saood2021.verdicts.statements import stated, vgg16_parameters
+from experiments.saood2021.counts import CLASS_NAMES
+from experiments.saood2021.evidence import Evidence, FinishedRun
+from experiments.saood2021.protocol import NETS, PROBLEMS
+from experiments.saood2021.published import stated
+from experiments.saood2021.tables.trainings import VARIANTS, accuracy_matrix, class_scores, grid_runs, notes_on_kinds
 from unet_segnet.data.mask_fit import lung_area
 from unet_segnet.data.splits import NUM_FOLDS
 from unet_segnet.measures import metrics

@@ -8,9 +8,11 @@ import numpy as np
 
 from experiments.reporting.judgement import Judgement, Outcome, how_many, with_limits
 from experiments.saood2021 import published
+from experiments.saood2021.article import background_accuracy
 from experiments.saood2021.counts import SCORES, RunCounts
 from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.protocol import NETS
+from experiments.saood2021.published import stated
 from experiments.saood2021.tables.selection import released_accuracies, released_candidates, resampled_choice
 from experiments.saood2021.tables.trainings import (
     NUM_CONFIGURATIONS,
@@ -24,9 +26,7 @@ from experiments.saood2021.tables.trainings import (
     over_trainings,
     stacked,
 )
-from experiments.saood2021.verdicts.article import background_accuracy
-from experiments.saood2021.verdicts.statements import stated
-from experiments.saood2021.verdicts.variants import across_variants
+from experiments.saood2021.verdicts.outcomes import across_variants
 from unet_segnet.measures import metrics
 from unet_segnet.measures.statistics import bootstrap_interval, bootstrap_mean, holm, paired_comparison
 from unet_segnet.models.registry import NETWORKS
