@@ -1,11 +1,11 @@
-"""Makes finished runs part of the project: into experiments/results, their networks into unet_segnet/networks/weights.
+"""Makes finished runs part of the project: their results, and on demand their networks.
 
     python -m experiments.publish runs/grid/released-binary-segnet/exp4-seed0-matlab
     python -m experiments.publish RUN --weights     also as the project's network for its problem
     python -m experiments.publish runs/compare/lung/unet-resnet18-none/seed0
 
-Configuration, losses, per-slice counts and provenance are copied as they are; the network is saved again without the
-optimiser's state, with a model card beside it.
+Configuration, losses, per-slice counts and provenance are copied as they are into experiments/results; the network is
+saved again in unet_segnet/networks/weights, without the optimiser's state, with a model card beside it.
 """
 
 import argparse
@@ -35,7 +35,8 @@ def main() -> None:
 
 def publish(options) -> None:
     """Check all runs first, then copy."""
-    from experiments.saood2021.runs import KIND
+    from experiments.bizopoulos2021.runs import KIND as SECOND
+    from experiments.saood2021.runs import KIND as FIRST
     from unet_segnet.output.console import import_keras
     from unet_segnet.output.records import read_json
     from unet_segnet.runs.folder import AGAIN
@@ -49,9 +50,10 @@ def publish(options) -> None:
         if not finished:
             raise InputError(f"{run}: no finished run; give its folder, such as runs/grid/released-binary-segnet/...")
         study = read_json(run / "config.json").get("study")
-        if study not in (*KIND.studies, "compare"):
-            raise InputError(f"{run}: no run of the two studies; expected one of grid, kfold or compare")
-        look = _of_second_study if study == "compare" else _of_first_study
+        known = (*FIRST.studies, *SECOND.studies)
+        if study not in known:
+            raise InputError(f"{run}: no run of the two studies; expected one of {', '.join(known)}")
+        look = _of_second_study if study in SECOND.studies else _of_first_study
         target, files, counts = look(run, options.weights)
         if targets.setdefault(target, run) != run:
             raise InputError(f"{run}: {targets[target]} would be published at the same place; give one of them")
@@ -100,7 +102,7 @@ def _of_first_study(run: Path, weights: bool):
 
 
 def _of_second_study(run: Path, weights: bool):
-    from experiments.bizopoulos2021.collect import compare_run
+    from experiments.bizopoulos2021.evidence import compare_run
     from experiments.bizopoulos2021.runs import KIND
     from unet_segnet.runs.reading import read_run
 
@@ -148,7 +150,7 @@ def model_facts(counts, config: dict, result: dict) -> dict:
 
 def model_card(facts: dict) -> str:
     """The facts as a model card in Markdown."""
-    from experiments.saood2021.counts import NETWORK_NAMES
+    from unet_segnet.models.registry import NETWORKS
 
     classes, recipe = facts["data"]["classes"], facts["recipe"]
     header = "| class | " + " | ".join(facts["scores"]) + " |"
@@ -156,7 +158,7 @@ def model_card(facts: dict) -> str:
         f"| {name} | " + " | ".join(f"{of[name]:.3f}" for of in facts["scores"].values()) + " |" for name in classes
     ]
     lines = [
-        f"# {NETWORK_NAMES[facts['net']]}, {facts['problem']}",
+        f"# {NETWORKS[facts['net']].title}, {facts['problem']}",
         "",
         "For research. Not a medical device, not for clinical use.",
         "",

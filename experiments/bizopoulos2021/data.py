@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.bizopoulos2021.protocol import ARTICLE_DATA, TRAIN_SHARE
 from unet_segnet.errors import InputError
 
-DEFAULT_DATA = "medseg"
-TRAIN_SHARE = 0.8
 PHANTOM_SLICES, PHANTOM_VOLUMES, PHANTOM_VOLUME_SLICES = 40, 3, 10
 
 
@@ -213,12 +212,12 @@ def open_data(data: str | None, size: int, rule: str | None = None, out: Path = 
 
     if data == PHANTOM:
         return StudyData(_phantom(size, Path(out)), PHANTOM, size, rule)
-    if data is None and not (data_root() / DEFAULT_DATA).is_dir():
+    if data is None and not (data_root() / ARTICLE_DATA).is_dir():
         raise InputError(
-            f"no data of the second study in {data_root() / DEFAULT_DATA}: put MedSeg's files there, or give others in "
+            f"no data of the second study in {data_root() / ARTICLE_DATA}: put MedSeg's files there, or give others in "
             "their layout with --data PATH, or try without data with --data phantom"
         )
-    folder = find_data(data or DEFAULT_DATA)
+    folder = find_data(data or ARTICLE_DATA)
     _check_layout(folder)
     return StudyData(folder, folder.resolve().name, size, rule)
 

@@ -1,168 +1,157 @@
-"""What the report of the second study draws on: finished runs, as grids beside the published ones."""
+"""Finds what the report is made from: finished runs, the test volumes, and networks whose weights are at hand."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from experiments.bizopoulos2021.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, encoders
-from unet_segnet.measures.metrics import foreground_scores
+from experiments import RESULTS
+from experiments.bizopoulos2021.counts import CompareRun
+from experiments.bizopoulos2021.pictures import Pictures, add_pictures
+from experiments.bizopoulos2021.protocol import ARTICLE_DATA
+from experiments.bizopoulos2021.published import INITIALISATIONS, number, stated
+from experiments.bizopoulos2021.runs import KIND
+from experiments.reporting.judgement import how_many
+from unet_segnet.errors import InputError
+from unet_segnet.runs.reading import Run, read_run
+
+# What the article states of its recipe, by the names that a run's configuration has.
+RECIPE = (
+    *("size", "normalise", "epochs", "loss", "learning_rate", "batch_size", "beta_1", "beta_2", "epsilon"),
+    *("flip", "rotation"),
+)
+UNITS = {"size": "pixels", "epochs": "epochs"}
 
 
-@dataclass(frozen=True, eq=False)
-class CompareRun:
-    """One finished training of the second study.
+def collect(runs: Path | None, data: str | None = None) -> Evidence:
+    """Everything at hand.
 
-    Attributes:
-        experiment, architecture, encoder: as in Table II.
-        initialisation: "none", "imagenet", or another source of weights.
-        seed: of the training.
-        names: (n,) test slices.
-        volumes: (n,) the volume of each.
-        confusion: (n, 2, 2) pixels, rows the truth, background first.
-        data: the data set's name.
-        article_data: are they the article's, by their name and the number of test slices?
-        changes: in what it differs from the article's recipe, such as "15 epochs"; empty where in nothing.
-        parameters: trainable ones.
-        seconds: median over the epochs of training and of validation.
-        device: that it ran on.
-        conditions: what else its times depend on, for texts: backend, threads, data type.
-        folder: where its files are.
-        config: what determined it (`config.json`).
-        other_files: do most runs on data of that name have others?
+    Arguments:
+        runs: a folder of runs as `python -m experiments.compare` writes it, beside the committed results; None:
+            these alone.
+        data: name or path of the data set with the test volumes; None: that of the runs, or MedSeg's.
+
+    Returns:
+        `Evidence`; of a run that is in both places, on the same data by the same recipe, the one in `runs`.
+
+    Raises:
+        InputError: `runs` is given and is no folder, or a run's files are damaged; or `data` is given and is not to
+            be had.
     """
-
-    experiment: str
-    architecture: str
-    encoder: str
-    initialisation: str
-    seed: int
-    names: tuple[str, ...]
-    volumes: tuple[str, ...]
-    confusion: np.ndarray
-    data: str
-    article_data: bool
-    changes: tuple[str, ...]
-    parameters: int
-    seconds: tuple[float, float]
-    device: str
-    conditions: tuple[str, ...]
-    folder: Path
-    config: dict = field(default_factory=dict)
-    other_files: bool = False
-
-    @property
-    def model(self) -> tuple[str, str, str]:
-        """Architecture, encoder and initialisation."""
-        return self.architecture, self.encoder, self.initialisation
-
-    @property
-    def epochs(self) -> int:
-        """That it was to train for."""
-        return self.config["recipe"].get("epochs", 0)
-
-    @property
-    def label(self) -> str:
-        """For captions and rows."""
-        start = INITIALISATIONS.get(self.initialisation, self.initialisation)
-        seed = f", seed {self.seed}" if self.seed else ""
-        return f"{ARCHITECTURES[self.architecture]} {self.encoder}, {start}{seed}"
-
-    @property
-    def source(self) -> str:
-        """The data, for texts."""
-        return f"{self.data} (other files of that name)" if self.other_files else self.data
-
-    @property
-    def sha256(self) -> str | None:
-        """Of the data's files."""
-        return self.config["data"].get("sha256")
-
-    @property
-    def dtype(self) -> str:
-        """The data type that it was trained in."""
-        return self.conditions[-1]
-
-    @property
-    def scale(self) -> str:
-        """Of the augmentation; the article does not state it."""
-        return str(self.config["recipe"].get("scale"))
-
-    @property
-    def split(self) -> str:
-        """Which slices trained, validated and tested."""
-        return json.dumps(self.config.get("split"), sort_keys=True)
-
-    @property
-    def deviations(self) -> tuple[str, ...]:
-        """In what it differs from the article's protocol, such as "on ct20"; empty where in nothing."""
-        return self.changes if self.article_data else (f"on {self.source}", *self.changes)
-
-    @property
-    def protocol(self) -> tuple:
-        """What runs that are compared must have in common."""
-        return self.data, self.sha256, self.split, self.changes, self.scale, self.dtype
-
-    def scores(self, empty: str = "released") -> np.ndarray:
-        """(n, 3) sensitivity, specificity and Dice of each test slice, percent."""
-        return 100 * foreground_scores(self.confusion, empty)
-
-    def volume_scores(self) -> dict[str, np.ndarray]:
-        """Volume -> its three scores (3,), percent, the pixels of its slices together; NaN without denominator."""
-        volumes = np.array(self.volumes)
-        return {
-            str(name): 100 * foreground_scores(self.confusion[volumes == name].sum(axis=0), "nan")
-            for name in dict.fromkeys(self.volumes)
-        }
-
-    def history(self) -> dict[str, np.ndarray]:
-        """ "loss" and "validation_loss" of each epoch (E,)."""
-        from unet_segnet.runs.folder import read_arrays
-
-        return read_arrays(self.folder / "history.npz", ("loss", "validation_loss"))
-
-    def first_layer(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Kernels (k, k, 1, filters) of the first convolution before and after training, where they were kept."""
-        from unet_segnet.runs.folder import read_arrays
-
-        path = self.folder / "first_layer.npz"
-        return tuple(read_arrays(path, ("before", "after")).values()) if path.is_file() else None
-
-    @property
-    def weights(self) -> Path | None:
-        """The trained network, where it was kept."""
-        path = self.folder / "model.keras"
-        return path if path.is_file() else None
+    if runs is not None and not runs.is_dir():
+        raise InputError(f"{runs}: no such folder; give the folder of the runs, or leave --runs out")
+    missing: list[str] = []
+    found: dict[tuple, CompareRun] = {}
+    for root in (RESULTS, runs):
+        for run in _finished_runs(root, missing) if root else ():
+            found[run.experiment, *run.model, run.seed, run.protocol] = run
+    ordered = _told_apart([found[key] for key in sorted(found, key=str)])
+    if not ordered:
+        missing.append(
+            "No run of the second study: the tables hold the published figures alone. `python -m experiments.compare` "
+            "trains."
+        )
+    title = ", ".join(sorted({run.source for run in ordered})) or "the published figures alone"
+    evidence = Evidence(ordered, title, own=runs)
+    missing += _alone(evidence)
+    return add_pictures(replace(evidence, missing=tuple(missing)), data, runs)
 
 
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """One test volume as the networks of one experiment take it, and what they make of it.
+def _told_apart(runs: Sequence[CompareRun]) -> tuple[CompareRun, ...]:
+    """The runs, marked where their data's files are not those of most runs on data of that name."""
+    files: dict[str, Counter] = {}
+    for run in runs:
+        files.setdefault(run.data, Counter())[run.sha256] += 1
+    most = {data: hashes.most_common(1)[0][0] for data, hashes in files.items()}
+    return tuple(
+        run if run.sha256 == most[run.data] else replace(run, other_files=True, article_data=False) for run in runs
+    )
 
-    Attributes:
-        experiment: "lung", "lesion_a" or "lesion_b".
-        volume: its name.
-        source: the data set's name.
-        images: (n, H, W) float32, the networks' input.
-        masks: (n, H, W) bool, the truth.
-        names: (n,) of the slices.
-        slices: run -> (H, W) bool, what the networks at hand make of the slice with the largest mask.
-        predictions: run -> (n, H, W) bool, of the whole volume, of fewer runs.
+
+def _alone(evidence: Evidence) -> Iterator[str]:
+    """A sentence for each group of runs that are not to be compared with the others."""
+    kept = set(evidence.comparable)
+    others = [run for run in evidence.runs if run not in kept and run.initialisation in INITIALISATIONS]
+    told = [(run.source, ", ".join((*run.changes, *_unlike(run, evidence.comparable[0])))) for run in others]
+    for (data, how), count in Counter(told).items():
+        how = f"{data} ({how})" if how else data
+        yield (
+            f"{how_many(count, 'run')} on {how}: beside other data or another recipe than the {len(kept)} compared "
+            "here, and so only in the tables of scores."
+        )
+
+
+def _unlike(run: CompareRun, other: CompareRun) -> Iterator[str]:
+    """What `changes` do not say of how a run's recipe differs from that of another."""
+    if run.source == other.source and run.split != other.split:
+        yield "another split"
+    if run.scale != other.scale:
+        yield f"scale {run.scale}"
+    if run.dtype != other.dtype:
+        yield f"in {run.dtype}"
+
+
+def _finished_runs(root: Path, missing: list[str]) -> Iterator[CompareRun]:
+    for folder in KIND.folders(root):
+        where = folder.relative_to(root).as_posix()
+        run = read_run(folder, KIND)
+        if run.counts is None:
+            missing.append(f"{where} diverged; it is in no table.")
+            continue
+        found = compare_run(run)
+        if run.result.get("one_class_only"):
+            missing.append(f"{where} predicts one class only; it is in the tables as it is.")
+        if found.initialisation not in INITIALISATIONS:
+            missing.append(f"{where} began from other weights than the article's runs; it is in no part of Table II.")
+        yield found
+
+
+def compare_run(run: Run) -> CompareRun:
+    """A run of `KIND` that finished, as the report takes it.
+
+    Raises:
+        InputError: its history is missing or damaged.
     """
+    config, result, counts = run.config, run.result, run.counts
+    data, recipe = config["data"], config["recipe"]
+    seconds = run.history(("epoch_seconds", "validation_seconds"))
+    name, volumes = str(data.get("name", "unknown")), tuple(map(str, counts["test_volumes"]))
+    return CompareRun(
+        experiment=config["experiment"],
+        architecture=config["architecture"],
+        encoder=config["encoder"],
+        initialisation="none" if config.get("encoder_weights") is None else str(config["encoder_weights"]),
+        seed=config["seed"],
+        names=tuple(map(str, counts["test_names"])),
+        volumes=volumes,
+        confusion=counts["test_confusion"].astype(np.int64),
+        data=name,
+        article_data=name == ARTICLE_DATA and len(volumes) == number("test_slices"),
+        changes=tuple(_changes({**data, **recipe})),
+        parameters=result.get("parameters", 0),
+        seconds=tuple(float(np.median(values)) if values.size else float("nan") for values in seconds.values()),
+        device=str(result.get("device", "unknown device")),
+        conditions=(
+            str(config.get("backend", "unknown backend")),
+            f"{result.get('threads', 'unknown')} threads",
+            str(recipe.get("dtype", "unknown data type")),
+        ),
+        folder=run.folder,
+        config=config,
+    )
 
-    experiment: str
-    volume: str
-    source: str
-    images: np.ndarray
-    masks: np.ndarray
-    names: tuple[str, ...]
-    slices: dict[CompareRun, np.ndarray] = field(default_factory=dict)
-    predictions: dict[CompareRun, np.ndarray] = field(default_factory=dict)
+
+def _changes(settings: dict) -> Iterator[str]:
+    """In what a run's settings differ from the article's recipe, for notes."""
+    for key in RECIPE:
+        value, wanted = settings.get(key), stated(key)
+        if value is not None and (value != float(wanted) if isinstance(value, int | float) else value != wanted):
+            yield f"{value} {UNITS[key]}" if key in UNITS else f"{key} {value}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,40 +193,3 @@ class Evidence:
             return own, len(group), -len(group[0].deviations)  # of one size the one that is nearest to the article
 
         return tuple(max(groups.values(), key=worth, default=()))
-
-
-def run_grid(runs: Iterable[CompareRun], value: Callable[[CompareRun], np.ndarray | float]) -> np.ndarray:
-    """A value of each run in the axes of `published.score_grid`, averaged over seeds; NaN where none ran.
-
-    Arguments:
-        runs: those with other initialisations than Table II's are left out.
-        value: of a run, a number or an array.
-
-    Returns:
-        (3, 2, 4, 25, *shape of the value).
-    """
-    axes = [list(axis) for axis in (EXPERIMENTS, INITIALISATIONS, ARCHITECTURES, encoders())]
-    found: dict[tuple[int, ...], list] = {}
-    for run in runs:
-        if run.initialisation in INITIALISATIONS:
-            keys = (run.experiment, run.initialisation, run.architecture, run.encoder)
-            place = tuple(axis.index(key) for axis, key in zip(axes, keys, strict=True))
-            found.setdefault(place, []).append(np.asarray(value(run), np.float64))
-    shape = next(iter(found.values()))[0].shape if found else ()
-    grid = np.full((*map(len, axes), *shape), np.nan)
-    for place, values in found.items():
-        grid[place] = np.mean(values, axis=0)
-    return grid
-
-
-def mean_scores(run: CompareRun) -> np.ndarray:
-    """(3,) sensitivity, specificity and Dice, means over the test slices by the rule of the released code, percent."""
-    return run.scores().mean(axis=0)
-
-
-def score_grid(runs: Iterable[CompareRun]) -> np.ndarray:
-    """(3, 2, 4, 25, 3) as `published.score_grid`, of our runs."""
-    runs = list(runs)
-    if not runs:
-        return np.full((len(EXPERIMENTS), len(INITIALISATIONS), len(ARCHITECTURES), len(encoders()), 3), np.nan)
-    return run_grid(runs, mean_scores)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from experiments.bizopoulos2021.protocol import EXPERIMENTS, SELECTORS
+from experiments.bizopoulos2021.protocol import EPOCHS, SELECTORS, SIZE
+from experiments.bizopoulos2021.published import EXPERIMENTS
 from unet_segnet.commands.arguments import (
     SEEDS,
     choices,
@@ -49,7 +50,7 @@ def compare_parser(description: str) -> argparse.ArgumentParser:
     )
     study.add_argument("--init", metavar="FILE", help="start the whole network from one of this study (.keras)")
     study.add_argument("--seeds", type=integers(0, len(SEEDS)), default="0", metavar="0,1,2", help="one run for each")
-    study.add_argument("--epochs", type=positive, default=200, help="passes over the training slices")
+    study.add_argument("--epochs", type=positive, default=EPOCHS, help="passes over the training slices")
     study.add_argument(
         "--loss",
         choices=("image", "batch"),
@@ -66,7 +67,7 @@ def compare_parser(description: str) -> argparse.ArgumentParser:
     data.add_argument(
         "--size",
         type=multiple_of_32,
-        default=512,
+        default=SIZE,
         help="height and width to which slices are resized, and at which they are scored, pixels",
     )
     data.add_argument(

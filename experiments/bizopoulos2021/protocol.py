@@ -1,13 +1,12 @@
-"""The options of `python -m experiments.compare`."""
+"""What the second study holds fixed: data, sizes, how its models are named."""
 
-from __future__ import annotations
-
+from experiments.bizopoulos2021.published import number
 from experiments.reporting.content import Study
 
-EXPERIMENTS = ("lung", "lesion_a", "lesion_b")
+ARTICLE_DATA = "medseg"
+TRAIN_SHARE = 0.8  # of the slices; the others validate
+SIZE, EPOCHS = int(number("size")), int(number("epochs"))
 SELECTORS = ("architecture", "encoder")
-
-
 COMPREHENSIVE_COMPARISON = Study(
     "Four architectures, 25 encoders: lungs and COVID\N{NON-BREAKING HYPHEN}19 lesions on CT, the study repeated",
     "Bizopoulos P, Vretos N, Daras P. Comprehensive comparison of deep learning models for lung and COVID-19 lesion "

@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 
 from experiments import REFERENCE
+from experiments.reporting.judgement import Claim
 
 FOLDER = REFERENCE / "bizopoulos2021"
 EXPERIMENTS = {"lung": "lung", "lesion_a": "lesion A", "lesion_b": "lesion B"}
@@ -37,16 +38,6 @@ class Parameters:
     printed: float
     built: int
     used: int
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim of the article in our words, where it stands, and what it is about: "table", "text" or "runs"."""
-
-    name: str
-    claim: str
-    source: str
-    about: str
 
 
 @cache
@@ -118,8 +109,10 @@ def number(name: str) -> float:
 
 @cache
 def claims() -> tuple[Claim, ...]:
-    """Every checkable claim of the article."""
-    return tuple(Claim(**row) for row in _rows("claims.csv"))
+    """Every checkable claim of the article, with where it stands and what it is judged by."""
+    by = {"table": "Table II as printed", "text": "the article's text", "runs": "runs of ours"}
+    rows = _rows("claims.csv")
+    return tuple(Claim(row["name"], row["claim"], f"{row['source']}. Judged by {by[row['about']]}") for row in rows)
 
 
 def _grid(value) -> np.ndarray:

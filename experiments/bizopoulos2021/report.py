@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def report(options) -> None:
     """Make the report that the options ask for."""
-    from experiments.bizopoulos2021.collect import collect
+    from experiments.bizopoulos2021.evidence import collect
     from experiments.bizopoulos2021.protocol import COMPREHENSIVE_COMPARISON
     from experiments.reporting.write import verdict_counts, verdict_lines
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.reporting.content import VERDICTS
+from experiments.reporting.content import VERDICTS, Verdict
 from unet_segnet.measures.statistics import Interval
 
 REPLICATES, DOES_NOT, UNDECIDED = VERDICTS
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of an article: a name, the claim in our words, and where it stands."""
+
+    name: str
+    claim: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,24 @@ class Outcome:
 
     holds: bool | None
     text: str
+
+
+def judge(claims: Sequence[Claim], judges: Mapping[str, Callable[..., Judgement]], evidence) -> tuple[Verdict, ...]:
+    """One verdict per claim, in their order.
+
+    Arguments:
+        claims: of one article.
+        judges: by the names of the claims, what judges each from the evidence.
+        evidence: what they take.
+
+    Raises:
+        KeyError: a claim that nothing judges.
+    """
+    found = []
+    for of in claims:
+        judgement = judges[of.name](evidence)
+        found.append(Verdict(of.name, of.claim, of.source, judgement.verdict, judgement.evidence, judgement.decides))
+    return tuple(found)
 
 
 def decided(holds: bool, evidence: str) -> Judgement:

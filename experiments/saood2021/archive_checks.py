@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from experiments.saood2021.counts import CLASS_NAMES
 from experiments.saood2021.runs import KIND, RunSpec, check_settings
 from unet_segnet.measures.metrics import global_accuracy
 from unet_segnet.networks.facts import MEMBER as FACTS
@@ -25,8 +26,8 @@ MODEL_FILES = {"metadata.json", "config.json", "model.weights.h5"}  # and FACTS,
 MAX_MEMBERS = 10_000
 PER_ITERATION = ("loss", "accuracy", "learning_rate")
 PER_VALIDATION = ("validation_iteration", "validation_loss", "validation_accuracy")
-NUM_CLASSES = {"binary": 2, "multiclass": 4}
-MEMBER = re.compile(r"((?:grid|kfold)/[a-z]+-[a-z]+-[a-z]+/[a-z0-9-]+)/([a-z]+\.[a-z]+)")
+# Study, variant, problem and network, which alone may hold more than letters; the run; its file.
+MEMBER = re.compile(r"((?:grid|kfold)/[a-z]+-[a-z]+-[\w-]+/[a-z0-9-]+)/([a-z]+\.[a-z]+)", re.ASCII)
 
 
 class UnsoundError(ValueError):
@@ -164,7 +165,7 @@ def _check_history(content):
 
 def _checked_confusion(content, config):
     arrays = read_npz(io.BytesIO(content), KIND.counts, only=True)
-    num_classes = NUM_CLASSES[config["problem"]]
+    num_classes = len(CLASS_NAMES[config["problem"]])
     for part in PARTS[1:]:
         names, confusion, scores = (arrays[f"{part}_{kind}"] for kind in ("names", "confusion", "bf"))
         if names.dtype.kind not in "U" or names.tolist() != config["split"][part]:

@@ -8,9 +8,7 @@ import numpy as np
 
 from unet_segnet.data.catalogue import DEFAULT_NAMES
 from unet_segnet.measures import metrics
-from unet_segnet.models.registry import NETWORKS
 
-NETWORK_NAMES = {name: network.title for name, network in NETWORKS.items()}
 CLASS_NAMES = {"binary": ("not infected", "infected"), "multiclass": ("C0", "C1", "C2", "C3")}
 SCORES = {
     "sensitivity": metrics.sensitivity,
@@ -27,7 +25,7 @@ class RunCounts:
     """What a finished training counted.
 
     Attributes:
-        net: "segnet", "unet".
+        net: its name in the registry.
         problem: "binary" or "multiclass".
         variant: "paper" or "released".
         experiment: the configuration of Table 2, 1..9.

@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from experiments import RESULTS
-from experiments.saood2021.counts import NETWORK_NAMES, PAPER_SLICES, RunCounts
+from experiments.saood2021.counts import PAPER_SLICES, RunCounts
+from experiments.saood2021.protocol import NETS, SIZE
 from experiments.saood2021.runs import KIND, read_finished
 from unet_segnet.errors import InputError
+from unet_segnet.models.registry import NETWORKS
 from unet_segnet.runs.folder import AGAIN, PARTS
+from unet_segnet.runs.reading import Run
 
 # What may differ from the study's recipe without making another study of it: see `Recipe`.
 FREE_SETTINGS = ("learning_rate", "batch_size", "validation", "dtype")
@@ -68,8 +71,9 @@ def _finished_runs(
         recipe, data = config.get("recipe", {}), config.get("data", {})
         if not (isinstance(recipe, dict) and isinstance(data, dict)):
             raise InputError(f"{folder}/config.json: holds no recipe or data; {AGAIN}")
-        changed = [f"{key} {recipe.get(key)}" for key, value in standard.items() if recipe.get(key) != value]
-        changed += [f"size {data.get('size')}"] if data.get("size") != 256 else []
+        changed = [] if counts.net in NETS else [f"network {counts.net}"]
+        changed += [f"{key} {recipe.get(key)}" for key, value in standard.items() if recipe.get(key) != value]
+        changed += [f"size {data.get('size')}"] if data.get("size") != SIZE else []
         if data.get("name") != name:
             changed.append(f"{data.get('name')}")
         elif not changed and data.get("sha256") != hashes.get(counts.problem, data.get("sha256")):
@@ -81,7 +85,7 @@ def _finished_runs(
             continue
         if outcome.get("one_class_only"):
             missing.append(f"{where} predicts one class only; it is in the tables as it is.")
-        yield FinishedRun(counts, config, outcome, folder, committed)
+        yield FinishedRun(folder, config, outcome, counts, committed)
 
 
 def parts_of_the_paper(fold: int | None) -> dict[str, list[str]]:
@@ -133,12 +137,12 @@ def _networks(runs, slices, folder: Path) -> Iterator[Network]:
         if counts.fold is None and run.weights:
             own[counts.net, counts.problem] = (counts.variant, counts.experiment, run.weights)
     for (net, _), (variant, experiment, path) in sorted(own.items()):
-        label = f"{NETWORK_NAMES[net]} exp. {experiment}, variant {variant}, ours"
+        label = f"{NETWORKS[net].title} exp. {experiment}, variant {variant}, ours"
         yield _network("own", label, net, path, test)
     for path in sorted(folder.glob("results/networks/**/*.mat")):
-        net = next((net for net in NETWORK_NAMES if path.name.startswith(net)), None)
+        net = next((net for net in NETS if path.name.startswith(net)), None)
         if net is not None:
-            yield _network("authors", f"{NETWORK_NAMES[net]}, the authors' ({path.name})", net, path, test)
+            yield _network("authors", f"{NETWORKS[net].title}, the authors' ({path.name})", net, path, test)
 
 
 def _validation_accuracy(run: FinishedRun) -> float:
@@ -159,42 +163,20 @@ def _network(whose: str, label: str, net: str, path: Path, test) -> Network:
 
 
 @dataclass(frozen=True)
-class FinishedRun:
+class FinishedRun(Run):
     """One finished training.
 
     Attributes:
         counts: its per-slice confusion matrices and what distinguishes it.
-        config: what determined it (`config.json`).
-        result: how it came about (`result.json`: versions, device, seconds).
-        folder: where its files are; `history.npz` among them.
         committed: True where it is one of the project's own results, False where it comes from --runs.
     """
 
     counts: RunCounts
-    config: dict
-    result: dict
-    folder: Path
     committed: bool
 
-    @property
-    def dtype(self) -> str | None:
-        """The data type of its layers, where that is known."""
-        from unet_segnet.runs.folder import dtype_in
-
-        return dtype_in(self.config)
-
-    @property
-    def weights(self) -> Path | None:
-        """The trained network, where it was kept."""
-        path = self.folder / "model.keras"
-        return path if path.is_file() else None
-
-    def history(self) -> dict[str, np.ndarray]:
-        """Loss, accuracy and learning rate per iteration, validation (`unet_segnet.training.HISTORY_KEYS`)."""
-        from unet_segnet.runs.folder import read_arrays
-        from unet_segnet.training.class_weighted import HISTORY_KEYS
-
-        return read_arrays(self.folder / "history.npz", HISTORY_KEYS)
+    def history(self, names: tuple[str, ...] = KIND.history) -> dict[str, np.ndarray]:
+        """Loss, accuracy and learning rate per iteration, and the validation."""
+        return super().history(names)
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
     study.add_argument(
         "--encoder-weights",
         metavar="imagenet|FILE",
-        help="start VGG16's encoder from these weights (SegNet, variant paper); random otherwise",
+        help="start the encoder from these weights, where a network has such a one; random otherwise",
     )
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -205,28 +205,23 @@ def check_options(options, nets: tuple[str, ...]) -> None:
     if options.stream == "matlab" and options.dtype != "mixed_bfloat16":
         prefer_exact()  # bfloat16 is not exact anyway, and without oneDNN's kernels an epoch takes minutes
     check_folder(options.out)
-    if options.size != SIZE:
-        _check_size(options, nets)
-    weights = options.encoder_weights
-    if weights is not None:
-        variants = VARIANTS if options.variant == "both" else (options.variant,)
-        able = [net for net in nets if set(variants) & set(NETWORKS[net].pretrained)]
-        if not able:
-            raise InputError(
-                "--encoder-weights belongs to SegNet's VGG16 encoder: use it with --net segnet, variant paper"
-            )
-        if weights != "imagenet" and not Path(weights).is_file():
-            raise InputError(f"{weights}: no such file; expected Keras weights of VGG16 without its top, or imagenet")
-        import_keras()
-        for net in able:
-            NETWORKS[net].pretrained_kernels(weights)
-
-
-def _check_size(options, nets) -> None:
+    variants = VARIANTS if options.variant == "both" else (options.variant,)
     import_keras()
-    for variant in VARIANTS if options.variant == "both" else (options.variant,):
+    for variant in variants:
         for net in nets:
             check_size(net, variant, options.size)
+    weights = options.encoder_weights
+    if weights is not None:
+        able = [net for net in nets if set(variants) & set(NETWORKS[net].pretrained)]
+        if not able:
+            known = ", ".join(
+                f"{of.name} of variant {variant}" for of in NETWORKS.values() for variant in of.pretrained
+            )
+            raise InputError(f"--encoder-weights: none of these networks has such an encoder, which {known} has")
+        if weights != "imagenet" and not Path(weights).is_file():
+            raise InputError(f"{weights}: no such file; expected Keras weights of the encoder, or imagenet")
+        for net in able:
+            NETWORKS[net].pretrained_kernels(weights)
 
 
 def weights_for(options, net: str, variant: str) -> str | None:

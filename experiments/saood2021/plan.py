@@ -115,12 +115,12 @@ def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Est
         out: folder of the runs, where unfinished ones have their state.
         again: they begin from the beginning, as with --force.
     """
-    from experiments.saood2021.counts import NETWORK_NAMES
+    from unet_segnet.models.registry import NETWORKS
     from unet_segnet.output.tabular import Table
 
     groups: dict[tuple, list[Job]] = {}
     for job, part in jobs.items():
-        groups.setdefault((part, job.spec.variant, job.spec.problem, NETWORK_NAMES[job.spec.net]), []).append(job)
+        groups.setdefault((part, job.spec.variant, job.spec.problem, NETWORKS[job.spec.net].title), []).append(job)
     rows = []
     for group, members in groups.items():
         undone = [job for job in members if job in left]

@@ -4,7 +4,7 @@ from experiments.reporting.content import Study
 from experiments.saood2021 import published
 from unet_segnet.models.registry import NETWORKS
 
-NETS = ("segnet", "unet")
+NETS = ("segnet", "unet")  # the article's; grid and kfold take every network of the registry
 PROBLEMS = ("binary", "multiclass")
 SIZE = 256  # height and width of the study's slices, pixels
 EPOCHS = 160

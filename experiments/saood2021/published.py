@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 
 from experiments import REFERENCE
+from experiments.reporting.judgement import Claim
 
 FOLDER = REFERENCE / "saood2021"
 SCORES = ("sensitivity", "specificity", "dice", "g_mean", "f2")
@@ -142,6 +143,22 @@ def training_curves(net: str, experiment: int) -> dict[str, np.ndarray]:
     }
     with np.load(FOLDER / "training_curves.npz", allow_pickle=False) as curves:
         return {name: curves[f"{net}2_{experiment}_{matlab}"] for name, matlab in names.items()}
+
+
+def stated(name: str) -> float:
+    """A number that stands in the article's text or in its repository; KeyError where there is none of the name."""
+    return _stated()[name]
+
+
+@cache
+def claims() -> tuple[Claim, ...]:
+    """Every checkable claim of the article."""
+    return tuple(Claim(**row) for row in _rows("claims.csv"))
+
+
+@cache
+def _stated() -> dict[str, float]:
+    return {row["name"]: float(row["value"]) for row in _rows("text_numbers.csv")}
 
 
 @cache

@@ -24,13 +24,13 @@ def finished_runs(folders: list[Path], options, encoder_weights: str | None = No
     if options.epochs != EPOCHS:
         notes.append(f"Trained for {options.epochs} epochs; the published runs for {EPOCHS}.")
     if options.size != SIZE:
-        notes.append(f"Slices of {options.size}x{options.size}; the published runs' have 256x256.")
+        notes.append(f"Slices of {options.size}x{options.size}; the published runs' have {SIZE}x{SIZE}.")
     if options.loss != "weights":
         notes.append("The loss is divided by the number of pixels (equation 1), not as the published runs did it.")
     if options.stream == "matlab":
         notes.append("Random numbers: the authors' MATLAB stream, replayed.")
     if encoder_weights:
-        notes.append(f"VGG16 encoder started from {encoder_weights}.")
+        notes.append(f"Encoder started from {encoder_weights}.")
     in_type: dict[str | None, list[str]] = {}
     for folder in folders:
         run, counts = read_finished(folder)

@@ -37,7 +37,7 @@ class RunSpec:
         seed: of kernels, shuffling, augmentation and dropout.
         fold: 0..4, or None for the grid.
         stream: "numpy" or "matlab", where the random numbers come from.
-        encoder_weights: None, "imagenet" or a file, for the VGG16 encoder.
+        encoder_weights: None, "imagenet" or a file, for the encoder.
     """
 
     study: str

@@ -19,7 +19,7 @@ from unet_segnet.cohort.recipes import make_recipe
 from unet_segnet.commands import train as command
 from unet_segnet.data.splits import read_splits
 from unet_segnet.errors import InputError
-from unet_segnet.models.registry import NETWORKS, Network, SizeRule, check_size
+from unet_segnet.models.registry import NETWORKS, Network, SizeRule
 from unet_segnet.output.console import Progress, with_flags
 
 NET = ["--net", "segnet", "--variant", "released", "--size", "16", "--batch-size", "2"]
@@ -411,29 +411,6 @@ def test_loose_slices_are_trained_on_with_a_warning(tmp_path):
 def test_networks_that_do_not_go_together_are_refused(plan, message):
     with pytest.raises(InputError, match=message):
         NetworkPlan(**plan).check()
-
-
-@pytest.mark.parametrize(
-    ("net", "size", "expected"),
-    [
-        (("segnet", "paper"), 31, "at least 32"),
-        (("segnet", "released"), 7, "at least 8"),
-        (("unet", "paper"), 40, "multiple of 16"),
-        (("unet", "released"), 42, "multiple of 4"),
-        (("pspnet/resnet18", "paper"), 36, "multiple of 8"),
-    ],
-)
-def test_sizes_that_a_network_cannot_take_are_refused(net, size, expected):
-    with pytest.raises(InputError, match=f"`size` {size}: .* needs .*{expected} pixels"):
-        check_size(*net, size)
-    check_size(*net, 64)
-
-
-def test_a_network_in_the_registry_can_be_trained(own, tmp_path, tiny):
-    assert "Scores on own" in train(own, tmp_path, "--epochs", "1", net=tiny)
-    assert (tmp_path / "own" / "own-released-tiny" / "seed0" / "model.keras").exists()
-    with pytest.raises(InputError, match="`net` small: expected segnet, unet, tiny, or ARCHITECTURE/ENCODER"):
-        NetworkPlan("small").check()
 
 
 @pytest.mark.parametrize(

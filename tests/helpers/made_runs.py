@@ -47,7 +47,7 @@ def made_run(
     validated[:, 0, :2] = PIXELS - wrong, wrong
     names = tuple(f"{fold}-{index}" for index in range(num_slices))
     counts = RunCounts(net, problem, variant, experiment, seed, fold, names, confusion, validated)
-    return FinishedRun(counts, {"recipe": {"dtype": dtype}}, result, folder, committed=False)
+    return FinishedRun(folder, {"recipe": {"dtype": dtype}}, result, counts, committed=False)
 
 
 def made_grid(

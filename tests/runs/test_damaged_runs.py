@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from run_folders import make_run, spec
 
-from experiments.bizopoulos2021 import collect as compare_collect
+from experiments.bizopoulos2021 import evidence as compare_collect
 from experiments.saood2021 import evidence as collect
 from experiments.saood2021.runs import KIND, read_finished
 from unet_segnet.errors import InputError

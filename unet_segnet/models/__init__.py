@@ -24,7 +24,7 @@ def build_model(
     """Build one of the networks of 'U-Net versus SegNet', or, with `encoder`, of 'Comprehensive comparison ...'.
 
     Arguments:
-        architecture: "segnet" or "unet"; with `encoder` "unet", "linknet", "fpn" or "pspnet".
+        architecture: one of `registry.NETWORKS`, such as "segnet"; with `encoder` "unet", "linknet", "fpn" or "pspnet".
         variant: "paper" (the default), what the first article describes (SegNet on VGG16's encoder, U-Net with four
             levels), or "released", what its authors trained (SegNet of depth 3 with 64 filters, U-Net of depth 2).
             It changes the network alone, never how it is trained. Not together with `encoder`.

@@ -1,148 +1,135 @@
-"""The test volumes as the networks of the second study take them, and what networks at hand make of one of them."""
+"""Figures 2, 3 and 7 of the second study: what needs the test volumes and networks whose weights are at hand."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 
-from experiments.bizopoulos2021.evidence import CompareRun, Evidence, Pictures
-from experiments.bizopoulos2021.figures.mask_figures import fullest_slice, runs_of_slices, runs_of_volumes
-from experiments.bizopoulos2021.published import EXPERIMENTS, number
-from unet_segnet.errors import InputError
-from unet_segnet.measures.metrics import confusion_matrices
+from experiments.bizopoulos2021.counts import CompareRun
+from experiments.bizopoulos2021.evidence import Evidence
+from experiments.bizopoulos2021.pictures import SHOWN_ENCODERS, Pictures, chosen_runs, fullest_slice
+from experiments.bizopoulos2021.published import ARCHITECTURES, EXPERIMENTS, stated
+from experiments.reporting.content import Figure
+from unet_segnet.measures.metrics import confusion_matrices, dice
+from unet_segnet.plots.compare_masks import intensity_histograms, mask_errors, mask_surfaces
 
-# Normalised intensities from end to end; what lies beyond counts in the last bin.
-# Of 256 grey levels each bin holds four: unequal numbers would look like a comb.
-BINS = {"hu": np.linspace(-2, 2, 101), "minmax": np.linspace(-0.5 / 255, 255.5 / 255, 65)}
-SAME = 1e-3  # share of the pixels that may be counted otherwise on another device
+COMMAND = "python -m experiments.compare"
 
 
-def add_pictures(evidence: Evidence, data: str | None, runs: Path | None) -> Evidence:
-    """The evidence with histograms of the test volumes, and one of them with predictions.
-
-    Arguments:
-        evidence: with its runs.
-        data: name or path of the data set; None: the one of the runs that claims are judged by, or MedSeg's, where
-            they are found and whole.
-        runs: folder of the runs, where the phantom's files lie.
-
-    Raises:
-        InputError: `data` is given and is not to be had, or a file of it is damaged.
-    """
-    compared, missing, pictures = evidence.comparable, list(evidence.missing), []
-    try:
-        study, same = _open(compared, data, runs)
-        histograms, shown = _read_volumes(study, _volume_to_show(compared) if same else None)
-    except InputError as error:
-        if data is not None:
-            raise
-        return replace(evidence, missing=(*missing, f"The test volumes: {error}."))
-    if compared and not same:
-        missing.append(f"The data in {study.folder} are not those of the runs: no predicted masks are drawn.")
-    for experiment, volume in shown.items():
-        of_this = [run for run in compared if run.experiment == experiment and run.weights]
-        picture, sentences = _picture(experiment, study.name, volume, of_this)
-        pictures.append(picture)
+def picture_figures(evidence: Evidence) -> tuple[list[Figure], list[str]]:
+    """Figures 2, 3 and 7 as far as the evidence reaches, and what is missing of them."""
+    made, missing = [], []
+    if evidence.histograms:
+        made.append(_histogram_figure(evidence))
+    else:
+        missing.append("Figure 2 needs the test volumes: give the data set with --data.")
+    drawn = any(pictures.slices for pictures in evidence.pictures)
+    if not drawn:
+        missing.append(
+            f"Figures 3 and 7 need runs that kept their network ({COMMAND}), and the test volumes: --data with --runs."
+        )
+        return made, missing
+    for make in (_mask_figure, _surface_figure):
+        figure, sentences = make(evidence)
+        made.append(figure)
         missing += sentences
-    return replace(
-        evidence,
-        histograms=histograms,
-        histogram_data=study.name,
-        histograms_of_runs=same,
-        pictures=tuple(pictures),
-        missing=tuple(missing),
+    return made, missing
+
+
+def _histogram_figure(evidence: Evidence) -> Figure:
+    histograms = {EXPERIMENTS[experiment]: of for experiment, of in evidence.histograms.items()}
+    return Figure(
+        "figure2_histograms",
+        "Figure 2. Intensities of the test images and of the masks",
+        "Normalised as the networks take them; share of all pixels of the test volumes, and share of the pixels inside "
+        f"the mask. Test volumes: {evidence.histogram_data}. The article's masks have a bar at 0 as well, of the "
+        "pixels outside them.",
+        intensity_histograms(histograms),
+        "Three histograms of intensities; those of the mask lie within those of all pixels.",
     )
 
 
-def _open(compared: tuple[CompareRun, ...], data: str | None, runs: Path | None):
-    """The data set, and whether it is that of the runs, whose size and normalisation it then has."""
-    from experiments.bizopoulos2021.data import open_data
-
-    settings = compared[0].config["data"] if compared else {}
-    name, size = data or (compared[0].data if compared else None), int(number("size"))
-    study = open_data(name, settings.get("size", size), settings.get("normalise"), runs or Path("runs"))
-    if compared and study.sha256 == compared[0].sha256:
-        return study, True
-    return replace(study, size=size, rule=None), False
-
-
-def _read_volumes(study, shown: str | None) -> tuple[dict, dict]:
-    """Histograms of all test volumes by experiment, and the volume of that name, where there is one."""
-    histograms, volumes, edges = {}, {}, BINS[study.normalisation]
-    for experiment in EXPERIMENTS:
-        counted = _Histogram(edges)
-        for volume in study.volumes(experiment):
-            counted.add(volume.images, volume.masks > 0)
-            if volume.name == shown:
-                volumes[experiment] = volume
-        histograms[experiment] = counted.shares()
-    return histograms, volumes
-
-
-class _Histogram:
-    """Counts intensities of all pixels and of those of the mask, a volume at a time."""
-
-    def __init__(self, edges: np.ndarray):
-        self.edges = edges
-        self.counts = np.zeros((2, len(edges) - 1), np.int64)
-
-    def add(self, images: np.ndarray, masks: np.ndarray) -> None:
-        for image, mask in zip(images, masks, strict=True):
-            clipped = np.clip(image, self.edges[0], self.edges[-1])
-            for counts, values in zip(self.counts, (clipped, clipped[mask]), strict=True):
-                counts += np.histogram(values, self.edges)[0]
-
-    def shares(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Edges, share of all pixels, share of the mask's pixels."""
-        total = np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
-        return self.edges, *(self.counts / total)
+def _mask_figure(evidence: Evidence) -> tuple[Figure, list[str]]:
+    """One slice; rows: experiments with the best, then with the worst encoder; columns: architectures that ran."""
+    rows, others, without, told = {}, [], [], []
+    drawn = [run for pictures in evidence.pictures for run in pictures.slices]
+    ran = {run.architecture for run in drawn}
+    # One encoder alone is neither the best nor the worst.
+    shown = SHOWN_ENCODERS if len({run.encoder for run in drawn}) > 1 else SHOWN_ENCODERS[:1]
+    for which in shown:
+        for pictures in evidence.pictures:
+            name = EXPERIMENTS[pictures.experiment]
+            chosen = chosen_runs(list(pictures.slices), which)
+            at = fullest_slice(pictures)
+            told.append(f"slice {pictures.names[at]} ({name})")
+            panels = {}
+            for architecture, title in ARCHITECTURES.items():
+                run = chosen.get(architecture)
+                if architecture in ran:
+                    panels[title] = None if run is None else _panel(pictures, run, at)
+                if run is None:
+                    without.append(f"{title} {name}")
+                elif run.encoder != stated(which):
+                    others.append(f"{title} {name}")
+            rows[f"{name}, {which.split('_')[0]}" if len(shown) > 1 else name] = panels
+    named = " and ".join(stated(which) for which in SHOWN_ENCODERS)
+    first = evidence.pictures[0]
+    return (
+        Figure(
+            "figure3_masks",
+            "Figure 3. Predicted masks",
+            f"Volume {first.volume} of {first.source}, {', '.join(dict.fromkeys(told))}: those with the largest masks. "
+            f"The encoder that the article calls the best, {stated('best_encoder')}, and the worst, "
+            f"{stated('worst_encoder')}, where they ran, otherwise another. Below: encoder and Dice of the slice, "
+            "percent. Slices lie as in the volume's file, which may have them upside down.",
+            mask_errors(rows),
+            "CT slices with predicted masks; right, missed and falsely found pixels in three colours.",
+        ),
+        _lacking(f"Figure 3 shows other encoders than {named}, which did not run, for", others)
+        + _lacking("Figure 3 has no", without, f"--only encoder={stated('best_encoder')}"),
+    )
 
 
-def _volume_to_show(runs: tuple[CompareRun, ...]) -> str:
-    """The volume with the most foreground, by what the runs counted: of lesions where a run looked for them."""
-    run = max(runs, key=lambda run: run.experiment != "lung")
-    volumes = np.array(run.volumes)
-    foreground = run.confusion[:, 1].sum(axis=1)
-    return max(dict.fromkeys(run.volumes), key=lambda name: foreground[volumes == name].sum())
+def _lacking(start: str, what: list[str], only: str = "") -> list[str]:
+    """One sentence on what is missing, or none."""
+    if not what:
+        return []
+    return [f"{start} {', '.join(dict.fromkeys(what))}{f': {COMMAND} {only}' if only else ''}."]
 
 
-def _picture(experiment: str, source: str, volume, runs: list[CompareRun]) -> tuple[Pictures, list[str]]:
-    """A volume and what the networks at hand make of it."""
-    masks = volume.masks > 0
-    picture = Pictures(experiment, volume.name, source, volume.images, masks, volume.names)
-    at = fullest_slice(picture)
-    whole, sliced, missing = {}, {}, []
-    wanted = runs_of_volumes(runs)
-    for run in dict.fromkeys([*wanted, *runs_of_slices(runs)]):
-        indices = np.arange(len(masks)) if run in wanted else np.array([at])
-        predicted = _predict(run, volume.images[indices])
-        if not _as_counted(run, [volume.names[index] for index in indices], masks[indices], predicted):
-            missing.append(f"{run.label}: its network does not predict what its run counted; it is not drawn.")
-            continue
-        sliced[run] = predicted[at] if run in wanted else predicted[0]
-        if run in wanted:
-            whole[run] = predicted
-    return replace(picture, slices=sliced, predictions=whole), missing
+def _panel(pictures: Pictures, run: CompareRun, at: int):
+    truth, prediction = pictures.masks[at], pictures.slices[run]
+    counts = confusion_matrices(truth[None].astype(np.uint8), prediction[None].astype(np.uint8), 2)
+    score = dice(counts)[0, 1]
+    text = f"{run.encoder} {'-' if np.isnan(score) else f'{100 * score:.1f}'}"
+    return pictures.images[at], truth, prediction, text
 
 
-def _predict(run: CompareRun, images: np.ndarray) -> np.ndarray:
-    """(n, H, W) bool, what the run's network finds."""
-    from unet_segnet.output.console import import_keras
-
-    import_keras()
-    import unet_segnet.models  # noqa: F401  the networks' layers
-    from unet_segnet.networks.load import load_model
-    from unet_segnet.training.soft_dice import predict_foreground
-
-    return predict_foreground(load_model(run.weights), images) > 0
-
-
-def _as_counted(run: CompareRun, names: list[str], masks: np.ndarray, predicted: np.ndarray) -> bool:
-    """Do predictions agree with the pixels that the run counted on the same slices?"""
-    if not set(names) <= set(run.names):
-        return False
-    counts = confusion_matrices(masks.astype(np.uint8), predicted.astype(np.uint8), 2)
-    difference = np.abs(counts - run.confusion[[run.names.index(name) for name in names]]).sum()
-    return bool(difference <= 2 * SAME * masks.size)
+def _surface_figure(evidence: Evidence) -> tuple[Figure, list[str]]:
+    encoder, rows, without, told = stated("volume_encoder"), {}, [], []
+    ran = {run.architecture for pictures in evidence.pictures for run in pictures.predictions}
+    for pictures in evidence.pictures:
+        name = EXPERIMENTS[pictures.experiment]
+        chosen = chosen_runs(list(pictures.predictions), "volume_encoder")
+        rows[name] = {"truth": pictures.masks}
+        for architecture, title in ARCHITECTURES.items():
+            run = chosen.get(architecture)
+            if architecture in ran:
+                rows[name][title] = None if run is None else pictures.predictions[run]
+            if run is None:
+                without.append(f"{title} {name}")
+            elif run.encoder != encoder:
+                told.append(run.label)
+    first = evidence.pictures[0]
+    others = f" Others where it did not run: {'; '.join(dict.fromkeys(told))}." if told else ""
+    return (
+        Figure(
+            "figure7_volumes",
+            "Figure 7. True and predicted volumes",
+            f"Volume {first.volume} of {first.source}, {len(first.names)} slices, masks stacked and drawn as surfaces "
+            f"(marching cubes), slices made smaller first. Encoder {encoder}.{others} The height of the stack is not "
+            "to scale.",
+            mask_surfaces(rows),
+            "Surfaces of the true mask and of the masks that each architecture predicts, for each experiment.",
+        ),
+        _lacking("Figure 7 has no", without, f"--only encoder={encoder}"),
+    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from experiments.bizopoulos2021.evidence import CompareRun, Evidence
-from experiments.bizopoulos2021.figures.curves import KINDS, curves, cut, paired
-from experiments.bizopoulos2021.figures.mask_figures import picture_figures
+from experiments.bizopoulos2021.counts import CompareRun
+from experiments.bizopoulos2021.curves import KINDS, curves, cut, paired
+from experiments.bizopoulos2021.evidence import Evidence
+from experiments.bizopoulos2021.figures.masks import picture_figures
 from experiments.bizopoulos2021.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, parameter_grid, stated
 from experiments.bizopoulos2021.tables.analysis import COUNTS, LESION_A, LESION_B, own_dice, published_dice
 from experiments.reporting.content import Figure

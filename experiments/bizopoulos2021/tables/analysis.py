@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.bizopoulos2021.evidence import Evidence, score_grid
+from experiments.bizopoulos2021.counts import score_grid
+from experiments.bizopoulos2021.evidence import Evidence
 from experiments.bizopoulos2021.published import (
     ARCHITECTURES,
     DICE,

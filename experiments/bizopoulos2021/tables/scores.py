@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.bizopoulos2021.evidence import CompareRun, Evidence
+from experiments.bizopoulos2021.counts import CompareRun
+from experiments.bizopoulos2021.evidence import Evidence
 from experiments.bizopoulos2021.published import DICE, EXPERIMENTS, number
 from experiments.bizopoulos2021.tables.table2 import cells, run_notes
 from unet_segnet.measures.metrics import EMPTY_RULES, deviation_defined, foreground_scores, mean_defined

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.bizopoulos2021.evidence import CompareRun, Evidence, run_grid, score_grid
+from experiments.bizopoulos2021.counts import CompareRun, run_grid, score_grid
+from experiments.bizopoulos2021.evidence import Evidence
 from experiments.bizopoulos2021.published import (
     ARCHITECTURES,
     COSTS,

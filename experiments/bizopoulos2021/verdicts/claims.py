@@ -6,48 +6,39 @@ from collections.abc import Callable
 
 from experiments.bizopoulos2021.evidence import Evidence
 from experiments.bizopoulos2021.published import claims
-from experiments.bizopoulos2021.verdicts import claims_runs as runs
-from experiments.bizopoulos2021.verdicts import claims_tables as table
+from experiments.bizopoulos2021.verdicts import judge_article as article
+from experiments.bizopoulos2021.verdicts import judge_losses as losses
+from experiments.bizopoulos2021.verdicts import judge_scores as scores
 from experiments.reporting.content import Verdict
-from experiments.reporting.judgement import Judgement
+from experiments.reporting.judgement import Judgement, judge
 
-WHERE = {"table": "Table II as printed", "text": "the article's text", "runs": "runs of ours"}
 JUDGES: dict[str, Callable[[Evidence], Judgement]] = {
-    "best-pairs": table.best_pairs,
-    "mean-dice-experiments": table.mean_dice_experiments,
-    "mean-dice-architectures": table.mean_dice_architectures,
-    "mean-dice-initialisations": table.mean_dice_initialisations,
-    "best-worst-encoder": table.best_worst_encoder,
-    "parameters-correlate": table.parameters_correlate,
-    "largest-not-best": table.largest_not_best,
-    "linknet-larger": table.linknet_larger,
-    "empty-prediction-right": table.empty_prediction_right,
-    "architecture-order": runs.architecture_order,
-    "pspnet-fastest": runs.pspnet_fastest,
-    "linknet-slowest": runs.linknet_slowest,
-    "lung-masks-help": runs.lung_masks_help,
-    "imagenet-helps": runs.imagenet_helps,
-    "imagenet-converges-faster": runs.imagenet_converges_faster,
-    "gap-closes": runs.gap_closes,
-    "a-b-converge": runs.a_b_converge,
-    "losses-fall-early": runs.losses_fall_early,
-    "pspnet-converges-faster": runs.pspnet_converges_faster,
-    "fpn-varies-most": runs.fpn_varies_most,
-    "linknet-converges-slowest": runs.linknet_converges_slowest,
-    "volumes-match": runs.volumes_match,
-    "thresholds-unsuitable": runs.thresholds_unsuitable,
+    "best-pairs": article.best_pairs,
+    "mean-dice-experiments": article.mean_dice_experiments,
+    "mean-dice-architectures": article.mean_dice_architectures,
+    "mean-dice-initialisations": article.mean_dice_initialisations,
+    "best-worst-encoder": article.best_worst_encoder,
+    "parameters-correlate": article.parameters_correlate,
+    "largest-not-best": article.largest_not_best,
+    "linknet-larger": article.linknet_larger,
+    "empty-prediction-right": article.empty_prediction_right,
+    "architecture-order": scores.architecture_order,
+    "pspnet-fastest": scores.pspnet_fastest,
+    "linknet-slowest": scores.linknet_slowest,
+    "lung-masks-help": scores.lung_masks_help,
+    "imagenet-helps": scores.imagenet_helps,
+    "imagenet-converges-faster": losses.imagenet_converges_faster,
+    "gap-closes": losses.gap_closes,
+    "a-b-converge": losses.a_b_converge,
+    "losses-fall-early": losses.losses_fall_early,
+    "pspnet-converges-faster": losses.pspnet_converges_faster,
+    "fpn-varies-most": losses.fpn_varies_most,
+    "linknet-converges-slowest": losses.linknet_converges_slowest,
+    "volumes-match": scores.volumes_match,
+    "thresholds-unsuitable": scores.thresholds_unsuitable,
 }
 
 
 def verdicts(evidence: Evidence) -> tuple[Verdict, ...]:
-    """One verdict per claim, in the order of `claims.csv`.
-
-    Raises:
-        KeyError: a claim without a function that judges it.
-    """
-    found = []
-    for claim in claims():
-        judgement = JUDGES[claim.name](evidence)
-        source = f"{claim.source}. Judged by {WHERE[claim.about]}"
-        found.append(Verdict(claim.name, claim.claim, source, judgement.verdict, judgement.evidence, judgement.decides))
-    return tuple(found)
+    """One verdict per claim, in the order of `claims.csv`."""
+    return judge(claims(), JUDGES, evidence)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from experiments.reporting.content import Figure
-from experiments.saood2021.counts import CLASS_NAMES, NETWORK_NAMES
+from experiments.saood2021.counts import CLASS_NAMES
 from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.protocol import NETS
+from experiments.saood2021.protocol import NETS, SIZE
 from experiments.saood2021.tables.trainings import VARIANTS
+from unet_segnet.models.registry import NETWORKS
 
 DREAM_SIZE = (192, 192)  # pixels; larger ones show the same patterns more often
 VARIANT_NAMES = {"released": "as its authors trained it", "paper": "as the article describes it"}
@@ -23,17 +24,17 @@ def network_figures(evidence: Evidence) -> tuple[Figure, ...]:
     made = []
     for variant in VARIANTS:
         for net in NETS:
-            model = build_model(net, variant=variant, input_shape=(256, 256, 1))
+            model = build_model(net, variant=variant, input_shape=(SIZE, SIZE, 1))
             made.append(
                 Figure(
                     f"figure3_{net}_{variant}",
-                    f"Figure 3. {NETWORK_NAMES[net]} {VARIANT_NAMES[variant]}",
+                    f"Figure 3. {NETWORKS[net].title} {VARIANT_NAMES[variant]}",
                     f"Drawn from the model itself, two classes, {model.count_params():,} parameters with the "
                     "statistics of batch normalisation. Each bar is a layer's output: its height stands for its "
                     "resolution, its width for the number of filters (written below). Dashed lines: places of maxima, "
                     "from pooling to unpooling; solid: outputs that are concatenated.",
                     draw_network(model),
-                    f"Diagram of {NETWORK_NAMES[net]}: the encoder on the left, the decoder on the right.",
+                    f"Diagram of {NETWORKS[net].title}: the encoder on the left, the decoder on the right.",
                 )
             )
     return tuple(made)

@@ -6,14 +6,15 @@ import numpy as np
 
 from experiments.reporting.content import Figure
 from experiments.saood2021 import published
-from experiments.saood2021.counts import CLASS_NAMES, NETWORK_NAMES, RunCounts
+from experiments.saood2021.article import background_accuracy
+from experiments.saood2021.counts import CLASS_NAMES, RunCounts
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.figures.networks import dream_figures, network_figures
 from experiments.saood2021.protocol import NETS
 from experiments.saood2021.tables.trainings import VARIANTS, grid_runs, stacked
-from experiments.saood2021.verdicts.article import background_accuracy
 from unet_segnet.data import paper_split
 from unet_segnet.measures import metrics
+from unet_segnet.models.registry import NETWORKS
 from unet_segnet.plots import scores, slices, training
 
 PROBLEM_NAMES = {"binary": "binary", "multiclass": "four classes"}
@@ -45,7 +46,7 @@ def missing_figures(evidence: Evidence) -> tuple[str, ...]:
     for (net, problem), experiment in published.BEST_EXPERIMENT.items():
         if _best_run(evidence, net, problem) is None:
             lines.append(
-                f"Figure 4 has no curve of ours for {NETWORK_NAMES[net]}, {PROBLEM_NAMES[problem]}: python -m "
+                f"Figure 4 has no curve of ours for {NETWORKS[net].title}, {PROBLEM_NAMES[problem]}: python -m "
                 f"experiments.grid --net {net} --problem {problem} --variant released --only {experiment}."
             )
     own = {(network.net, network.problem) for network in evidence.networks if network.key.startswith("own")}
@@ -100,7 +101,7 @@ def _configuration_figures(evidence: Evidence, problem: str) -> list[Figure]:
     variants = [variant for variant in VARIANTS if variant == "released" or evidence.grid(problem, variant)]
     panels, series = {}, {}
     for net in NETS:
-        name, settings = NETWORK_NAMES[net], published.hyperparameters(net)
+        name, settings = NETWORKS[net].title, published.hyperparameters(net)
         printed = published.global_accuracy(net, problem)
         found = {"published": {e: (value.mean, value.standard_deviation) for e, value in printed.items()}}
         found |= {
@@ -166,7 +167,7 @@ def _training_figure(evidence: Evidence) -> Figure | None:
             ours = {key: history[key] for key in ("accuracy", "loss")}
             random = "the authors' random stream" if run.counts.stream == "matlab" else "own random numbers"
             told.append(
-                f"{NETWORK_NAMES[net]} {PROBLEM_NAMES[problem]} {experiment}: variant {run.counts.variant}, seed "
+                f"{NETWORKS[net].title} {PROBLEM_NAMES[problem]} {experiment}: variant {run.counts.variant}, seed "
                 f"{run.counts.seed}, {random}"
             )
         authors = None
@@ -174,7 +175,7 @@ def _training_figure(evidence: Evidence) -> Figure | None:
             released = published.training_curves(net, experiment)
             authors = {"accuracy": released["training_accuracy"] / 100, "loss": released["training_loss"]}
         if ours is not None or authors is not None:
-            runs.append((f"{NETWORK_NAMES[net]} {experiment}, {PROBLEM_NAMES[problem]}", ours, authors))
+            runs.append((f"{NETWORKS[net].title} {experiment}, {PROBLEM_NAMES[problem]}", ours, authors))
     if not runs:
         return None
     return Figure(
@@ -223,7 +224,7 @@ def _slice_figures(evidence: Evidence) -> list[Figure]:
                 run = best.counts
                 names = names or run.test_names
                 replay = ", replay" if run.stream == "matlab" else ""
-                label = f"{NETWORK_NAMES[net]} {run.experiment}, ours (variant {run.variant}, seed {run.seed}{replay})"
+                label = f"{NETWORKS[net].title} {run.experiment}, ours (variant {run.variant}, seed {run.seed}{replay})"
                 matrices[label] = run.test_confusion.sum(axis=0)
                 dice = metrics.dice(metrics.lesions_together(stacked([run], names)[:, 0]))[:, 1]
                 # The run's own network may be among those at hand.
@@ -231,7 +232,7 @@ def _slice_figures(evidence: Evidence) -> list[Figure]:
                     dices[label] = dice
             if problem == "binary":
                 experiment = published.BEST_EXPERIMENT[net, problem]
-                label = f"{NETWORK_NAMES[net]} {experiment}, the authors'"
+                label = f"{NETWORKS[net].title} {experiment}, the authors'"
                 matrices[label] = published.confusion_matrix(net, experiment)
         if dices:
             made.append(

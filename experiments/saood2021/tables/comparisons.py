@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from experiments.saood2021 import published
-from experiments.saood2021.counts import CLASS_NAMES, NETWORK_NAMES, SCORES, RunCounts
+from experiments.saood2021.counts import CLASS_NAMES, SCORES, RunCounts
 from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.protocol import NETS
 from experiments.saood2021.tables.scores import best_experiment
@@ -33,6 +33,7 @@ from unet_segnet.measures.statistics import (
     holm,
     paired_comparison,
 )
+from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Cell, PValue, Signed, Table
 
 __all__ = [
@@ -100,7 +101,7 @@ def score_intervals(evidence: Evidence, problem: str, variant: str) -> Table | N
 def _interval_rows(runs: list[RunCounts], printed: dict[str, dict[str, float]]) -> list[tuple[Cell, ...]]:
     """A row for the accuracy and one per score and class, of one configuration."""
     first, counts = runs[0], stacked(runs)
-    prefix = (NETWORK_NAMES[first.net], first.experiment, len(runs))
+    prefix = (NETWORKS[first.net].title, first.experiment, len(runs))
     accuracy = bootstrap_mean(metrics.global_accuracy(counts).mean(axis=1))
     paper = published.global_accuracy(first.net, first.problem).get(first.experiment)
     rows = [_interval_row((*prefix, "accuracy", "all"), accuracy, (), paper and paper.mean)]
@@ -261,10 +262,10 @@ def seed_spread(evidence: Evidence, problem: str, variant: str) -> Table | None:
                 if (run.counts.net, run.counts.experiment) == (net, experiment)
             }
             if len(kinds) > 1:
-                unlike.append(f"{NETWORK_NAMES[net]} {experiment}, {' and '.join(sorted(kinds))}")
+                unlike.append(f"{NETWORKS[net].title} {experiment}, {' and '.join(sorted(kinds))}")
             counts = stacked(runs)
             accuracies = metrics.global_accuracy(counts)
-            row: list[Cell] = [NETWORK_NAMES[net], experiment, len(runs)]
+            row: list[Cell] = [NETWORKS[net].title, experiment, len(runs)]
             for values in (accuracies.mean(axis=0), lesion_dice(counts.sum(axis=0))):
                 row += [float(values.mean()), float(values.std(ddof=1)), float(values.min()), float(values.max())]
             slices = accuracies.mean(axis=1)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.saood2021 import published
-from experiments.saood2021.counts import NETWORK_NAMES
 from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.protocol import PROBLEMS, configurations
+from experiments.saood2021.protocol import NETS, PROBLEMS, configurations
 from experiments.saood2021.tables.scores import accuracy_table, class_table, five_fold_table
 from experiments.saood2021.tables.trainings import STREAMS, VARIANTS, lesion_dice, notes_on_kinds
 from unet_segnet.data import five_folds, paper_split
@@ -15,6 +14,7 @@ from unet_segnet.data.balance import class_sizes
 from unet_segnet.data.splits import NUM_FOLDS
 from unet_segnet.measures.baselines import Baseline, evaluate_baselines
 from unet_segnet.measures.metrics import confusion_matrices, dice, global_accuracy
+from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Hundredths, Signed, Table
 
 RAW_MASKS = "dataset/raw/tr_mask.nii.gz"
@@ -35,7 +35,7 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
             if not runs and variant != "released":
                 continue
             arguments = {
-                "networks": tuple(NETWORK_NAMES),
+                "networks": NETS,
                 "baselines": baselines,
                 "data": evidence.data,
                 "problem": problem,
@@ -55,7 +55,7 @@ def paper_tables(evidence: Evidence) -> dict[str, Table]:
                     baselines=_fold_baselines(evidence, problem, runs),
                     data=evidence.data,
                     problem=problem,
-                    networks=tuple(NETWORK_NAMES),
+                    networks=NETS,
                     notes=(*_notes_on_runs(evidence, f"kfold/{variant}-{problem}-"), *notes_on_kinds(finished)),
                 )
     return tables
@@ -93,7 +93,7 @@ def size_table(evidence: Evidence) -> Table:
 def configuration_table(evidence: Evidence) -> Table:
     """Table 2: the nine configurations of each network, and which of them have finished here."""
     rows = []
-    for net, name in NETWORK_NAMES.items():
+    for net in NETS:
         for experiment, setting in published.hyperparameters(net).items():
             done = [
                 sum(
@@ -104,7 +104,7 @@ def configuration_table(evidence: Evidence) -> Table:
                 for problem in PROBLEMS
             ]
             rate = f"{setting.initial_learning_rate:.0e}".replace("e-0", "e-")
-            rows.append((name, experiment, rate, setting.mini_batch, *done))
+            rows.append((NETWORKS[net].title, experiment, rate, setting.mini_batch, *done))
     return Table(
         "Table 2. The configurations, and how many trainings of each are finished here.",
         (
@@ -126,7 +126,7 @@ def trainings_table(evidence: Evidence) -> Table | None:
     for run in evidence.runs:
         counts, seconds = run.counts, run.result.get("training_seconds")
         fold = None if counts.fold is None else counts.fold + 1
-        about = (NETWORK_NAMES[counts.net], counts.variant, counts.problem, counts.experiment, fold, counts.seed)
+        about = (NETWORKS[counts.net].title, counts.variant, counts.problem, counts.experiment, fold, counts.seed)
         num_slices = len((paper_split() if counts.fold is None else five_folds()[counts.fold]).train)
         num_slices -= num_slices % configurations(counts.net)[counts.experiment].mini_batch
         times = (round(seconds / 60), Hundredths(num_slices * Recipe().epochs / seconds)) if seconds else (None, None)

@@ -7,19 +7,20 @@ import math
 import numpy as np
 
 from experiments.saood2021 import published
-from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.protocol import NETS, PROBLEMS
-from experiments.saood2021.tables.selection import released_accuracies, released_candidates
-from experiments.saood2021.verdicts.article import (
+from experiments.saood2021.article import (
     background_accuracy,
     five_fold_means_are_possible,
     follows,
     num_pixels,
     parity_check,
     remaining_pixels,
+    vgg16_parameters,
     weights_of_sizes,
 )
-from experiments.saood2021.verdicts.statements import stated, vgg16_parameters
+from experiments.saood2021.evidence import Evidence
+from experiments.saood2021.protocol import NETS, PROBLEMS
+from experiments.saood2021.published import stated
+from experiments.saood2021.tables.selection import released_accuracies, released_candidates
 from unet_segnet.measures import metrics
 from unet_segnet.output.tabular import Table
 

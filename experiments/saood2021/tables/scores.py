@@ -12,10 +12,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from experiments.saood2021 import published
-from experiments.saood2021.counts import CLASS_NAMES, NETWORK_NAMES, PAPER_SLICES, SCORES, RunCounts
+from experiments.saood2021.counts import CLASS_NAMES, PAPER_SLICES, SCORES, RunCounts
+from experiments.saood2021.protocol import NETS, configurations
 from unet_segnet.data.splits import NUM_FOLDS
 from unet_segnet.measures import metrics
 from unet_segnet.measures.baselines import Baseline
+from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Cell, Signed, Table
 
 ALONE = "alone"  # trained of a network's nine configurations
@@ -46,17 +48,17 @@ def accuracy_table(
         ValueError: no run, or runs that do not belong together.
     """
     runs = _checked(runs, problem)
-    problem = problem or runs[0].problem
+    problem, networks = problem or runs[0].problem, networks or list(dict.fromkeys(run.net for run in runs))
     statistics = ("mean", "sigma", "var", "spread")[: 4 if _averaged(runs) else 3]
     rows: list[tuple[Cell, ...]] = []
-    for net in networks or _networks(runs):
+    for net in networks:
         of_net = [run for run in runs if run.net == net]
-        settings, printed = published.hyperparameters(net), published.global_accuracy(net, problem)
+        settings, printed = configurations(net), published.global_accuracy(net, problem)
         best = _best(of_net)
         for experiment in sorted({*settings, *(run.experiment for run in of_net)}):
             trainings = [run.test_confusion for run in of_net if run.experiment == experiment]
             ours = _accuracy_statistics(trainings)[: len(statistics)]
-            row: list[Cell] = [NETWORK_NAMES.get(net, net), experiment, None, None, len(trainings), *ours]
+            row: list[Cell] = [NETWORKS[net].title, experiment, None, None, len(trainings), *ours]
             if setting := settings.get(experiment):
                 row[2:4] = f"{setting.initial_learning_rate:.0e}".replace("e-0", "e-"), setting.mini_batch
             difference = None
@@ -90,7 +92,7 @@ def accuracy_table(
             if problem == "binary"
             else "rel.: empty, because no slices of the four-class runs were released."
         )
-    if problem == "binary":
+    if problem == "binary" and _published(networks):
         own_notes.append(
             "The printed means are truncated, not rounded. SegNet 3 is printed as 0.919, its released slices "
             "give 0.910; the printed SegNet variances repeat Table 5."
@@ -105,7 +107,7 @@ def accuracy_table(
             *("diff.", "best"),
         ),
         tuple(rows),
-        (*own_notes, *_baseline_notes(baselines), *_data_notes(data), *notes),
+        (*own_notes, *_baseline_notes(baselines), *_data_notes(data, networks), *notes),
     )
 
 
@@ -123,10 +125,10 @@ def class_table(
     are averaged over these. Arguments and errors as for `accuracy_table`.
     """
     runs = _checked(runs, problem)
-    problem = problem or runs[0].problem
+    problem, networks = problem or runs[0].problem, networks or list(dict.fromkeys(run.net for run in runs))
     rows: list[tuple[Cell, ...]] = []
-    for net in networks or _networks(runs):
-        name = NETWORK_NAMES.get(net, net)
+    for net in networks:
+        name = NETWORKS[net].title
         of_net = [run for run in runs if run.net == net]
         best = _best(of_net)
         for experiment in dict.fromkeys(e for e in best.values() if e is not None):
@@ -145,9 +147,10 @@ def class_table(
     for baseline in baselines:
         scores = _class_scores(baseline.test_confusion.sum(axis=0))
         rows += _class_rows((baseline.name, None, "baseline"), problem, scores)
+    difference = "; difference: ours less the published, of the configuration that the article calls the best"
+    difference = difference if _published(networks) else ""
     own_notes = [
-        "Scores of each class against the rest, from the confusion matrix of all test slices together; difference: "
-        "ours less the published, of the configuration that the article calls the best.",
+        f"Scores of each class against the rest, from the confusion matrix of all test slices together{difference}.",
         "best on test / val. / both: the configuration with the highest mean global accuracy on the test slices "
         "(as in the paper, which scores it on the same slices), on the validation slices, or on both; alone: no "
         "other was trained.",
@@ -158,7 +161,7 @@ def class_table(
         )
     if any(isinstance(cell, float) and math.isnan(cell) for row in rows for cell in row):
         own_notes.append('"-": undefined, because the class is absent from the truth.')
-    if problem == "binary":
+    if problem == "binary" and _published(networks):
         own_notes.append(
             "Published: the authors' released tables; the text of the paper gives SegNet's specificity as 0.945."
         )
@@ -167,7 +170,7 @@ def class_table(
         f"Table {number}. Class scores of the best configuration, {_describe(runs, problem, data)}.",
         ("network", "exp.", "source", "class", *SCORES),
         tuple(rows),
-        (*own_notes, *_baseline_notes(baselines), *_data_notes(data), *notes),
+        (*own_notes, *_baseline_notes(baselines), *_data_notes(data, networks), *notes),
     )
 
 
@@ -192,7 +195,7 @@ def five_fold_table(
         ValueError: no run, or runs that do not belong together.
     """
     runs = _checked(runs, problem, folds=True)
-    problem = problem or runs[0].problem
+    problem, networks = problem or runs[0].problem, networks or list(dict.fromkeys(run.net for run in runs))
     rows: list[tuple[Cell, ...]] = []
     unfinished: list[str] = []
     left_out: list[str] = []
@@ -210,8 +213,8 @@ def five_fold_table(
             )
         return mean
 
-    for net in networks or _networks(runs):
-        name = NETWORK_NAMES.get(net, net)
+    for net in networks:
+        name = NETWORKS[net].title
         of_net = [run for run in runs if run.net == net]
         printed, chosen = published.five_fold(net, problem), published.BEST_EXPERIMENT.get((net, problem))
         difference = []
@@ -253,7 +256,7 @@ def five_fold_table(
         f"Table 7. Class scores over the folds, {_describe(runs, problem, data)}.",
         ("network", "class", *(f"{score}: {part}" for score in SCORES for part in ("mean", "sigma"))),
         tuple(rows),
-        (*own_notes, *_data_notes(data), *notes),
+        (*own_notes, *_data_notes(data, networks), *notes),
     )
 
 
@@ -308,10 +311,6 @@ def _describe(runs: Sequence[RunCounts], problem: str, data: str) -> str:
         + (f" in {len(names)} fold{'s' if len(names) > 1 else ''}" if None not in names else "")
         + f" of {data}"
     )
-
-
-def _networks(runs: Sequence[RunCounts]) -> list[str]:
-    return list(dict.fromkeys(run.net for run in runs))
 
 
 def _averaged(runs: Sequence[RunCounts]) -> bool:
@@ -381,7 +380,11 @@ def _baseline_notes(baselines: Sequence[Baseline]) -> list[str]:
     return [f"{baseline.name}: {baseline.description}." for baseline in baselines]
 
 
-def _data_notes(data: str) -> list[str]:
-    if data in PAPER_SLICES:
-        return []
-    return [f"The published values are those of the paper's 100 slices, not of {data}: not to be compared."]
+def _published(networks: Sequence[str]) -> bool:
+    """Whether the article has any of these networks."""
+    return not set(NETS).isdisjoint(networks)
+
+
+def _data_notes(data: str, networks: Sequence[str]) -> list[str]:
+    note = f"The published values are those of the paper's 100 slices, not of {data}: not to be compared."
+    return [note] if data not in PAPER_SLICES and _published(networks) else []

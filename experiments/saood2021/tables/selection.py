@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.saood2021 import published
-from experiments.saood2021.counts import NETWORK_NAMES
 from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.protocol import NETS, PROBLEMS
 from experiments.saood2021.tables.scores import best_experiment
@@ -20,6 +19,7 @@ from experiments.saood2021.tables.trainings import (
     over_trainings,
     stacked,
 )
+from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Cell, Signed, Table
 
 RESAMPLES = 4999
@@ -60,7 +60,7 @@ def selection_table(evidence: Evidence) -> Table | None:
         for criterion, experiment in group.chosen.items():
             rows.append(
                 (
-                    *(group.source, group.problem, NETWORK_NAMES[group.net], len(order), criterion, experiment),
+                    *(group.source, group.problem, NETWORKS[group.net].title, len(order), criterion, experiment),
                     *(group.accuracy(criterion), group.dice[experiment]),
                     Signed(group.accuracy(criterion) - group.accuracy("test acc.")),
                     float(shares[order.index(experiment)]),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from experiments.saood2021 import published
-from experiments.saood2021.counts import NETWORK_NAMES
 from experiments.saood2021.evidence import Evidence
+from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Cell, Signed, Table
 
 PART = 0.25
@@ -29,12 +29,12 @@ def last_quarter(evidence: Evidence, variant: str) -> Table | None:
         if found:
             whose = f"ours, {'replay' if counts.stream == 'matlab' else f'seed {counts.seed}'}"
             dtype = (run.dtype or "").removeprefix("mixed_")
-            rows.append((NETWORK_NAMES[counts.net], counts.problem, counts.experiment, whose, dtype, *found))
+            rows.append((NETWORKS[counts.net].title, counts.problem, counts.experiment, whose, dtype, *found))
             if (counts.problem, variant) == ("binary", "released"):
                 configurations[counts.net, counts.experiment] = None
     for net, experiment in configurations:
         if found := _released(net, experiment):
-            rows.append((NETWORK_NAMES[net], "binary", experiment, "the authors'", None, *found))
+            rows.append((NETWORKS[net].title, "binary", experiment, "the authors'", None, *found))
     if not rows:
         return None
     return Table(

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.saood2021 import published
-from experiments.saood2021.counts import NETWORK_NAMES, SCORES, RunCounts
+from experiments.saood2021.counts import SCORES, RunCounts
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.protocol import EXPERIMENTS, NETS
 from experiments.saood2021.tables.scores import best_experiment
 from unet_segnet.measures import metrics
+from unet_segnet.models.registry import NETWORKS
 
 VARIANTS = ("released", "paper")  # what the authors trained comes first
 NUM_CONFIGURATIONS = len(EXPERIMENTS)
@@ -32,7 +33,7 @@ def notes_on_kinds(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
     for run in runs:
         counts = run.counts
         kind = f"{STREAMS[counts.stream]} random numbers in {run.dtype or 'an unknown data type'}"
-        folds = kinds.setdefault(kind, {}).setdefault(f"{NETWORK_NAMES[counts.net]} {counts.experiment}", [])
+        folds = kinds.setdefault(kind, {}).setdefault(f"{NETWORKS[counts.net].title} {counts.experiment}", [])
         folds += [] if counts.fold is None else [counts.fold + 1]
     if len(kinds) < 2:
         return ()

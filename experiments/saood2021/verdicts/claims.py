@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from experiments.reporting.content import Verdict
-from experiments.reporting.judgement import Judgement
+from experiments.reporting.judgement import Judgement, judge
 from experiments.saood2021.evidence import Evidence
+from experiments.saood2021.published import claims
 from experiments.saood2021.verdicts import judge_article as article
 from experiments.saood2021.verdicts import judge_recipe as recipe
 from experiments.saood2021.verdicts import judge_scores as scores
-from experiments.saood2021.verdicts.statements import claims
 
 JUDGES: dict[str, Callable[[Evidence], Judgement]] = {
     "segnet-wins-binary": scores.segnet_wins_binary,
@@ -39,13 +39,5 @@ JUDGES: dict[str, Callable[[Evidence], Judgement]] = {
 
 
 def verdicts(evidence: Evidence) -> tuple[Verdict, ...]:
-    """One verdict per claim, in the order of `claims.csv`.
-
-    Raises:
-        KeyError: a claim without a function that judges it.
-    """
-    found = []
-    for name, (claim, source) in claims().items():
-        judgement = JUDGES[name](evidence)
-        found.append(Verdict(name, claim, source, judgement.verdict, judgement.evidence, judgement.decides))
-    return tuple(found)
+    """One verdict per claim, in the order of `claims.csv`."""
+    return judge(claims(), JUDGES, evidence)

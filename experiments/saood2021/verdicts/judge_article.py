@@ -8,22 +8,24 @@ import numpy as np
 
 from experiments.reporting.judgement import DOES_NOT, UNDECIDED, Judgement, decided, how_many
 from experiments.saood2021 import published
-from experiments.saood2021.counts import CLASS_NAMES, NETWORK_NAMES
-from experiments.saood2021.evidence import Evidence, FinishedRun
-from experiments.saood2021.protocol import NETS, PROBLEMS
-from experiments.saood2021.tables.trainings import VARIANTS, accuracy_matrix, class_scores, grid_runs, notes_on_kinds
-from experiments.saood2021.verdicts.article import (
+from experiments.saood2021.article import (
     background_accuracy,
     implied_healthy_sensitivity,
     lesion_share,
     parity_check,
     remaining_pixels,
+    vgg16_parameters,
 )
-from experiments.saood2021.verdicts.statements import stated, vgg16_parameters
+from experiments.saood2021.counts import CLASS_NAMES
+from experiments.saood2021.evidence import Evidence, FinishedRun
+from experiments.saood2021.protocol import NETS, PROBLEMS
+from experiments.saood2021.published import stated
+from experiments.saood2021.tables.trainings import VARIANTS, accuracy_matrix, class_scores, grid_runs, notes_on_kinds
 from unet_segnet.data.mask_fit import lung_area
 from unet_segnet.data.splits import NUM_FOLDS
 from unet_segnet.measures import metrics
 from unet_segnet.measures.statistics import holm, paired_comparison
+from unet_segnet.models.registry import NETWORKS
 
 FETCH = "The slices: unet-segnet data fetch."
 OTHERS = {"infnet": "Inf-Net", "covidsegnet": "COVID-SegNet"}  # references 25 and 22
@@ -54,7 +56,7 @@ def not_infected_found(evidence: Evidence) -> Judgement:
         matrix = published.confusion_matrix(net, published.BEST_EXPERIMENT[net, "binary"])
         healthy = matrix.sum(axis=1)[0]
         parts.append(
-            f"{NETWORK_NAMES[net]} {matrix[0, 0]:,} ({matrix[0, 0] / healthy:.1%}), and of what it calls infected "
+            f"{NETWORKS[net].title} {matrix[0, 0]:,} ({matrix[0, 0] / healthy:.1%}), and of what it calls infected "
             f"{1 - metrics.precision(matrix)[1]:.0%} is not"
         )
         more.append(bool(matrix[0, 0] > healthy))
@@ -84,7 +86,7 @@ def specificity_shows_healthy(evidence: Evidence) -> Judgement:
             experiment = published.BEST_EXPERIMENT[net, "multiclass"]
             if runs := grid_runs(evidence, "multiclass", variant, net, experiment):
                 value = np.mean([metrics.sensitivity(run.test_confusion.sum(axis=0))[0] for run in runs])
-                text += f" Own {NETWORK_NAMES[net]} {experiment}, {variant}: C0 sensitivity {value:.3f}."
+                text += f" Own {NETWORKS[net].title} {experiment}, {variant}: C0 sensitivity {value:.3f}."
     return decided(min(printed) > trivial, text)
 
 
@@ -145,7 +147,7 @@ def five_fold_steady(evidence: Evidence) -> Judgement:
     """Holds where no other standard deviation of Table 7 is above the highest that the article calls low."""
     low = stated("binary_sigma_highest")
     others = {
-        (NETWORK_NAMES[net], name, score): sigma
+        (NETWORKS[net].title, name, score): sigma
         for net in NETS
         for problem in PROBLEMS
         for name, scores in published.five_fold(net, problem).items()
@@ -248,7 +250,7 @@ def exceeds_others(evidence: Evidence) -> Judgement:
         **{("segnet", "covidsegnet", score): True for score in ("sensitivity", "dice")},
     }
     wrong = [
-        f"{NETWORK_NAMES[net]}'s {score} {own[net][score]:.3f} beside {OTHERS[work]}'s {stated(f'{work}_{score}'):.2f}"
+        f"{NETWORKS[net].title}'s {score} {own[net][score]:.3f} beside {OTHERS[work]}'s {stated(f'{work}_{score}'):.2f}"
         for (net, work, score), ahead in claimed.items()
         if (own[net][score] > stated(f"{work}_{score}")) != ahead
     ]
@@ -280,7 +282,7 @@ def _own_accuracies(evidence: Evidence) -> str:
             if means:
                 net, experiment = max(means, key=lambda key: means[key])
                 told.append(
-                    f"{problem}, {variant}, {means[net, experiment]:.3f} ({NETWORK_NAMES[net]} {experiment}, of "
+                    f"{problem}, {variant}, {means[net, experiment]:.3f} ({NETWORKS[net].title} {experiment}, of "
                     f"{how_many(len(means), 'configuration')})"
                 )
     return "; ".join(told)
@@ -310,7 +312,7 @@ def _folds_compared(single, folds, margin: float) -> tuple[str, int]:
     net, problem, name, _ = worst = max(dice, key=lambda key: abs(dice[key]))
     text = (
         f"{far} of {len(dice)} Dice differ by more, the furthest {single[net, problem][name]['dice']:.3f} against "
-        f"{folds[net, problem][name]['dice']:.3f} over folds ({NETWORK_NAMES[net]} {name}, {dice[worst]:+.3f} for the "
+        f"{folds[net, problem][name]['dice']:.3f} over folds ({NETWORKS[net].title} {name}, {dice[worst]:+.3f} for the "
         f"single split); of all {len(gaps)} scores the single split has the higher in "
         f"{sum(gap > 0 for gap in gaps.values())}"
     )
@@ -357,7 +359,7 @@ def _own_fold_sigmas(evidence: Evidence, variant: str) -> dict[tuple[str, str, s
         for name, of_class in _by_class(metrics.deviation_defined(of_folds, axis=0), problem).items():
             for score, sigma in of_class.items():
                 if (name, score) != ("C3", "sensitivity") and not math.isnan(sigma):
-                    found[NETWORK_NAMES[net], name, score] = sigma
+                    found[NETWORKS[net].title, name, score] = sigma
     return found
 
 

@@ -17,14 +17,14 @@ from experiments.reporting.judgement import (
     how_many,
 )
 from experiments.saood2021 import published
-from experiments.saood2021.counts import NETWORK_NAMES
+from experiments.saood2021.article import accelerator_speed_ups, step_milliseconds
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.protocol import NETS, PROBLEMS
+from experiments.saood2021.published import stated
 from experiments.saood2021.tables.selection import released_accuracies
 from experiments.saood2021.tables.trainings import VARIANTS, accuracy_matrix
-from experiments.saood2021.verdicts.article import accelerator_speed_ups, step_milliseconds
-from experiments.saood2021.verdicts.statements import stated
-from experiments.saood2021.verdicts.variants import across_variants
+from experiments.saood2021.verdicts.outcomes import across_variants
+from unet_segnet.models.registry import NETWORKS
 from unet_segnet.runs.folder import read_arrays
 
 ENOUGH = 6  # comparisons of two mini-batches at one learning rate: a grid of both networks
@@ -131,16 +131,16 @@ def gpu_speed_up(evidence: Evidence) -> Judgement:
     text = "The factor belongs to a GTX 1050 Ti beside an i5-9400F, and the authors released no times."
     for row in accelerator_speed_ups():
         text += (
-            f" In the committed bench a training step of {NETWORK_NAMES[row['network']]} ({row['variant']}, mini-batch "
-            f"{row['batch']}) is {float(row['ratio']):.0f} times as fast on {row['machine']} as on the processor "
-            "beside it."
+            f" In the committed bench a training step of {NETWORKS[row['network']].title} ({row['variant']}, "
+            f"mini-batch {row['batch']}) is {float(row['ratio']):.0f} times as fast on {row['machine']} as on the "
+            "processor beside it."
         )
     for (net, problem, variant, experiment, *_, dtype), by_kind in seconds.items():
         processors, accelerators = by_kind[True], by_kind[False]
         if processors and accelerators:
             processor, accelerator = (min(of, key=of.get) for of in (processors, accelerators))
             text += (
-                f" Own {NETWORK_NAMES[net]} {experiment} ({problem}, {variant}, {dtype}): {accelerator} is "
+                f" Own {NETWORKS[net].title} {experiment} ({problem}, {variant}, {dtype}): {accelerator} is "
                 f"{processors[processor] / accelerators[accelerator]:.1f} times as fast as {processor}."
             )
     return Judgement(UNDECIDED, text, "One training on either device of their machine.")
@@ -186,7 +186,7 @@ def _released_updates() -> str:
     for net in NETS:
         small, large = _pairs(net)[0]
         lengths = [len(published.training_curves(net, e)["training_loss"]) for e in (large, small)]
-        told.append(f"{lengths[0]:,} updates against {lengths[1]:,} ({NETWORK_NAMES[net]})")
+        told.append(f"{lengths[0]:,} updates against {lengths[1]:,} ({NETWORKS[net].title})")
     return " and ".join(told)
 
 

@@ -8,9 +8,11 @@ import numpy as np
 
 from experiments.reporting.judgement import Judgement, Outcome, how_many, with_limits
 from experiments.saood2021 import published
-from experiments.saood2021.counts import NETWORK_NAMES, SCORES, RunCounts
+from experiments.saood2021.article import background_accuracy
+from experiments.saood2021.counts import SCORES, RunCounts
 from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.protocol import NETS
+from experiments.saood2021.published import stated
 from experiments.saood2021.tables.selection import released_accuracies, released_candidates, resampled_choice
 from experiments.saood2021.tables.trainings import (
     NUM_CONFIGURATIONS,
@@ -24,11 +26,10 @@ from experiments.saood2021.tables.trainings import (
     over_trainings,
     stacked,
 )
-from experiments.saood2021.verdicts.article import background_accuracy
-from experiments.saood2021.verdicts.statements import stated
-from experiments.saood2021.verdicts.variants import across_variants
+from experiments.saood2021.verdicts.outcomes import across_variants
 from unet_segnet.measures import metrics
 from unet_segnet.measures.statistics import bootstrap_interval, bootstrap_mean, holm, paired_comparison
+from unet_segnet.models.registry import NETWORKS
 
 SIGNIFICANT = 0.05
 NEAR_ACCURACY, NEAR_SCORE = 0.015, 0.05
@@ -153,7 +154,7 @@ def best_configurations(evidence: Evidence) -> Judgement:
         for (net, problem, named), found in grids.items():
             means = {experiment: accuracies.mean() for experiment, accuracies in found.items()}
             best = max(means, key=means.get)
-            text = f"{NETWORK_NAMES[net]} {problem} {best} ({means[best]:.3f})"
+            text = f"{NETWORKS[net].title} {problem} {best} ({means[best]:.3f})"
             answer: bool | None = best == named
             if best != named:
                 ahead = [other for other in means if means[other] > means[named]]
@@ -207,7 +208,7 @@ def _paired(
     runs = [grid_runs(evidence, problem, variant, net, experiments[net]) for net in nets]
     names = runs[0][0].test_names
     label = " less ".join(
-        f"{NETWORK_NAMES[net]} {experiments[net]} ({_trainings(of)})" for net, of in zip(nets, runs, strict=True)
+        f"{NETWORKS[net].title} {experiments[net]} ({_trainings(of)})" for net, of in zip(nets, runs, strict=True)
     )
     counts = np.concatenate([stacked(of, names) for of in runs], axis=1)
     return counts, len(runs[0]), f"{label}, n={len(names)} slices"
@@ -244,7 +245,7 @@ def _accuracy_reached(evidence: Evidence, net: str, problem: str, wanted: float)
 
     def judge(runs: list[RunCounts]) -> Outcome:
         interval = bootstrap_mean(accuracy_per_slice(runs))
-        text = f"{NETWORK_NAMES[net]} {experiment} ({_trainings(runs)}, n={len(runs[0].test_names)} slices)"
+        text = f"{NETWORKS[net].title} {experiment} ({_trainings(runs)}, n={len(runs[0].test_names)} slices)"
         holds = _reached(interval.high >= wanted, interval.estimate >= wanted - NEAR_ACCURACY)
         return Outcome(holds, f"{text} {with_limits(interval)}, stated {wanted:.2f}")
 
@@ -268,7 +269,9 @@ def _scores_inside(
             near &= bool(abs(interval.estimate[at] - value) <= NEAR_SCORE)
             texts.append(f"{score} {with_limits(interval, at)}, stated {value:g}")
         with_class = int((counts[:, 0, index].sum(axis=-1) > 0).sum())
-        label = f"{NETWORK_NAMES[net]} {experiment} ({_trainings(runs)}, class on {with_class} of {len(counts)} slices)"
+        label = (
+            f"{NETWORKS[net].title} {experiment} ({_trainings(runs)}, class on {with_class} of {len(counts)} slices)"
+        )
         return Outcome(_reached(inside, near), f"{label} {'; '.join(texts)}")
 
     return _by_trainings(evidence, net, problem, judge, beside)

@@ -170,10 +170,10 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, capsys):
 
 
 def test_what_is_forced_begins_anew_in_the_plan_too(tmp_path, monkeypatch, capsys):
-    from experiments.bizopoulos2021 import plan
+    from experiments.bizopoulos2021 import estimates, plan
 
-    monkeypatch.setattr(plan, "rates", lambda *_: {None: plan.Rate(1e-7, "what was measured")})
-    monkeypatch.setattr(plan, "network_cost", lambda *_: plan.Cost(1, 10**6, 3 * 10**6, 1))
+    monkeypatch.setattr(plan, "rates", lambda *_: {None: estimates.Rate(1e-7, "what was measured")})
+    monkeypatch.setattr(plan, "network_cost", lambda *_: estimates.Cost(1, 10**6, 3 * 10**6, 1))
     monkeypatch.setattr(RunFolder, "epochs_done", lambda folder: 2)  # of 3
     seconds = {}
     for force in ((), ("--force",)):
@@ -185,7 +185,7 @@ def test_what_is_forced_begins_anew_in_the_plan_too(tmp_path, monkeypatch, capsy
 def test_costs_of_a_network_counted_by_hand():
     import keras
 
-    from experiments.bizopoulos2021.plan import model_cost
+    from experiments.bizopoulos2021.estimates import model_cost
 
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(inputs)
@@ -199,7 +199,7 @@ def test_costs_of_a_network_counted_by_hand():
 
 
 def test_times_come_from_runs_of_this_machine(tmp_path):
-    from experiments.bizopoulos2021.plan import rates
+    from experiments.bizopoulos2021.estimates import rates
     from unet_segnet.output.records import read_json, write_arrays, write_json
     from unet_segnet.runs.timing import Machine
 

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from made_comparison import made_counts, made_run
 
-from experiments.bizopoulos2021 import published
-from experiments.bizopoulos2021.collect import collect
-from experiments.bizopoulos2021.evidence import Evidence
-from experiments.bizopoulos2021.figures import curves
+from experiments.bizopoulos2021 import curves, published
+from experiments.bizopoulos2021.evidence import Evidence, collect
 from experiments.bizopoulos2021.tables import analysis
-from experiments.bizopoulos2021.verdicts import claims_runs
+from experiments.bizopoulos2021.verdicts import judge_losses, judge_scores, outcomes
 from experiments.bizopoulos2021.verdicts.claims import JUDGES, verdicts
 from experiments.reporting.judgement import DOES_NOT, REPLICATES, UNDECIDED
 
@@ -40,14 +38,13 @@ def evidence(tmp_path_factory):
 
 def test_each_claim_has_its_judge(found):
     assert [claim.name for claim in published.claims()] == list(JUDGES) == list(found)
-    assert {claim.about for claim in published.claims()} == {"table", "text", "runs"}
 
 
 def test_without_runs_only_table_and_text_decide(found):
     for claim in published.claims():
         verdict = found[claim.name]
-        assert (verdict.verdict == UNDECIDED) == (claim.about == "runs"), claim.name
-        assert bool(verdict.decides) == (claim.about == "runs")
+        assert (verdict.verdict == UNDECIDED) == claim.source.endswith("Judged by runs of ours"), claim.name
+        assert bool(verdict.decides) == claim.source.endswith("Judged by runs of ours")
         assert verdict.evidence.endswith(".") and "nan" not in verdict.evidence
 
 
@@ -91,7 +88,7 @@ def test_what_the_article_contradicts_itself_in(found, name, verdict, parts):
     ],
 )
 def test_runs_decide(evidence, judge, verdict, part):
-    judgement = getattr(claims_runs, judge)(evidence)
+    judgement = JUDGES[judge.replace("_", "-")](evidence)
     assert judgement.verdict == verdict, judgement.evidence
     assert part in judgement.evidence
     assert "72 runs (not as in the article: on ct20, 32 pixels, normalise minmax, 20 epochs)" in judgement.evidence
@@ -100,7 +97,7 @@ def test_runs_decide(evidence, judge, verdict, part):
 def test_too_few_pairs_decide_nothing(tmp_path):
     for weights in (None, "imagenet"):
         made_run(tmp_path, weights=weights)
-    judgement = claims_runs.imagenet_helps(collect(tmp_path))
+    judgement = judge_scores.imagenet_helps(collect(tmp_path))
     assert judgement.verdict == UNDECIDED and "higher in 1 of 1" in judgement.evidence
     assert "At least 6 pairs" in judgement.decides
 
@@ -110,9 +107,9 @@ def test_what_does_not_help_does_not_replicate(tmp_path):
         for experiment, share in (("lesion_a", 0.7), ("lesion_b", 0.6)):
             made_run(tmp_path / "long", experiment, "fpn", encoder, counts=made_counts(experiment, share), epochs=200)
             made_run(tmp_path / "short", experiment, "fpn", encoder, counts=made_counts(experiment, share))
-    judgement = claims_runs.lung_masks_help(collect(tmp_path / "long"))
+    judgement = judge_scores.lung_masks_help(collect(tmp_path / "long"))
     assert judgement.verdict == DOES_NOT and "higher in 0 of 6" in judgement.evidence
-    judgement = claims_runs.lung_masks_help(collect(tmp_path / "short"))
+    judgement = judge_scores.lung_masks_help(collect(tmp_path / "short"))
     assert judgement.verdict == UNDECIDED and "200 epochs each on real slices" in judgement.decides
 
 
@@ -129,7 +126,7 @@ def test_what_does_not_help_does_not_replicate(tmp_path):
 )
 def test_a_gain_is_denied_by_what_is_beyond_chance_alone(differences, holds):
     found = analysis.gain(np.array(differences, float), np.zeros(len(differences)))
-    assert claims_runs._beyond_chance(found) is holds, found
+    assert outcomes.beyond_chance(found) is holds, found
 
 
 def test_initialisations_are_no_encoders(tmp_path, monkeypatch):
@@ -149,10 +146,10 @@ def test_initialisations_are_no_encoders(tmp_path, monkeypatch):
 
     evidence = collect(tmp_path)
     monkeypatch.setattr(type(evidence.runs[0]), "history", history)
-    assert claims_runs.fpn_varies_most(evidence).evidence.startswith("The runs that this needs are not at hand.")
+    assert judge_losses.fpn_varies_most(evidence).evidence.startswith("The runs that this needs are not at hand.")
     for architecture in published.ARCHITECTURES:
         made_run(tmp_path, "lung", architecture, "vgg19", epochs=200)
-    judgement = claims_runs.fpn_varies_most(collect(tmp_path))
+    judgement = judge_losses.fpn_varies_most(collect(tmp_path))
     assert judgement.verdict == DOES_NOT
     assert "U-Net 0.000, LinkNet 0.047, FPN 0.000, PSPNet 0.000" in judgement.evidence
 
@@ -161,7 +158,7 @@ def test_the_phantom_decides_nothing(tmp_path):
     for architecture in published.ARCHITECTURES:
         for encoder in ("vgg11", "vgg13", "vgg19"):
             made_run(tmp_path, "lung", architecture, encoder, data="phantom")
-    judgement = claims_runs.pspnet_fastest(collect(tmp_path))
+    judgement = judge_scores.pspnet_fastest(collect(tmp_path))
     assert judgement.verdict == UNDECIDED and "PSPNet 0.50" in judgement.evidence
     assert "real slices" in judgement.decides
 
@@ -171,7 +168,7 @@ def test_times_of_other_threads_are_not_compared(tmp_path, threads):
     for architecture in published.ARCHITECTURES:
         for encoder in ("vgg11", "vgg13", "vgg19"):
             made_run(tmp_path, "lung", architecture, encoder, threads=threads if architecture == "pspnet" else 2)
-    judgement = claims_runs.pspnet_fastest(collect(tmp_path))
+    judgement = judge_scores.pspnet_fastest(collect(tmp_path))
     assert judgement.verdict == (REPLICATES if threads == 2 else UNDECIDED)
 
 
@@ -182,7 +179,7 @@ def test_only_runs_of_one_recipe_are_compared(tmp_path):
     made_run(tmp_path, "lung")
     evidence = collect(tmp_path)
     assert [run.experiment for run in evidence.comparable] == ["lesion_a", "lesion_a", "lesion_a", "lung"]
-    assert claims_runs.lung_masks_help(evidence).evidence.startswith("The runs that this needs are not at hand.")
+    assert judge_scores.lung_masks_help(evidence).evidence.startswith("The runs that this needs are not at hand.")
 
 
 def test_long_runs_decide_where_losses_end_up(monkeypatch, evidence):
@@ -198,12 +195,12 @@ def test_long_runs_decide_where_losses_end_up(monkeypatch, evidence):
         return {"loss": loss, "validation_loss": loss + 0.1}
 
     monkeypatch.setattr(type(evidence.runs[0]), "history", history)
-    assert claims_runs.gap_closes(evidence).verdict == REPLICATES
+    assert judge_losses.gap_closes(evidence).verdict == REPLICATES
     for name in (
         *("gap_closes", "a_b_converge", "pspnet_converges_faster", "linknet_converges_slowest", "fpn_varies_most"),
         *("losses_fall_early",),
     ):
-        judgement = getattr(claims_runs, name)(evidence)
+        judgement = JUDGES[name.replace("_", "-")](evidence)
         assert judgement.verdict == REPLICATES, (name, judgement.evidence)
 
 
@@ -234,7 +231,7 @@ class TestThresholds:
         everywhere, in_mask = np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 0.5, 0.5, 0])
         both = 2 * 0.2 * 1 / (0.2 + 0.5)  # the second and third bin
         first = 2 * 0.2 * 0.5 / (0.2 + 0.2)  # the second alone
-        assert claims_runs._best_range(everywhere, in_mask, 0.2) == pytest.approx(max(both, first))
+        assert judge_scores._best_range(everywhere, in_mask, 0.2) == pytest.approx(max(both, first))
 
     def test_masks_that_are_spread_as_the_images_need_more_than_a_threshold(self, evidence):
         judged = UNSUITABLE(self.evidence(evidence, [0.25] * 4))

@@ -13,17 +13,16 @@ import pytest
 from forked import run_command
 from made_comparison import made_run
 
-from experiments.bizopoulos2021 import collect as collecting
-from experiments.bizopoulos2021 import published
-from experiments.bizopoulos2021.collect import collect
+from experiments.bizopoulos2021 import evidence as collecting
+from experiments.bizopoulos2021 import pictures, published
 from experiments.bizopoulos2021.data import open_data
-from experiments.bizopoulos2021.figures import masks as pictures
+from experiments.bizopoulos2021.evidence import collect
 from experiments.bizopoulos2021.figures.scores import figures
 from experiments.bizopoulos2021.protocol import COMPREHENSIVE_COMPARISON
 from experiments.bizopoulos2021.report import SECTIONS, main
 from experiments.bizopoulos2021.tables.scores import score_tables
 from experiments.bizopoulos2021.tables.table2 import table_two
-from experiments.bizopoulos2021.verdicts import claims_runs
+from experiments.bizopoulos2021.verdicts import judge_scores
 from experiments.bizopoulos2021.verdicts.claims import verdicts
 from experiments.reporting.content import sections
 from experiments.reporting.write import verdict_lines
@@ -343,7 +342,7 @@ def test_other_data_than_the_runs_give_histograms_alone(drawn, tiny):
     assert evidence.histograms and not evidence.pictures
     assert any("are not those of the runs" in sentence for sentence in evidence.missing)
     assert evidence.histogram_data == evidence.comparable[0].data  # the name alone is that of the runs' data
-    assert "not at hand" in claims_runs.thresholds_unsuitable(evidence).evidence
+    assert "not at hand" in judge_scores.thresholds_unsuitable(evidence).evidence
 
 
 def hounsfield_data(folder):

@@ -8,8 +8,8 @@ from made_comparison import made_counts, made_run, records
 from scipy import stats
 
 from experiments.bizopoulos2021 import published
-from experiments.bizopoulos2021.collect import collect
-from experiments.bizopoulos2021.evidence import Evidence, score_grid
+from experiments.bizopoulos2021.counts import score_grid
+from experiments.bizopoulos2021.evidence import Evidence, collect
 from experiments.bizopoulos2021.tables import analysis, scores
 from experiments.bizopoulos2021.tables import table2 as tables
 

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from made_runs import evidence, records
 
-from experiments.saood2021 import published
+from experiments.saood2021 import article, published
+from experiments.saood2021.article import five_fold_means_are_possible, follows, parity_check, remaining_pixels
 from experiments.saood2021.tables.errata import errata_table
-from experiments.saood2021.verdicts import article
-from experiments.saood2021.verdicts.article import five_fold_means_are_possible, follows, parity_check, remaining_pixels
 from unet_segnet.measures import metrics
 
 

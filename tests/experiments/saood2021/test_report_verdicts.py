@@ -9,9 +9,11 @@ import pytest
 from made_runs import evidence, made_folds, made_grid, made_run, write_history
 
 from experiments.reporting.content import VERDICTS
-from experiments.saood2021.verdicts import article, judge_recipe
+from experiments.saood2021 import article
+from experiments.saood2021.article import vgg16_parameters
+from experiments.saood2021.published import claims, stated
+from experiments.saood2021.verdicts import judge_recipe
 from experiments.saood2021.verdicts.claims import JUDGES, verdicts
-from experiments.saood2021.verdicts.statements import claims, stated, vgg16_parameters
 from unet_segnet.data import Slices
 from unet_segnet.measures import metrics
 
@@ -38,8 +40,8 @@ def made_slices(lesion_columns, notes=(), num_slices=100):
 
 class TestClaims:
     def test_every_claim_has_a_function_and_every_function_a_claim(self):
-        assert list(claims()) == list(JUDGES)
-        assert all(claim.endswith(".") and source for claim, source in claims().values())
+        assert [claim.name for claim in claims()] == list(JUDGES)
+        assert all(claim.claim.endswith(".") and claim.source for claim in claims())
 
     def test_every_function_judges_without_any_run_or_slice(self):
         found = verdicts(evidence())

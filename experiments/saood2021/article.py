@@ -15,6 +15,9 @@ from experiments.saood2021 import published
 PARITY = RESULTS / "parity.csv"
 BENCH = RESULTS / "bench"
 NUM_SLICES, SIZE = 100, 512  # of Table 1
+# VGG16's convolutions, stage by stage: filters, layers (Simonyan and Zisserman, 2015), on three channels, 3x3, with
+# biases. `unet_segnet.models.segnet` builds them; here they are only counted.
+VGG16_STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 
 
 def num_pixels() -> int:
@@ -110,3 +113,13 @@ def accelerator_speed_ups() -> list[dict[str, str]]:
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
+
+
+def vgg16_parameters(num_stages: int) -> int:
+    """Parameters of the convolutions of VGG16's first stages, 1 to 5."""
+    total, channels = 0, 3
+    for filters, layers in VGG16_STAGES[:num_stages]:
+        for _ in range(layers):
+            total += (9 * channels + 1) * filters
+            channels = filters
+    return total

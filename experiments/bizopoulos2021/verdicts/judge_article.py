@@ -15,7 +15,8 @@ from experiments.bizopoulos2021.published import (
     parameters,
     stated,
 )
-from experiments.bizopoulos2021.tables.analysis import COUNTS, correlation, own_dice, p_text, published_dice
+from experiments.bizopoulos2021.tables.analysis import COUNTS, correlation, own_dice, published_dice
+from experiments.bizopoulos2021.verdicts.outcomes import p_value
 from experiments.reporting.judgement import Judgement, decided
 from unet_segnet.measures.metrics import EMPTY_RULES, foreground_scores
 
@@ -128,7 +129,8 @@ def parameters_correlate(evidence: Evidence) -> Judgement:
     told = [
         f"with the {label} parameters r = "
         + ", ".join(
-            f"{one.r:.2f} ({name}, p {_p(one.p)})" for one, name in zip(found[which], EXPERIMENTS.values(), strict=True)
+            f"{one.r:.2f} ({name}, {p_value(one.p)})"
+            for one, name in zip(found[which], EXPERIMENTS.values(), strict=True)
         )
         for which, label in COUNTS.items()
     ]
@@ -195,8 +197,3 @@ def _equal(found: np.ndarray, printed: np.ndarray) -> bool:
 
 def _listed(values) -> str:
     return ", ".join(f"{value:.2f}" for value in values)
-
-
-def _p(p: float) -> str:
-    text = p_text(p)
-    return text if text.startswith("<") else f"= {text}"

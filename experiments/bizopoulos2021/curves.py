@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from experiments.bizopoulos2021.evidence import CompareRun
+from experiments.bizopoulos2021.counts import CompareRun
 
 KINDS = {"loss": "training", "validation_loss": "validation"}
 Key = tuple[str, str, str, str]  # experiment, initialisation, architecture, encoder
