@@ -62,7 +62,7 @@ def run(monkeypatch, capsys, command, *arguments):
 def test_a_new_network_is_built_and_refuses_what_it_cannot_take(net_4, tmp_path):
     model = build_model("net_4", num_classes=3, input_shape=(8, 12, 1), mean=5.0)
     assert model.name == "net_4_paper" and model.output_shape == (None, 8, 12, 3)
-    with pytest.raises(InputError, match=r"^--size 7: net_4 needs a multiple of 2 pixels$"):
+    with pytest.raises(InputError, match=r"^`size` 7: net_4 needs a multiple of 2 pixels$"):
         check_size("net_4", "paper", 7)
     np.save(tmp_path / "halved.npy", np.ones((2, 2, 1, 2)))
     begun = build_model("net_4", input_shape=(8, 8, 1), encoder_weights=tmp_path / "halved.npy")
@@ -88,7 +88,7 @@ def test_a_new_network_is_trained_on_own_data_and_gone_on_with(net_4, tmp_path, 
     with pytest.raises(InputError, match="size 15: net_4 needs a multiple of 2 pixels"):
         train.train(options)
     options.net = "net_5"
-    with pytest.raises(InputError, match=r"^--net net_5: expected segnet, unet, net_4, or ARCHITECTURE/ENCODER"):
+    with pytest.raises(InputError, match=r"^`net` net_5: expected segnet, unet, net_4, or ARCHITECTURE/ENCODER"):
         train.train(options)
 
 
@@ -156,6 +156,6 @@ def test_the_rule_of_sizes_is_what_building_accepts(net, variant):
     ],
 )
 def test_a_wrong_size_is_one_line(net, size, expected):
-    with pytest.raises(InputError, match=rf"^--size {size}: {net[0]} needs {expected} pixels$"):
+    with pytest.raises(InputError, match=rf"^`size` {size}: {net[0]} needs {expected} pixels$"):
         check_size(*net, size)
     check_size(*net, 64)

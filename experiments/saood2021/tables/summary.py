@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from experiments.saood2021 import published
-from experiments.saood2021.counts import NETWORK_NAMES
 from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.protocol import NETS, PROBLEMS
 from experiments.saood2021.tables.data import grid_baselines
 from experiments.saood2021.tables.trainings import VARIANTS, grid_runs, lesion_dice
 from unet_segnet.measures.metrics import global_accuracy
+from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Cell, Table
 
 PROBLEM_NAMES = {"binary": "infected or not", "multiclass": "four classes"}
@@ -35,7 +35,7 @@ def summary_table(evidence: Evidence) -> Table:
                 printed = sum(score["dice"] for score in scores) / len(scores)
                 accuracy = published.global_accuracy(net, problem)[experiment].mean
                 ours = _accuracy_and_dice([run.test_confusion for run in trainings])
-                name = f"{NETWORK_NAMES[net]} {experiment}, {variant}"
+                name = f"{NETWORKS[net].title} {experiment}, {variant}"
                 rows.append((PROBLEM_NAMES[problem], name, len(trainings), accuracy, ours[0], printed, ours[1]))
         for baseline in grid_baselines(evidence, problem):
             ours = _accuracy_and_dice([baseline.test_confusion])

@@ -8,7 +8,6 @@ from made_runs import evidence, made_folds, made_run, records
 
 from experiments.reporting.content import VERDICTS, Report
 from experiments.reporting.write import verdict_lines
-from experiments.saood2021.counts import NETWORK_NAMES
 from experiments.saood2021.protocol import U_NET_VERSUS_SEGNET
 from experiments.saood2021.report import main_text, results_text
 from experiments.saood2021.tables.comparisons import network_comparison
@@ -80,7 +79,7 @@ def test_trainings_of_the_protocol_are_counted_once():
 
 def test_a_network_that_the_article_has_not_is_in_the_tables_and_no_part_of_its_protocol(monkeypatch):
     monkeypatch.setitem(NETWORKS, "own", Network("own", "Own", "nowhere"))
-    monkeypatch.setitem(NETWORK_NAMES, "own", "Own")
+    monkeypatch.setitem(NETWORKS, "own", Network("own", "Own", "own_network"))
     made = evidence(
         made_run(), made_run("own", experiment=1, training_seconds=60.0), made_run("own", experiment=1, fold=1)
     )
