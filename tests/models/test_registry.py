@@ -85,7 +85,7 @@ def test_a_new_network_is_trained_on_own_data_and_gone_on_with(net_4, tmp_path, 
     (further,) = (tmp_path / "further" / "own").glob("*/seed0/config.json")
     assert json.loads(further.read_text())["recipe"]["learning_rate"] == 2e-3
     options.size = 15
-    with pytest.raises(InputError, match="size 15: net_4 needs a multiple of 2 pixels"):
+    with pytest.raises(InputError, match="`size` 15: net_4 needs a multiple of 2 pixels"):
         train.train(options)
     options.net = "net_5"
     with pytest.raises(InputError, match=r"^`net` net_5: expected segnet, unet, net_4, or ARCHITECTURE/ENCODER"):
