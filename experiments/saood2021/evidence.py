@@ -11,8 +11,9 @@ import numpy as np
 from experiments import RESULTS
 from experiments.saood2021.counts import NETWORK_NAMES, PAPER_SLICES, RunCounts
 from experiments.saood2021.runs import KIND, read_finished
+from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
-from unet_segnet.runs.folder import AGAIN, PARTS
+from unet_segnet.runs.folder import AGAIN
 
 # What may differ from the study's recipe without making another study of it: see `Recipe`.
 FREE_SETTINGS = ("learning_rate", "batch_size", "validation", "dtype")
