@@ -12,10 +12,10 @@ import numpy as np
 
 from experiments.saood2021.counts import CLASS_NAMES
 from experiments.saood2021.runs import KIND, RunSpec, check_settings
+from unet_segnet.data.splits import PARTS
 from unet_segnet.measures.metrics import global_accuracy
 from unet_segnet.networks.facts import MEMBER as FACTS
 from unet_segnet.output.npz import check_members, read_npz
-from unet_segnet.runs.folder import PARTS
 from unet_segnet.runs.reading import check_config, check_result
 
 MIB = 2**20

@@ -12,9 +12,10 @@ from experiments import RESULTS
 from experiments.saood2021.counts import PAPER_SLICES, RunCounts
 from experiments.saood2021.protocol import NETS, SIZE
 from experiments.saood2021.runs import KIND, read_finished
+from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS
-from unet_segnet.runs.folder import AGAIN, PARTS
+from unet_segnet.runs.folder import AGAIN
 from unet_segnet.runs.reading import Run
 
 # What may differ from the study's recipe without making another study of it: see `Recipe`.

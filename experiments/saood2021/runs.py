@@ -15,9 +15,9 @@ import numpy as np
 from experiments.saood2021.counts import RunCounts
 from experiments.saood2021.protocol import EXPERIMENTS, PROBLEMS, STREAMS
 from unet_segnet.commands.arguments import SEEDS
-from unet_segnet.data.splits import NUM_FOLDS
+from unet_segnet.data.splits import NUM_FOLDS, PARTS
 from unet_segnet.models.registry import NETWORKS, VARIANTS
-from unet_segnet.runs.folder import FORMAT, PARTS, RunFolder, Trained, weights_by_content
+from unet_segnet.runs.folder import FORMAT, RunFolder, Trained, weights_by_content
 from unet_segnet.runs.job import label
 from unet_segnet.runs.reading import Run, RunKind, read_run
 

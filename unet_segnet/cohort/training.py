@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
-from unet_segnet.runs.folder import FORMAT, PARTS, RunFolder, Trained, weights_by_content
+from unet_segnet.output.records import INTENDED_USE
+from unet_segnet.runs.folder import FORMAT, RunFolder, Trained, weights_by_content
 from unet_segnet.runs.job import label
 from unet_segnet.runs.reading import RunKind
 
@@ -154,7 +156,7 @@ class OwnJob:
             "trained_on": describe(parts["train"]),
             "slices": list(dict.fromkeys(learnt)),
             "network": plan.label,
-            "for": "research; not a medical device, not for clinical use",
+            "for": INTENDED_USE,
         }
         scored = counts["test_confusion"] if len(counts["test_confusion"]) else counts["validation_confusion"]
         missing = [name for name, weight in zip(train.class_names, class_weights, strict=True) if not weight]

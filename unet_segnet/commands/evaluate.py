@@ -17,7 +17,7 @@ from unet_segnet.data.splits import PARTS, read_splits
 from unet_segnet.errors import InputError
 from unet_segnet.networks.find import find_model
 from unet_segnet.output.console import Progress, import_keras, run_command, say
-from unet_segnet.output.records import check_folder
+from unet_segnet.output.records import INTENDED_USE, check_folder
 from unet_segnet.output.whole_folder import check_own, whole_folder
 
 MARKS = ("evaluation.json",)  # of results, which may be replaced
@@ -110,7 +110,7 @@ def evaluate(options) -> None:
             "data_sha256": slices.sha256(),
             "methods": [method.name for method in methods],
             "notes": list(cohort.notes),
-            "for": "research; not a medical device, not for clinical use",
+            "for": INTENDED_USE,
             **provenance(started),
         }
         counts = {"names": np.asarray(slices.names), "patients": np.asarray(cohort.groups)}

@@ -21,6 +21,7 @@ from unet_segnet.commands.predict_page import case_page, display
 from unet_segnet.errors import InputError
 from unet_segnet.inference.segmentation import Segmentation
 from unet_segnet.measures.comparison import Comparison, compare
+from unet_segnet.output.records import INTENDED_USE
 from unet_segnet.scans import read_scan, scan_name, to_network, write_labels, write_maps
 from unet_segnet.scans.matching import check_mask
 
@@ -130,7 +131,7 @@ def write_case(result: Segmentation, compared, name: str, new: Path, options) ->
         "window": list(options.window),
         "units": result.scan.units,
         "notes": list(result.notes),
-        "for": "research; not a medical device, not for clinical use",
+        "for": INTENDED_USE,
     }
     write_labels(new / "labels.nii.gz", result.array(), result.scan)
     if result.probabilities is not None:

@@ -20,13 +20,14 @@ from unet_segnet.errors import InputError, one_line
 from unet_segnet.layers import MaxPooling2D, MaxUnpooling2D
 from unet_segnet.layers.pooling import pool, unpool
 from unet_segnet.networks.export_check import Check, compare, traced_anew
+from unet_segnet.output.records import INTENDED_USE
 
 SIDECAR = Path("assets.extra") / "unet_segnet.json"  # where a SavedModel holds files that TensorFlow does not read
 
 
 def export_network(
     model: keras.Model,
-    path: Path,
+    out: Path,
     file_format: str,
     facts: dict,
     images: np.ndarray | None = None,
@@ -39,7 +40,7 @@ def export_network(
 
     Arguments:
         model: from `pretrained.load_model`.
-        path: of the file; of the .xml for OpenVINO, which has a .bin beside it; of the folder for a SavedModel.
+        out: of the file; of the .xml for OpenVINO, which has a .bin beside it; of the folder for a SavedModel.
         file_format: "onnx", "saved_model" or "openvino".
         facts: written into the file (ONNX: metadata_props; OpenVINO: rt_info, "unet_segnet"; SavedModel:
             assets.extra/unet_segnet.json) with the check under "checked"; where a format knows
@@ -52,7 +53,7 @@ def export_network(
 
     Raises:
         InputError: Keras runs on another backend than TensorFlow, the network cannot be converted, the exported
-            network does not agree with Keras, or the path cannot be written.
+            network does not agree with Keras, or `out` cannot be written.
     """
     if keras.config.backend() != "tensorflow":
         raise InputError(
@@ -60,25 +61,25 @@ def export_network(
         )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise InputError(f"{model.name}: expected a network with one input and one output")
-    path, form = Path(path), FORMATS[file_format]
-    check_target(path, file_format, force)
+    out, form = Path(out), FORMATS[file_format]
+    check_target(out, file_format, force)
     model = _in_float32(model)
     networks = _plain_networks(model)
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp") as folder:
-            written, with_places = (Path(folder) / part / path.name for part in ("written", "with_places"))
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", suffix=".tmp") as folder:
+            written, with_places = (Path(folder) / part / out.name for part in ("written", "with_places"))
             check = None
             with _quiet():
                 _convert(form, networks, (written, with_places))
                 if images is not None:
                     check = compare(model, form.load(written), form.load(with_places), images)
             if check is not None and not check.passed:
-                raise InputError(f"{path}: not written, the exported network disagrees: {'; '.join(check.lines())}")
+                raise InputError(f"{out}: not written, the exported network disagrees: {'; '.join(check.lines())}")
             facts = {**facts, "checked": asdict(check) if check else "no"}
             form.describe(written, facts)
-            _move(written, path)
+            _move(written, out)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from error
     return check
 
 
@@ -94,7 +95,7 @@ def describe_network(model: keras.Model, source: str, class_names: tuple[str, ..
     low, high = getattr(model, "window", DEFAULT_WINDOW)
     return {
         "network": f"{model.name}, {model.count_params()} parameters, from {source}",
-        "intended_use": "for research, not for clinical use",
+        "intended_use": f"for {INTENDED_USE}",
         "input": f"slices: (batch, {height}, {width}, {channels}) float32, axial CT slices of the lungs as grey levels "
         "0..255, not divided by 255, the mean not subtracted (the network does that); pixels outside the lungs are 0",
         "grey_levels": f"{low:g} HU and less are 0, {high:g} HU and more are 255, linear between, rounded",
@@ -274,7 +275,7 @@ FORMATS = {
 # Files
 
 
-def check_target(path: Path, file_format: str, force: bool = False) -> None:
+def check_target(out: Path, file_format: str, force: bool = False) -> None:
     """Refuse a path that an export in this format cannot or must not be written to.
 
     Raises:
@@ -282,11 +283,11 @@ def check_target(path: Path, file_format: str, force: bool = False) -> None:
             nothing, with force only a file, or a folder that holds a SavedModel.
     """
     suffix = FORMATS[file_format].suffix
-    if suffix and path.suffix != suffix:
-        raise InputError(f"{path}: expected a name that ends in {suffix}")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}; create it first")
-    for part in _parts(path):
+    if suffix and out.suffix != suffix:
+        raise InputError(f"{out}: expected a name that ends in {suffix}")
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: there is no folder {out.parent}; create it first")
+    for part in _parts(out):
         if os.path.lexists(part):
             if not force:
                 raise InputError(f"{part}: is there already; give another place with `out`, or `force` to replace it")

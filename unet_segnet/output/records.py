@@ -7,6 +7,9 @@ from pathlib import Path
 from unet_segnet.errors import InputError
 from unet_segnet.output.files import read_small, whole_file
 
+INTENDED_USE = "research; not a medical device, not for clinical use"
+"""What every result for a scan, and every network, says of itself."""
+
 
 def check_folder(out: Path) -> None:
     """Refuse, before any work, an output folder that can neither be written nor made.

@@ -27,7 +27,6 @@ from unet_segnet.output.records import read_json, write_arrays, write_json
 
 FORMAT = 1
 AGAIN = "remove the run's folder to train it again"
-PARTS = ("train", "validation", "test")
 
 
 class Spec(Protocol):

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, read_image, recognise_units, voxel_lengths
+from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, SUFFIXES, read_image, recognise_units, voxel_lengths
 from unet_segnet.errors import InputError
 from unet_segnet.output.files import check_text
 from unet_segnet.scans.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
 from unet_segnet.scans.scan import Scan, check_spacing, is_identity, voxel_spacing
 
 NIFTI, PICTURES, DICOM = "NIfTI files", "pictures", "DICOM files"
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 ORIENTATION = 0x0112  # in EXIF and TIFF: how the stored picture lies; 1 as it is
 PICTURE_FORMATS = ("PNG", "TIFF", "JPEG")  # whatever the name says: Pillow hands some others to outside programs
@@ -108,7 +107,7 @@ def _look(path: Path) -> tuple[str, list[Path]]:
 
 def _kind(file: Path) -> str | None:
     name = file.name.lower()
-    if name.endswith(NIFTI_SUFFIXES):
+    if name.endswith(SUFFIXES):
         return NIFTI
     if name.endswith(PICTURE_SUFFIXES):
         return PICTURES
