@@ -23,8 +23,8 @@ ORDER = [
     *("unet_segnet.web", "unet_segnet.scans", "unet_segnet.measures", "unet_segnet.data", "unet_segnet.output"),
     *("unet_segnet.processor", "unet_segnet.devices", "unet_segnet.errors", "unet_segnet"),
 ]
-"""Rooms from the top of the house to the bottom; a room imports rooms that come after it. (`unet_segnet.__main__` is one
-of the commands.) The two studies do not know each other, nor do commands: they stand in some order all the same."""
+"""Rooms from the top of the house to the bottom; a room imports rooms that come after it. (`unet_segnet.__main__` is
+one of the commands.) The two studies do not know each other, nor do commands: they stand in some order all the same."""
 
 IN_A_STUDY = ["verdicts", "figures", "tables"]
 """Likewise inside a study; its own modules lie beside these folders."""
