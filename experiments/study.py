@@ -12,6 +12,7 @@ seeds. Run folders are those of `grid` and `kfold`. A study that is interrupted 
 when the same command is started again.
 """
 
+import os
 import sys
 import time
 
@@ -60,6 +61,8 @@ def exchange(options) -> int:
 def study(options) -> int:
     """Print the plan, train what is left of it and fits in the budget, print the tables; returns the exit status."""
     began = time.monotonic()
+    if options.budget is not None and options.executor == "ray" and "RAY_ADDRESS" in os.environ:
+        raise InputError("--budget: a cluster takes all runs at once; leave it out, or unset RAY_ADDRESS")
     share_machine(options.workers)
     check_options(options, (options.net,) if options.net else NETS)
     _check_plan(options)

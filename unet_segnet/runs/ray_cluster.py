@@ -3,6 +3,7 @@
 import copy
 import os
 import sys
+import sysconfig
 from pathlib import Path
 
 from unet_segnet.errors import InputError, one_line
@@ -11,11 +12,12 @@ from unet_segnet.runs.folder import RunFolder
 from unet_segnet.runs.job import Outcome, attempt
 
 ROOT = Path(__file__).parents[2]
+INHERITED = ("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "UNET_SEGNET_DATA")  # also by another machine's processes
 RETRIES = 3  # of a run whose worker was lost; it goes on from its saved state
 
 
 class RayCluster:
-    """Hands all runs to Ray, at $RAY_ADDRESS or, where that is not set, in `workers` processes of this machine.
+    """Hands runs to Ray: all of them at $RAY_ADDRESS or, where that is not set, as many as this machine does at once.
 
     A worker that is lost (killed, machine gone) costs what its run did since its last saved epoch: Ray starts the
     run again, and it goes on from there.
@@ -23,7 +25,7 @@ class RayCluster:
     Arguments:
         num_jobs: how many runs will be handed over.
         data: what the jobs take.
-        options: the command's; `workers` and `gpus_per_run` are used.
+        options: the command's; `workers`, the processes of this machine, and `gpus_per_run` are used.
 
     Raises:
         InputError: Ray is not installed or cannot be reached, or this machine has fewer GPUs than a run is to have.
@@ -36,10 +38,11 @@ class RayCluster:
             raise InputError(
                 "`executor` ray needs Ray: install it with `pip install ray` (versions: requirements-ray.txt)"
             ) from error
-        self.workers, self.data, self.options = max(num_jobs, 1), data, options
-        self.ray, self.running, self.ended = ray, {}, []
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        variables = {"PYTHONPATH": path, "TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        self.ray, self.options, self.running, self.ended = ray, options, {}, []
+        variables = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        variables |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        if path := python_path(ROOT):
+            variables["PYTHONPATH"] = path
         cluster = "RAY_ADDRESS" in os.environ
         try:
             ray.init(
@@ -59,6 +62,9 @@ class RayCluster:
             raise InputError(
                 f"`gpus_per_run` {gpus:g}: Ray finds {there:g} GPUs on this machine; ask for no more, or leave it out"
             )
+        at_once = min(options.workers, int(there / gpus) if gpus else options.workers)
+        self.workers = max(num_jobs if cluster else at_once, 1)
+        self.data = ray.put(data)  # once for all runs
         self.task = ray.remote(_attempt).options(num_cpus=1, num_gpus=gpus, max_retries=RETRIES)
 
     def start(self, job) -> None:
@@ -93,6 +99,17 @@ class RayCluster:
     def close(self) -> None:
         """Leave Ray; runs that had not ended go on when they are started again."""
         self.ray.shutdown()
+
+
+def python_path(root: Path) -> str:
+    """$PYTHONPATH of Ray's processes, which begin in other folders.
+
+    Arguments:
+        root: where this package lies; left out where it is installed, for there they look anyway, and if they looked
+            there first, what is installed would stand before Python's own modules.
+    """
+    installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    return os.pathsep.join(filter(None, (None if str(root) in installed else str(root), os.environ.get("PYTHONPATH"))))
 
 
 def _attempt(job, data, options, arguments):

@@ -294,6 +294,9 @@ class FakeRay:
     def init(self, **settings):
         pass
 
+    def put(self, data):
+        return data
+
     def shutdown(self):
         self.shut_down = True
 
