@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from experiments.bench.speed import Session, Setting
 from experiments.bench.workers import Worker, alternate, once
-from experiments.saood2021.protocol import EPOCHS
+from experiments.saood2021.protocol import EPOCHS, PROBLEMS
 from unet_segnet.output.tabular import Table
 
 SLICES = {"grid": 72, "kfold": 70}
@@ -89,7 +89,7 @@ def study_trainings(net: str) -> Counter:
     from experiments.saood2021.published import BEST_EXPERIMENT, hyperparameters
 
     settings, found = hyperparameters(net), Counter()
-    for problem in ("binary", "multiclass"):
+    for problem in PROBLEMS:
         batches = [("grid", setting.mini_batch) for setting in settings.values()]
         batches += 5 * [("kfold", settings[BEST_EXPERIMENT[net, problem]].mini_batch)]
         found.update((batch, EPOCHS * (SLICES[study] // batch)) for study, batch in batches)

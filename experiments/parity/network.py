@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.saood2021 import published
+from experiments.saood2021.protocol import EXPERIMENTS, NETS
 from unet_segnet.errors import InputError
 from unet_segnet.output.tabular import Table
 
@@ -153,7 +154,7 @@ def find_released_run(path: Path, evaluation: Evaluation) -> ReleasedRun | None:
     """
     num_classes = len(evaluation.class_names)
     if num_classes == 2:
-        matrices = {(net, k): published.confusion_matrix(net, k) for net in ("segnet", "unet") for k in range(1, 10)}
+        matrices = {(net, k): published.confusion_matrix(net, k) for net in NETS for k in EXPERIMENTS}
         nearest = min(matrices, key=lambda run: np.abs(matrices[run] - evaluation.pooled).sum())
         if differing_pixels(evaluation.pooled, matrices[nearest]) <= SAME_RUN_PIXELS:
             return _released_run(*nearest, num_classes, "its confusion matrix")

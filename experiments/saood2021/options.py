@@ -4,6 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.saood2021 import protocol
 from experiments.saood2021.protocol import EPOCHS, EXPERIMENTS, NETS, PARTS, PROBLEMS, SIZE, STREAMS, configurations
 from unet_segnet.commands.arguments import (
     SEEDS,
@@ -16,6 +17,7 @@ from unet_segnet.commands.arguments import (
     minutes,
     positive,
 )
+from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS, VARIANTS, check_size
 from unet_segnet.output.console import HelpFormatter, import_keras, say
@@ -69,7 +71,7 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        default=(-1100.0, 400.0),
+        default=DEFAULT_WINDOW,
         help="Hounsfield units that become grey levels 0 and 255; no effect on 8-bit slices",
     )
     data.add_argument(
@@ -83,7 +85,7 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
 
 def study_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """The parser of `study`: that of `grid` and `kfold`, with what to train of the whole and what to do instead."""
-    parser = training_parser(prog, description, ("released", "paper", "both"), "both")
+    parser = training_parser(prog, description, (*protocol.VARIANTS, "both"), "both")
     plan = parser.add_argument_group("plan")
     plan.add_argument(
         "--parts",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiments.saood2021.estimates import Estimates, time_left
 from experiments.saood2021.options import weights_for
-from experiments.saood2021.protocol import EXPERIMENTS
+from experiments.saood2021.protocol import EXPERIMENTS, VARIANTS
 from experiments.saood2021.published import BEST_EXPERIMENT
 from experiments.saood2021.runs import Job, RunSpec, check_settings
 from unet_segnet.data.splits import NUM_FOLDS
@@ -36,7 +36,7 @@ def planned_specs(options) -> dict[RunSpec, str]:
     """
     if options.plan is not None:
         return read_plan(options.plan, options)
-    variants = ("released", "paper") if options.variant == "both" else (options.variant,)
+    variants = VARIANTS if options.variant == "both" else (options.variant,)
     early = [(part, variant) for variant in variants for part in ("best", "grid", "folds")]
     late = [(part, variant) for part in ("seeds", "more") for variant in variants]
     chosen: dict[RunSpec, str] = {}

@@ -2,10 +2,12 @@
 
 from experiments.reporting.content import Study
 from experiments.saood2021 import published
+from unet_segnet.data import catalogue
 from unet_segnet.models.registry import NETWORKS
 
 NETS = ("segnet", "unet")  # the article's; grid and kfold take every network of the registry
-PROBLEMS = ("binary", "multiclass")
+PROBLEMS = catalogue.PROBLEMS
+VARIANTS = ("released", "paper")  # what the authors trained comes first
 SIZE = 256  # height and width of the study's slices, pixels
 EPOCHS = 160
 EXPERIMENTS = range(1, 10)

@@ -7,13 +7,12 @@ from experiments.reporting.content import Report, SliceView, sections
 from experiments.reporting.write import verdict_counts, verdict_lines
 from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.figures import scores as figures
-from experiments.saood2021.protocol import NETS, PROBLEMS, U_NET_VERSUS_SEGNET
+from experiments.saood2021.protocol import NETS, PROBLEMS, U_NET_VERSUS_SEGNET, VARIANTS
 from experiments.saood2021.published import BEST_EXPERIMENT
 from experiments.saood2021.tables import comparisons, stopping
 from experiments.saood2021.tables import data as tables
 from experiments.saood2021.tables.errata import errata_table
 from experiments.saood2021.tables.summary import summary_table
-from experiments.saood2021.tables.trainings import VARIANTS
 from experiments.saood2021.verdicts.claims import verdicts
 from unet_segnet.output.tabular import Table
 from unet_segnet.runs.provenance import commit

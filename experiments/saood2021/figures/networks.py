@@ -5,8 +5,7 @@ from __future__ import annotations
 from experiments.reporting.content import Figure
 from experiments.saood2021.counts import CLASS_NAMES
 from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.protocol import NETS, SIZE
-from experiments.saood2021.tables.trainings import VARIANTS
+from experiments.saood2021.protocol import NETS, SIZE, VARIANTS
 from unet_segnet.models.registry import NETWORKS
 
 DREAM_SIZE = (192, 192)  # pixels; larger ones show the same patterns more often

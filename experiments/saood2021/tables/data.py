@@ -6,9 +6,9 @@ import numpy as np
 
 from experiments.saood2021 import published
 from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.protocol import NETS, PROBLEMS, configurations
+from experiments.saood2021.protocol import NETS, PROBLEMS, VARIANTS, configurations
 from experiments.saood2021.tables.scores import accuracy_table, class_table, five_fold_table
-from experiments.saood2021.tables.trainings import STREAMS, VARIANTS, lesion_dice, notes_on_kinds
+from experiments.saood2021.tables.trainings import STREAMS, lesion_dice, notes_on_kinds
 from unet_segnet.data import five_folds, paper_split
 from unet_segnet.data.balance import class_sizes
 from unet_segnet.data.splits import NUM_FOLDS

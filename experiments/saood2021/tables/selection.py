@@ -9,16 +9,9 @@ import numpy as np
 
 from experiments.saood2021 import published
 from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.protocol import NETS, PROBLEMS
+from experiments.saood2021.protocol import NETS, PROBLEMS, VARIANTS
 from experiments.saood2021.tables.scores import best_experiment
-from experiments.saood2021.tables.trainings import (
-    VARIANTS,
-    accuracy_matrix,
-    grid_runs,
-    lesion_dice,
-    over_trainings,
-    stacked,
-)
+from experiments.saood2021.tables.trainings import accuracy_matrix, grid_runs, lesion_dice, over_trainings, stacked
 from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Cell, Signed, Table
 

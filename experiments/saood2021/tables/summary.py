@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from experiments.saood2021 import published
 from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.protocol import NETS, PROBLEMS
+from experiments.saood2021.protocol import NETS, PROBLEMS, VARIANTS
 from experiments.saood2021.tables.data import grid_baselines
-from experiments.saood2021.tables.trainings import VARIANTS, grid_runs, lesion_dice
+from experiments.saood2021.tables.trainings import grid_runs, lesion_dice
 from unet_segnet.measures.metrics import global_accuracy
 from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Cell, Table

@@ -14,7 +14,6 @@ from experiments.saood2021.tables.scores import best_experiment
 from unet_segnet.measures import metrics
 from unet_segnet.models.registry import NETWORKS
 
-VARIANTS = ("released", "paper")  # what the authors trained comes first
 NUM_CONFIGURATIONS = len(EXPERIMENTS)
 STREAMS = {"numpy": "NumPy's", "matlab": "MATLAB's"}
 

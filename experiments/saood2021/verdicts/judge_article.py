@@ -18,9 +18,9 @@ from experiments.saood2021.article import (
 )
 from experiments.saood2021.counts import CLASS_NAMES
 from experiments.saood2021.evidence import Evidence, FinishedRun
-from experiments.saood2021.protocol import NETS, PROBLEMS
+from experiments.saood2021.protocol import NETS, PROBLEMS, VARIANTS
 from experiments.saood2021.published import stated
-from experiments.saood2021.tables.trainings import VARIANTS, accuracy_matrix, class_scores, grid_runs, notes_on_kinds
+from experiments.saood2021.tables.trainings import accuracy_matrix, class_scores, grid_runs, notes_on_kinds
 from unet_segnet.data.mask_fit import lung_area
 from unet_segnet.data.splits import NUM_FOLDS
 from unet_segnet.measures import metrics

@@ -19,10 +19,10 @@ from experiments.reporting.judgement import (
 from experiments.saood2021 import published
 from experiments.saood2021.article import accelerator_speed_ups, step_milliseconds
 from experiments.saood2021.evidence import Evidence, FinishedRun
-from experiments.saood2021.protocol import NETS, PROBLEMS
+from experiments.saood2021.protocol import NETS, PROBLEMS, VARIANTS
 from experiments.saood2021.published import stated
 from experiments.saood2021.tables.selection import released_accuracies
-from experiments.saood2021.tables.trainings import VARIANTS, accuracy_matrix
+from experiments.saood2021.tables.trainings import accuracy_matrix
 from experiments.saood2021.verdicts.outcomes import across_variants
 from unet_segnet.models.registry import NETWORKS
 from unet_segnet.runs.folder import read_arrays

@@ -11,7 +11,7 @@ from experiments.saood2021 import published
 from experiments.saood2021.article import background_accuracy
 from experiments.saood2021.counts import SCORES, RunCounts
 from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.protocol import NETS
+from experiments.saood2021.protocol import NETS, VARIANTS
 from experiments.saood2021.published import stated
 from experiments.saood2021.tables.selection import released_accuracies, released_candidates, resampled_choice
 from experiments.saood2021.tables.trainings import (
@@ -168,7 +168,7 @@ def best_configurations(evidence: Evidence) -> Judgement:
             holds, f"{len(answers)} of {len(groups)} grids complete, best on the test slices: " + "; ".join(texts)
         )
 
-    ran = {(v, n, p): len(accuracy_matrix(evidence, p, v, n)) for v in ("released", "paper") for n, p in dict(groups)}
+    ran = {(v, n, p): len(accuracy_matrix(evidence, p, v, n)) for v in VARIANTS for n, p in dict(groups)}
     shares = {}
     for group in released_candidates():
         order = list(group.accuracies)

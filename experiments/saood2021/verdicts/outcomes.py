@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from experiments.reporting.judgement import DOES_NOT, REPLICATES, UNDECIDED, Judgement, Outcome
 from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.tables.trainings import VARIANTS
+from experiments.saood2021.protocol import VARIANTS
 
 VARIANT_NAMES = {"released": "Networks as released", "paper": "Networks as described"}
 
