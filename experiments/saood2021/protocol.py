@@ -5,6 +5,7 @@ from experiments.saood2021 import published
 from unet_segnet.models.registry import NETWORKS
 
 NETS = ("segnet", "unet")  # the article's; grid and kfold take every network of the registry
+DREAMING = "segnet"  # whose classes Figure 5 shows
 PROBLEMS = ("binary", "multiclass")
 SIZE = 256  # height and width of the study's slices, pixels
 EPOCHS = 160
