@@ -1,61 +1,86 @@
-"""Same seed, same machine, same threads for each training: the same bits, whatever --workers."""
+"""`experiments.determinism`: what it trains, what it makes of it, and that the same settings are the same bits here."""
 
+import csv
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from fault_commands import result
+
+from experiments import determinism as command
+from experiments.determinism import ASKED, _beside_the_users, determinism, determinism_parser, differences, trainings
+from unet_segnet.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-WORKERS = 2
-SHARE = max((os.cpu_count() or 1) // WORKERS, 1)  # of the cores, that each of the workers gets
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Twenty phantom slices."""
-    from unet_segnet.data.phantom import write_phantom
-
-    folder = tmp_path_factory.mktemp("data") / "tiny"
-    write_phantom(folder, num_slices=20, seed=1, size=64)
-    return folder
-
-
-def grid(data, out, *more, **environment):
-    arguments = ["--net", "segnet", "--variant", "released", "--size", "32", "--data", data, "--epochs", "2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.grid", *map(str, arguments), "--out", str(out), *more],
-        cwd=ROOT,
-        env={**os.environ, "UNET_SEGNET_DATA": "/nonexistent", **environment},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
+def trained(**changed):
+    made = {
+        "loss": np.array([3.0, 2.0, 1.0]),
+        "weights": np.array([3.0, 0.0, 4.0]),
+        "classes": np.zeros((1, 4, 5), np.uint8),
+    }
+    return made | changed
 
 
-def threads(out):
-    """The threads of each run, as its provenance has them."""
-    return [json.loads(path.read_text())["threads"] for path in sorted(out.rglob("result.json"))]
+def test_differences_by_hand():
+    assert differences(trained(), trained()) == ("3 of 3", "0", "0", 0.0)
+    classes = np.zeros((1, 4, 5), np.uint8)
+    classes[0, 0, :3] = 1
+    other = trained(loss=np.array([3.0, 2.0, 1.25]), weights=np.array([3.0, 0.0, 1.5]), classes=classes)
+    assert differences(trained(), other) == ("2 of 3", "0.2", "0.5", 15.0)
+    assert differences(trained(), trained(loss=np.array([3.1, 2.0, 1.0])))[0] == "0 of 3"
+
+
+@pytest.mark.parametrize(("backend", "on_processor"), [(b, p) for b in ("tensorflow", "jax", "torch") for p in (0, 1)])
+def test_each_training_is_compared_with_one_before_it(backend, on_processor):
+    plan = trainings(backend, bool(on_processor))
+    assert [(settings, other) for _, settings, other in plan[:2]] == [({}, None), ({}, 0)]
+    assert all(other < number for number, (*_, other) in enumerate(plan[1:], 1))
+    if not on_processor and backend in ASKED:
+        name, settings, other = plan[-1]
+        assert "fixed order" in name and settings == plan[other][1] == ASKED[backend]
+
+
+def test_the_users_own_flags_stay(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/dumps")
+    assert _beside_the_users(ASKED["jax"]) == {"XLA_FLAGS": "--xla_dump_to=/dumps --xla_gpu_deterministic_ops=true"}
+    assert _beside_the_users({}) == {}
+    monkeypatch.delenv("XLA_FLAGS")
+    assert _beside_the_users(ASKED["jax"]) == ASKED["jax"]
+
+
+def test_a_table_is_not_replaced_unasked(tmp_path):
+    (tmp_path / "table.csv").write_text("kept")
+    options = determinism_parser("determinism", "").parse_args(["--out", str(tmp_path / "table.csv")])
+    with pytest.raises(InputError, match=r"table\.csv: is there already; .* or --force"):
+        determinism(options)
+    assert (tmp_path / "table.csv").read_text() == "kept"
+
+
+def test_a_network_that_is_named_twice_is_trained_once():
+    assert determinism_parser("determinism", "").parse_args(["--nets", "unet,segnet,unet"]).nets == ("unet", "segnet")
+
+
+def test_the_committed_table_is_in_the_readme():
+    results = ROOT / "experiments" / "results"
+    with (results / "determinism.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    again = [row for row in rows if row["training"] == "the same again"]
+    assert [row["network"] for row in again] == ["segnet", "unet"]
+    text = (results / "README.md").read_text(encoding="utf-8")
+    for row in rows:
+        *cells, pixels, machine = row.values()
+        assert f"| {' | '.join([*cells, f'{float(pixels):.3f}', machine])} |" in text
 
 
 @pytest.mark.slow
-def test_weights_and_tables_are_the_same_bits_whatever_the_workers(data, tmp_path):
-    """Also of a run that is the last to be left: it gets no more threads than the others."""
-    one, two = tmp_path / "one", tmp_path / "two"
-    grid(data, one, "--only", "4,5", TF_NUM_INTRAOP_THREADS=str(SHARE), OMP_NUM_THREADS=str(SHARE))
-    grid(data, two, "--only", "4,5", "--workers", str(WORKERS))
-    assert threads(one) == threads(two) == [SHARE, SHARE]
-    assert result(one) == result(two)
-
-    shutil.rmtree(two / "grid" / "released-binary-segnet" / "exp5-seed0")
-    done = grid(data, two, "--only", "4,5", "--workers", str(WORKERS))
-    assert "1 finished, 1 to do" in done.stdout
-    assert threads(two) == [SHARE, SHARE]
-    assert result(one) == result(two)
+def test_the_same_settings_are_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "trainings", lambda *of: trainings(*of)[:2])
+    out = tmp_path / "new" / "determinism.csv"
+    arguments = ["--nets", "segnet", "--size", "32", "--epochs", "1", "--out", str(out)]
+    determinism(determinism_parser("determinism", "").parse_args(arguments))
+    with out.open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["training"], row["equal losses"], row["loss"], row["weights"]) == ("the same again", "5 of 5", "0", "0")
+    assert "commit" in json.loads(out.with_suffix(".json").read_text())

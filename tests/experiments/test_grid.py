@@ -1,6 +1,7 @@
 """The training commands from end to end on very small slices, and what they say when something is wrong."""
 
 import csv
+import functools
 import json
 import os
 import shutil
@@ -15,19 +16,18 @@ from forked import run_command
 from experiments.saood2021.options import check_options, training_parser
 from unet_segnet.errors import InputError
 from unet_segnet.networks.facts import read_facts
+from unet_segnet.networks.load import load_model
 from unet_segnet.processor import is_x86
 
 ROOT = Path(__file__).parents[2]
 RELEASED = ["--variant", "released", "--size", "16"]
 
 
-def command(name, *arguments, **environment):
-    return run_command(name, *arguments, **{"UNET_SEGNET_DATA": "/nonexistent", **environment})
+command = functools.partial(run_command, UNET_SEGNET_DATA="/nonexistent")
 
 
-def grid(data, out, *more, **environment):
-    arguments = ["--net", "segnet", *RELEASED, "--data", data, "--out", out, *more]
-    return command("grid", *arguments, **environment)
+def grid(data, out, *more, **options):
+    return command("grid", "--net", "segnet", *RELEASED, "--data", data, "--out", out, *more, **options)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def tiny_data(tmp_path_factory):
 def finished(tiny_data, tmp_path_factory):
     """Two configurations trained for two epochs."""
     out = tmp_path_factory.mktemp("runs")
-    return grid(tiny_data, out, "--only", "4,5", "--epochs", "2"), out / "grid" / "released-binary-segnet"
+    return grid(tiny_data, out, "--only", "4,5", "--epochs", "2", shrunk=True), out / "grid" / "released-binary-segnet"
 
 
 def test_grid_prints_both_tables_and_leaves_the_run_folders(finished):
@@ -70,9 +70,6 @@ def test_grid_prints_both_tables_and_leaves_the_run_folders(finished):
 
 
 def test_counts_are_those_of_the_saved_network(finished, tiny_data):
-    import keras
-
-    import unet_segnet.layers  # noqa: F401  what the file is made of
     from unet_segnet.data import load_slices, paper_split
     from unet_segnet.inference.prediction import predict
     from unet_segnet.measures import metrics
@@ -80,7 +77,7 @@ def test_counts_are_those_of_the_saved_network(finished, tiny_data):
     folder = finished[1] / "exp4-seed0"
     slices = load_slices(str(tiny_data), "binary", size=16)
     test = slices.subset(paper_split(20).test)
-    model = keras.saving.load_model(folder / "model.keras")
+    model = load_model(folder / "model.keras")
     with np.load(folder / "counts.npz", allow_pickle=False) as counts:
         assert tuple(counts["test_names"]) == test.names
         expected = metrics.confusion_matrices(test.labels, predict(model, test.images), 2)
@@ -114,7 +111,7 @@ def test_configuration_and_provenance_are_written_beside_the_result(finished):
     assert len(config["split"]["train"]) == 14
     result = json.loads((folder / "result.json").read_text())
     assert result["status"] == "finished"
-    assert result["parameters"] == 373_192
+    assert result["parameters"] == load_model(folder / "model.keras").count_params()
     assert {"versions", "device", "threads", "seconds", "command"} <= result.keys()
 
 
@@ -166,11 +163,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(start, tiny_data, t
 
 
 def same_weights(one, other):
-    import keras
-
-    import unet_segnet.layers  # noqa: F401
-
-    weights = [keras.saving.load_model(path).get_weights() for path in (one, other)]
+    weights = [load_model(path).get_weights() for path in (one, other)]
     return all(np.array_equal(*pair) for pair in zip(*weights, strict=True))
 
 
@@ -252,8 +245,6 @@ def test_a_second_process_on_the_same_run_says_who_holds_it(tmp_path):
 
 @pytest.mark.parametrize("file", ["config.json", "counts.npz"])
 def test_a_damaged_run_folder_is_one_clear_error(finished, file, tmp_path):
-    import shutil
-
     from experiments.saood2021.runs import read_finished
 
     copy = tmp_path / "copy"

@@ -433,7 +433,8 @@ def tiny(tmp_path_factory):
 def finished(tiny, tmp_path_factory):
     """The best binary U-Net, trained by the study."""
     out = tmp_path_factory.mktemp("runs")
-    return command("study", *tiny, "--out", out, "--parts", "best", "--net", "unet", "--problem", "binary"), out
+    chosen = ("--parts", "best", "--net", "unet", "--problem", "binary")
+    return command("study", *tiny, "--out", out, *chosen, shrunk=True), out
 
 
 def test_the_study_prints_plan_tables_and_what_is_done(finished):
@@ -480,7 +481,7 @@ def test_other_settings_are_refused_before_anything_is_trained(finished, tiny):
 @pytest.mark.slow
 def test_the_study_trains_as_the_grid_does(finished, tiny, tmp_path):
     """Steps timed beforehand leave no trace in the trainings."""
-    assert command("grid", *tiny, "--net", "unet", "--only", "4", "--out", tmp_path).returncode == 0
+    assert command("grid", *tiny, "--net", "unet", "--only", "4", "--out", tmp_path, shrunk=True).returncode == 0
     histories = []
     for out in (finished[1], tmp_path):
         path = out / "grid" / "released-binary-unet" / "exp4-seed0" / "history.npz"

@@ -59,13 +59,16 @@ def be(name: str, arguments: list[str]) -> None:
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
-def run_command(name: str, *arguments, seconds: float = 600, **environment) -> subprocess.CompletedProcess:
+def run_command(
+    name: str, *arguments, seconds: float = 600, shrunk: bool = False, **environment
+) -> subprocess.CompletedProcess:
     """What the command NAME says in the project's folder, and its exit status.
 
     Arguments:
         name: of the command.
         arguments: turned into text.
         seconds: after which it hangs.
+        shrunk: the released networks have a few layers only; compiling all of them takes most of a short training.
         environment: variables besides those of this process; too late for what is read by an import (KERAS_BACKEND).
 
     Raises:
@@ -73,7 +76,7 @@ def run_command(name: str, *arguments, seconds: float = 600, **environment) -> s
     """
     arguments = [str(argument) for argument in arguments]
     with tempfile.TemporaryDirectory() as folder:
-        process = start(_run, name, arguments, Path(folder), {**os.environ, **environment})
+        process = start(_run, name, arguments, Path(folder), {**os.environ, **environment}, shrunk)
         process.join(seconds)
         if process.exitcode is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -83,6 +86,16 @@ def run_command(name: str, *arguments, seconds: float = 600, **environment) -> s
     return subprocess.CompletedProcess([name, *arguments], process.exitcode, out, err)
 
 
-def _run(name, arguments, where, environment):
+def shrink_networks() -> None:
+    """Leave the released networks a few layers, for what does not depend on how many they have."""
+    from unet_segnet.models import segnet, unet
+
+    segnet.RELEASED_STAGES = ((4, 1),) * 2
+    unet.DEPTHS = {**unet.DEPTHS, "released": 1}
+
+
+def _run(name, arguments, where, environment, shrunk):
     become(where, ROOT, environment)
+    if shrunk:
+        shrink_networks()
     be(name, arguments)

@@ -17,18 +17,20 @@ from unet_segnet.models import build_model
     ],
 )
 def test_parameters_are_those_of_matlab(architecture, variant, num_classes, parameters):
-    model = build_model(architecture, variant=variant, num_classes=num_classes, input_shape=(32, 32, 1))
+    with keras.StatelessScope(initialize_variables=False):  # shapes are enough
+        model = build_model(architecture, variant, num_classes, (32, 32, 1), draw=np.zeros)
     assert model.count_params() == parameters
 
 
 def test_paper_segnet_has_the_encoder_of_vgg16():
-    model = build_model("segnet", input_shape=(32, 32, 1))
+    with keras.StatelessScope(initialize_variables=False):  # shapes are enough
+        model = build_model("segnet", input_shape=(32, 32, 1), draw=np.zeros)
+        vgg16 = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
     convolutions = [layer for layer in model.layers if layer.name.startswith("conv")]
     assert [layer.filters for layer in convolutions] == [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
     # The article's 1.47e7 counts VGG16's biases, which MATLAB freezes at zero.
     assert sum(layer.count_params() + layer.filters for layer in convolutions) == 14_714_688
     assert not any(layer.use_bias for layer in convolutions)
-    vgg16 = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
     assert vgg16.count_params() == 14_714_688
     decoder = [layer.filters for layer in model.layers if layer.name.startswith("decoder") and "conv" in layer.name]
     assert decoder == [512, 512, 512, 512, 512, 256, 256, 256, 128, 128, 64, 64, 2]
@@ -78,48 +80,6 @@ def test_kernels_are_he_normal_with_the_fan_in_of_matlab(architecture):
         inputs = channels[1] if isinstance(layer, keras.layers.Conv2DTranspose) else channels[0]
         expected = np.sqrt(2 / (height * width * inputs))
         assert kernel.std() == pytest.approx(expected, rel=5 / np.sqrt(kernel.size)), layer.name
-
-
-def test_the_seed_determines_the_kernels():
-    def first_kernels(seed):
-        model = build_model("segnet", variant="released", input_shape=(16, 16, 1), seed=seed)
-        return keras.ops.convert_to_numpy(model.get_layer("encoder2_conv1").kernel)
-
-    np.testing.assert_array_equal(first_kernels(1), first_kernels(1))
-    assert np.abs(first_kernels(1) - first_kernels(2)).max() > 0.1
-
-
-@pytest.mark.parametrize("num_classes", [2, 4])
-@pytest.mark.parametrize(("architecture", "size"), [("segnet", (32, 32)), ("segnet", (27, 18)), ("unet", (32, 20))])
-def test_probabilities_of_the_input_size(architecture, size, num_classes):
-    model = build_model(architecture, variant="released", num_classes=num_classes, input_shape=(*size, 1), mean=22.0)
-    images = np.random.default_rng(0).integers(0, 256, (2, *size, 1), dtype=np.uint8)
-    probabilities = np.asarray(model.predict_on_batch(images))
-    assert probabilities.shape == (2, *size, num_classes)
-    assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities.sum(-1), 1.0, atol=1e-5)
-    assert probabilities.std() > 0
-
-
-@pytest.mark.parametrize("architecture", ["segnet", "unet"])
-def test_save_and_load_give_the_same_predictions(architecture, tmp_path):
-    model = build_model(architecture, variant="released", input_shape=(16, 16, 1), mean=22.0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), dtype=np.uint8)
-    np.testing.assert_array_equal(model.predict_on_batch(images), loaded.predict_on_batch(images))
-
-
-def test_softmax_and_input_stay_in_float32_under_mixed_precision():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = build_model("segnet", variant="released", input_shape=(16, 16, 1))
-    finally:
-        keras.config.set_dtype_policy(before)
-    assert model.get_layer("encoder1_conv1").compute_dtype == "bfloat16"
-    assert model.get_layer("zerocenter").compute_dtype == "float32"
-    assert np.asarray(model.predict_on_batch(np.zeros((1, 16, 16, 1)))).dtype == np.float32
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from unet_segnet.models import build_model
+from unet_segnet.layers import BatchNormalization, MaxPooling2D, MaxUnpooling2D
+from unet_segnet.models.parts import classifier, grey_input
 from unet_segnet.plots.deep_dream import (
     _ascend,
     deep_dream,
@@ -19,7 +20,18 @@ from unet_segnet.plots.deep_dream import (
 
 @pytest.fixture(scope="module")
 def model():
-    return build_model("segnet", variant="released", input_shape=(32, 32, 1), mean=20.0)
+    """As the released SegNet, three times half as large and back, of few filters."""
+    keras.utils.set_random_seed(0)
+    inputs, x = grey_input((32, 32, 1), mean=20.0)
+    x = keras.layers.Conv2D(4, 3, padding="same")(x)
+    poolings = []
+    for _ in range(3):
+        x, places = MaxPooling2D()(x)
+        poolings.append(places)
+    for places in reversed(poolings):
+        x = MaxUnpooling2D()([x, places])
+    x = keras.layers.ReLU()(BatchNormalization()(keras.layers.Conv2D(2, 3, padding="same")(x)))
+    return keras.Model(inputs, classifier(x))
 
 
 def test_bands_add_up_to_the_image():
@@ -41,7 +53,7 @@ def test_the_score_of_the_class_rises_with_every_few_steps(model):
     trunk = scores_model(model)
     images = np.random.default_rng(0).standard_normal((1, 32, 32, 1)).astype("float32") + 20
     scores = []
-    for _ in range(4):
+    for _ in range(3):
         scores.append(ops.convert_to_numpy(trunk(images, training=False))[..., 1].mean())
         # Small steps: only to first order does a step along the gradient have to rise; whole ones may overshoot here.
         images = _ascend(trunk, np.array([1]), images, iterations=3, step=0.1)
@@ -60,20 +72,15 @@ def test_a_relu_that_is_off_everywhere_does_not_stop_the_ascent():
 
 
 def test_a_seed_gives_one_image_and_channels_go_together(model):
-    options = {"size": (32, 32), "levels": 2, "iterations": 2, "step": 0.1}
-    together = deep_dream(model, (0, 1), seed=3, **options)
-    assert together.shape == (2, 32, 32) and together.dtype == np.float32
+    options = {"size": (17, 23), "levels": 1, "iterations": 2, "step": 0.1}
+    together = deep_dream(model, (0, 1), seed=3, **{**options, "levels": 2})
+    assert together.shape == (2, 16, 24) and together.dtype == np.float32  # multiples of 8, which three poolings halve
     assert (together.min(axis=(1, 2)) == 0).all() and (together.max(axis=(1, 2)) == 1).all()
     first, second = together
-    np.testing.assert_allclose(deep_dream(model, 1, seed=3, **options), second, atol=1e-3)
+    np.testing.assert_allclose(deep_dream(model, 1, seed=3, **{**options, "levels": 2}), second, atol=1e-3)
     assert np.abs(first - second).max() > 0.05
-    assert np.abs(deep_dream(model, 1, seed=4, **options) - second).max() > 0.05
-
-
-def test_again_is_the_same_image(model):
-    once, again = (deep_dream(model, 1, size=(17, 23), levels=1, iterations=2, seed=3) for _ in range(2))
-    assert once.shape == (16, 24)  # multiples of 8, which three poolings halve evenly
-    np.testing.assert_allclose(again, once, atol=1e-4)
+    seeds = [deep_dream(model, 1, seed=seed, **options) for seed in (3, 4)]
+    assert np.abs(seeds[0] - seeds[1]).max() > 0.05
 
 
 def test_the_network_is_left_as_it_was(model):

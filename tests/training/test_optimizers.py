@@ -1,10 +1,10 @@
-"""The second study's Adam, against its formula and against PyTorch's."""
+"""Adam of both studies, against its formulas and against PyTorch's."""
 
 import keras
 import numpy as np
 import pytest
 
-from unet_segnet.training.optimizers import TorchAdam
+from unet_segnet.training.optimizers import CoupledAdam, TorchAdam
 
 GRADIENTS = np.array([[0.3, -1e-8, 0.0], [-0.1, 3e-8, 1e-9], [0.2, 1e-8, -1e-7]], "float32")  # of three steps
 
@@ -38,3 +38,20 @@ def test_pytorchs_adam_is_pytorchs():
         kernel.grad = torch.from_numpy(gradient.copy())
         theirs.step()
     np.testing.assert_allclose(three_steps(TorchAdam(0.01, epsilon=1e-8)), kernel.detach().numpy(), rtol=1e-6)
+
+
+def test_adam_adds_l2_to_the_gradient_before_the_moments():
+    """Three steps by hand, with MATLAB R2020a's update."""
+    start, gradient = np.array([1.0, -2.0, 3.0]), np.array([0.3, -0.1, 0.0])
+    kernel = keras.Variable(start.astype("float32"), name="kernel")
+    bias = keras.Variable(start.astype("float32"), name="bias")
+    optimizer = CoupledAdam(0.01, l2=0.1, epsilon=1e-8, rate_factors={bias.path: 2.0})
+    for _ in range(3):
+        optimizer.apply([keras.ops.convert_to_tensor(gradient.astype("float32"))] * 2, [kernel, bias])
+    for variable, l2, factor in ((kernel, 0.1, 1.0), (bias, 0.0, 2.0)):
+        w, m, v = start.copy(), 0.0, 0.0
+        for t in range(1, 4):
+            g = gradient + l2 * w
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            w = w - factor * 0.01 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-8)
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), w, rtol=1e-5)

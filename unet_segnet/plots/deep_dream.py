@@ -69,7 +69,8 @@ def scores_model(model: keras.Model) -> keras.Model:
     if not isinstance(layer, keras.layers.Softmax):
         raise ValueError(f"The model must end in a keras.layers.Softmax. Received: {type(layer).__name__}")
     before = layer.input._keras_history.operation
-    return keras.Model(model.inputs, [before.input if isinstance(before, keras.layers.ReLU) else layer.input])
+    scores = before.input if isinstance(before, keras.layers.ReLU) else layer.input
+    return keras.Model(model.inputs[0], scores)
 
 
 def input_mean(model: keras.Model) -> float:
@@ -175,6 +176,6 @@ def _level_size(trunk, size, ratio):
 
 def _at_size(trunk, size):
     """The same network for images of another size."""
-    copy = keras.models.clone_model(trunk, input_tensors=[keras.Input((*size, trunk.input_shape[-1]))])
+    copy = keras.models.clone_model(trunk, input_tensors=keras.Input((*size, trunk.input_shape[-1])))
     copy.set_weights(trunk.get_weights())
     return copy

@@ -1,7 +1,5 @@
-"""The encoders: their pyramids, their parameters under each decoder, and the parts that they are made of."""
+"""The parts that encoders are made of, against their definition in PyTorch."""
 
-import csv
-import functools
 import math
 
 import keras
@@ -9,107 +7,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from unet_segnet.models.decoders import DECODERS, DEPTHS
-from unet_segnet.models.encoders import ENCODERS, blocks
-
-# One a family: the channels of P1 to P5.
-CHANNELS = {
-    "vgg11": (128, 256, 512, 512, 512),
-    "resnet18": (64, 64, 128, 256, 512),
-    "resnext50_32x4d": (64, 256, 512, 1024, 2048),
-    "densenet121": (64, 256, 512, 1024, 1024),
-    "dpn68": (10, 144, 320, 704, 832),
-    "mobilenet_v2": (16, 24, 32, 96, 1280),
-    "xception": (64, 128, 256, 728, 2048),
-    "inceptionv4": (64, 192, 384, 1024, 1536),
-    "efficientnet-b0": (32, 24, 40, 112, 320),
-}
-FAMILIES = tuple(CHANNELS)
-
-
-@functools.cache
-def pyramid_of(encoder, depth=5):
-    inputs = keras.Input((64, 96, 1), name="image")
-    return inputs, ENCODERS[encoder](inputs, depth=depth)
-
-
-def layers_after(tensor):
-    """Names of all layers with weights that were called on a tensor, on what came of it, and so on."""
-    found, waiting = {}, [tensor._keras_history.operation]
-    while waiting:
-        for node in waiting.pop()._outbound_nodes:
-            if node.operation.name not in found:
-                found[node.operation.name] = node.operation
-                waiting.append(node.operation)
-    return {name for name, operation in found.items() if getattr(operation, "weights", [])}
-
-
-def layers_before(inputs, outputs):
-    """Names of all layers with weights that lead to the outputs."""
-    return {layer.name for layer in keras.Model(inputs, outputs).layers if layer.weights}
-
-
-def published_counts(reference):
-    with open(reference / "bizopoulos2021" / "parameter_counts.csv", newline="") as file:
-        return {(row["architecture"], row["encoder"]): int(row["used_parameters"]) for row in csv.DictReader(file)}
-
-
-def test_the_encoders_are_those_of_the_study(reference):
-    assert set(ENCODERS) == {encoder for _, encoder in published_counts(reference)}
-    assert len(ENCODERS) == 25
-
-
-@pytest.mark.parametrize("encoder", FAMILIES)
-def test_each_level_halves_the_resolution(encoder):
-    _, pyramid = pyramid_of(encoder)
-    assert {level: features.shape for level, features in pyramid.items()} == {
-        f"P{level}": (None, 64 // 2**level, 96 // 2**level, channels)
-        for level, channels in enumerate(CHANNELS[encoder], 1)
-    }
-
-
-@pytest.mark.parametrize("encoder", FAMILIES)
-@pytest.mark.parametrize("depth", [1, 3])
-def test_nothing_deeper_than_the_depth_is_built(encoder, depth):
-    inputs, pyramid = pyramid_of(encoder, depth)
-    assert list(pyramid) == [f"P{level}" for level in range(1, depth + 1)]
-    assert layers_after(inputs) == layers_before(inputs, pyramid[f"P{depth}"])
-
-
-@pytest.mark.parametrize("encoder", FAMILIES)
-def test_every_layer_leads_to_the_deepest_level(encoder):
-    inputs, pyramid = pyramid_of(encoder)
-    encoder_layers = {name for name in layers_after(inputs) if name.startswith("encoder-")}
-    assert encoder_layers == layers_before(inputs, pyramid["P5"])
-
-
-@pytest.mark.parametrize("encoder", FAMILIES)
-def test_parameters_under_each_decoder_are_those_published(encoder, reference):
-    inputs, pyramid = pyramid_of(encoder)
-    published = published_counts(reference)
-    for architecture, decoder in DECODERS.items():
-        levels = {f"P{level}": pyramid[f"P{level}"] for level in range(1, DEPTHS[architecture] + 1)}
-        options = {"center": True} if (architecture, encoder) == ("unet", "vgg11") else {}
-        model = keras.Model(inputs, decoder(levels, 1, **options))
-        used = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-        assert used == published[architecture, encoder], architecture
-
-
-@pytest.mark.parametrize(
-    ("encoder", "name", "shape"),
-    [
-        ("vgg11", "encoder-features-18", (3, 3, 512, 512)),
-        ("resnet18", "encoder-layer2-0-downsample-0", (1, 1, 64, 128)),
-        ("resnext50_32x4d", "encoder-layer1-2-conv2", (3, 3, 4, 128)),
-        ("densenet121", "encoder-features-denseblock3-denselayer24-conv1", (1, 1, 992, 128)),
-        ("densenet121", "encoder-features-transition2-conv", (1, 1, 512, 256)),
-        ("mobilenet_v2", "encoder-features-1-conv-0-0", (3, 3, 32, 1)),
-        ("mobilenet_v2", "encoder-features-17-conv-2", (1, 1, 960, 320)),
-    ],
-)
-def test_layers_are_named_as_the_published_modules(encoder, name, shape):
-    inputs, pyramid = pyramid_of(encoder)
-    assert tuple(keras.Model(inputs, pyramid["P5"]).get_layer(name).kernel.shape) == shape
+from unet_segnet.models.encoders import blocks
 
 
 def reference_convolution(x, kernel, bias, strides, groups):
@@ -214,16 +112,3 @@ def test_weights_are_drawn_with_the_stated_spread(initial, std, largest):
         assert np.abs(values).max() <= largest * (1 + 1e-6)
     assert np.abs(before - kernel).max() > std
     assert (bias.std() > 0.3 * std) if initial == "pytorch" else not bias.any()
-
-
-def test_the_seed_determines_the_weights():
-    inputs, pyramid = pyramid_of("mobilenet_v2", 3)
-    model = keras.Model(inputs, pyramid["P3"])
-
-    def drawn(seed):
-        blocks.draw_weights(model, seed)
-        return [model.get_layer(f"encoder-features-{name}").get_weights()[0] for name in ("0-0", "3-conv-1-0")]
-
-    for one, again, other in zip(drawn(1), drawn(1), drawn(2), strict=True):
-        np.testing.assert_array_equal(one, again)
-        assert np.abs(one - other).max() > one.std()

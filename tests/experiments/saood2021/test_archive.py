@@ -26,7 +26,7 @@ from unet_segnet.networks.facts import read_facts
 from unet_segnet.networks.save import save_network
 from unet_segnet.runs.folder import RunFolder, weights_by_content
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FOUR = ("config.json", "history.npz", "counts.npz", "result.json")
 
 

@@ -1,6 +1,7 @@
-"""The recipe: optimiser, schedule, batches, statistics and resumption, on networks small enough to check by hand."""
+"""The first study's recipe: schedule, batches, history and resumption, on a network small enough to follow."""
 
 import dataclasses
+import shutil
 
 import h5py
 import keras
@@ -13,11 +14,11 @@ from unet_segnet.layers import BatchNormalization, MaxPooling2D, MaxUnpooling2D
 from unet_segnet.models import build_model
 from unet_segnet.models.initialisation import draw_kernels, he_normal
 from unet_segnet.models.parts import classifier, grey_input
-from unet_segnet.training.batch_statistics import pool_batch_statistics
 from unet_segnet.training.class_weighted import AugmentedBatches, IterationLog, Recipe, train
+from unet_segnet.training.compilation import seed_dropout
 from unet_segnet.training.losses import WeightedCrossEntropy
 from unet_segnet.training.optimizers import CoupledAdam
-from unet_segnet.training.streams import MatlabStream, NumpyStream
+from unet_segnet.training.streams import NumpyStream
 from unet_segnet.training.translations import augment
 
 WEIGHTS = np.array([0.54, 7.13])
@@ -33,7 +34,7 @@ def toy_slices(num_slices=10, size=16, seed=0):
     return images, labels
 
 
-def build(net="small"):
+def build(net="small", dropout=0.5):
     """A builder for `train`: one of the study's networks, or one with a layer of each kind that compiles fast."""
     if net != "small":
         return lambda **random: build_model(net, variant="released", input_shape=(16, 16, 1), **random)
@@ -43,7 +44,7 @@ def build(net="small"):
         x = keras.layers.Conv2D(8, 3, padding="same", kernel_initializer=he_normal(9))(x)
         x = keras.layers.ReLU()(BatchNormalization(epsilon=1e-5)(x))
         x, indices = MaxPooling2D()(x)
-        x = keras.layers.Dropout(0.5, seed=seed)(x)
+        x = keras.layers.Dropout(dropout, seed=seed)(x)
         x = keras.layers.Conv2D(8, 3, padding="same", kernel_initializer=he_normal(72))(x)
         x = keras.layers.ReLU()(BatchNormalization(epsilon=1e-5)(x))
         x = MaxUnpooling2D()([x, indices])
@@ -71,23 +72,6 @@ def weights_of(model):
 def plain():
     """Five epochs of the small network; shorter trainings are how it begins."""
     return run(recipe=Recipe(batch_size=4, epochs=5))
-
-
-def test_adam_adds_l2_to_the_gradient_before_the_moments():
-    """Three steps by hand, with MATLAB R2020a's update."""
-    start, gradient = np.array([1.0, -2.0, 3.0]), np.array([0.3, -0.1, 0.0])
-    kernel = keras.Variable(start.astype("float32"), name="kernel")
-    bias = keras.Variable(start.astype("float32"), name="bias")
-    optimizer = CoupledAdam(0.01, l2=0.1, epsilon=1e-8, rate_factors={bias.path: 2.0})
-    for _ in range(3):
-        optimizer.apply([keras.ops.convert_to_tensor(gradient.astype("float32"))] * 2, [kernel, bias])
-    for variable, l2, factor in ((kernel, 0.1, 1.0), (bias, 0.0, 2.0)):
-        w, m, v = start.copy(), 0.0, 0.0
-        for t in range(1, 4):
-            g = gradient + l2 * w
-            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
-            w = w - factor * 0.01 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-8)
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), w, rtol=1e-5)
 
 
 def test_biases_of_transposed_convolutions_learn_at_a_rate_of_their_own():
@@ -158,26 +142,24 @@ def test_batches_are_the_streams_order_augmented_without_the_last_part():
         np.testing.assert_array_equal(batches[index][1], expected[1][part])
 
 
-def test_history_holds_each_iteration_of_a_loop_written_out():
+def test_history_holds_each_iteration_of_a_loop_written_out(plain):
     """`fit` with all its machinery against batches trained one by one."""
-    recipe = Recipe(batch_size=4, epochs=2, learning_rate=1e-3)
-    result = run("segnet", recipe)
-    stream = NumpyStream(0)
+    stream, kernels = NumpyStream(0), NumpyStream(0)
     images, labels = toy_slices()
-    kernels = NumpyStream(0)
     mean = augment(images[:8], labels[:8], stream.normalisation_pass(8))[0].mean()
-    model = build("segnet")(mean=mean, draw=kernels.draw_kernel)
+    model = build()(mean=mean, draw=kernels.draw_kernel)
     loss = WeightedCrossEntropy(WEIGHTS)
     model.compile(optimizer=CoupledAdam(1e-3, l2=1e-4, epsilon=1e-8), loss=loss, jit_compile=False)
     losses = []
     for epoch in range(2):
         batches = AugmentedBatches(images[:8], labels[:8], 4, stream)
         batches.set_epoch(epoch)
+        seed_dropout(model, 0, epoch)
         losses += [float(model.train_on_batch(*batches[index])) for index in range(2)]
-    assert result.mean == pytest.approx(mean)
-    np.testing.assert_allclose(result.history["loss"], losses, rtol=2e-4)
-    assert result.history["learning_rate"].tolist() == [1e-3] * 4
-    assert result.history["validation_iteration"].tolist() == [2, 4]
+    assert plain.mean == pytest.approx(mean)
+    np.testing.assert_allclose(plain.history["loss"][:4], losses, rtol=2e-4)
+    assert plain.history["learning_rate"].tolist() == [1e-3] * 10
+    assert plain.history["validation_iteration"].tolist() == [2, 4, 6, 8, 10]
 
 
 @pytest.mark.skipif(
@@ -233,54 +215,46 @@ def test_resumed_training_ends_with_the_same_weights(net, plain, tmp_path):
         np.testing.assert_array_equal(whole.history[key], resumed.history[key], err_msg=key)
 
 
-def test_a_history_ahead_of_the_weights_is_cut(plain, tmp_path):
+@pytest.fixture(scope="module")
+def first_epoch(tmp_path_factory):
+    """The folder of a state after one epoch."""
+    folder = tmp_path_factory.mktemp("state")
+    run(recipe=Recipe(batch_size=4, epochs=1), checkpoint=folder / "state")
+    return folder
+
+
+@pytest.fixture
+def state(first_epoch, tmp_path):
+    """A copy of that state, to be changed."""
+    shutil.copytree(first_epoch, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "state"
+
+
+def test_a_history_ahead_of_the_weights_is_cut(plain, state, tmp_path):
     """Killed between the two files: the history knows an epoch that the weights do not."""
     recipe = Recipe(batch_size=4, epochs=2)
-    run(recipe=recipe, checkpoint=tmp_path / "state")
-    later = (tmp_path / "state.history.npz").read_bytes()
-    (tmp_path / "state.weights.h5").unlink()
-    (tmp_path / "state.history.npz").unlink()
-    run(recipe=dataclasses.replace(recipe, epochs=1), checkpoint=tmp_path / "state")
-    (tmp_path / "state.history.npz").write_bytes(later)
-    resumed = run(recipe=recipe, checkpoint=tmp_path / "state")
+    run(recipe=recipe, checkpoint=tmp_path / "later")
+    (tmp_path / "later.history.npz").replace(tmp_path / "state.history.npz")
+    resumed = run(recipe=recipe, checkpoint=state)
     np.testing.assert_array_equal(resumed.history["loss"], plain.history["loss"][:4])
     assert len(resumed.history["epoch_seconds"]) == 2
 
 
-def test_a_damaged_state_is_one_clear_error(tmp_path):
-    run(recipe=Recipe(batch_size=4, epochs=1), checkpoint=tmp_path / "state")
-    state = tmp_path / "state.weights.h5"
-    state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"state\.weights\.h5: the saved state cannot be read"):
-        run(recipe=Recipe(batch_size=4, epochs=2), checkpoint=tmp_path / "state")
+def cut(weights):
+    weights.write_bytes(weights.read_bytes()[:1000])
 
 
-def test_a_state_that_lacks_a_layer_is_the_same_error_without_a_warning(tmp_path, recwarn):
-    run(recipe=Recipe(batch_size=4, epochs=1), checkpoint=tmp_path / "state")
-    with h5py.File(tmp_path / "state.weights.h5", "a") as state:
-        del state["layers/batch_normalization"]
+def without_a_layer(weights):
+    with h5py.File(weights, "a") as file:
+        del file["layers/batch_normalization"]
+
+
+@pytest.mark.parametrize("damage", [cut, without_a_layer])
+def test_a_damaged_state_is_one_clear_error_without_a_warning(state, damage, recwarn):
+    damage(state.with_suffix(".weights.h5"))
     with pytest.raises(InputError, match=r"state\.weights\.h5: the saved state cannot be read"):
-        run(recipe=Recipe(batch_size=4, epochs=2), checkpoint=tmp_path / "state")
+        run(recipe=Recipe(batch_size=4, epochs=2), checkpoint=state)
     assert not [str(warning.message) for warning in recwarn if "Skipping" in str(warning.message)]
-
-
-def test_final_statistics_are_those_of_all_pixels():
-    """Two normalisations in a row; the second sees what the first made of each batch by its own statistics."""
-    generator = np.random.default_rng(2)
-    images = generator.integers(0, 256, (6, 8, 8)).astype(np.uint8)
-    inputs = keras.Input((8, 8, 1))
-    x = BatchNormalization(epsilon=1e-3, name="first")(inputs)
-    x = keras.layers.ReLU()(x)
-    model = keras.Model(inputs, BatchNormalization(name="second")(x))
-    pool_batch_statistics(model, images, batch_size=2)
-    pixels = images.astype(np.float64)
-    batches = pixels.reshape(3, 2, 8, 8)
-    mean, variance = (batches.mean((1, 2, 3), keepdims=True), batches.var((1, 2, 3), keepdims=True))
-    hidden = np.maximum((batches - mean) / np.sqrt(variance + 1e-3), 0)
-    for name, values in (("first", pixels), ("second", hidden)):
-        layer = model.get_layer(name)
-        found = [keras.ops.convert_to_numpy(w)[0] for w in (layer.moving_mean, layer.moving_variance)]
-        np.testing.assert_allclose(found, [values.mean(), values.var()], rtol=1e-5)
 
 
 def test_validation_follows_matlabs_iterations_on_request(plain):
@@ -292,10 +266,11 @@ def test_validation_follows_matlabs_iterations_on_request(plain):
 
 def test_validation_uses_the_statistics_of_its_own_batch():
     """The moving averages of the first epochs are far off; the reported loss must not depend on them."""
-    result = run("segnet", Recipe(batch_size=8, epochs=1, learning_rate=1e-9, l2=0.0))
     images, labels = toy_slices()
-    model = build("segnet")(mean=result.mean, draw=NumpyStream(0).draw_kernel)
-    probabilities = model(images[8:, ..., None], training=True)
+    recipe, builder = Recipe(batch_size=8, epochs=1, learning_rate=1e-9, l2=0.0), build(dropout=0.0)
+    parts = (images[:8], labels[:8], images[8:], labels[8:])
+    result = train(builder, *parts, WEIGHTS, recipe, NumpyStream(0))
+    probabilities = builder(mean=result.mean, draw=NumpyStream(0).draw_kernel)(images[8:, ..., None], training=True)
     expected = float(WeightedCrossEntropy(WEIGHTS)(labels[8:], probabilities))
     assert result.history["validation_loss"][0] == pytest.approx(expected, rel=1e-3)
 
@@ -396,30 +371,3 @@ def test_mixed_precision_trains_and_leaves_the_policy_as_it_was(plain):
     assert keras.config.dtype_policy().name == "float32"
     assert np.isfinite(result.history["loss"]).all()
     np.testing.assert_allclose(result.history["loss"], plain.history["loss"][:4], rtol=0.1)
-
-
-@pytest.mark.parametrize("make", [lambda: NumpyStream(2), lambda: MatlabStream(), lambda: MatlabStream(restarts=True)])
-def test_an_epochs_numbers_depend_on_its_number_alone(make):
-    one, other = make(), make()
-    for stream in (one, other):
-        stream.draw_kernel((3, 3, 1, 4))
-        stream.normalisation_pass(10)
-    in_turn = [one.epoch(epoch, 10, 4) for epoch in range(4)]
-    order, uniforms = other.epoch(3, 10, 4)
-    np.testing.assert_array_equal(order, in_turn[3][0])
-    np.testing.assert_array_equal(uniforms, in_turn[3][1])
-    assert sorted(order) == list(range(10))
-    assert not np.array_equal(in_turn[0][0], in_turn[1][0])
-
-
-def test_matlab_stream_leaves_out_what_matlab_leaves_out():
-    """Ten slices in batches of four: eight are read and draw eight numbers each; ten numbers at iteration 1."""
-    stream = MatlabStream(seed=0, restarts=True)
-    stream.draw_kernel((1,))
-    stream.normalisation_pass(10)
-    _, uniforms = stream.epoch(0, 10, 4)
-    words = np.random.RandomState(5489)
-    words.randint(0, 2**32, 2, dtype=np.uint32)  # one normal number takes two words, here at the first try
-    drawn = words.random_sample(32 + 80 + 10 + 32 + 10 + 32)
-    np.testing.assert_array_equal(uniforms[:4].ravel(), drawn[122:154])
-    np.testing.assert_array_equal(uniforms[4:8].ravel(), drawn[164:196])
