@@ -16,8 +16,9 @@ test: .venv/installed-dev
 test-slow: .venv/installed-dev
 	$(PYTEST) -m slow
 
-BACKEND_TESTS := tests/test_devices.py tests/layers/test_layers.py tests/training/test_losses.py tests/models/test_models.py \
-    tests/training/test_optimizers.py tests/training/test_training.py -k "not damaged and not ahead and not learns"
+BACKEND_TESTS := tests/test_devices.py tests/layers/test_layers.py tests/models/test_models.py \
+    tests/training/test_class_weighted.py tests/training/test_losses.py tests/training/test_optimizers.py \
+    -k "not damaged and not ahead and not learns"
 
 test-jax: .venv/installed-jax
 	KERAS_BACKEND=jax $(PYTEST) $(BACKEND_TESTS)
@@ -25,7 +26,8 @@ test-jax: .venv/installed-jax
 
 test-torch: .venv/installed-torch
 	KERAS_BACKEND=torch $(PYTEST) $(BACKEND_TESTS)
-	$(PYTEST) -m "slow or not slow" tests/models/test_encoders.py tests/training/test_optimizers.py tests/models/test_pyramids.py -k torch
+	$(PYTEST) -m "slow or not slow" tests/models/encoders/test_encoders.py \
+	    tests/training/test_optimizers.py tests/models/test_pyramids.py -k torch
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
