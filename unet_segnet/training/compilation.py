@@ -11,6 +11,9 @@ from unet_segnet.devices import accelerators
 def compile_fastest(model: keras.Model, iterations: int, **arguments) -> None:
     """`keras.Model.compile` with what is fastest here, and the optimiser's variables made.
 
+    Losses are those of the plain way up to rounding, but for dropout: XLA draws other masks than the same seed gives
+    without it.
+
     Arguments:
         model: changed in place.
         iterations: that can go at once.
