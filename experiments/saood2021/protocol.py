@@ -6,6 +6,7 @@ from unet_segnet.data import catalogue
 from unet_segnet.models.registry import NETWORKS
 
 NETS = ("segnet", "unet")  # the article's; grid and kfold take every network of the registry
+DREAMING = "segnet"  # whose classes Figure 5 shows
 PROBLEMS = catalogue.PROBLEMS
 VARIANTS = ("released", "paper")  # what the authors trained comes first
 SIZE = 256  # height and width of the study's slices, pixels

@@ -1,8 +1,10 @@
 """A network is known by one file and one entry; the entries agree with the article's tables and with the builders."""
 
+import ast
 import json
 import shutil
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,6 +21,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.models import build_model
 from unet_segnet.models.registry import NETWORKS, VARIANTS, Network, check_size
 
+ROOT = Path(__file__).parents[2]
 FILE = '''
 """One convolution over windows of four pixels."""
 import keras, numpy as np
@@ -159,3 +162,16 @@ def test_a_wrong_size_is_one_line(net, size, expected):
     with pytest.raises(InputError, match=rf"^`size` {size}: {net[0]} needs {expected} pixels$"):
         check_size(*net, size)
     check_size(*net, 64)
+
+
+def test_nothing_else_asks_for_a_network_by_its_name():
+    """But the second study's decoders, what the article says of its networks, and what holds ours against others'."""
+    about = ("saood2021", "bizopoulos2021", "bench", "parity")
+    allowed = {"unet_segnet/models/registry.py", "unet_segnet/models/decoders/__init__.py"}
+    for package in ("unet_segnet", "experiments"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            place = path.relative_to(ROOT)
+            if place.as_posix() in allowed or (package == "experiments" and place.parts[1] in about):
+                continue
+            constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+            assert not constants & set(NETWORKS), place

@@ -2,8 +2,8 @@
 
 import keras
 
-from unet_segnet.models.decoders import DECODERS, DEPTHS
-from unet_segnet.models.encoders import ENCODERS
+from unet_segnet.models.decoders import CENTERED, DECODERS, DEPTHS
+from unet_segnet.models.encoders import BARE_ENDS, ENCODERS
 from unet_segnet.models.encoders.blocks import draw_weights
 
 
@@ -37,8 +37,7 @@ def build_pyramid_model(architecture, encoder, input_shape=(512, 512, 1), num_cl
             f"{architecture} needs input_shape (height, width, channels), height and width multiples of {2**depth}. "
             f"Received: input_shape={input_shape}"
         )
-    # VGG's last level is a bare pooling.
-    options = {"center": True} if architecture == "unet" and encoder.startswith("vgg") else {}
+    options = {"center": True} if architecture in CENTERED and encoder in BARE_ENDS else {}
     inputs = keras.Input(input_shape, name="image")
     pyramid = ENCODERS[encoder](inputs, depth=depth)
     logits = DECODERS[architecture](pyramid, num_classes, seed=seed, **options)

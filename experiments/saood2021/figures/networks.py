@@ -5,7 +5,7 @@ from __future__ import annotations
 from experiments.reporting.content import Figure
 from experiments.saood2021.counts import CLASS_NAMES
 from experiments.saood2021.evidence import Evidence
-from experiments.saood2021.protocol import NETS, SIZE, VARIANTS
+from experiments.saood2021.protocol import DREAMING, NETS, SIZE, VARIANTS
 from unet_segnet.models.registry import NETWORKS
 
 DREAM_SIZE = (192, 192)  # pixels; larger ones show the same patterns more often
@@ -41,14 +41,14 @@ def network_figures(evidence: Evidence) -> tuple[Figure, ...]:
 
 def dream_figures(evidence: Evidence) -> tuple[Figure, ...]:
     """Figure 5: images of each class of the SegNets at hand, by gradient ascent; none where there is no network."""
-    segnets = [network for network in evidence.networks if network.net == "segnet"]
-    if not segnets:
+    dreaming = [network for network in evidence.networks if network.net == DREAMING]
+    if not dreaming:
         return ()
     from unet_segnet.plots.deep_dream import deep_dream
     from unet_segnet.plots.dreams import dreams
 
     made = []
-    for network in segnets:
+    for network in dreaming:
         names = CLASS_NAMES[network.problem]
         images = deep_dream(network.load(), tuple(range(len(names))), size=DREAM_SIZE)
         made.append(

@@ -164,7 +164,7 @@ def _order_notes(candidates: list[Candidates]) -> list[str]:
         if len(by_net) < 2:
             continue
         leads = {}
-        for criterion in by_net["segnet"].chosen:
+        for criterion in by_net[NETS[0]].chosen:
             values = [by_net[net].accuracy(criterion) for net in NETS]
             leads[criterion] = (
                 values[0] > values[1],

@@ -11,3 +11,4 @@ from unet_segnet.models.decoders.unet import unet
 
 DECODERS = {"unet": unet, "linknet": linknet, "fpn": fpn, "pspnet": pspnet}
 DEPTHS = {"unet": 5, "linknet": 5, "fpn": 5, "pspnet": 3}
+CENTERED = ("unet",)  # take `center`: convolve first where the pyramid ends with a bare pooling

@@ -20,3 +20,4 @@ ENCODERS = {
     **inception.ENCODERS,
     **efficientnet.ENCODERS,
 }
+BARE_ENDS = frozenset(vgg.ENCODERS)  # whose last level is a bare pooling
