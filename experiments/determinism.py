@@ -61,7 +61,7 @@ def determinism(options) -> None:
     from unet_segnet.output.tabular import Table
 
     started = time.monotonic()
-    machine = once("the machine", "bench_keras", "machine")
+    machine = once("the machine", "keras_networks", "machine")
     about = machine["provenance"]
     plan = trainings(about["backend"], machine["device"] == "cpu")
     rows, bar = [], Progress(len(options.nets) * len(plan), "determinism")
@@ -119,7 +119,7 @@ def _trained(net, settings, options, file) -> dict:
 
     once(
         f"{net}'s training",
-        "bench_keras",
+        "keras_networks",
         "whole_training",
         environment=_beside_the_users(settings),
         file=str(file),

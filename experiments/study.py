@@ -82,13 +82,13 @@ def study(options) -> int:
     deadline = None if options.budget is None else began + 60 * options.budget
 
     ended = train_within(left, data, options, estimates, deadline)
-    show_results(jobs, data, options)
+    without = show_results(jobs, data, options)
     undone = [job for job in jobs if not RunFolder(options.out, job.spec).finished]
     _print_plan("What is done", jobs, undone, estimates, options)
     if ended.waiting and deadline is not None:
         names = ", ".join(str(job.spec.group / job.spec.name) for job in ended.waiting)
         say(f"not started, for they would not be finished within {options.budget:g} minutes: {names}")
-    return ended.status
+    return 2 if without else ended.status
 
 
 def train_within(jobs: list, data: dict, options, estimates, deadline: float | None):

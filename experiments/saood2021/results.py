@@ -1,5 +1,6 @@
 """What a study shows at its end: tables on the screen and as files, pictures of one run."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def show_results(jobs: Sequence[Job], data: dict, options) -> int:
         options: the command's.
 
     Returns:
-        How many groups of runs have nothing to show, because every run of theirs diverged.
+        How many groups of runs could not be shown: every run of theirs diverged, or a file of one is damaged.
     """
     groups: dict[tuple, list[Job]] = {}
     for job in jobs:
@@ -87,7 +88,7 @@ def show_results(jobs: Sequence[Job], data: dict, options) -> int:
         try:
             _show_group(members, data[problem], options, net, target)
         except InputError as error:
-            say(with_flags(f"no table of {target}: {error}", options))
+            print(f"error: {with_flags(f'no table of {target}: {error}', options)}", file=sys.stderr, flush=True)
             without += 1
     return without
 

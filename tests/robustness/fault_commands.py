@@ -49,8 +49,8 @@ class Command:
 
 RUNS = ("grid/*/*/result.json", "kfold/*/*/result.json", "compare/*/*/*/result.json")
 COMMANDS = {
-    "grid": Command("grid", (*SEGNET, *TINY, "--only", "4,5", "--epochs", "3"), RUNS),
-    "kfold": Command("kfold", (*SEGNET, *TINY, "--epochs", "1"), RUNS),
+    "grid": Command("grid", (*SEGNET, *TINY, "--only", "4,5", "--epochs", "3"), RUNS, several_lines=True),
+    "kfold": Command("kfold", (*SEGNET, *TINY, "--epochs", "1"), RUNS, several_lines=True),
     "compare": Command(
         "compare",
         ("--experiment", "lung", "--only", "architecture=pspnet,encoder=resnet18", "--epochs", "3", "--size", "32",

@@ -69,7 +69,7 @@ def damaged_state(trial: Trial, file: str, damage: str) -> list[str]:
     if not path.exists() or (found[0].parent / "result.json").exists():
         return []
     DAMAGES[damage](path)
-    return [_next_start(trial, trial.out, path)]
+    return [_next_start(trial, path.parent, path)]  # other runs go on
 
 
 def _without_network(trial: Trial, path: Path) -> str:

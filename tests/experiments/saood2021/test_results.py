@@ -155,11 +155,13 @@ class TestTables:
         jobs = [Job(one, None, split) for one in (spec(), spec(5), spec(9), *dead)]
         options = study_parser("study", "").parse_args(["--out", str(tmp_path)])
         assert summary.show_results(jobs, {"binary": data}, options) == 1
-        printed = " ".join(capsys.readouterr().out.split())
+        captured = capsys.readouterr()
+        printed = " ".join(captured.out.split())
         assert printed.count(ONE_CLASS) == printed.count(DIVERGED) == 2
         assert ONE_CLASS in (tmp_path / "grid" / GROUP / "table3.md").read_text()
-        assert "released-binary-unet: no run to show: released-binary-unet/exp4-seed0 div" in printed
-        assert "exp2-seed0 diverged in epoch 1" in printed
+        assert captured.err.startswith("error: no table of ") and captured.err.count("\n") == 1
+        assert "released-binary-unet: no run to show: released-binary-unet/exp4-seed0 div" in captured.err
+        assert "exp2-seed0 diverged in epoch 1" in captured.err
         assert not list((tmp_path / "grid" / "released-binary-unet").glob("table*"))
 
 
