@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_runs import evidence, records
+from made_runs import evidence
+from tables import records
 
 from experiments.saood2021 import published
 from experiments.saood2021.tables.errata import errata_table

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from forked import ROOT, run_command
+from tables import read_records
 
 from experiments.bizopoulos2021.protocol import COMPREHENSIVE_COMPARISON
 from experiments.reporting.content import sections
@@ -57,8 +58,7 @@ def test_published_numbers_stand_in_the_tables(made):
     out, _ = made
 
     def rows(name):
-        with (out / "first" / "tables" / f"{name}.csv").open(newline="") as stream:
-            return list(csv.DictReader(stream))
+        return read_records(out / "first" / "tables" / f"{name}.csv")
 
     for problem, number in (("binary", 3), ("multiclass", 5)):
         found = rows(f"table{number}_{problem}_released")
