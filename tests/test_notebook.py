@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
+from stand_ins import Bright
 
 from unet_segnet.inference.segmentation import segment
 
@@ -18,22 +19,13 @@ def code_cells():
     return [cell for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
 
 
-class Bright:
-    """A network that calls grey levels above 100 infected; it takes slices of 32 x 32."""
-
-    input_shape, output_shape = (None, 32, 32, 1), (None, 32, 32, 2)
-
-    def predict_on_batch(self, grey):
-        return np.concatenate([grey <= 100, grey > 100], axis=-1).astype(np.float32)
-
-
 def test_a_picture_has_no_volume_and_its_own_grey_levels(tmp_path, monkeypatch, capsys):
     picture = np.zeros((24, 32), np.uint8)
     picture[8:16, 8:20] = 50
     picture[8:12, 8:12] = 150
     Image.fromarray(picture).save(tmp_path / "slice.png")
     matplotlib.use("Agg")
-    names = {"result": segment(tmp_path / "slice.png", Bright()), "folder": tmp_path}
+    names = {"result": segment(tmp_path / "slice.png", Bright(32)), "folder": tmp_path}
     for cell in code_cells()[2:]:
         exec("".join(cell["source"]), names)
     printed = capsys.readouterr().out

@@ -1,6 +1,5 @@
 """The training commands from end to end on very small slices, and what they say when something is wrong."""
 
-import csv
 import functools
 import json
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from forked import run_command
+from tables import read_records
 
 from experiments.saood2021.options import check_options, training_parser
 from unet_segnet.errors import InputError
@@ -31,20 +31,12 @@ def grid(data, out, *more, **options):
 
 
 @pytest.fixture(scope="session")
-def tiny_data(tmp_path_factory):
-    """Twenty phantom slices of 64 x 64 in the MedSeg file layout."""
-    from unet_segnet.data.phantom import write_phantom
-
-    folder = tmp_path_factory.mktemp("data") / "tiny"
-    write_phantom(folder, num_slices=20, seed=1, size=64)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def finished(tiny_data, tmp_path_factory):
+def finished(twenty_slices, tmp_path_factory):
     """Two configurations trained for two epochs."""
     out = tmp_path_factory.mktemp("runs")
-    return grid(tiny_data, out, "--only", "4,5", "--epochs", "2", shrunk=True), out / "grid" / "released-binary-segnet"
+    return grid(
+        twenty_slices, out, "--only", "4,5", "--epochs", "2", shrunk=True
+    ), out / "grid" / "released-binary-segnet"
 
 
 def test_grid_prints_both_tables_and_leaves_the_run_folders(finished):
@@ -69,13 +61,13 @@ def test_grid_prints_both_tables_and_leaves_the_run_folders(finished):
     }
 
 
-def test_counts_are_those_of_the_saved_network(finished, tiny_data):
+def test_counts_are_those_of_the_saved_network(finished, twenty_slices):
     from unet_segnet.data import load_slices, paper_split
     from unet_segnet.inference.prediction import predict
     from unet_segnet.measures import metrics
 
     folder = finished[1] / "exp4-seed0"
-    slices = load_slices(str(tiny_data), "binary", size=16)
+    slices = load_slices(str(twenty_slices), "binary", size=16)
     test = slices.subset(paper_split(20).test)
     model = load_model(folder / "model.keras")
     with np.load(folder / "counts.npz", allow_pickle=False) as counts:
@@ -83,13 +75,13 @@ def test_counts_are_those_of_the_saved_network(finished, tiny_data):
         expected = metrics.confusion_matrices(test.labels, predict(model, test.images), 2)
         np.testing.assert_array_equal(counts["test_confusion"], expected)
         assert counts["test_confusion"].sum() == len(test) * 16 * 16
-        with (finished[1] / "table3.csv").open(newline="") as stream:
-            row = next(r for r in csv.DictReader(stream) if r["network"] == "SegNet" and r["exp."] == "4")
+        rows = read_records(finished[1] / "table3.csv")
+        (row,) = (row for row in rows if (row["network"], row["exp."]) == ("SegNet", "4"))
         mean = metrics.global_accuracy(counts["test_confusion"]).mean()
         assert float(row["reproduced mean"]) == pytest.approx(mean)
 
 
-def test_the_network_knows_its_classes_window_and_data(finished, tiny_data):
+def test_the_network_knows_its_classes_window_and_data(finished, twenty_slices):
     from unet_segnet.cohort.seen import slice_marks
     from unet_segnet.data import load_slices, paper_split
     from unet_segnet.measures.baselines import class_histograms, fit_thresholds
@@ -97,7 +89,7 @@ def test_the_network_knows_its_classes_window_and_data(finished, tiny_data):
     facts = read_facts(finished[1] / "exp4-seed0" / "model.keras")
     assert facts["class_names"] == ["not infected", "infected"] and facts["window"] == [-1100.0, 400.0]
     assert facts["data"] == json.loads((finished[1] / "exp4-seed0" / "config.json").read_text())["data"]["name"]
-    train = load_slices(str(tiny_data), "binary", size=16).subset(paper_split(20).train)
+    train = load_slices(str(twenty_slices), "binary", size=16).subset(paper_split(20).train)
     assert facts["slices"] == slice_marks(train.images)
     assert facts["thresholds"] == list(fit_thresholds(class_histograms(train.images, train.labels, 2)))
 
@@ -115,30 +107,30 @@ def test_configuration_and_provenance_are_written_beside_the_result(finished):
     assert {"versions", "device", "threads", "seconds", "command"} <= result.keys()
 
 
-def test_finished_runs_are_left_alone_and_more_are_added(finished, tiny_data):
+def test_finished_runs_are_left_alone_and_more_are_added(finished, twenty_slices):
     _, folder = finished
     before = (folder / "exp4-seed0" / "model.keras").stat().st_mtime_ns
-    result = grid(tiny_data, folder.parents[1], "--only", "4", "--epochs", "2")
+    result = grid(twenty_slices, folder.parents[1], "--only", "4", "--epochs", "2")
     assert result.returncode == 0
     assert "1 finished, 0 to do" in result.stdout
     assert (folder / "exp4-seed0" / "model.keras").stat().st_mtime_ns == before
 
 
-def test_other_settings_in_the_same_folder_are_refused(finished, tiny_data):
-    result = grid(tiny_data, finished[1].parents[1], "--only", "4", "--epochs", "3")
+def test_other_settings_in_the_same_folder_are_refused(finished, twenty_slices):
+    result = grid(twenty_slices, finished[1].parents[1], "--only", "4", "--epochs", "3")
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert "recipe.epochs: 2 there, 3 asked for" in result.stderr
 
 
-def test_a_run_of_another_machines_data_type_is_gone_on_with_unless_told_otherwise(finished, tiny_data, tmp_path):
+def test_a_run_of_another_machines_data_type_is_gone_on_with_unless_told_otherwise(finished, twenty_slices, tmp_path):
     folder = tmp_path / "grid" / "released-binary-segnet" / "exp4-seed0"
     shutil.copytree(finished[1] / "exp4-seed0", folder)
     config = json.loads((folder / "config.json").read_text())
     here = config["recipe"]["dtype"]
     config["recipe"]["dtype"] = "float32" if here == "mixed_bfloat16" else "mixed_bfloat16"
     (folder / "config.json").write_text(json.dumps(config))
-    arguments = (tiny_data, tmp_path, "--only", "4", "--epochs", "2")
+    arguments = (twenty_slices, tmp_path, "--only", "4", "--epochs", "2")
     result = grid(*arguments)
     assert result.returncode == 0 and "1 finished, 0 to do" in result.stdout
     result = grid(*arguments, "--dtype", here)
@@ -146,9 +138,9 @@ def test_a_run_of_another_machines_data_type_is_gone_on_with_unless_told_otherwi
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(start, tiny_data, tmp_path):
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(start, twenty_slices, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    options = ["--net", "unet", *RELEASED, "--only", "4", "--epochs", "2", "--data", str(tiny_data)]
+    options = ["--net", "unet", *RELEASED, "--only", "4", "--epochs", "2", "--data", str(twenty_slices)]
     run = Path("grid", "released-binary-unet", "exp4-seed0")
     assert command("grid", *options, "--out", whole).returncode == 0
     process = start("grid", *options, "--out", str(killed))
@@ -168,9 +160,9 @@ def same_weights(one, other):
 
 
 @pytest.mark.slow
-def test_workers_train_two_seeds(tiny_data, tmp_path):
+def test_workers_train_two_seeds(twenty_slices, tmp_path):
     """That they give the same bits as one process alone is a matter of the tests of determinism."""
-    result = grid(tiny_data, tmp_path, "--only", "4", "--epochs", "2", "--workers", "2", "--seeds", "0,1")
+    result = grid(twenty_slices, tmp_path, "--only", "4", "--epochs", "2", "--workers", "2", "--seeds", "0,1")
     assert result.returncode == 0, result.stderr
     assert "seeds 0, 1" in result.stdout
     losses = []
@@ -182,8 +174,8 @@ def test_workers_train_two_seeds(tiny_data, tmp_path):
 
 
 @pytest.mark.slow
-def test_kfold_tests_each_slice_once(tiny_data, tmp_path):
-    arguments = ["--net", "unet", *RELEASED, "--epochs", "1", "--data", tiny_data, "--out", tmp_path]
+def test_kfold_tests_each_slice_once(twenty_slices, tmp_path):
+    arguments = ["--net", "unet", *RELEASED, "--epochs", "1", "--data", twenty_slices, "--out", tmp_path]
     result = command("kfold", *arguments, "--problem", "multiclass")
     assert result.returncode == 0, result.stderr
     assert "Table 7." in result.stdout

@@ -420,13 +420,9 @@ command = functools.partial(run_command, UNET_SEGNET_DATA="/nonexistent")
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def tiny(twenty_slices):
     """Options for a study of 20 phantom slices of 16 x 16, one epoch each."""
-    from unet_segnet.data.phantom import write_phantom
-
-    folder = tmp_path_factory.mktemp("data") / "tiny"
-    write_phantom(folder, num_slices=20, seed=1, size=64)
-    return ["--variant", "released", "--epochs", "1", "--size", "16", "--data", folder]
+    return ["--variant", "released", "--epochs", "1", "--size", "16", "--data", twenty_slices]
 
 
 @pytest.fixture(scope="module")

@@ -15,16 +15,6 @@ WORKERS = 2
 SHARE = max((os.cpu_count() or 1) // WORKERS, 1)  # of the cores, that each of the workers gets
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Twenty phantom slices."""
-    from unet_segnet.data.phantom import write_phantom
-
-    folder = tmp_path_factory.mktemp("data") / "tiny"
-    write_phantom(folder, num_slices=20, seed=1, size=64)
-    return folder
-
-
 def grid(data, out, *more, **environment):
     arguments = ["--net", "segnet", "--variant", "released", "--size", "32", "--data", data, "--epochs", "2"]
     done = subprocess.run(
@@ -46,16 +36,16 @@ def threads(out):
 
 
 @pytest.mark.slow
-def test_weights_and_tables_are_the_same_bits_whatever_the_workers(data, tmp_path):
+def test_weights_and_tables_are_the_same_bits_whatever_the_workers(twenty_slices, tmp_path):
     """Also of a run that is the last to be left: it gets no more threads than the others."""
     one, two = tmp_path / "one", tmp_path / "two"
-    grid(data, one, "--only", "4,5", TF_NUM_INTRAOP_THREADS=str(SHARE), OMP_NUM_THREADS=str(SHARE))
-    grid(data, two, "--only", "4,5", "--workers", str(WORKERS))
+    grid(twenty_slices, one, "--only", "4,5", TF_NUM_INTRAOP_THREADS=str(SHARE), OMP_NUM_THREADS=str(SHARE))
+    grid(twenty_slices, two, "--only", "4,5", "--workers", str(WORKERS))
     assert threads(one) == threads(two) == [SHARE, SHARE]
     assert result(one) == result(two)
 
     shutil.rmtree(two / "grid" / "released-binary-segnet" / "exp5-seed0")
-    done = grid(data, two, "--only", "4,5", "--workers", str(WORKERS))
+    done = grid(twenty_slices, two, "--only", "4,5", "--workers", str(WORKERS))
     assert "1 finished, 1 to do" in done.stdout
     assert threads(two) == [SHARE, SHARE]
     assert result(one) == result(two)

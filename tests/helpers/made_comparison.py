@@ -87,8 +87,3 @@ def made_run(
     outcome |= {"one_class_only": False, "device": "a processor", **result}
     (folder / "result.json").write_text(json.dumps(outcome))
     return folder
-
-
-def records(table):
-    """The rows of a table as dictionaries."""
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]

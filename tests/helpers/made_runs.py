@@ -83,8 +83,3 @@ def write_history(run: FinishedRun, updates: int, final_loss: float) -> Finished
         {"loss": np.ones(updates), "validation_iteration": at, "validation_loss": losses},
     )
     return run
-
-
-def records(table):
-    """The rows of a table as dictionaries."""
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scan_files import SPACING, network_affine, save_dicom, save_nifti
+from stand_ins import Bright
 
 from unet_segnet.data.phantom import phantom_slices
 from unet_segnet.data.preprocess import window_to_8bit
@@ -17,17 +18,6 @@ from unet_segnet.errors import InputError
 from unet_segnet.inference.segmentation import segment
 from unet_segnet.scans import read_scan
 from unet_segnet.scans.matching import check_mask
-
-
-class Bright:
-    """A network that calls grey levels above 100 infected; it takes slices of 48 x 48."""
-
-    input_shape, output_shape = (None, 48, 48, 1), (None, 48, 48, 2)
-
-    def predict_on_batch(self, grey):
-        assert grey.dtype == np.uint8 and grey.shape[1:] == (48, 48, 1)
-        infected = (grey[..., 0] > 100).astype(np.float32)
-        return np.stack([1 - infected, infected], axis=-1)
 
 
 @pytest.mark.parametrize(

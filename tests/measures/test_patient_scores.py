@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, recall_score
+from tables import records
 
 from unet_segnet.cohort.domain import Difference
 from unet_segnet.measures import metrics
@@ -35,15 +36,11 @@ def about(groups, class_names=NAMES, num_unknown=0):
     return ScoredSlices([f"s{number:02}" for number in range(len(groups))], groups, num_unknown, class_names, "own")
 
 
-def rows_of(table):
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-
-
 def test_pooled_scores_are_scikit_learns(drawn):
     labels, predictions, groups = drawn
     method = Method("net", confusion_matrices(labels, predictions, 3))
     tables = score_tables(about(groups), [method])
-    pooled = {row["lesion"]: row for row in rows_of(tables["scores"]) if row["over"] == "all pixels"}
+    pooled = {row["lesion"]: row for row in records(tables["scores"]) if row["over"] == "all pixels"}
     for index, name in ((1, "ground glass"), (2, "scar")):
         pair = (labels.ravel() == index, predictions.ravel() == index)
         assert pooled[name]["Dice: value"] == pytest.approx(f1_score(*pair))
@@ -56,7 +53,7 @@ def test_pooled_scores_are_scikit_learns(drawn):
 def test_intervals_are_over_patients(drawn):
     labels, predictions, groups = drawn
     confusion = confusion_matrices(labels > 0, predictions > 0, 2)
-    rows = rows_of(score_tables(about(groups, NAMES[:2]), [Method("net", confusion)])["scores"])
+    rows = records(score_tables(about(groups, NAMES[:2]), [Method("net", confusion)])["scores"])
     of_patients = confusion.reshape(4, 3, 2, 2).sum(axis=1)
 
     def dice(counts):
@@ -81,7 +78,7 @@ def test_slices_without_lesion_count_in_no_mean_of_dice():
     table = score_tables(about(list("aabb"), NAMES[:2]), [Method("net", confusion_matrices(labels, labels, 2))])[
         "scores"
     ]
-    values = {row["over"]: row["Dice: value"] for row in rows_of(table)}
+    values = {row["over"]: row["Dice: value"] for row in records(table)}
     assert values == {"all pixels": 1.0, "mean of patients": 1.0, "mean of slices": 1.0}
 
 
@@ -92,7 +89,7 @@ def test_each_patient_stands_beside_the_baseline(drawn):
         Method("nothing", confusion_matrices(labels, np.zeros_like(labels), 3), "every pixel is healthy"),
     ]
     tables = score_tables(about(groups), methods)
-    rows = rows_of(tables["patients"])
+    rows = records(tables["patients"])
     assert [row["patient"] for row in rows] == ["p0", "p1", "p2", "p3"]
     own = slice(3, 6)
     assert rows[1]["Dice: value"] == pytest.approx(f1_score(labels[own].ravel() > 0, predictions[own].ravel() > 0))
@@ -105,17 +102,17 @@ def test_one_patient_has_no_interval_and_unknown_ones_a_warning(drawn):
     labels, predictions, _ = drawn
     method = Method("net", confusion_matrices(labels, predictions, 3))
     table = score_tables(about(["p"] * 12), [method])["scores"]
-    assert all(np.isnan(row["Dice: low"]) for row in rows_of(table))
+    assert all(np.isnan(row["Dice: low"]) for row in records(table))
     assert any("One patient only" in note for note in table.notes)
     tables = score_tables(about([f"s{number:02}" for number in range(12)], num_unknown=12), [method])
     assert "patients" not in tables
-    assert {row["over"] for row in rows_of(tables["scores"])} == {"all pixels", "mean of slices"}
+    assert {row["over"] for row in records(tables["scores"])} == {"all pixels", "mean of slices"}
     assert any("12 of 12 slices are of unknown patients" in note for note in tables["scores"].notes)
 
 
 def test_slices_have_rows_of_their_own(drawn):
     labels, predictions, groups = drawn
-    rows = rows_of(slice_table(about(groups), Method("net", confusion_matrices(labels, predictions, 3))))
+    rows = records(slice_table(about(groups), Method("net", confusion_matrices(labels, predictions, 3))))
     assert len(rows) == 12 * 3
     row = next(row for row in rows if (row["slice"], row["lesion"]) == ("s07", "scar"))
     assert row["true pixels"] == (labels[7] == 2).sum() and row["predicted pixels"] == (predictions[7] == 2).sum()

@@ -1,6 +1,5 @@
 """The networks of the second study: their parameters, names and parts as published; see `test_networks.py` too."""
 
-import csv
 import functools
 import math
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from tables import read_records
 
 from unet_segnet.models import build_model
 from unet_segnet.models.decoders import DECODERS
@@ -37,8 +37,7 @@ def small(architecture):
 
 @pytest.mark.slow
 def test_all_100_networks_have_exactly_the_used_parameters(reference):
-    with open(reference / "bizopoulos2021" / "parameter_counts.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_records(reference / "bizopoulos2021" / "parameter_counts.csv")
     assert {(row["architecture"], row["encoder"]) for row in rows} == {(a, e) for a in DECODERS for e in ENCODERS}
     wrong = []
     for row in rows:

@@ -492,6 +492,7 @@ def test_dicom_that_claims_a_huge_slice_takes_no_memory(tmp_path):
         read_scan(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
 def test_a_word_of_the_file_is_shown_without_its_control_characters(tmp_path):
     dataset = dicom_slice(VALUES[0], AFFINE, 0)
     dataset.PhotometricInterpretation = "\x1b[2J"

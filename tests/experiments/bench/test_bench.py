@@ -1,6 +1,5 @@
 """The bench command measures what it says and writes it; how fast it is, is no matter of a test."""
 
-import csv
 import json
 import os
 import subprocess
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tables import read_records, records
 
 from experiments.bench import slices as bench_slices
 from experiments.bench.__main__ import IN_README
@@ -38,11 +38,6 @@ def bench(*arguments, **environment):
     )
 
 
-def read_rows(path):
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 @pytest.fixture
 def session():
     """A processor without bfloat16 units, where nothing has been measured."""
@@ -66,23 +61,23 @@ def test_every_part_has_its_table_with_the_machine_beside_it(tmp_path):
     beside = report["tables"]["processor"]
     assert beside["rows"] or beside["notes"] == ["There is no accelerator to compare the processor with."]
     for part in parts - {"processor"}:
-        rows = read_rows(tmp_path / f"{part}.csv")
+        rows = read_records(tmp_path / f"{part}.csv")
         assert len(rows) == len(report["tables"][part]["rows"]) > 0
         assert {row["machine"] for row in rows} == {report["device"]}
 
-    rows = read_rows(tmp_path / "bench.csv")
+    rows = read_records(tmp_path / "bench.csv")
     assert [(row["network"], row["variant"], row["batch"]) for row in rows] == [("unet", "released", "4")]
     for row in rows:
         step = float(row["training ms/step"]) / 1000
         assert float(row["training slices/s"]) == pytest.approx(int(row["batch"]) / step)
         assert float(row["memory MiB"]) > 100
-    memory = read_rows(tmp_path / "memory.csv")
+    memory = read_records(tmp_path / "memory.csv")
     assert [row["slices"] for row in memory] == ["4", "8"]
     # The kernel counts the peak a little behind.
     assert all(1.02 * float(row["memory peak"]) >= float(row["MiB after epoch last"]) > 100 for row in memory)
-    whole = {row["what"]: row for row in read_rows(tmp_path / "epoch.csv")}
+    whole = {row["what"]: row for row in read_records(tmp_path / "epoch.csv")}
     assert float(whole["18 bare steps"]["ratio"]) == 1
-    assert read_rows(tmp_path / "project.csv")[-1]["trainings"] == "28"  # of one network
+    assert read_records(tmp_path / "project.csv")[-1]["trainings"] == "28"  # of one network
     assert "both have: 0." in report["tables"]["metrics"]["notes"][1]
 
 
@@ -95,9 +90,9 @@ def test_parts_without_networks(tmp_path):
     result = bench(*arguments)
     assert result.returncode == 0, result.stderr
     assert {path.name for path in out.iterdir()} == {"augmentation.csv", "metrics.csv", "bench.json"}
-    (row,) = read_rows(out / "augmentation.csv")
+    (row,) = read_records(out / "augmentation.csv")
     assert float(row["slices/s"]) == pytest.approx(1000 / float(row["ms/slice"]))
-    counts, scores, boundary, scan = read_rows(out / "metrics.csv")
+    counts, scores, boundary, scan = read_records(out / "metrics.csv")
     assert float(counts["ratio"]) == pytest.approx(float(counts["scikit-learn s"]) / float(counts["ours s"]))
     assert (scores["slices"], boundary["scikit-learn s"], scan["slices"]) == ("3", "", "3")
     text = readme.read_text()
@@ -252,7 +247,7 @@ def test_ratios_are_to_the_fastest_of_pytorch(session, monkeypatch):
     monkeypatch.setattr(session, "worker", lambda setting: Worker(setting=setting))
     tables = speed(session)
     assert list(tables) == ["frameworks", "bench"]
-    ours = [dict(zip(tables["bench"].columns, row, strict=True)) for row in tables["bench"].rows]
+    ours = records(tables["bench"])
     assert [row["training: ratio"] for row in ours] == [1.0, 2.0]
     assert [row["inference: ratio"] for row in ours] == [1.0, 2.0]
     assert [row["training: peak %"] for row in ours] == [10, None]  # 4 slices of 1e8 in 0.5 s, of 8e9 a second
@@ -293,7 +288,7 @@ def test_a_step_on_the_accelerator_is_compared_with_the_same_step_on_the_process
         "experiments.bench.speed.once", lambda *_, **more: {"provenance": {"device": "Xeon, 16 cores", "threads": 16}}
     )
     table = processor(session)["processor"]
-    (row,) = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+    (row,) = records(table)
     assert (row["network"], row["dtype"], row["batch"]) == ("unet", "float32", 4)
     assert (row["processor: ms/step"], row["accelerator: ms/step"]) == (3500, 100)
     assert row["ratio"] == pytest.approx(35)

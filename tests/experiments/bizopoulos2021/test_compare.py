@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compare_sample import write_sample
 from made_comparison import made_run
 
 from experiments.bizopoulos2021.data import open_data
@@ -28,11 +27,6 @@ from unet_segnet.runs.ray_cluster import RayCluster
 
 ROOT = Path(__file__).parents[3]
 SPEC = CompareSpec("lesion_b", "unet", "resnet18")
-
-
-@pytest.fixture(scope="session")
-def volumes_data(tmp_path_factory):
-    return write_sample(tmp_path_factory.mktemp("data") / "tiny")
 
 
 @pytest.fixture

@@ -10,17 +10,11 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from compare_sample import write_sample
 
 from experiments.bizopoulos2021.data import open_data, slice_counts, split_slices
 from unet_segnet.errors import InputError
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="session")
-def volumes_data(tmp_path_factory):
-    return write_sample(tmp_path_factory.mktemp("data") / "tiny")
 
 
 def test_the_three_experiments_see_what_they_should(volumes_data):

@@ -4,8 +4,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from made_comparison import made_counts, made_run, records
+from made_comparison import made_counts, made_run
 from scipy import stats
+from tables import records
 
 from experiments.bizopoulos2021 import published
 from experiments.bizopoulos2021.counts import score_grid

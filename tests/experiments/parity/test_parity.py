@@ -1,6 +1,5 @@
 """`python -m experiments.parity`: what it prints, writes and refuses; the real networks where they are at hand."""
 
-import csv
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ from matio.utils.matclass import MatlabOpaqueArray
 from PIL import Image
 from saved_networks import save, saved, structure
 from scipy.io import savemat
+from tables import read_records
 
 from experiments.parity import __main__ as parity
 from experiments.parity import checks as parity_checks
@@ -275,7 +275,7 @@ def test_replays_print_and_write_their_losses(tree, tmp_path, capsys, monkeypatc
     status, out, _ = run(capsys, *common, "--problem", "multiclass")
     content = json.loads((tmp_path / "out.json").read_text())
     assert status == 0 and content["released"] is None and content["rmse"] is None and "No released curve" in out
-    rows = list(csv.DictReader((tmp_path / "replays.csv").open()))
+    rows = read_records(tmp_path / "replays.csv")
     assert [(row["problem"], row["iteration"]) for row in rows] == [
         (p, n) for p in ("binary", "multiclass") for n in "123"
     ]
@@ -334,7 +334,7 @@ def checks(monkeypatch):
 def test_a_failed_check_is_written_and_gives_status_1(checks, tmp_path, capsys):
     status, out, _ = run(capsys, "all", "--out", tmp_path / "results")
     assert status == 1 and "2 of 3 checks passed" in out
-    rows = list(csv.DictReader((tmp_path / "results" / "parity.csv").open()))
+    rows = read_records(tmp_path / "results" / "parity.csv")
     assert [(row["check"], row["result"]) for row in rows] == [("one", "pass"), ("two", "FAIL"), ("three", "pass")]
     assert rows[1] == {
         "check": "two",

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_runs import evidence, made_folds, made_grid, made_run, records
+from made_runs import evidence, made_folds, made_grid, made_run
 from scipy import stats
+from tables import records
 
 from experiments.saood2021 import published
 from experiments.saood2021.tables.comparisons import (

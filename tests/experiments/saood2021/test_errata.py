@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_runs import evidence, records
+from made_runs import evidence
+from tables import records
 
 from experiments.saood2021 import article, published
 from experiments.saood2021.article import five_fold_means_are_possible, follows, parity_check, remaining_pixels

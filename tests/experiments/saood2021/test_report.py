@@ -1,10 +1,10 @@
 """The report from end to end: from committed results alone, the same twice, whole or not at all."""
 
-import csv
 import functools
 
 import pytest
 from forked import ROOT, run_command
+from tables import read_records
 
 from experiments.bizopoulos2021.protocol import COMPREHENSIVE_COMPARISON
 from experiments.reporting.content import sections
@@ -56,8 +56,7 @@ def test_published_numbers_stand_in_the_tables(made):
     out, _ = made
 
     def rows(name):
-        with (out / "first" / "tables" / f"{name}.csv").open(newline="") as stream:
-            return list(csv.DictReader(stream))
+        return read_records(out / "first" / "tables" / f"{name}.csv")
 
     for problem, number in (("binary", 3), ("multiclass", 5)):
         found = rows(f"table{number}_{problem}_released")

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+from tables import records
 
 from experiments.saood2021 import published
 from experiments.saood2021.counts import RunCounts
@@ -51,10 +52,6 @@ def pooled_run(matrix, **changes):
 
 def baseline(matrix, name="all background"):
     return Baseline(name, "every pixel is not infected", np.asarray(matrix)[np.newaxis])
-
-
-def records(table):
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
 class TestAccuracyTable:

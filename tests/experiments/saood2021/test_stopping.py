@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from made_runs import evidence, made_run, records
+from made_runs import evidence, made_run
+from tables import records
 
 from experiments.saood2021 import published
 from experiments.saood2021.tables.stopping import last_quarter

@@ -4,7 +4,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from made_runs import evidence, made_folds, made_run, records
+from made_runs import evidence, made_folds, made_run
+from tables import records
 
 from experiments.reporting.content import VERDICTS, Report
 from experiments.reporting.write import verdict_lines
@@ -25,7 +26,7 @@ def test_finished_trainings_by_hand():
     grid = made_run(training_seconds=3600.0, device="a processor", commit="abc", finished_at="2021-02-09T00:00:00Z")
     fold = made_run("unet", "multiclass", "paper", fold=2, dtype="mixed_bfloat16")
     table = trainings_table(evidence(grid, fold))
-    first, second = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
+    first, second = records(table)
     assert [first[key] for key in ("network", "variant", "problem")] == ["SegNet", "released", "binary"]
     assert (first["exp."], first["fold"], first["seed"], first["random numbers"]) == (4, None, 0, "NumPy's")
     assert (first["data type"], second["data type"]) == ("float32", "mixed_bfloat16")

@@ -1,11 +1,11 @@
 """The encoders: their pyramids, the names of their layers, and their parameters under each decoder."""
 
-import csv
 import functools
 import math
 
 import keras
 import pytest
+from tables import read_records
 
 from unet_segnet.models.decoders import DECODERS, DEPTHS
 from unet_segnet.models.encoders import ENCODERS
@@ -50,8 +50,8 @@ def layers_before(inputs, outputs):
 
 
 def published_counts(reference):
-    with open(reference / "bizopoulos2021" / "parameter_counts.csv", newline="") as file:
-        return {(row["architecture"], row["encoder"]): int(row["used_parameters"]) for row in csv.DictReader(file)}
+    rows = read_records(reference / "bizopoulos2021" / "parameter_counts.csv")
+    return {(row["architecture"], row["encoder"]): int(row["used_parameters"]) for row in rows}
 
 
 def test_the_encoders_are_those_of_the_study(reference):
@@ -140,8 +140,7 @@ def test_layers_are_named_as_the_published_modules(encoder, shapes):
 
 def test_the_committed_parity_covers_every_family_and_architecture(reference):
     """experiments/results/parity_encoders.csv, which smp_parity.py writes."""
-    with open(reference.parent / "results" / "parity_encoders.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_records(reference.parent / "results" / "parity_encoders.csv")
     families = {"vgg", "resnet", "resnext", "densenet", "mobilenet", "dpn", "xception", "inception", "efficientnet"}
     for architecture in ("unet", "linknet", "fpn", "pspnet"):
         encoders = {row["encoder"] for row in rows if row["architecture"] == architecture}
