@@ -92,7 +92,7 @@ class NetworkTester:
         refused, reason = self.refused
         for length in self.size:
             check_size(name, self.variant, length)
-        with pytest.raises(InputError, match=f"--size {refused}: {name} needs {reason} pixels"):
+        with pytest.raises(InputError, match=f"`size` {refused}: {name} needs {reason} pixels"):
             check_size(name, self.variant, refused)
         with pytest.raises(ValueError, match="Received: "):
             self.build(input_shape=(refused, self.size[1], 1))

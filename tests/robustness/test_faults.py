@@ -31,7 +31,8 @@ class Judged(Trial):
     """A trial without a process."""
 
     def __init__(self, out, results):
-        self.out, self.home, self.name, self.command, self.patience = out, out.parent, "grid", COMMANDS["grid"], 1.0
+        self.out, self.home, self.name, self.patience = out, out.parent, "grid", 1.0
+        self.command = replace(COMMANDS["grid"], several_lines=False)
         self.stage = type("Stage", (), {"results": {"grid": results}})
 
 
