@@ -1,7 +1,7 @@
 # make demo: set-up and the main job on the built-in phantom; make test: set-up and all fast tests.
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-slow test-jax test-torch lint clean
 
@@ -17,8 +17,8 @@ test-slow: .venv/installed-dev
 	$(PYTEST) -m slow
 
 BACKEND_TESTS := tests/test_devices.py tests/layers/test_layers.py tests/models/test_models.py \
-    tests/training/test_class_weighted.py tests/training/test_losses.py tests/training/test_optimizers.py \
-    -k "not damaged and not ahead and not learns"
+    $(addprefix tests/models/test_networks.py::Test,ReleasedSegNet ReleasedUNet) \
+    $(addprefix tests/training/test_,class_weighted.py losses.py optimizers.py) -k "not damaged and not ahead and not learns"
 
 test-jax: .venv/installed-jax
 	KERAS_BACKEND=jax $(PYTEST) $(BACKEND_TESTS)
@@ -26,8 +26,8 @@ test-jax: .venv/installed-jax
 
 test-torch: .venv/installed-torch
 	KERAS_BACKEND=torch $(PYTEST) $(BACKEND_TESTS)
-	$(PYTEST) -m "slow or not slow" tests/models/encoders/test_encoders.py \
-	    tests/training/test_optimizers.py tests/models/test_pyramids.py -k torch
+	$(PYTEST) -m "slow or not slow" tests/models/encoders/test_blocks.py tests/training/test_optimizers.py \
+	    tests/models/test_pyramids.py -k torch
 
 lint: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -15,6 +15,17 @@ prepare_processor()  # as all commands do
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "experiments" / "reference"
+# Files that take long, with -m slow or without, begin: so that no process waits for one of them at the end.
+FIRST = (
+    *("robustness/test_faults.py", "experiments/bench/test_bench.py", "experiments/parity/test_parity.py"),
+    *("experiments/saood2021/test_report.py", "models/test_networks.py", "training/test_class_weighted.py"),
+    *("commands/test_train.py", "experiments/test_grid.py", "robustness/test_fuzz.py", "networks/test_load.py"),
+)
+
+
+def pytest_collection_modifyitems(items):
+    order = {ROOT / "tests" / name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path, len(FIRST)))
 
 
 def _data_set(name: str) -> Path:

@@ -270,7 +270,8 @@ def test_validation_uses_the_statistics_of_its_own_batch():
     recipe, builder = Recipe(batch_size=8, epochs=1, learning_rate=1e-9, l2=0.0), build(dropout=0.0)
     parts = (images[:8], labels[:8], images[8:], labels[8:])
     result = train(builder, *parts, WEIGHTS, recipe, NumpyStream(0))
-    probabilities = builder(mean=result.mean, draw=NumpyStream(0).draw_kernel)(images[8:, ..., None], training=True)
+    model = builder(mean=result.mean, draw=NumpyStream(0).draw_kernel)
+    probabilities = keras.ops.convert_to_numpy(model(images[8:, ..., None], training=True))
     expected = float(WeightedCrossEntropy(WEIGHTS)(labels[8:], probabilities))
     assert result.history["validation_loss"][0] == pytest.approx(expected, rel=1e-3)
 
@@ -347,7 +348,7 @@ def test_a_loss_that_is_no_number_ends_the_run():
 def test_weights_that_the_last_update_broke_end_the_run():
     """One iteration: its loss is finite, what it leaves behind is not."""
     images, labels = toy_slices()
-    recipe = Recipe(epochs=1, batch_size=10, learning_rate=1e39)
+    recipe = Recipe(epochs=1, batch_size=10, learning_rate=float("inf"))
     with pytest.raises(DivergedError, match="epoch 1") as error:
         train(build(), images, labels, images[:0], labels[:0], WEIGHTS, recipe, NumpyStream(0))
     assert np.isfinite(error.value.history["loss"]).all()
