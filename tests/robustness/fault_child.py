@@ -1,4 +1,4 @@
-"""What runs in a process that meets a fault: one command, as `python -m experiments.NAME` would run it."""
+"""What runs in a process that meets a fault: one command, as `python -m` would run it."""
 
 import contextlib
 import os

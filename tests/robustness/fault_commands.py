@@ -31,7 +31,7 @@ class Command:
     """A command under test; it runs in the home.
 
     Attributes:
-        module: of `experiments`.
+        module: a verb of `unet-segnet`, or a command of `experiments`.
         arguments: of the command line.
         finished: glob patterns below out/ of what is finished: a folder that has a match is never to change.
         inputs: folder that it reads.

@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import fault_files
-import fault_kinds
-from fault_commands import COMMANDS, ROOT
-from fault_trials import Stage, Trial, WrongError
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]  # pytest has them; a script has its own folder alone
 
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+import fault_files  # noqa: E402
+import fault_kinds  # noqa: E402
+from fault_commands import COMMANDS  # noqa: E402
+from fault_trials import Stage, Trial, WrongError  # noqa: E402
 
 TRAINING = ("grid", "kfold", "compare")
 WRITING = (*TRAINING, "predict")
