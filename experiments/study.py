@@ -36,8 +36,7 @@ def exchange(options) -> int:
     """Take archives of runs in, write archives of runs out; returns the exit status."""
     if options.dry_run:
         raise InputError("--dry-run prints the plan of trainings; leave it out with --pack and --merge")
-    otherwise = vars(study_parser("", "").parse_args([]))
-    of_trainings = [name for name, value in vars(options).items() if value != otherwise[name] and name not in EXCHANGE]
+    of_trainings = [name for name in _given(options) if name not in EXCHANGE]
     if of_trainings:
         raise InputError(
             f"--{of_trainings[0].replace('_', '-')} is for trainings; leave it out with --pack and --merge, which take "
@@ -56,6 +55,12 @@ def exchange(options) -> int:
     for line in left_out:
         print(f"error: left out: {line}", file=sys.stderr)
     return 2 if left_out else 0
+
+
+def _given(options) -> list[str]:
+    """The options that are not what they are when left out."""
+    otherwise = vars(study_parser("", "").parse_args([]))
+    return [name for name, value in vars(options).items() if value != otherwise[name]]
 
 
 def study(options) -> int:
@@ -132,10 +137,7 @@ def _check_plan(options) -> None:
     Raises:
         InputError: one of these options is given too.
     """
-    otherwise = vars(study_parser("", "").parse_args([]))
-    chosen = [
-        name for name in ("variant", "parts", "net", "problem", "seeds") if getattr(options, name) != otherwise[name]
-    ]
+    chosen = [name for name in ("variant", "parts", "net", "problem", "seeds") if name in _given(options)]
     if options.plan is not None and chosen:
         raise InputError(f"--plan {options.plan}: names its trainings; leave --{chosen[0]} out")
 

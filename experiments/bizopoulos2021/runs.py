@@ -165,8 +165,6 @@ def build(spec: CompareSpec, size: int):
 
 def _evaluate(model, validation, volumes: Iterable, batch_size):
     """The arrays of `counts.npz`."""
-    import numpy as np
-
     from unet_segnet.measures.metrics import confusion_matrices
     from unet_segnet.training.soft_dice import predict_foreground
 
@@ -189,7 +187,6 @@ def _evaluate(model, validation, volumes: Iterable, batch_size):
 def _first_kernels(model):
     """(k, k, 1, filters) float32 of the first convolution."""
     import keras
-    import numpy as np
 
     layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
     return np.asarray(layer.kernel, np.float32)

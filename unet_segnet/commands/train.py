@@ -161,7 +161,7 @@ def train(options) -> int:
     own = OwnData(cohort, description)
     left = unfinished(jobs, own, options, KIND)
     print_counts(jobs, left, options)
-    ended = carry_out(left, own, options)
+    carry_out(left, own, options)
     done = [job for job in jobs if RunFolder(options.out, job.spec).finished]
     if done:
         target = options.out / specs[0].tables
@@ -170,7 +170,7 @@ def train(options) -> int:
         if len(done) < len(jobs):
             notes.append(f"{len(jobs) - len(done)} of the {len(jobs)} trainings are not finished.")
         show(done, [RunFolder(options.out, job.spec).path for job in done], cohort, target, notes)
-    return 0 if len(done) == len(jobs) else max(ended.status, 2)
+    return 0 if len(done) == len(jobs) else 2
 
 
 def check_options(options) -> NetworkPlan:
