@@ -142,7 +142,7 @@ def test_the_paper_variants_give_keras_probabilities(net, shape, tmp_path):
         pytest.skip("needs 14 GiB of free memory: the converter holds 30 million weights many times over")
     trained, path = tmp_path / "trained.keras", tmp_path / NAMES["onnx"]
     settled(build_model(net, variant="paper", input_shape=shape, mean=127.5)).save(trained)
-    arguments = ["-m", "unet_segnet.commands.export", str(trained), "--format", "onnx", "--out", str(path)]
+    arguments = ["-m", "unet_segnet", "export", str(trained), "--format", "onnx", "--out", str(path)]
     settings = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=settings, capture_output=True, text=True, check=False
