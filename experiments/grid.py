@@ -12,7 +12,7 @@ from experiments.saood2021.options import (
     check_options,
     experiments_option,
     load_data,
-    make_recipe,
+    make_job,
     problem_option,
     training_parser,
     weights_for,
@@ -43,7 +43,7 @@ def grid(options) -> int:
     check_options(options, (options.net,))
     data = load_data(options, (options.problem,))
     settle_dtype(options)
-    from experiments.saood2021.runs import Job, RunSpec
+    from experiments.saood2021.runs import RunSpec
     from unet_segnet.data import paper_split
 
     split = paper_split(len(data[options.problem].slices))
@@ -61,7 +61,7 @@ def grid(options) -> int:
         for seed in options.seeds
         for experiment in options.only or configurations(options.net)
     ]
-    return train_and_show([Job(spec, make_recipe(options, spec), split) for spec in specs], data, options)
+    return train_and_show([make_job(options, spec, split) for spec in specs], data, options)
 
 
 if __name__ == "__main__":

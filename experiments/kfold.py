@@ -11,7 +11,7 @@ from experiments.saood2021.options import (
     check_options,
     experiments_option,
     load_data,
-    make_recipe,
+    make_job,
     problem_option,
     training_parser,
     weights_for,
@@ -54,7 +54,7 @@ def kfold(options) -> int:
     check_options(options, nets)
     data = load_data(options, (options.problem,))
     settle_dtype(options)
-    from experiments.saood2021.runs import Job, RunSpec
+    from experiments.saood2021.runs import RunSpec
     from unet_segnet.data import five_folds
 
     folds = five_folds(len(data[options.problem].slices), options.split_seed)
@@ -75,7 +75,7 @@ def kfold(options) -> int:
         for experiment in options.only or (best[net],)
         for fold in range(len(folds))
     ]
-    return train_and_show([Job(spec, make_recipe(options, spec), folds[spec.fold]) for spec in specs], data, options)
+    return train_and_show([make_job(options, spec, folds[spec.fold]) for spec in specs], data, options)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from unet_segnet.output.records import write_json, write_text
 from unet_segnet.output.whole_folder import whole_folder
 
 FILES = ("config.json", "history.npz", "counts.npz", "result.json")
+OPTIONAL = ("last_epochs.npz",)
 COMPARE_FILES = (*FILES, "first_layer.npz")
 
 
@@ -69,7 +70,7 @@ def publish(options) -> None:
         checked.append((run, target, files, counts))
     for run, target, files, counts in checked:
         with whole_folder(target, FILES) as new:
-            for name in files:
+            for name in (*files, *(name for name in OPTIONAL if (run / name).is_file())):
                 shutil.copy2(run / name, new / name)
         print(f"published {target}")
         if options.weights:

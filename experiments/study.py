@@ -16,7 +16,7 @@ import os
 import sys
 import time
 
-from experiments.saood2021.options import check_options, load_data, make_recipe, study_parser
+from experiments.saood2021.options import check_options, load_data, make_job, study_parser
 from experiments.saood2021.protocol import NETS, PROBLEMS
 from unet_segnet.commands.arguments import settle_dtype
 from unet_segnet.errors import InputError
@@ -149,7 +149,6 @@ def _jobs(options, data) -> dict:
         InputError: there are none.
     """
     from experiments.saood2021.plan import planned_specs
-    from experiments.saood2021.runs import Job
     from unet_segnet.data import five_folds, paper_split
 
     specs = planned_specs(options)
@@ -162,8 +161,7 @@ def _jobs(options, data) -> dict:
     split = paper_split(num_slices)
     folds = five_folds(num_slices) if any(spec.fold is not None for spec in specs) else []
     return {
-        Job(spec, make_recipe(options, spec), split if spec.fold is None else folds[spec.fold]): part
-        for spec, part in specs.items()
+        make_job(options, spec, split if spec.fold is None else folds[spec.fold]): part for spec, part in specs.items()
     }
 
 

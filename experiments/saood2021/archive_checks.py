@@ -21,13 +21,20 @@ from unet_segnet.runs.reading import check_config, check_result
 MIB = 2**20
 LIMIT = 16 * MIB  # of an archive
 # In the order of writing: the result last, for its presence means that the run is whole. Bytes at most.
-FILES = {"config.json": MIB, "history.npz": 8 * MIB, "counts.npz": 8 * MIB, "model.keras": LIMIT, "result.json": MIB}
+FILES = {
+    "config.json": MIB,
+    "history.npz": 8 * MIB,
+    "counts.npz": 8 * MIB,
+    "last_epochs.npz": 8 * MIB,
+    "model.keras": LIMIT,
+    "result.json": MIB,
+}
 MODEL_FILES = {"metadata.json", "config.json", "model.weights.h5"}  # and FACTS, where it was saved with them
 MAX_MEMBERS = 10_000
 PER_ITERATION = ("loss", "accuracy", "learning_rate")
 PER_VALIDATION = ("validation_iteration", "validation_loss", "validation_accuracy")
 # Study, variant, problem and network, which alone may hold more than letters; the run; its file.
-MEMBER = re.compile(r"((?:grid|kfold)/[a-z]+-[a-z]+-[\w-]+/[a-z0-9-]+)/([a-z]+\.[a-z]+)", re.ASCII)
+MEMBER = re.compile(r"((?:grid|kfold)/[a-z]+-[a-z]+-[\w-]+/[a-z0-9-]+)/([a-z_]+\.[a-z]+)", re.ASCII)
 
 
 class UnsoundError(ValueError):
@@ -90,10 +97,12 @@ def check_run(folder: str, files: dict[str, bytes]) -> PackedRun:
     status = checked("result.json", _checked_result)
     checked("history.npz", _check_history)
     if status == "diverged":
-        if extra := files.keys() & {"counts.npz", "model.keras"}:
+        if extra := files.keys() & {"counts.npz", "last_epochs.npz", "model.keras"}:
             raise UnsoundError(f"{folder}/{min(extra)}", "does not belong to a run that diverged")
         return PackedRun(spec, files, None)
     confusion = checked("counts.npz", _checked_confusion, config)
+    if "last_epochs.npz" in files:
+        checked("last_epochs.npz", _check_last_epochs, config)
     if "model.keras" in files:
         checked("model.keras", _check_model)
     return PackedRun(spec, files, float(global_accuracy(confusion).mean()))
@@ -177,6 +186,18 @@ def _checked_confusion(content, config):
     if not len(arrays["test_names"]):
         raise ValueError("no test slice was counted")
     return arrays["test_confusion"]
+
+
+def _check_last_epochs(content, config):
+    arrays = read_npz(io.BytesIO(content), KIND.optional["last_epochs.npz"], only=True)
+    epochs, num_classes = arrays["epoch"], len(CLASS_NAMES[config["problem"]])
+    if epochs.dtype.kind not in "iu" or epochs.ndim != 1 or not (np.diff(epochs) > 0).all():
+        raise ValueError("expected epochs one after another")
+    for part in PARTS[1:]:
+        counts = arrays[f"{part}_confusion"]
+        expected = (len(epochs), len(config["split"][part]), num_classes, num_classes)
+        if counts.dtype.kind not in "iu" or counts.shape != expected or (counts < 0).any():
+            raise ValueError(f"impossible counts of the {part} slices")
 
 
 def _check_model(content):

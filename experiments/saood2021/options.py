@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.saood2021 import protocol
-from experiments.saood2021.protocol import EPOCHS, EXPERIMENTS, NETS, PARTS, PROBLEMS, SIZE, STREAMS, configurations
+from experiments.saood2021.protocol import (
+    EPOCHS,
+    EXPERIMENTS,
+    LAST_EPOCHS,
+    NETS,
+    PARTS,
+    PROBLEMS,
+    SIZE,
+    STREAMS,
+    configurations,
+)
+from experiments.saood2021.runs import Job
 from unet_segnet.commands.arguments import (
     SEEDS,
     check_executor,
@@ -15,6 +26,7 @@ from unet_segnet.commands.arguments import (
     integers,
     machine_options,
     minutes,
+    not_negative,
     positive,
 )
 from unet_segnet.data.preprocess import DEFAULT_WINDOW
@@ -50,6 +62,14 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
         default="epoch",
         help="when the validation slices are looked at: once an epoch, or at iterations 1, 10, 20, ... as the "
         "authors did; it does not change the network",
+    )
+    study.add_argument(
+        "--last-epochs",
+        type=not_negative,
+        default=LAST_EPOCHS,
+        metavar="N",
+        help="count test and validation slices after each of the last N epochs, which shows how much a result owes to "
+        "the last one; it does not change the network",
     )
     study.add_argument(
         "--loss",
@@ -173,8 +193,8 @@ def load_data(options, problems: tuple[str, ...]) -> dict[str, LoadedData]:
     }
 
 
-def make_recipe(options, spec):
-    """The `Recipe` of a run's configuration of Table 2, with what the options change.
+def make_job(options, spec, split) -> Job:
+    """A run of a configuration of Table 2, with what the options change.
 
     Raises:
         InputError: the network has no such configuration.
@@ -186,7 +206,7 @@ def make_recipe(options, spec):
     if setting is None:
         have = ", ".join(map(str, configurations(spec.net)))
         raise InputError(f"{spec.net} has no configuration {spec.experiment}; it has {have}: name others with --only")
-    return Recipe(
+    recipe = Recipe(
         learning_rate=setting.initial_learning_rate,
         batch_size=setting.mini_batch,
         epochs=options.epochs,
@@ -194,6 +214,7 @@ def make_recipe(options, spec):
         validation=options.validation,
         dtype=dtype_of(options, spec),
     )
+    return Job(spec, recipe, split, options.last_epochs)
 
 
 def check_options(options, nets: tuple[str, ...]) -> None:

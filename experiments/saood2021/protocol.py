@@ -11,6 +11,7 @@ PROBLEMS = catalogue.PROBLEMS
 VARIANTS = ("released", "paper")  # what the authors trained comes first
 SIZE = 256  # height and width of the study's slices, pixels
 EPOCHS = 160
+LAST_EPOCHS = 40  # after each of them a training counts test and validation slices, a quarter of the article's epochs
 EXPERIMENTS = range(1, 10)
 STREAMS = ("numpy", "matlab")
 PARTS = ("best", "grid", "folds", "seeds", "more")  # of the study, in the order of worth

@@ -3,7 +3,8 @@
 OUT/grid/released-binary-segnet/exp4-seed0/        a run of the grid
 OUT/kfold/released-binary-segnet/fold2-exp4-seed0/ a run of the five folds
 
-counts.npz holds a mean BF score per slice beside its confusion matrix.
+counts.npz holds a mean BF score per slice beside its confusion matrix; last_epochs.npz, in runs that counted it, the
+confusion matrices after each of the last 40 epochs.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.saood2021.counts import RunCounts
-from experiments.saood2021.protocol import EXPERIMENTS, PROBLEMS, STREAMS
+from experiments.saood2021.protocol import EXPERIMENTS, LAST_EPOCHS, PROBLEMS, STREAMS
 from unet_segnet.commands.arguments import SEEDS
 from unet_segnet.data.splits import NUM_FOLDS, PARTS
 from unet_segnet.models.registry import NETWORKS, VARIANTS
@@ -72,11 +73,13 @@ class Job:
         spec: which.
         recipe: `unet_segnet.training.class_weighted.Recipe`.
         split: `unet_segnet.data.Split`.
+        last_epochs: after how many of its last epochs it counts; no part of what determines the run.
     """
 
     spec: RunSpec
     recipe: object
     split: object
+    last_epochs: int = LAST_EPOCHS
 
     def config(self, data) -> dict:
         """Everything that determines the run; `data` is a dict of `LoadedData` by problem.
@@ -105,6 +108,7 @@ class Job:
         from unet_segnet.measures import metrics
         from unet_segnet.models import build_model
         from unet_segnet.training.class_weighted import train
+        from unet_segnet.training.last_epochs import LastEpochs
         from unet_segnet.training.streams import MatlabStream, NumpyStream
 
         spec, loaded = self.spec, data[self.spec.problem]
@@ -129,6 +133,15 @@ class Job:
         # The weights come from all slices, as the authors' do: three of the 72 numbers that determine the loss
         # have seen the test labels. It is their study that is reproduced.
         class_weights = median_frequency_weights(slices.labels, slices.num_classes)
+
+        def count(model):
+            return {
+                f"{part}_confusion": metrics.confusion_matrices(of.labels, predict(model, of.images), of.num_classes)
+                for part, of in parts.items()
+                if part in COUNTED
+            }
+
+        last_epochs = LastEpochs(count, self.last_epochs)
         result = train(
             build,
             parts["train"].images,
@@ -141,6 +154,7 @@ class Job:
             seed=spec.seed,
             checkpoint=folder.state,
             report=progress(self.recipe.epochs, label(self)).update,
+            last_epochs=last_epochs,
         )
         counts = {}
         for part in COUNTED:
@@ -159,7 +173,8 @@ class Job:
             "one_class_only": bool((counts["test_confusion"].sum(axis=(0, 1)) > 0).sum() == 1),
         }
         facts = _facts(parts["train"], loaded.description)
-        return Trained(result.model, result.history, counts, summary, facts)
+        further = {"last_epochs": counted} if (counted := last_epochs.arrays()) else {}
+        return Trained(result.model, result.history, counts, summary, facts, further)
 
 
 def _facts(train, data) -> dict:
@@ -212,6 +227,7 @@ KIND = RunKind(
     ),
     counts=tuple(f"{part}_{what}" for part in COUNTED for what in ("names", "confusion", "bf")),
     needed=("test_names", "test_confusion", "validation_confusion"),
+    optional={"last_epochs.npz": ("epoch", *(f"{part}_confusion" for part in COUNTED))},
     check=_check,
 )
 

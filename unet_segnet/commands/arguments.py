@@ -62,6 +62,12 @@ def positive(text):
     return value
 
 
+def not_negative(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
+    return int(text)
+
+
 def one_seed(text):
     """Parse one seed, small enough for every library that draws by it."""
     value = int(text) if text.isdecimal() else -1

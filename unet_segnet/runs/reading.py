@@ -24,7 +24,7 @@ class RunKind:
         depth: folders between that of the study and that of a run, both left out.
         history, counts: arrays of history.npz and counts.npz.
         needed: those of counts.npz that tables are made from; None: all.
-        further: file -> arrays, of further .npz files.
+        further, optional: file -> arrays, of further .npz files; the optional ones are missing in some runs.
         check: called with settings, result and the needed counts of a run that finished; raises ValueError for what
             no run of this kind has.
     """
@@ -35,6 +35,7 @@ class RunKind:
     depth: int = 1
     needed: tuple[str, ...] | None = None
     further: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     check: Callable[[dict, dict, Mapping[str, np.ndarray]], None] = lambda config, result, counts: None
 
     def folders(self, out: Path) -> list[Path]:
@@ -165,7 +166,8 @@ def check_finished(folders: list[RunFolder], kind: RunKind) -> list[str]:
         finished = read_run(folder.path, kind).counts is not None
         read_arrays(folder.history, kind.history)
         if finished:
-            for file, names in {"counts.npz": kind.counts, **kind.further}.items():
+            there = {file: names for file, names in kind.optional.items() if (folder.path / file).exists()}
+            for file, names in {"counts.npz": kind.counts, **kind.further, **there}.items():
                 read_arrays(folder.path / file, names)
         _check_network(folder.model)
         _remove_left_over(folder)

@@ -12,12 +12,15 @@ from keras import ops
 from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.processor import keep_freed_memory
 from unet_segnet.training.batch_statistics import pool_batch_statistics, with_batch_statistics
+from unet_segnet.training.batches import AugmentedBatches
 from unet_segnet.training.checkpoint import Checkpoint
 from unet_segnet.training.compilation import compile_fastest, dtype_policy, seed_dropout
+from unet_segnet.training.last_epochs import LastEpochs
 from unet_segnet.training.losses import EPSILON, WeightedCrossEntropy
 from unet_segnet.training.optimizers import CoupledAdam
 from unet_segnet.training.translations import augment
 
+LAST = "last-"  # before the names of what `LastEpochs` counted, in a saved state
 VALIDATION_FREQUENCY = 10
 """Iterations from one validation to the next by MATLAB's schedule, in the authors' scripts."""
 
@@ -110,40 +113,6 @@ def _accuracy(labels, probabilities):
     return ops.sum(ops.cast(right, "float32")) / ops.maximum(ops.sum(ops.cast(labelled, "float32")), 1.0)
 
 
-class AugmentedBatches(keras.utils.PyDataset):
-    """The mini-batches of one epoch: shuffled, augmented, the last batch left out if it is not full.
-
-    Arguments:
-        images: (num_slices, height, width).
-        labels: (num_slices, height, width) uint8 class indices.
-        batch_size: slices in a batch, at most num_slices.
-        stream: see `unet_segnet.training.streams`.
-        augment: of images, labels and the stream's uniform numbers; the first study's by default.
-    """
-
-    def __init__(self, images, labels, batch_size, stream, augment=augment):
-        # Not Keras' default of one worker: under TensorFlow that leaves the prefetching to tf.data's autotuning, whose
-        # thread sleeps for 10 ms times a power of two and holds up the end of an epoch until it wakes (45 s became 82).
-        # The other backends have no such thread, and with two workers JAX' first epoch lacks a batch.
-        super().__init__(workers=2 if keras.config.backend() == "tensorflow" else 1)
-        self.images, self.labels, self.batch_size, self.stream = images, labels, batch_size, stream
-        self.augment = augment
-        self.set_epoch(0)
-
-    def set_epoch(self, epoch):
-        """Take the order and the augmentations of epoch 0, 1, ..."""
-        self.order, self.uniforms = self.stream.epoch(epoch, len(self.images), self.batch_size)
-
-    def __len__(self):
-        return len(self.images) // self.batch_size
-
-    def __getitem__(self, index):
-        batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        chosen = self.order[batch]
-        images, labels = self.augment(self.images[chosen], self.labels[chosen], self.uniforms[batch])
-        return images[..., None], labels
-
-
 @dataclass
 class TrainingResult:
     """A trained network and how it came about.
@@ -172,6 +141,7 @@ def train(
     checkpoint: Path | None = None,
     report: Callable[[int, str], None] | None = None,
     keep: str = "last",
+    last_epochs: LastEpochs | None = None,
 ) -> TrainingResult:
     """Train one network.
 
@@ -188,6 +158,7 @@ def train(
         report: called after each epoch with the number of finished epochs and a line about it.
         keep: "last", the network after the last iteration, as in the study; or "best", the one after the epoch with
             the lowest validation loss, the first of equals.
+        last_epochs: counts other slices after each of the last epochs; it has no effect on the trained network.
 
     Returns:
         A `TrainingResult`.
@@ -219,7 +190,7 @@ def train(
     log = compile_model(model, recipe, class_weights, len(batches))
     keeper = _Keeper(
         recipe, batches, log, seed, checkpoint, report,
-        _Validation(model, validation_images, validation_labels, class_weights, recipe), keep,
+        _Validation(model, validation_images, validation_labels, class_weights, recipe), keep, last_epochs,
     )  # fmt: skip
     first_epoch = keeper.restore(model)
     if first_epoch < recipe.epochs:
@@ -306,9 +277,10 @@ class _Keeper(keras.callbacks.Callback):
     ends with the same weights as one that was not.
     """
 
-    def __init__(self, recipe, batches, log, seed, checkpoint, report, validation, keep):
+    def __init__(self, recipe, batches, log, seed, checkpoint, report, validation, keep, last_epochs):
         super().__init__()
         self.keep, self.best = keep, {}  # weights of the best epoch, by their number as text
+        self.last_epochs = last_epochs
         self.recipe, self.batches, self.log, self.seed = recipe, batches, log, seed
         self.checkpoint, self.report, self.validation = Checkpoint(checkpoint), report, validation
         self.history = {key: [] for key in HISTORY_KEYS}
@@ -322,7 +294,11 @@ class _Keeper(keras.callbacks.Callback):
         found = self.checkpoint.load(model, HISTORY_KEYS)
         if found is None:
             return 0
-        history, iterations, self.best = found
+        history, iterations, extra = found
+        counted = {name.removeprefix(LAST): extra.pop(name) for name in list(extra) if name.startswith(LAST)}
+        self.best = extra
+        if self.last_epochs:
+            self.last_epochs.restore(counted)
         finished = iterations // self.num_iterations
         validated = history["validation_iteration"] <= iterations
         for key, values in history.items():
@@ -338,6 +314,8 @@ class _Keeper(keras.callbacks.Callback):
         self.batches.set_epoch(epoch)
         self.model.optimizer.learning_rate = self.recipe.learning_rate_at(epoch)
         seed_dropout(self.model, self.seed, epoch)
+        if self._counts_after(epoch):
+            self.last_epochs.begin(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
         if batch == 0:  # again: TensorFlow's generator datasets set a threshold of their own
@@ -357,10 +335,14 @@ class _Keeper(keras.callbacks.Callback):
         if self.recipe.validation == "epoch":
             self._validate((epoch + 1) * self.num_iterations)
         self.history["epoch_seconds"].append(time.monotonic() - self.started)
+        if self._counts_after(epoch):
+            self.last_epochs.end(self.model, epoch + 1, self.num_iterations)
         losses_seen = self.history["validation_loss"]
         if self.keep == "best" and losses_seen[-1] < min(losses_seen[:-1], default=np.inf):
             self.best = {f"{number:05}": weight for number, weight in enumerate(self.model.get_weights())}
-        self.checkpoint.save(self.model, self.arrays(), last=epoch + 1 == self.recipe.epochs, extra=self.best)
+        counted = {LAST + name: of for name, of in self.last_epochs.arrays().items()} if self.last_epochs else {}
+        last = epoch + 1 == self.recipe.epochs
+        self.checkpoint.save(self.model, self.arrays(), last=last, extra=self.best | counted)
         if self.report:
             validated = (
                 f", validation {self.history['validation_loss'][-1]:.4f}" if self.history["validation_loss"] else ""
@@ -370,6 +352,9 @@ class _Keeper(keras.callbacks.Callback):
     def arrays(self):
         """The history so far, as arrays."""
         return {key: np.asarray(values) for key, values in self.history.items()}
+
+    def _counts_after(self, epoch):
+        return self.last_epochs is not None and epoch >= self.recipe.epochs - self.last_epochs.num_epochs
 
     def _values(self):
         self.model  # noqa: B018  brings the state back from the JAX trainer

@@ -12,8 +12,8 @@ import numpy as np
 from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.processor import keep_freed_memory
 from unet_segnet.training.affine import NUM_UNIFORMS, augment_affine
+from unet_segnet.training.batches import AugmentedBatches
 from unet_segnet.training.checkpoint import Checkpoint
-from unet_segnet.training.class_weighted import AugmentedBatches
 from unet_segnet.training.compilation import compile_fastest, seed_dropout
 from unet_segnet.training.losses import SoftDiceLoss
 from unet_segnet.training.optimizers import TorchAdam
