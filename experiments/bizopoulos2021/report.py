@@ -33,7 +33,7 @@ def report(options) -> None:
     """Make the report that the options ask for."""
     from experiments.bizopoulos2021.evidence import collect
     from experiments.bizopoulos2021.protocol import COMPREHENSIVE_COMPARISON
-    from experiments.reporting.write import verdict_counts, verdict_lines
+    from experiments.reporting.tallies import verdict_counts, verdict_lines
 
     texts = {
         "compare-main": lambda made, _: f"{verdict_counts(made)}\n",

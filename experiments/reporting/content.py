@@ -9,7 +9,12 @@ import numpy as np
 
 from unet_segnet.output.tabular import Table
 
-VERDICTS = ("replicates", "does not replicate", "cannot be decided")
+VERDICTS = ("replicates", "does not replicate", "misprint or slip", "cannot be decided")
+BASES = {  # what a decided verdict rests on -> as it is said where the claim holds, and where not
+    "training": ("reproduced by training here", "not reproduced by training here"),
+    "tables": ("consistent with the article's own tables", "at odds with the article's own tables"),
+    "release": ("argued from the release", "argued from the release"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,22 +39,33 @@ class Verdict:
     Attributes:
         name: short, for anchors: "segnet-wins-binary".
         claim: the claim in one sentence, in our words.
+        quote: the article's own words.
         source: where the paper says it.
         verdict: one of VERDICTS.
+        basis: one of BASES, what a decided verdict rests on; empty where nothing decides.
         evidence: what was computed, one or two sentences with the numbers in them.
         decides: what would decide it; empty where it is decided.
     """
 
     name: str
     claim: str
+    quote: str
     source: str
     verdict: str
+    basis: str
     evidence: str
     decides: str = ""
 
     def __post_init__(self):
         if self.verdict not in VERDICTS:
             raise ValueError(f"verdict must be one of {VERDICTS}. Received: {self.verdict!r}")
+        if (self.verdict == VERDICTS[-1]) != (not self.basis) or self.basis not in ("", *BASES):
+            raise ValueError(f"basis must be one of {list(BASES)}, or empty if undecided. Received: {self.basis!r}")
+
+    @property
+    def rests_on(self) -> str:
+        """What it rests on, in words; empty where nothing decides."""
+        return BASES[self.basis][self.verdict != VERDICTS[0]] if self.basis else ""
 
 
 @dataclass(frozen=True)

@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.reporting.content import VERDICTS, Verdict
+from experiments.reporting.content import BASES, VERDICTS, Verdict
 from unet_segnet.measures.statistics import Interval
 
-REPLICATES, DOES_NOT, UNDECIDED = VERDICTS
+REPLICATES, DOES_NOT, SLIP, UNDECIDED = VERDICTS
+TRAINING, TABLES, RELEASE = BASES
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of an article: a name, the claim in our words, and where it stands."""
+    """One claim of an article: a name, the claim in our words and in the article's, and where it stands."""
 
     name: str
     claim: str
+    quote: str
     source: str
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict, the evidence for it in a sentence or two, and what would decide it where it is open."""
+    """A verdict, the evidence for it in a sentence or two, what it rests on, or what would decide it where it is open."""
 
     verdict: str
     evidence: str
+    basis: str = ""
     decides: str = ""
 
 
@@ -51,13 +54,19 @@ def judge(claims: Sequence[Claim], judges: Mapping[str, Callable[..., Judgement]
     found = []
     for of in claims:
         judgement = judges[of.name](evidence)
-        found.append(Verdict(of.name, of.claim, of.source, judgement.verdict, judgement.evidence, judgement.decides))
+        says = (judgement.verdict, judgement.basis, judgement.evidence, judgement.decides)
+        found.append(Verdict(of.name, of.claim, of.quote, of.source, *says))
     return tuple(found)
 
 
-def decided(holds: bool, evidence: str) -> Judgement:
+def decided(holds: bool, evidence: str, basis: str) -> Judgement:
     """A judgement on evidence that always decides."""
-    return Judgement(REPLICATES if holds else DOES_NOT, evidence)
+    return Judgement(REPLICATES if holds else DOES_NOT, evidence, basis)
+
+
+def undecided(evidence: str, decides: str) -> Judgement:
+    """A judgement that is left open, and what would decide it."""
+    return Judgement(UNDECIDED, evidence, decides=decides)
 
 
 def with_limits(interval: Interval, index=(), signed: bool = False) -> str:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from experiments.reporting.content import VERDICTS, Report, SliceView, Verdict
+from experiments.reporting.content import Report, SliceView, Verdict
+from experiments.reporting.tallies import tallies
 from unet_segnet.web import table, viewer
 from unet_segnet.web.page import asset, figure_html, render, render_page, split_title
 
-COUNTED = {
-    "replicates": ("replicates", "replicate"),
-    "does not replicate": ("does not replicate", "do not replicate"),
-    "cannot be decided": ("cannot be decided yet", "cannot be decided yet"),
-}
 FURTHER = "Further tables and figures"
 
 
@@ -71,12 +66,11 @@ def report_page(report: Report, images: dict[str, bytes]) -> str:
     if report.missing:
         sections.append(Section("missing", "What is missing", lines=report.missing))
     sections.append(Section("provenance", "How this report came about", lines=report.provenance))
-    counts = Counter(verdict.verdict for verdict in report.verdicts)
     body = render(
         "page.html",
         "experiments.reporting",
         report=report,
-        tallies=[(verdict, counts[verdict], COUNTED[verdict][counts[verdict] != 1]) for verdict in VERDICTS],
+        tallies=tallies(report.verdicts),
         sections=sections,
     )
     return render_page(

@@ -6,13 +6,12 @@ OUT/tables/NAME.{csv,md,tex}
 OUT/figures/NAME.{png,pdf}
 """
 
-from collections import Counter
 from pathlib import Path
 
-from experiments.reporting.content import VERDICTS, Report, Study
+from experiments.reporting.content import Report, Study
+from experiments.reporting.tallies import verdict_table
 from unet_segnet.errors import InputError
 from unet_segnet.output.records import check_folder
-from unet_segnet.output.tabular import Table
 from unet_segnet.output.whole_folder import whole_folder
 
 PAGE = "index.html"
@@ -56,25 +55,3 @@ def write_report(report: Report, out: Path) -> None:
                 save_figure(figure.figure, new / "figures" / f"{figure.name}.{suffix}")
             images[figure.name] = (new / "figures" / f"{figure.name}.png").read_bytes()
         (new / PAGE).write_text(report_page(report, images), encoding="utf-8")
-
-
-def verdict_table(report: Report) -> Table:
-    """The verdicts as a table."""
-    columns = ("name", "verdict", "claim", "source", "evidence", "decides")
-    rows = tuple(tuple(getattr(verdict, column) for column in columns) for verdict in report.verdicts)
-    return Table("Claims of the article, and what became of them.", columns, rows)
-
-
-def verdict_counts(report: Report) -> str:
-    """How many claims have which verdict, in Markdown."""
-    counts = Counter(of.verdict for of in report.verdicts)
-    yes, no, unknown = (counts[verdict] for verdict in VERDICTS)
-    said = f"{yes} replicate{'s' * (yes == 1)}, {no} do{'es' * (no == 1)} not, {unknown} cannot be decided"
-    return f"**Of {len(report.verdicts)} claims: {said}.**"
-
-
-def verdict_lines(report: Report) -> list[str]:
-    """How many claims have which verdict, and a table of them in Markdown, what replicates first."""
-    verdicts = sorted(report.verdicts, key=lambda verdict: VERDICTS.index(verdict.verdict))
-    rows = (f"| {of.verdict} | {of.claim} |" for of in verdicts)
-    return [verdict_counts(report), "", "| verdict | claim |", "|---|---|", *rows]

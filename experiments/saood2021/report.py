@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from experiments.reporting.content import Report, SliceView, sections
-from experiments.reporting.write import verdict_counts, verdict_lines
+from experiments.reporting.tallies import verdict_counts, verdict_lines
 from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.figures import scores as figures
 from experiments.saood2021.protocol import NETS, PROBLEMS, U_NET_VERSUS_SEGNET, VARIANTS

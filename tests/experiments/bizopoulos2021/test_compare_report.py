@@ -25,7 +25,7 @@ from experiments.bizopoulos2021.tables.table2 import table_two
 from experiments.bizopoulos2021.verdicts import judge_scores
 from experiments.bizopoulos2021.verdicts.claims import verdicts
 from experiments.reporting.content import sections
-from experiments.reporting.write import verdict_lines
+from experiments.reporting.tallies import verdict_lines
 from unet_segnet import plots
 from unet_segnet.data.nifti import SLICES, VOLUMES, write_volume
 from unet_segnet.errors import InputError

@@ -8,7 +8,7 @@ from made_runs import evidence, made_folds, made_run
 from tables import records
 
 from experiments.reporting.content import VERDICTS, Report
-from experiments.reporting.write import verdict_lines
+from experiments.reporting.tallies import verdict_lines
 from experiments.saood2021.protocol import U_NET_VERSUS_SEGNET
 from experiments.saood2021.report import main_text, results_text
 from experiments.saood2021.tables.comparisons import network_comparison
