@@ -24,7 +24,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict, the evidence for it in a sentence or two, what it rests on, or what would decide it where it is open."""
+    """A verdict, the evidence in a sentence or two, and what it rests on, or where it is open what would decide it."""
 
     verdict: str
     evidence: str

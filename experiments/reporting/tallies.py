@@ -1,4 +1,4 @@
-"""How the verdicts of a report are summed up: how many there are of each, what they rest on, and all of them as a table."""
+"""How the verdicts of a report are summed up: how many of each, what they rest on, and all of them as a table."""
 
 from collections import Counter
 from collections.abc import Sequence

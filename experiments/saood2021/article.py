@@ -52,8 +52,12 @@ def lesion_share() -> float:
     return 1 - background_accuracy()
 
 
-def implied_healthy_sensitivity(net: str) -> float:
-    """Share of healthy pixels that the best four-class network leaves healthy, from Tables 5 and 6 and the test slices.
+def implied_healthy(net: str) -> tuple[float, float]:
+    """What the best four-class network does to healthy pixels, from Tables 5 and 6 and the test slices.
+
+    Returns:
+        the share of healthy pixels that it leaves healthy, and the share of all pixels that are lesion and called
+        another class, healthy or another lesion.
 
     A class's Dice, sensitivity and specificity give its share of the pixels (false positives per true pixel are
     2 S / D - S - 1, and (1 - specificity) per other pixel), these the missed lesion pixels, and the global accuracy
@@ -65,7 +69,7 @@ def implied_healthy_sensitivity(net: str) -> float:
         false = 2 * scores["sensitivity"] / scores["dice"] - scores["sensitivity"] - 1
         odds = (1 - scores["specificity"]) / false
         missed += (1 - scores["sensitivity"]) * odds / (1 + odds)
-    return 1 - (1 - accuracy - missed) / background_accuracy()
+    return 1 - (1 - accuracy - missed) / background_accuracy(), missed
 
 
 def follows(formula: Callable[..., float], parts: Sequence[float], printed: float) -> bool:

@@ -15,7 +15,7 @@ from experiments.saood2021.runs import KIND, read_finished
 from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS
-from unet_segnet.runs.folder import AGAIN
+from unet_segnet.runs.folder import AGAIN, read_arrays
 from unet_segnet.runs.reading import Run
 
 # What may differ from the study's recipe without making another study of it: see `Recipe`.
@@ -178,6 +178,12 @@ class FinishedRun(Run):
     def history(self, names: tuple[str, ...] = KIND.history) -> dict[str, np.ndarray]:
         """Loss, accuracy and learning rate per iteration, and the validation."""
         return super().history(names)
+
+    def last_epochs(self) -> dict[str, np.ndarray] | None:
+        """Counts after each of the last epochs, (epochs, n, K, K) by part; None where they were not counted."""
+        ((file, names),) = KIND.optional.items()
+        path = self.folder / file
+        return read_arrays(path, names) if path.is_file() else None
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,9 @@ def accuracy_table(
     if len(statistics) == 4:
         own_notes.insert(
             1,
-            "Averaged over the trainings of a configuration, which differ in seed or random stream; spread: standard "
-            "deviation (n - 1) of the mean over them.",
+            "Averaged over the trainings of a configuration, which differ in seed or random stream: sigma is the mean "
+            "of the trainings' own, not that of averaged slices, which would be smaller. spread: standard deviation "
+            "(n - 1) of the mean over them.",
         )
     if released:
         own_notes.append(

@@ -11,6 +11,7 @@ from experiments.saood2021.published import claims
 from experiments.saood2021.verdicts import judge_article as article
 from experiments.saood2021.verdicts import judge_recipe as recipe
 from experiments.saood2021.verdicts import judge_scores as scores
+from experiments.saood2021.verdicts import judge_slices as slices
 
 JUDGES: dict[str, Callable[[Evidence], Judgement]] = {
     "segnet-wins-binary": scores.segnet_wins_binary,
@@ -18,19 +19,26 @@ JUDGES: dict[str, Callable[[Evidence], Judgement]] = {
     "segnet-accuracy-binary": scores.segnet_accuracy,
     "unet-accuracy-multiclass": scores.unet_accuracy,
     "segnet-scores-binary": scores.segnet_scores,
-    "not-infected-found": article.not_infected_found,
+    "models-radiologist": slices.models_radiologist,
+    "not-infected-count": article.not_infected_count,
+    "not-infected-reliable": article.not_infected_reliable,
     "best-configurations": scores.best_configurations,
     "unet-effusion": scores.unet_effusion,
-    "larger-batches-hurt": recipe.larger_batches_hurt,
+    "unet-opacities": article.unet_opacities,
+    "larger-batches-epochs": recipe.larger_batches_epochs,
+    "larger-batches-updates": recipe.larger_batches_updates,
     "accuracy-shows-quality": article.accuracy_shows_quality,
     "specificity-shows-healthy": article.specificity_shows_healthy,
+    "sigma-consistent": article.sigma_consistent,
     "sigma-multiclass": article.sigma_multiclass,
     "five-fold-close": article.five_fold_close,
     "five-fold-steady": article.five_fold_steady,
     "encoder-vgg16": article.encoder_vgg16,
-    "masks-paired": article.masks_paired,
-    "class-disparity": article.class_disparity,
-    "infection-regions": article.infection_regions,
+    "class-disparity": slices.class_disparity,
+    "infection-regions": slices.infection_regions,
+    "position-key": slices.position_is_key,
+    "no-contrast": slices.no_contrast,
+    "dream-discerns": slices.dream_discerns,
     "training-minutes": recipe.training_minutes,
     "training-time-alike": recipe.training_time_alike,
     "gpu-speed-up": recipe.gpu_speed_up,

@@ -8,14 +8,8 @@ from itertools import groupby
 
 import numpy as np
 
-from experiments.reporting.judgement import (
-    DOES_NOT,
-    REPLICATES,
-    UNDECIDED,
-    Judgement,
-    Outcome,
-    how_many,
-)
+from experiments.reporting.judgement import RELEASE, TABLES, TRAINING, Judgement, decided, how_many, undecided
+from experiments.reporting.rules import LEVEL
 from experiments.saood2021 import published
 from experiments.saood2021.article import accelerator_speed_ups, step_milliseconds
 from experiments.saood2021.evidence import Evidence, FinishedRun
@@ -23,44 +17,63 @@ from experiments.saood2021.protocol import NETS, PROBLEMS, VARIANTS
 from experiments.saood2021.published import stated
 from experiments.saood2021.tables.selection import released_accuracies
 from experiments.saood2021.tables.trainings import accuracy_matrix
-from experiments.saood2021.verdicts.outcomes import across_variants
 from unet_segnet.models.registry import NETWORKS
 from unet_segnet.runs.folder import read_arrays
 
-ENOUGH = 6  # comparisons of two mini-batches at one learning rate: a grid of both networks
 VALIDATIONS = 10  # averaged, as a single one is noisy
-ALIKE = 1.25  # training times that differ by less count as alike
+MACHINE = (
+    "Their machine, a GTX 1050 Ti beside an i5-9400F, and MATLAB R2020a: a time belongs to what it was measured on."
+)
 
 
-def larger_batches_hurt(evidence: Evidence) -> Judgement:
-    """Smallest against largest mini-batch at each learning rate: after equal epochs, and after equal updates.
+def larger_batches_epochs(evidence: Evidence) -> Judgement:
+    """Smallest against largest mini-batch at each learning rate, after equal epochs: holds where worse beyond chance.
 
-    The claim holds where the largest is worse both ways, fails where it is not worse after equal epochs; where it
-    is worse after equal epochs alone, the number of updates may be the reason. Own trainings judge where enough ran.
+    The sign test over pairs, of the article's own runs; own trainings judge where as many pairs ran.
     """
-    epochs, updates = _published_by_epochs(), _released_by_updates()
+    theirs, ours = _published_by_epochs(), _own_by_epochs(evidence)
     text = (
-        f"As printed and released, the largest mini-batch has the lower test accuracy in {_of(epochs)} pairs of equal "
-        f"learning rate and epochs; but it then has {_released_updates()}. After equal updates the released validation "
-        f"loss of the largest is the higher in {_of(updates)} (after more passes and at a lower "
-        f"learning rate)."
+        f"As printed and released, the largest mini-batch has the lower test accuracy in {_of(theirs)} pairs of equal "
+        f"learning rate and epochs ({_sign_text(theirs)}); it then makes {_released_updates()}."
     )
-    own_epochs, own_updates = _own_by_epochs(evidence), _own_by_updates(evidence)
-    if own_epochs:
-        text += f" Own trainings: {_of(own_epochs)} after equal epochs"
-        text += f", {_of(own_updates)} after equal updates." if own_updates else "."
-    if len(own_epochs) >= ENOUGH:
-        epochs, updates = own_epochs, own_updates
-    if np.mean(epochs) <= 0.5:
-        return Judgement(DOES_NOT, text)
-    if len(updates) >= ENOUGH and np.mean(updates) >= 2 / 3:
-        return Judgement(REPLICATES, text)
-    return Judgement(
-        UNDECIDED,
+    if ours:
+        text += f" Own trainings: {_of(ours)} ({_sign_text(ours)})."
+    return _by_signs(theirs, ours, text, TABLES)
+
+
+def larger_batches_updates(evidence: Evidence) -> Judgement:
+    """The same after equal numbers of updates, by the validation loss: mini-batch and updates vary together otherwise."""
+    theirs, ours = _released_by_updates(), _own_by_updates(evidence)
+    text = (
+        f"After equal updates the released validation loss of the largest mini-batch is the higher in {_of(theirs)} "
+        f"pairs ({_sign_text(theirs)}); it has then seen each slice more often, at a lower learning rate."
+    )
+    if ours:
+        text += f" Own trainings: {_of(ours)} ({_sign_text(ours)})."
+    return _by_signs(theirs, ours, text, RELEASE)
+
+
+def _by_signs(theirs: list[bool], ours: list[bool], text: str, basis: str) -> Judgement:
+    """The sign test at the rules' level: own pairs where they are as many, else the authors'."""
+    worse, basis = (ours, TRAINING) if len(ours) >= len(theirs) else (theirs, basis)
+    if _sign_test(worse) < LEVEL:
+        return decided(np.mean(worse) > 0.5, text, basis)
+    return undecided(
         text,
-        "Trainings with equal numbers of updates and equal decay per update, such as mini-batch 12 for 480 epochs "
-        "beside 4 for 160: mini-batch and updates never vary apart in this protocol.",
+        "More pairs: trainings with equal numbers of updates and an equal decay of the learning rate per update; small "
+        "slices allow many (experiments/saood2021/plan.csv, the side study).",
     )
+
+
+def _sign_test(worse: list[bool]) -> float:
+    """Two-sided p of so many pairs of which half are expected."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(sum(worse), len(worse)).pvalue)
+
+
+def _sign_text(worse: list[bool]) -> str:
+    return f"sign test, p = {_sign_test(worse):.3f}"
 
 
 def training_minutes(evidence: Evidence) -> Judgement:
@@ -73,45 +86,36 @@ def training_minutes(evidence: Evidence) -> Judgement:
             f" Own trainings took {statistics.mean(minutes):.0f} minutes on average, {min(minutes):.0f} to "
             f"{max(minutes):.0f} (n={len(minutes)}; {'; '.join(devices)})."
         )
-    return Judgement(
-        UNDECIDED,
-        text,
-        f"Their machine and MATLAB R2020a; stated are {stated('training_minutes'):.0f} minutes for "
-        f"{stated('epochs'):.0f} epochs on a GTX 1050 Ti.",
+    return undecided(
+        f"{text} Stated are {stated('training_minutes'):.0f} minutes for {stated('epochs'):.0f} epochs.", MACHINE
     )
 
 
 def training_time_alike(evidence: Evidence) -> Judgement:
-    """Holds where both networks, trained on one device, take times within a quarter of each other on average.
+    """Cannot be decided: times of another machine. Own times of both networks on one device are told.
 
-    Trainings without oneDNN's kernels, such as replays in float32, are compared with their like.
+    Trainings without oneDNN's kernels, such as replays in float32, stand beside their like.
     """
-
-    def judge(evidence: Evidence, variant: str) -> Outcome | None:
+    texts = []
+    for variant in VARIANTS:
         runs = [run for run in evidence.runs if run.counts.variant == variant and _seconds([run])]
-        texts, ratios = [], []
         for device, on_device in groupby(sorted(runs, key=_conditions), key=_conditions):
             seconds: dict[str, list[float]] = {}
             for run in on_device:
                 seconds.setdefault(run.counts.net, []).extend(_seconds([run]))
-            if len(seconds) < 2:
+            if not set(NETS) <= seconds.keys():
                 continue
             segnet, unet = (statistics.mean(seconds[net]) / 60 for net in NETS)
-            ratios.append(max(segnet, unet) / min(segnet, unet))
             numbers = " and ".join(str(len(seconds[net])) for net in NETS)
-            texts.append(f"SegNet {segnet:.0f} and U-Net {unet:.0f} minutes ({numbers} trainings, {device})")
-        if not ratios:
-            return None
-        return Outcome(max(ratios) <= ALIKE, "; ".join(texts))
-
+            texts.append(f"{variant}, SegNet {segnet:.0f} and U-Net {unet:.0f} minutes ({numbers} trainings, {device})")
     step = step_milliseconds()
-    beside = (
+    text = (
         f"In the committed bench a training step of the released U-Net takes {step['unet'] / step['segnet']:.1f} times "
         f"that of the released SegNet at mini-batch 4 ({step['unet']:.0f} and {step['segnet']:.0f} ms)."
     )
-    return across_variants(
-        evidence, judge, "Both networks trained on one machine; theirs for the claim itself.", beside
-    )
+    if texts:
+        text += f" Own trainings: {'; '.join(texts)}."
+    return undecided(text, MACHINE)
 
 
 def gpu_speed_up(evidence: Evidence) -> Judgement:
@@ -143,7 +147,7 @@ def gpu_speed_up(evidence: Evidence) -> Judgement:
                 f" Own {NETWORKS[net].title} {experiment} ({problem}, {variant}, {dtype}): {accelerator} is "
                 f"{processors[processor] / accelerators[accelerator]:.1f} times as fast as {processor}."
             )
-    return Judgement(UNDECIDED, text, "One training on either device of their machine.")
+    return undecided(text, MACHINE)
 
 
 def _pairs(net: str) -> list[tuple[int, int]]:

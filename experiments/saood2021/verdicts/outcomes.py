@@ -1,12 +1,16 @@
-"""How what the trainings of each variant say is put together."""
+"""How what the trainings of each variant say is put together, by the rules of `experiments.reporting.rules`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from experiments.reporting.judgement import DOES_NOT, REPLICATES, UNDECIDED, Judgement, Outcome
-from experiments.saood2021.evidence import Evidence
+import numpy as np
+
+from experiments.reporting.judgement import DOES_NOT, REPLICATES, TRAINING, Judgement, Outcome, how_many, undecided
+from experiments.reporting.rules import ENOUGH, Lead, prediction
+from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.protocol import VARIANTS
+from experiments.saood2021.spread import Score, borrowed, of_last_epochs, of_trainings
 
 VARIANT_NAMES = {"released": "Networks as released", "paper": "Networks as described"}
 
@@ -33,12 +37,46 @@ def across_variants(
     sentences = [f"{VARIANT_NAMES[variant]}: {outcome.text}." for variant, outcome in told.items()]
     text = " ".join([*sentences, *([beside] if beside else [])])
     answers = {outcome.holds for outcome in told.values()} - {None}
-    if answers == {True}:
-        return Judgement(REPLICATES, text)
-    if answers == {False}:
-        return Judgement(DOES_NOT, text)
+    if len(answers) == 1:
+        return Judgement(REPLICATES if answers == {True} else DOES_NOT, text, TRAINING)
     if answers:
-        return Judgement(UNDECIDED, text, "The two variants disagree: more seeds of each would show whether by chance.")
+        return undecided(text, "The two variants disagree: more seeds of each would show whether by chance.")
     if not told:
         text = " ".join(["The trainings that this needs have not run.", *([beside] if beside else [])])
-    return Judgement(UNDECIDED, text, decides)
+    return undecided(text, decides)
+
+
+def ordinary(
+    evidence: Evidence, runs: Sequence[FinishedRun], score: Score, name: str, stated: float
+) -> tuple[bool | None, str]:
+    """Would a training that scores what is stated be an ordinary one among ours?
+
+    Arguments:
+        evidence: with all trainings.
+        runs: those of the configuration; at least one.
+        score: of a training.
+        name: of the score, for the text.
+        stated: what the article states of one training.
+
+    Returns:
+        As `Prediction.holds`, and what was compared.
+    """
+    scores = of_trainings(runs, score)
+    text = f"{name} {np.mean(scores):.3f}"
+    if last := [np.mean(of) for run in runs if (of := of_last_epochs(run, score))]:
+        text += f" ({np.mean(last):.3f} over the last epochs of {how_many(len(last))})"
+    found = prediction(scores, borrowed(evidence, runs, score))
+    if found is None:
+        return None, f"{text}, stated {stated:g}"
+    wider = f", a wider one by {found.borrowed}" if found.borrowed else ""
+    low, high = max(found.low, 0), min(found.high, 1)  # scores are shares
+    return found.holds(stated), f"{text}, prediction interval {low:.3f} to {high:.3f}{wider}; stated {stated:g}"
+
+
+def lead_text(found: Lead) -> str:
+    """A comparison over trainings, as text."""
+    test = f"p = {found.p_value:.3f}" if min(found.n) >= ENOUGH else f"too few for a test, which needs {ENOUGH} of each"
+    return (
+        f"{found.difference:+.3f} (Mann-Whitney over trainings, {test}; of two single trainings the order is the other "
+        f"in {found.reversed:.0%} of the pairs)"
+    )

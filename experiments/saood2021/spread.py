@@ -1,0 +1,74 @@
+"""Scores of single trainings, and how much they differ between trainings that differ in their random numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from experiments.reporting.judgement import how_many
+from experiments.reporting.rules import Spread, pooled_spread
+from experiments.saood2021.counts import SCORES
+from experiments.saood2021.evidence import Evidence, FinishedRun
+from experiments.saood2021.protocol import LAST_EPOCHS
+from unet_segnet.measures import metrics
+
+Score = Callable[[np.ndarray], float]
+"""Of the counts of a training's test slices, (n, K, K)."""
+
+
+def accuracy(confusion: np.ndarray) -> float:
+    """Global accuracy of each slice, the mean over slices (Tables 3 and 5)."""
+    return float(metrics.global_accuracy(confusion).mean(axis=-1))
+
+
+def lesion_dice(confusion: np.ndarray) -> float:
+    """Dice of the lesion classes from all slices together, their mean."""
+    return float(metrics.dice(confusion.sum(axis=0))[1:].mean())
+
+
+def class_score(name: str, index: int) -> Score:
+    """A score of one class from all slices together (Tables 4 and 6).
+
+    Arguments:
+        name: one of `counts.SCORES`.
+        index: of the class, background first.
+    """
+    return lambda confusion: float(SCORES[name](confusion.sum(axis=0))[index])
+
+
+def of_trainings(runs: Sequence[FinishedRun], score: Score) -> list[float]:
+    """The score of each training."""
+    return [score(run.counts.test_confusion) for run in runs]
+
+
+def of_last_epochs(run: FinishedRun, score: Score) -> list[float]:
+    """The score after each of the last epochs of a training; empty where they were not counted."""
+    counts = run.last_epochs()
+    return [] if counts is None else [score(confusion) for confusion in counts["test_confusion"]]
+
+
+def repeated(evidence: Evidence, problem: str, score: Score) -> Spread | None:
+    """The spread of all trainings of the grid of one problem that were repeated with other random numbers."""
+    groups: dict[tuple, list[FinishedRun]] = {}
+    for run in evidence.runs:
+        if run.counts.fold is None and run.counts.problem == problem:
+            groups.setdefault((run.counts.net, run.counts.variant, run.counts.experiment), []).append(run)
+    groups = {key: of for key, of in groups.items() if len(of) > 1}
+    of_each = [of_trainings(of, score) for of in groups.values()]
+    number = sum(map(len, of_each))
+    return pooled_spread(of_each, f"{number} trainings of {how_many(len(groups), 'configuration')} that were repeated")
+
+
+def borrowed(evidence: Evidence, runs: Sequence[FinishedRun], score: Score) -> Spread | None:
+    """A spread for trainings too few to show their own: the wider of repeated trainings' and their last epochs'.
+
+    Arguments:
+        evidence: with all trainings.
+        runs: those few, of one problem.
+        score: of interest.
+    """
+    last = [of for run in runs if len(of := of_last_epochs(run, score)) > 1]
+    epochs = pooled_spread(last, f"the last {LAST_EPOCHS} epochs of {len(last)} of these trainings")
+    found = [spread for spread in (repeated(evidence, runs[0].counts.problem, score), epochs) if spread]
+    return max(found, key=lambda spread: spread.deviation, default=None)
