@@ -69,8 +69,8 @@ def selection_table(evidence: Evidence) -> Table | None:
         ),
         tuple(rows),
         (
-            "val.: the authors' validation accuracy and loss are means over the last quarter of the released curves (10 "
-            "slices, SegNet's normalised by the validation batch itself), as the last values are chance; ours is "
+            "val.: the authors' validation accuracy and loss are means over the last quarter of the released curves "
+            "(10 slices, SegNet's normalised by the validation batch itself), as last values are chance; ours is "
             "counted with the finished network. of: configurations that ran.",
             "diff.: accuracy on the test slices, less that of the configuration chosen on the test slices.",
             "share: of 4,999 resamples of the test slices, those in which this configuration is the best. optimism: "

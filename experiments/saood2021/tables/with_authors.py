@@ -36,7 +36,7 @@ def paired_table(evidence: Evidence) -> Table | None:
     if not rows:
         return None
     return Table(
-        f"Our binary trainings less the authors' run of the same configuration, on the same test slices, {evidence.data}.",
+        f"Our binary trainings less the authors' run of that configuration, on the same test slices, {evidence.data}.",
         (
             *("network", "exp.", "variant", "training", "slices"),
             *("accuracy: ours", "accuracy: theirs", "diff.: mean", "diff.: low", "diff.: high", "r", "p"),

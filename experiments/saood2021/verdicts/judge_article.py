@@ -59,8 +59,8 @@ def not_infected_count(evidence: Evidence) -> Judgement:
         )
         more.append(bool(found > expected))
     text = (
-        f"Of {matrix.sum(axis=1)[0]:,} pixels of the test slices that are not infected, the released confusion matrices "
-        f"have as true positives: {'; '.join(parts)}. The count is high above all because the class is "
+        f"Of {matrix.sum(axis=1)[0]:,} pixels of the test slices that are not infected, the released confusion "
+        f"matrices have as true positives: {'; '.join(parts)}. The count is high above all because the class is "
         f"{background_accuracy():.1%} of the pixels; calling every pixel healthy has all of them."
     )
     return decided(all(more), text, RELEASE)
@@ -122,9 +122,9 @@ def specificity_shows_healthy(evidence: Evidence) -> Judgement:
         f"The printed specificities are {min(printed):.3f} to {max(printed):.3f}; calling every pixel healthy has 1 in "
         f"every lesion class. What shows how healthy tissue fares is C0's own sensitivity, which Tables 5 and 6 imply: "
         f"SegNet {implied['segnet'][0]:.3f}, U-Net {implied['unet'][0]:.3f}. So {called['segnet']:.1%} and "
-        f"{called['unet']:.1%} of all pixels are healthy ones called diseased, while {lesion_share():.1%} are diseased: "
-        f"healthy and diseased agree with the masks by a kappa of {_range(ranges['segnet'])} and {_range(ranges['unet'])} "
-        f"(substantial above {SUBSTANTIAL})."
+        f"{called['unet']:.1%} of all pixels are healthy ones called diseased, while {lesion_share():.1%} are "
+        f"diseased: healthy and diseased agree with the masks by a kappa of {_range(ranges['segnet'])} and "
+        f"{_range(ranges['unet'])} (substantial above {SUBSTANTIAL})."
     )
     for variant in VARIANTS:
         for net in NETS:
@@ -133,7 +133,8 @@ def specificity_shows_healthy(evidence: Evidence) -> Judgement:
                 pooled = [run.test_confusion.sum(axis=0) for run in runs]
                 found = np.mean([metrics.sensitivity(confusion)[0] for confusion in pooled])
                 kappa = np.mean([_kappa(metrics.lesions_together(confusion)) for confusion in pooled])
-                text += f" Own {NETWORKS[net].title} {experiment}, {variant}: C0 sensitivity {found:.3f}, kappa {kappa:.3f}."
+                name = f"{NETWORKS[net].title} {experiment}, {variant}"
+                text += f" Own {name}: C0 sensitivity {found:.3f}, kappa {kappa:.3f}."
     answers = {kappa > SUBSTANTIAL for of in ranges.values() for kappa in of}
     if len(answers) > 1:
         return undecided(text, "The confusion matrices of the four-class networks, which were not released.")
@@ -333,10 +334,11 @@ def _folds_compared(single, folds) -> tuple[str, int, int]:
     higher = sum(gap > 0 for gap, _ in gaps.values())
     dice = {key: gap for key, (gap, _) in gaps.items() if key[3] == "dice"}
     net, problem, name, _ = worst = max(dice, key=lambda key: abs(dice[key]))
+    furthest = single[net, problem][name]["dice"], folds[net, problem][name]["dice"][0]
     text = (
         f"{outside} of {how_many(len(gaps), 'score')} lie outside the 95 % prediction interval of the folds, though "
-        f"{higher} of them are above the folds' means, a bias; the furthest Dice is {single[net, problem][name]['dice']:.3f} "
-        f"against {folds[net, problem][name]['dice'][0]:.3f} ({NETWORKS[net].title} {name}, {dice[worst]:+.3f})"
+        f"{higher} of them are above the folds' means; the furthest Dice is {furthest[0]:.3f} against "
+        f"{furthest[1]:.3f} ({NETWORKS[net].title} {name}, {dice[worst]:+.3f})"
     )
     return text, outside, len(gaps)
 

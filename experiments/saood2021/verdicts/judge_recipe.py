@@ -42,7 +42,7 @@ def larger_batches_epochs(evidence: Evidence) -> Judgement:
 
 
 def larger_batches_updates(evidence: Evidence) -> Judgement:
-    """The same after equal numbers of updates, by the validation loss: mini-batch and updates vary together otherwise."""
+    """The same after equal updates, by the validation loss: otherwise mini-batch and updates vary together."""
     theirs, ours = _released_by_updates(), _own_by_updates(evidence)
     text = (
         f"After equal updates the released validation loss of the largest mini-batch is the higher in {_of(theirs)} "

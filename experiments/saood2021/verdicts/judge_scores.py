@@ -1,4 +1,4 @@
-"""Claims about what the networks score: decided by finished trainings, by the rules of `experiments.reporting.rules`."""
+"""Claims about what the networks score: decided by trainings, by the rules of `experiments.reporting.rules`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def segnet_wins_binary(evidence: Evidence) -> Judgement:
 
 
 def unet_wins_multiclass(evidence: Evidence) -> Judgement:
-    """Holds where U-Net's Dice, mean of the lesion classes, is higher beyond chance, over trainings or over the folds."""
+    """Holds where U-Net's Dice, mean of the lesion classes, is higher beyond chance, over trainings or over folds."""
     segnet, unet = (published.class_scores(net, "multiclass") for net in NETS)
     higher = [unet[c][score] > segnet[c][score] for c in unet for score in unet[c]]
     beside = (

@@ -74,7 +74,7 @@ def no_contrast(evidence: Evidence) -> Judgement:
     median, interval = float(np.median(areas)), bootstrap_mean(areas)
     text = (
         f"Grey level alone tells infected from other lung with an area under the ROC curve of {median:.2f} (median of "
-        f"{len(areas)} slices; mean {interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]; 0.5 would be none, "
+        f"{len(areas)} slices; mean {interval.estimate:.2f} [{interval.low:.2f}, {interval.high:.2f}]; 0.5 is none, "
         f"{HIGH_CONTRAST} is called excellent). Slices of one patient count as independent."
     )
     return decided(bool(interval.high < HIGH_CONTRAST), text, RELEASE)
@@ -137,8 +137,8 @@ def models_radiologist(evidence: Evidence) -> Judgement:
 def dream_discerns(evidence: Evidence) -> Judgement:
     """Cannot be decided: what is seen in a picture was not measured."""
     return undecided(
-        "Figure 5 is one picture of each class, looked at by those who made it; ours stands beside it. The pictures come "
-        "from ascending a gradient, which amplifies rounding: they come out differently on another processor.",
+        "Figure 5 is one picture of each class, looked at by those who made it; ours stands beside it. The pictures "
+        "come from ascending a gradient, which amplifies rounding: on another processor they are others.",
         "Readers who do not know which is which, and pictures of several trainings.",
     )
 
