@@ -35,9 +35,14 @@ def rules(options) -> None:
     Raises:
         InputError: they cannot be written, or are there already.
     """
-    from experiments.reporting.simulation import best_table, coverage_table, decisions_table
+    from experiments.reporting.simulation import decisions_table
+    from experiments.saood2021.simulation import best_table, coverage_table
 
-    made = {"rules": decisions_table, "rules_intervals": coverage_table, "rules_best": best_table}
+    made = {
+        "rules": lambda: decisions_table(options.draws),
+        "rules_intervals": lambda: coverage_table(options.draws),
+        "rules_best": best_table,
+    }
     check_folder(options.out)
     if options.readme:
         check_markers(options.readme, "rules")
@@ -47,7 +52,7 @@ def rules(options) -> None:
             raise InputError(f"{path}: is there already; give another folder with --out, or --force to replace it")
     bar, tables = Progress(len(made), "rules"), {}
     for number, (name, make) in enumerate(made.items(), 1):
-        tables[name] = make(options.draws)
+        tables[name] = make()
         bar.update(number, name)
     options.out.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from experiments.reporting import rules
 from experiments.reporting.rules import Spread
-from unet_segnet.measures.statistics import bootstrap_mean, paired_comparison
+from unet_segnet.measures.statistics import paired_comparison
 from unet_segnet.output.tabular import Cell, Table
 
 GAPS = (0, 1, 2, 3)  # standard deviations of trainings
@@ -17,7 +15,6 @@ FOLDS, FOLD_SLICES = 5, 20
 SLICE_NOISE = 4.0
 """Standard deviation of a slice's score between two trainings of a network, beside that of the slices' mean being 1."""
 REPEATS = 4  # trainings from which another configuration's spread is known
-STUDY_SLICES = 18
 
 
 def decisions_table(draws: int, seed: int = 0) -> Table:
@@ -83,73 +80,3 @@ def _ahead_over_folds(random: np.random.Generator, size: int, gap: float) -> boo
 def _over_slices(random: np.random.Generator, size: int, gap: float) -> bool:
     differences = _folds(random, size, gap).ravel()
     return paired_comparison(differences, np.zeros_like(differences)).p_value < rules.LEVEL
-
-
-def coverage_table(draws: int, seed: int = 0) -> Table:
-    """How often a bootstrap interval (BCa) over the 18 slices of one training holds the truth, 0.95 being asked.
-
-    The slices are drawn from the 100 of the five folds of the project's binary SegNet.
-
-    Arguments:
-        draws: simulated studies; a quarter of them are enough here, for each resamples its slices.
-        seed: of the draws.
-    """
-    accuracies, deviation = _measured_accuracies()
-    made: dict[str, Callable] = {
-        "all slices of other patients": lambda random: random.choice(accuracies, STUDY_SLICES),
-        "two alike slices of each patient": lambda random: np.repeat(random.choice(accuracies, STUDY_SLICES // 2), 2),
-        "another training each time": lambda random: (
-            random.choice(accuracies, STUDY_SLICES) + random.normal(0, deviation)
-        ),
-    }
-    rows: list[tuple[Cell, ...]] = []
-    for name, draw in made.items():
-        random, held = np.random.default_rng(seed), []
-        for _ in range(max(1, draws // 4)):
-            interval = bootstrap_mean(draw(random), resamples=999)
-            held.append(bool(interval.low <= accuracies.mean() <= interval.high))
-        rows.append((name, float(np.mean(held))))
-    return Table(
-        "How often the 95 % interval over 18 slices holds the true mean accuracy.",
-        ("slices", "coverage"),
-        tuple(rows),
-        (
-            "Slices are drawn from the 100 of our five folds of binary SegNet 4. another training: its accuracy as a "
-            f"whole differs by {deviation:.3f} (standard deviation of our repeated binary trainings).",
-            "So such an interval is told beside a score and judges nothing.",
-        ),
-    )
-
-
-def best_table(draws: int, seed: int = 0) -> Table:
-    """How often the printed winners of the grids would win again, were the printed means true.
-
-    Arguments:
-        draws: not used, the draws are cheap; as the other tables' functions.
-        seed: of the draws.
-    """
-    from experiments.saood2021.verdicts.best_of_nine import GROUPS, recurrences
-    from unet_segnet.models.registry import NETWORKS
-
-    rows: list[tuple[Cell, ...]] = []
-    for deviation in (0.0025, 0.005, 0.01, 0.02):
-        shares = recurrences({"binary": deviation, "multiclass": deviation}, seed)
-        rows.append((f"{deviation:g}", *shares.values(), float(np.prod(list(shares.values())))))
-    return Table(
-        "How often the printed best configurations would be the best of another study, were the printed means true.",
-        ("spread", *(f"{NETWORKS[net].title}, {problem}" for net, problem in GROUPS), "all four"),
-        tuple(rows),
-        ("spread: standard deviation of the accuracy of trainings that differ in their random numbers alone.",),
-    )
-
-
-def _measured_accuracies() -> tuple[np.ndarray, float]:
-    """Accuracy of each slice in our five folds of binary SegNet, and how far repeated binary trainings lie apart."""
-    from experiments.saood2021.evidence import collect
-    from experiments.saood2021.spread import repeated
-    from unet_segnet.measures.metrics import global_accuracy
-
-    evidence = collect(None, None)
-    folds = [run.counts for run in evidence.folds("binary", "released") if run.counts.net == "segnet"]
-    accuracies = np.concatenate([global_accuracy(run.test_confusion) for run in folds])
-    return accuracies, repeated(evidence, "binary", "accuracy").deviation

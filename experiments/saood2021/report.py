@@ -13,6 +13,7 @@ from experiments.saood2021.tables import comparisons, stopping
 from experiments.saood2021.tables import data as tables
 from experiments.saood2021.tables.errata import errata_table
 from experiments.saood2021.tables.summary import summary_table
+from experiments.saood2021.tables.with_authors import paired_table
 from experiments.saood2021.verdicts.claims import verdicts
 from unet_segnet.output.tabular import Table
 from unet_segnet.runs.provenance import commit
@@ -28,7 +29,7 @@ SECTIONS = {
     "Training": ("trainings", "figure4"),
     "What the networks look for": ("figure5",),
     "Slice by slice": ("contours", "dice", "confusion", "agreement"),
-    "How sure": ("intervals", "networks", "folds", "seeds", "stopping", "selection"),
+    "How sure": ("seeds", "stopping", "paired", "intervals", "networks", "folds", "selection"),
     "Slips of the article": ("errata",),
 }
 
@@ -84,6 +85,7 @@ def compute_tables(evidence: Evidence) -> dict[str, Table]:
     for variant in VARIANTS:
         found[f"stopping_{variant}"] = stopping.last_quarter(evidence, variant)
     found["networks_authors"] = comparisons.released_comparison()
+    found["paired_authors"] = paired_table(evidence)
     found["selection"] = comparisons.selection_table(evidence)
     found["agreement"] = tables.agreement_table(evidence)
     found["errata"] = errata_table(evidence)
