@@ -97,7 +97,7 @@ class Lead:
 
     Attributes:
         difference: mean of the first less mean of the second.
-        p_value: two-sided, exact; NaN where one has no training.
+        p_value: two-sided, exact; NaN where one has fewer than four trainings.
         reversed: share of pairs, one training of each, in which the order is the other one (equal: half a pair).
         n: trainings of each.
     """
@@ -110,7 +110,7 @@ class Lead:
     @property
     def ahead(self) -> bool | None:
         """Is the first ahead of the second, beyond chance? False where it is behind, None where nothing can be told."""
-        if min(self.n) < ENOUGH or not self.p_value < LEVEL:
+        if not self.p_value < LEVEL:
             return None
         return self.difference > 0
 
@@ -129,9 +129,11 @@ def lead(first: ArrayLike, second: ArrayLike) -> Lead:
     n = (len(first), len(second))
     if not min(n):
         return Lead(math.nan, math.nan, math.nan, n)
-    # The exact distribution is that without ties; with some, all permutations of so few numbers are counted.
-    ties = len(np.unique(np.concatenate([first, second]))) < sum(n)
-    p_value = float(mannwhitneyu(first, second, method=PermutationMethod() if ties else "exact").pvalue)
+    p_value = math.nan
+    if min(n) >= ENOUGH:
+        # The exact distribution is that without ties; with some, all permutations of so few numbers are counted.
+        ties = len(np.unique(np.concatenate([first, second]))) < sum(n)
+        p_value = float(mannwhitneyu(first, second, method=PermutationMethod() if ties else "exact").pvalue)
     difference = float(first.mean() - second.mean())
     order = np.sign(first[:, None] - second)
     against = float((1 - np.sign(difference) * order).mean() / 2) if difference else 0.5

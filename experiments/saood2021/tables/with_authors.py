@@ -69,14 +69,20 @@ def _comparable(evidence: Evidence) -> list[FinishedRun]:
     return [
         run
         for run in evidence.grid("binary", "released")
-        if published.image_metrics(run.counts.net, run.counts.experiment)
+        if sorted(run.counts.test_names) == sorted(_test_names())
+        and published.image_metrics(run.counts.net, run.counts.experiment)
     ]
+
+
+def _test_names() -> list[str]:
+    """The paper's test slices in the order of the split."""
+    from unet_segnet.data import paper_split
+
+    return [f"{index + 1:03}" for index in paper_split().test]
 
 
 def _pairs(run: FinishedRun) -> tuple[np.ndarray, np.ndarray]:
     """Accuracy of each test slice: ours and the authors', in the order of the split."""
-    from unet_segnet.data import paper_split
-
     counts = run.counts
-    order = [counts.test_names.index(f"{index + 1:03}") for index in paper_split().test]
+    order = [counts.test_names.index(name) for name in _test_names()]
     return global_accuracy(counts.test_confusion)[order], released_accuracies(counts.net, counts.experiment)

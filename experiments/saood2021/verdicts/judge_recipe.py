@@ -73,7 +73,8 @@ def _sign_test(worse: list[bool]) -> float:
 
 
 def _sign_text(worse: list[bool]) -> str:
-    return f"sign test, p = {_sign_test(worse):.3f}"
+    p_value = _sign_test(worse)
+    return f"sign test, p {'< 0.001' if p_value < 0.001 else f'= {p_value:.3f}'}"
 
 
 def training_minutes(evidence: Evidence) -> Judgement:

@@ -75,7 +75,8 @@ def ordinary(
 
 def lead_text(found: Lead) -> str:
     """A comparison over trainings, as text."""
-    test = f"p = {found.p_value:.3f}" if min(found.n) >= ENOUGH else f"too few for a test, which needs {ENOUGH} of each"
+    few = min(found.n) < ENOUGH
+    test = f"too few for a test, which needs {ENOUGH} of each" if few else f"p = {found.p_value:.3f}"
     return (
         f"{found.difference:+.3f} (Mann-Whitney over trainings, {test}; of two single trainings the order is the other "
         f"in {found.reversed:.0%} of the pairs)"

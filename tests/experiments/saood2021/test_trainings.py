@@ -7,7 +7,7 @@ import pytest
 from made_runs import evidence, made_folds, made_run
 from tables import records
 
-from experiments.reporting.content import VERDICTS, Report
+from experiments.reporting.content import VERDICTS, Report, Verdict
 from experiments.reporting.tallies import verdict_lines
 from experiments.saood2021.protocol import U_NET_VERSUS_SEGNET
 from experiments.saood2021.report import main_text, results_text
@@ -16,6 +16,8 @@ from experiments.saood2021.tables.data import paper_tables, trainings_table
 from experiments.saood2021.tables.summary import summary_table
 from unet_segnet.measures import metrics
 from unet_segnet.models.registry import NETWORKS, Network
+
+YES, _, _, OPEN = VERDICTS
 
 
 def made_report(tables=None, verdicts=()):
@@ -123,14 +125,25 @@ def test_the_summary_names_both_variants_where_both_ran():
 
 def test_the_main_text_is_the_summary_and_the_number_of_verdicts():
     made = evidence(made_run())
-    verdicts = tuple(SimpleNamespace(verdict=verdict, claim="c") for verdict in VERDICTS)
+    verdicts = tuple(made_verdict(verdict) for verdict in VERDICTS)
     text = main_text(made_report(verdicts=verdicts), made)
     assert text.startswith(summary_table(made).to_markdown())
-    assert text.endswith("\n**Of 3 claims: 1 replicates, 1 does not, 1 cannot be decided.**\n")
+    assert text.endswith(
+        "\n**Of 4 claims: 1 replicates (1 consistent with the article's own tables); 1 does not replicate (1 at odds "
+        "with the article's own tables); 1 is a misprint or slip (1 at odds with the article's own tables); 1 cannot "
+        "be decided yet.**\n"
+    )
+
+
+def made_verdict(verdict, basis="tables"):
+    return Verdict("n", "c", "q", "s", verdict, "" if verdict == VERDICTS[-1] else basis, "e")
 
 
 def test_claims_are_counted_in_english():
-    verdicts = [SimpleNamespace(verdict=verdict, claim="c") for verdict in (VERDICTS[0], VERDICTS[2], VERDICTS[2])]
-    assert verdict_lines(SimpleNamespace(verdicts=verdicts))[0] == (
-        "**Of 3 claims: 1 replicates, 0 do not, 2 cannot be decided.**"
+    verdicts = [made_verdict(YES, "training"), made_verdict(YES), made_verdict(YES), made_verdict(OPEN)]
+    lines = verdict_lines(SimpleNamespace(verdicts=verdicts[::-1]))
+    assert lines[0] == (
+        "**Of 4 claims: 3 replicate (2 consistent with the article's own tables, 1 reproduced by training here); "
+        "1 cannot be decided yet.**"
     )
+    assert lines[-1] == "| cannot be decided |  | c |" and "reproduced by training here" in "".join(lines[4:7])
