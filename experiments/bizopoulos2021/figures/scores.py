@@ -49,7 +49,8 @@ def _parameter_figure(evidence: Evidence, which: str) -> Figure:
         f"figure4_parameters_{COUNTS[which]}",
         f"Figure 4. Dice against {COUNTS[which]} parameters",
         "The 100 models of Table II in each experiment, each with the mean Dice of its two initialisations, as the "
-        f"released code draws them; {_ran(evidence)}. Green: density of the published points (Gaussian kernels, Scott's bandwidth). "
+        f"released code draws them; {_ran(evidence)}. Green: density of the published points (Gaussian kernels, "
+        "Scott's bandwidth). "
         + (
             "As the article counts: with the head of EfficientNet and all that PSPNet never uses."
             if which == "printed"

@@ -202,8 +202,8 @@ def gain_table(evidence: Evidence, notes) -> Table:
         ("gain", "unit", *(f"{source}: {column}" for source in ("published", "ours") for column in columns)),
         tuple(rows),
         (
-            "model: pairs of models; largest is what the article calls the upper bound of the improvement. encoder: the "
-            "mean of an encoder's pairs. volume, scan: the Dice of each test volume (its pixels together), the mean "
+            "model: pairs of models; largest is what the article calls the upper bound of the improvement. encoder: "
+            "the mean of an encoder's pairs. volume, scan: Dice of each test volume (its pixels together), the mean "
             "over the pairs; two volumes may be one scan. The article has no scores by volume.",
             "p: two-sided Wilcoxon signed-rank test over the units; none over models, which share encoders and slices. "
             f"With fewer than {MIN_PAIRS} units it cannot fall below 0.05.",

@@ -68,8 +68,8 @@ def _score_table(evidence: Evidence, index: int, ours: np.ndarray, theirs: np.nd
         tuple(rows),
         (
             *run_notes(runs),
-            "Means over the test slices; all scores of a slice are 100 where its truth is empty, whatever is predicted, "
-            f"as in the released code{_free(experiment)}. The table of scores has ours by all four rules.",
+            "Means over the test slices; all scores of a slice are 100 where its truth is empty, whatever is predicted "
+            f"there, as in the released code{_free(experiment)}. The table of scores has ours by all four rules.",
             "The released code takes false positives for false negatives and the other way round: what is published as "
             "sensitivity is precision, what as specificity the negative predictive value. Ours are the former two.",
             "mean, std: over the encoders (published: as printed), std dividing by n as in the article; same: the "
