@@ -19,6 +19,7 @@ from experiments.bizopoulos2021.published import (
     table2,
 )
 from experiments.bizopoulos2021.tables.analysis import published_dice
+from unet_segnet.data.normalise import normalise
 from unet_segnet.output.tabular import Table
 
 MODELS_OF_A_NETWORK = len(EXPERIMENTS) * len(INITIALISATIONS)
@@ -78,6 +79,7 @@ def errata_table() -> Table:
                 stated("released_epochs"),
                 "the released code, before and after the article's second version",
             ),
+            _padding(),
             (
                 "sensitivity and specificity",
                 "Table II",
@@ -159,6 +161,19 @@ def _initialisations() -> list[Row]:
             )
         )
     return rows
+
+
+def _padding() -> Row:
+    """What rotation and scaling bring in from outside a slice, in the released code."""
+    value = number("released_padding_hu")
+    taken = normalise(np.full((1, 1, 1), value), stated("normalise")).item()
+    return (
+        "padding of rotated and scaled slices",
+        "Experimental setup",
+        "zero",
+        f"{value:.0f} HU, {taken:+.1f} as the networks take it; 0.0 in lesion B, and always here",
+        "the released code, which pads before it normalises and blanks all but the lungs afterwards",
+    )
 
 
 def _linknet() -> Row:

@@ -211,6 +211,7 @@ def test_times_of_the_table_are_none_of_training():
     assert rows["time of all trainings, days"]["correct"] == "2.6 by Table II"
     assert rows["slices that count 100 whatever is predicted"]["correct"] == "456 of 829 (55 %)"
     assert [row["correct"] for name, row in rows.items() if "on slices with lesion" in name] == ["67.7", "69.9"]
+    assert "0 HU, +1.0" in rows["padding of rotated and scaled slices"]["correct"]
 
 
 def test_multiply_adds_of_the_model_that_the_times_are_held_against():
@@ -236,6 +237,21 @@ def test_all_three_scores_per_slice_and_volume(evidence):
     assert volumes["std"] == pytest.approx(100 * np.std(np.array(by_volume)[:, 2]))
     full = run.confusion[run.confusion[:, 1].sum(axis=1) > 0]
     assert row["slices, nan: sens."] == pytest.approx(100 * np.mean(full[:, 1, 1] / full[:, 1].sum(axis=1)))
+
+
+def test_two_volumes_of_one_scan_are_one_unit(tmp_path):
+    """Of MedSeg's nine volumes the second and the third are one scan; other data are taken as they are."""
+    for data, expected in (("medseg", list("1245")), ("hospital", list("12345"))):
+        made_run(tmp_path / data, "lesion_a", data=data, num_volumes=5)
+        (run,) = collect(tmp_path / data).runs
+        assert list(run.scan_scores()) == expected and list(run.volume_scores()) == list("12345")
+        of = [
+            run.confusion[k]
+            for k, volume in enumerate(run.volumes)
+            if volume in (["2", "3"] if data == "medseg" else "2")
+        ]
+        (_, false), (missed, found) = sum(of)
+        assert run.scan_scores()["2"][2] == pytest.approx(100 * 2 * found / (2 * found + false + missed))
 
 
 def test_a_volume_without_foreground_has_no_score(tmp_path):
