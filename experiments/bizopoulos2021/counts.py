@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.bizopoulos2021.protocol import ONE_SCAN, RELEASED_RULE
 from experiments.bizopoulos2021.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, encoders
-from unet_segnet.measures.metrics import foreground_scores
+from unet_segnet.measures.metrics import foreground_scores, mean_defined
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,16 +108,34 @@ class CompareRun:
         """What runs that are compared must have in common."""
         return self.data, self.sha256, self.split, self.changes, self.scale, self.dtype
 
-    def scores(self, empty: str = "released") -> np.ndarray:
+    @property
+    def scans(self) -> tuple[str, ...]:
+        """The scan of each slice, by the name of its volume: two volumes may be one scan."""
+        same = ONE_SCAN.get(self.data, {})
+        return tuple(same.get(volume, volume) for volume in self.volumes)
+
+    def scores(self, empty: str = RELEASED_RULE) -> np.ndarray:
         """(n, 3) sensitivity, specificity and Dice of each test slice, percent."""
         return 100 * foreground_scores(self.confusion, empty)
 
+    def filled_scores(self) -> np.ndarray:
+        """(3,) means over the test slices whose truth is not empty, percent; NaN where there is none."""
+        filled = self.confusion[:, 1].sum(axis=1) > 0
+        return mean_defined(100 * foreground_scores(self.confusion[filled], "nan"), axis=0)
+
     def volume_scores(self) -> dict[str, np.ndarray]:
         """Volume -> its three scores (3,), percent, the pixels of its slices together; NaN without denominator."""
-        volumes = np.array(self.volumes)
+        return self._pooled(self.volumes)
+
+    def scan_scores(self) -> dict[str, np.ndarray]:
+        """Scan -> its three scores, as `volume_scores`."""
+        return self._pooled(self.scans)
+
+    def _pooled(self, of: tuple[str, ...]) -> dict[str, np.ndarray]:
+        groups = np.array(of)
         return {
-            str(name): 100 * foreground_scores(self.confusion[volumes == name].sum(axis=0), "nan")
-            for name in dict.fromkeys(self.volumes)
+            name: 100 * foreground_scores(self.confusion[groups == name].sum(axis=0), "nan")
+            for name in dict.fromkeys(of)
         }
 
     def history(self) -> dict[str, np.ndarray]:
@@ -168,9 +187,9 @@ def mean_scores(run: CompareRun) -> np.ndarray:
     return run.scores().mean(axis=0)
 
 
-def score_grid(runs: Iterable[CompareRun]) -> np.ndarray:
-    """(3, 2, 4, 25, 3) as `published.score_grid`, of our runs."""
+def score_grid(runs: Iterable[CompareRun], value: Callable[[CompareRun], np.ndarray] = mean_scores) -> np.ndarray:
+    """(3, 2, 4, 25, 3) as `published.score_grid`, of our runs; `value` gives the three scores of one."""
     runs = list(runs)
     if not runs:
         return np.full((len(EXPERIMENTS), len(INITIALISATIONS), len(ARCHITECTURES), len(encoders()), 3), np.nan)
-    return run_grid(runs, mean_scores)
+    return run_grid(runs, value)

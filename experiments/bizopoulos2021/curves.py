@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,20 +29,28 @@ def cut(curves_: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([curve[:length] for curve in curves_])
 
 
-def paired(by_key: dict[Key, np.ndarray], axis: int, first: str, second: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Curves of the models that differ in one thing alone, each pair cut to one length.
+def paired(by_key: dict[Key, np.ndarray], axis: int, first: str, second: str) -> dict[Key, np.ndarray]:
+    """Curves of the models that differ in one thing alone: model that has `first` -> (2, epochs), of equal length.
 
     Arguments:
         by_key: model -> (epochs,).
         axis: which part of the key differs.
         first, second: its two values.
     """
-    pairs = []
+    pairs = {}
     for key in sorted(by_key):
         other = (*key[:axis], second, *key[axis + 1 :])
         if key[axis] == first and other in by_key:
-            pairs.append(tuple(cut([by_key[key], by_key[other]])))
+            pairs[key] = cut([by_key[key], by_key[other]])
     return pairs
+
+
+def means_of_encoders(by_key: Mapping[Key, np.ndarray | float]) -> np.ndarray:
+    """(encoders, ...) the mean over each encoder's models: networks on one encoder are no independent witnesses."""
+    found: dict[str, list] = {}
+    for key in sorted(by_key):
+        found.setdefault(key[3], []).append(by_key[key])
+    return np.array([np.mean(values, axis=0) for values in found.values()], np.float64)
 
 
 def epochs_to_common_level(curves_: Sequence[np.ndarray]) -> np.ndarray:
@@ -54,6 +62,11 @@ def epochs_to_common_level(curves_: Sequence[np.ndarray]) -> np.ndarray:
 def epochs_to_converge(curve: np.ndarray, share: float = 0.9) -> int:
     """Epochs until a curve has first made this share of its fall from the first epoch to its lowest."""
     return int(np.argmax(curve <= curve[0] - share * (curve[0] - curve.min()))) + 1
+
+
+def roughness(curve: np.ndarray) -> float:
+    """How much a curve jumps from epoch to epoch, apart from falling: of white noise its standard deviation."""
+    return float(np.sqrt(np.mean(np.diff(curve, 2) ** 2) / 6))
 
 
 def early_and_late(curve: np.ndarray) -> tuple[float, float]:

@@ -55,7 +55,7 @@ def compare_parser(description: str) -> argparse.ArgumentParser:
         "--loss",
         choices=("image", "batch"),
         default="image",
-        help="soft Dice of each slice (article, eq. 1), or pooled over the mini-batch as in the released code",
+        help="soft Dice of each slice (article, eq. 1), or pooled over the mini-batch as in the code since 2021",
     )
     data = parser.add_argument_group("data")
     data.add_argument(

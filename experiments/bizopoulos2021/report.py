@@ -12,7 +12,7 @@ from unet_segnet.output.console import run_command
 # Heading -> how the names of its tables and figures begin, in the order of the page.
 SECTIONS = {
     "The data": ("figure2",),
-    "Table II": ("table2",),
+    "Table II": ("table2", "errata"),
     "Slices without lesions, and volumes": ("empty", "scores", "volumes"),
     "Predicted masks": ("figure3", "figure7"),
     "Dice and parameters": ("figure4", "correlations"),
@@ -47,12 +47,18 @@ def make_report(evidence):
     from experiments.bizopoulos2021.figures.scores import figures
     from experiments.bizopoulos2021.protocol import COMPREHENSIVE_COMPARISON
     from experiments.bizopoulos2021.tables.analysis import analysis_tables
+    from experiments.bizopoulos2021.tables.errata import errata_table
     from experiments.bizopoulos2021.tables.scores import score_tables
     from experiments.bizopoulos2021.tables.table2 import table_two
     from experiments.bizopoulos2021.verdicts.claims import verdicts
     from experiments.reporting.content import Report, sections
 
-    tables = {**table_two(evidence), **score_tables(evidence), **analysis_tables(evidence)}
+    tables = {
+        **table_two(evidence),
+        "errata": errata_table(),
+        **score_tables(evidence),
+        **analysis_tables(evidence),
+    }
     drawn, missing = figures(evidence)
     return Report(
         COMPREHENSIVE_COMPARISON,

@@ -44,6 +44,7 @@ def made_run(
     settings=None,
     epochs=EPOCHS,
     first_layer=False,
+    num_volumes=3,
     **result,
 ):
     """Write one finished run's folder; ImageNet is better and learns faster, lesion B likewise."""
@@ -64,7 +65,7 @@ def made_run(
     (folder / "config.json").write_text(json.dumps(config))
     spread = np.random.default_rng([len(encoder), ord(encoder[-1])]).uniform(0, 0.02)
     share = GOOD[experiment] - WORSE[architecture] + spread + (0.03 if weights else 0)
-    confusion, names, volumes = counts or made_counts(experiment, share)
+    confusion, names, volumes = counts or made_counts(experiment, share, num_volumes)
     np.savez(
         folder / "counts.npz",
         test_names=np.array(names),
@@ -80,9 +81,10 @@ def made_run(
         epoch_seconds=np.full(EPOCHS, SPEED[architecture]),
         validation_seconds=np.full(EPOCHS, SPEED[architecture] / 8),
     )
-    if first_layer:
+    if first_layer is not False:
         before = np.random.default_rng(0).normal(0, 0.1, (7, 7, 1, 64)).astype(np.float32)
-        np.savez(folder / "first_layer.npz", before=before, after=before + 0.01)
+        after = before + 0.01 if first_layer is True else first_layer
+        np.savez(folder / "first_layer.npz", before=before, after=after)
     outcome = {"status": "finished", "parameters": parameters()[architecture, encoder].used, "best_epoch": EPOCHS}
     outcome |= {"one_class_only": False, "device": "a processor", **result}
     (folder / "result.json").write_text(json.dumps(outcome))

@@ -11,8 +11,9 @@ def normalise(images: np.ndarray, rule: str) -> np.ndarray:
 
     Arguments:
         images: (num_slices, height, width).
-        rule: "hu", (value + 500) / 500 of Hounsfield units (article, section III); or "minmax", each slice from 0 to
-            1 (released code), of any values; a slice of one value becomes 0.
+        rule: "hu", (value + 500) / 500 of Hounsfield units (article, section III, and its released code until
+            November 2022); or "minmax", each slice from 0 to 1 (that code later), of any values; a slice of one value
+            becomes 0.
 
     Returns:
         float32 of the same shape.

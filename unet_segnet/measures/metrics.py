@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 UNLABELLED = 255  # the label of a pixel that has none: it counts nowhere
 FOREGROUND_SCORES = ("sensitivity", "specificity", "Dice")
-EMPTY_RULES = ("released", "text", "nan")
+EMPTY_RULES = ("truth", "prediction", "both", "nan")
 
 
 def confusion_matrices(labels: ArrayLike, predictions: ArrayLike, num_classes: int) -> np.ndarray:
@@ -199,17 +199,20 @@ def iou(confusion: ArrayLike) -> np.ndarray:
     return _ratio(true_positive, true_positive + false_positive + false_negative)
 
 
-def foreground_scores(confusion: ArrayLike, empty: str = "released") -> np.ndarray:
+def foreground_scores(confusion: ArrayLike, empty: str) -> np.ndarray:
     """Sensitivity, specificity and Dice of the foreground of binary masks, with a rule for empty slices.
 
     Where a slice has no foreground, sensitivity has no denominator, nor has Dice where none is predicted either. The
     rules, of which the mean over slices depends a lot where many slices are empty:
 
-    - "released": all three are 1 where truth and prediction are both empty, as in the study's released code;
-    - "text": all three are 1 wherever nothing is predicted, as its article says, even where all foreground was missed;
+    - "truth": all three are 1 where the truth is empty, whatever is predicted, as in the study's released code, which
+      takes false negatives for false positives;
+    - "prediction": all three are 1 wherever nothing is predicted, as its article says, even where all foreground was
+      missed;
+    - "both": all three are 1 where truth and prediction are both empty;
     - "nan": each score is NaN where its own denominator is zero.
 
-    Under the first two, what is still without a denominator is 0: sensitivity where all foreground is false,
+    Under the first three, what is still without a denominator is 0: sensitivity where all foreground is false,
     specificity where the truth has no background. The article's 1e-5 in each denominator does the same; beside the
     pixels of a slice it changes nothing else.
 
@@ -224,20 +227,33 @@ def foreground_scores(confusion: ArrayLike, empty: str = "released") -> np.ndarr
         ValueError: an unknown rule, or counts of other than two classes.
 
     Source: 'Comprehensive comparison of deep learning models for lung and COVID-19 lesion segmentation in CT scans'
-    (Bizopoulos et al. 2021), equations 2 to 4 and the text below them; its released code.
+    (Bizopoulos et al. 2021), equations 2 to 4 and the text below them; its released code (`metrics` in main.py).
     """
+    ruled = decided_by_rule(confusion, empty)
     confusion = np.asarray(confusion, np.float64)
+    scores = np.stack([score(confusion)[..., 1] for score in (sensitivity, specificity, dice)], axis=-1)
+    if empty == "nan":
+        return scores
+    return np.where(ruled[..., np.newaxis], 1.0, np.nan_to_num(scores, nan=0.0))
+
+
+def decided_by_rule(confusion: ArrayLike, empty: str) -> np.ndarray:
+    """Whether a slice's Dice in `foreground_scores` comes from the rule for empty slices instead of its pixels.
+
+    Arguments and errors are those of `foreground_scores`.
+
+    Returns:
+        (...) bool: where the scores are set to 1, or, by "nan", where Dice is NaN and the slice in no mean.
+    """
+    confusion = np.asarray(confusion)
     if empty not in EMPTY_RULES:
         raise ValueError(f"empty must be one of {EMPTY_RULES}. Received: {empty!r}")
     if confusion.shape[-2:] != (2, 2):
         raise ValueError(f"confusion must have the shape (..., 2, 2). Received: {confusion.shape}")
-    scores = np.stack([score(confusion)[..., 1] for score in (sensitivity, specificity, dice)], axis=-1)
-    if empty == "nan":
-        return scores
-    nothing = confusion[..., :, 1].sum(axis=-1) == 0
-    if empty == "released":
-        nothing &= confusion[..., 1, :].sum(axis=-1) == 0
-    return np.where(nothing[..., np.newaxis], 1.0, np.nan_to_num(scores, nan=0.0))
+    nothing_there, nothing_predicted = (confusion.sum(axis=axis)[..., 1] == 0 for axis in (-1, -2))
+    if empty == "truth":
+        return nothing_there
+    return nothing_predicted if empty == "prediction" else nothing_there & nothing_predicted
 
 
 def global_accuracy(confusion: ArrayLike) -> np.ndarray:

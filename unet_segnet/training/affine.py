@@ -35,7 +35,9 @@ def augment_affine(
     Raises:
         ValueError: the shapes do not belong together.
 
-    Source: Bizopoulos et al. 2021, section IV. The released code takes the nearest pixel for images too.
+    Source: Bizopoulos et al. 2021, section IV, which says "zero padding". The released code pads before it normalises,
+    with 0 HU, which the networks take as +1.0; here the padding is 0.0 of normalised slices, -500 HU. Where all but the
+    lungs is blanked afterwards, both are 0.0. It takes the nearest pixel for images too.
     """
     if images.ndim != 3 or labels.shape != images.shape or uniforms.shape != (len(images), NUM_UNIFORMS):
         raise ValueError(

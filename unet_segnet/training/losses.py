@@ -85,7 +85,7 @@ class SoftDiceLoss(keras.losses.Loss):
 
     Arguments:
         over: "image", the sums go over each slice and the losses are averaged over the batch (equation 1), or
-            "batch", the sums go over all slices of the batch, as those of the released code do.
+            "batch", the sums go over all slices of the batch, as those of the released code do since August 2021.
         epsilon: keeps the denominator from 0 (equation 1: 1e-5).
 
     Call arguments:
@@ -98,8 +98,8 @@ class SoftDiceLoss(keras.losses.Loss):
     Raises:
         ValueError: over is neither of the two.
 
-    Source: Bizopoulos et al. 2021, equation 1. The released code takes the sums without squares and adds 1 to
-    numerator and denominator.
+    Source: Bizopoulos et al. 2021, equation 1. The released code takes the sums without squares: of each slice until
+    the article's second version, later pooled, with 1 added to numerator and denominator.
     """
 
     def __init__(self, over="image", epsilon=1e-5, name="soft_dice", **kwargs):

@@ -27,15 +27,18 @@ THRESHOLD = 0.5
 class EncoderRecipe:
     """How a network of the second study is trained; the defaults are the article's.
 
-    Sources: Bizopoulos et al. 2021, section IV and Table I. The authors' 600 runs took two weeks on an RTX 2080 Ti:
-    half a second to two a training epoch. `python -m experiments.compare --only architecture=unet,encoder=resnet18
-    --experiment lung` reproduces 91.98 % Dice of Table II's first block; see experiments/results for what came out.
+    Sources: Bizopoulos et al. 2021, section IV and Table I. The authors' 600 runs took two weeks on an RTX 2080 Ti, ten
+    seconds an epoch. `python -m experiments.compare --only architecture=unet,encoder=resnet18 --experiment lung` is for
+    the 91.98 % Dice of Table II's first block; see experiments/results for what came out. What rotation and scaling
+    bring in from outside is 0.0 here, and +1.0 (0 HU) in the released code for lungs and lesions in the whole slice:
+    see `unet_segnet.training.affine`.
 
     Arguments:
         learning_rate, beta_1, beta_2, epsilon: Adam's, as PyTorch has it; no weight decay.
         batch_size: slices in a mini-batch; a last batch that is not full is left out.
         epochs: passes over the training slices (article 200, released code 100).
-        loss: "image", soft Dice of each slice averaged over the batch (equation 1), or "batch", pooled over it.
+        loss: "image", soft Dice of each slice averaged over the batch (equation 1), or "batch", pooled over it (the
+            released code since August 2021, after the article).
         flip: probability of a left-right flip, and of a top-bottom one.
         rotation: largest angle in degrees, to either side.
         scale: least and largest.

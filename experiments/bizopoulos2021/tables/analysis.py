@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
-from experiments.bizopoulos2021.counts import score_grid
+from experiments.bizopoulos2021.counts import CompareRun, score_grid
 from experiments.bizopoulos2021.evidence import Evidence
 from experiments.bizopoulos2021.published import (
     ARCHITECTURES,
@@ -25,6 +27,8 @@ from unet_segnet.output.tabular import Cell, Hundredths, Signed, Table
 LESION_A, LESION_B = (list(EXPERIMENTS).index(name) for name in ("lesion_a", "lesion_b"))
 COUNTS = {"printed": "published", "used": "used"}  # which parameters
 MIN_PAIRS = 6  # with fewer a two-sided signed-rank test cannot fall below 0.05
+# What a comparison changes in a model: the place in its key (experiment, initialisation, ...), from what to what.
+MASKS, PRETRAINING = (0, "lesion_a", "lesion_b"), (1, "none", "imagenet")
 
 
 @dataclass(frozen=True)
@@ -74,23 +78,71 @@ def correlation(x: np.ndarray, y: np.ndarray) -> Correlation:
     return Correlation(len(x), float(found.statistic), float(found.pvalue))
 
 
-def gain(after: np.ndarray, before: np.ndarray) -> Gain:
-    """Of the pairs in which neither is NaN."""
+def gain(differences: np.ndarray) -> Gain:
+    """Of the differences that are not NaN."""
     from unet_segnet.measures.statistics import paired_comparison
 
-    difference = (after - before).ravel()
-    difference = difference[~np.isnan(difference)]
-    if not len(difference):
+    differences = differences[~np.isnan(differences)]
+    if not len(differences):
         return Gain(0, 0, *[math.nan] * 4)
-    test = paired_comparison(difference, np.zeros_like(difference))
+    test = paired_comparison(differences, np.zeros_like(differences))
     return Gain(
-        len(difference),
-        int((difference > 0).sum()),
-        float(difference.mean()),
-        float(difference.max()),
+        len(differences),
+        int((differences > 0).sum()),
+        float(differences.mean()),
+        float(differences.max()),
         test.effect_size,
         test.p_value,
     )
+
+
+def mask_gains(dice: np.ndarray) -> np.ndarray:
+    """(2, 4, 25) lesion B less A, of a (3, 2, 4, 25) grid."""
+    return dice[LESION_B] - dice[LESION_A]
+
+
+def pretraining_gains(dice: np.ndarray) -> np.ndarray:
+    """(3, 4, 25) ImageNet less random, of a (3, 2, 4, 25) grid."""
+    return dice[:, 1] - dice[:, 0]
+
+
+def by_encoder(differences: np.ndarray) -> np.ndarray:
+    """(..., 25) -> (25,) the mean of each encoder's that are not NaN; NaN where none is.
+
+    Networks on one encoder are no independent witnesses: they share it, and their slices. The unit is the encoder.
+    """
+    return mean_defined(differences.reshape(-1, differences.shape[-1]), axis=0)
+
+
+def by_scan(
+    runs: Sequence[CompareRun],
+    change: tuple[int, str, str],
+    scores: Callable[[CompareRun], Mapping[str, np.ndarray]] = CompareRun.scan_scores,
+) -> dict[str, float]:
+    """Difference in Dice of each scan, percentage points, the mean over models that differ in nothing else.
+
+    Arguments:
+        runs: those that are compared; seeds are averaged.
+        change: `MASKS` or `PRETRAINING`.
+        scores: of a run by scan, or by volume.
+
+    Returns:
+        scan -> difference; those without a score in both are left out.
+    """
+    place, before, after = change
+    dice: dict[tuple, dict[str, list[float]]] = {}
+    for run in runs:
+        of = dice.setdefault((run.experiment, run.initialisation, run.architecture, run.encoder), {})
+        for scan, values in scores(run).items():
+            of.setdefault(scan, []).append(values[DICE])
+    found: dict[str, list[float]] = {}
+    for key, of in dice.items():
+        other = dice.get((*key[:place], after, *key[place + 1 :])) if key[place] == before else None
+        for scan in of if other else ():
+            if scan in other:
+                found.setdefault(scan, []).append(float(mean_defined(other[scan]) - mean_defined(of[scan])))
+    means = {scan: float(mean_defined(values)) for scan, values in found.items()}
+    return {scan: mean for scan, mean in means.items() if not math.isnan(mean)}
 
 
 def analysis_tables(evidence: Evidence) -> dict[str, Table]:
@@ -100,7 +152,7 @@ def analysis_tables(evidence: Evidence) -> dict[str, Table]:
     return {
         "architectures": _mean_table("architecture", list(ARCHITECTURES.values()), theirs, ours, 2, notes),
         "encoders": _mean_table("encoder", list(encoders()), theirs, ours, 3, notes),
-        "gains": gain_table(theirs, ours, notes),
+        "gains": gain_table(evidence, notes),
         "correlations": correlation_table(theirs, ours, notes),
     }
 
@@ -123,63 +175,80 @@ def _mean_table(what: str, names: list[str], theirs: np.ndarray, ours: np.ndarra
     )
 
 
-def gain_table(theirs: np.ndarray, ours: np.ndarray, notes) -> Table:
-    """What lung masks and ImageNet weights bring in Dice: mean and largest gain over models that differ in it alone."""
-    pairs = {
-        f"lung masks (B - A), {name}": (lambda grid, i=i: (grid[LESION_B, i], grid[LESION_A, i]))
-        for i, name in enumerate(INITIALISATIONS.values())
-    }
-    pairs |= {
-        f"ImageNet - random, {name}": (lambda grid, e=e: (grid[e, 1], grid[e, 0]))
-        for e, name in enumerate(EXPERIMENTS.values())
-    }
+def gain_table(evidence: Evidence, notes) -> Table:
+    """What lung masks and ImageNet weights bring in Dice, by model, encoder, volume and scan."""
+    grids = (published_dice(), own_dice(evidence.comparable))
+    masks, pretraining = ([of(grid) for grid in grids] for of in (mask_gains, pretraining_gains))
+    runs = evidence.comparable
+    compared = {"lung masks (B - A)": (masks, MASKS, runs)}
+    for i, (start, name) in enumerate(INITIALISATIONS.items()):
+        of_start = [run for run in runs if run.initialisation == start]
+        compared[f"lung masks (B - A), {name}"] = ([of[i] for of in masks], MASKS, of_start)
+    compared["ImageNet - random"] = (pretraining, PRETRAINING, runs)
+    for e, (experiment, name) in enumerate(EXPERIMENTS.items()):
+        of_experiment = [run for run in runs if run.experiment == experiment]
+        compared[f"ImageNet - random, {name}"] = ([of[e] for of in pretraining], PRETRAINING, of_experiment)
     rows = []
-    for name, of in pairs.items():
-        row: list[Cell] = [name]
-        for grid in (theirs, ours):
-            found = gain(*of(grid))
-            none = not found.n
-            row += [found.n, None if none else found.improved]
-            row += [None, None, None] if none else [Hundredths(found.mean), Hundredths(found.largest), p_text(found.p)]
-        rows.append(tuple(row))
+    for name, ((theirs, ours), change, of) in compared.items():
+        by_model = [[*_gain_cells(gain(grid.ravel()))[:-1], None] for grid in (theirs, ours)]
+        of_encoders = [_gain_cells(gain(by_encoder(grid))) for grid in (theirs, ours)]
+        rows += [(name, "model", *chain(*by_model)), (name, "encoder", *chain(*of_encoders))]
+        for unit, scores in (("volume", CompareRun.volume_scores), ("scan", CompareRun.scan_scores)):
+            differences = np.array(list(by_scan(of, change, scores).values()))
+            rows.append((name, unit, *[None] * 5, *_gain_cells(gain(differences))))
     columns = ("n", "improved", "mean", "largest", "p")
     return Table(
         "Gain in Dice, percentage points, over pairs of models that differ in nothing else.",
-        ("gain", *(f"{source}: {column}" for source in ("published", "ours") for column in columns)),
+        ("gain", "unit", *(f"{source}: {column}" for source in ("published", "ours") for column in columns)),
         tuple(rows),
         (
-            "largest: what the article calls the upper bound of the improvement. p: two-sided Wilcoxon signed-rank "
-            "test over the pairs, which share encoders and architectures: too optimistic.",
+            "model: pairs of models; largest is what the article calls the upper bound of the improvement. encoder: "
+            "the mean of an encoder's pairs. volume, scan: Dice of each test volume (its pixels together), the mean "
+            "over the pairs; two volumes may be one scan. The article has no scores by volume.",
+            "p: two-sided Wilcoxon signed-rank test over the units; none over models, which share encoders and slices. "
+            f"With fewer than {MIN_PAIRS} units it cannot fall below 0.05.",
             *notes,
         ),
     )
 
 
+def _gain_cells(found: Gain) -> list[Cell]:
+    if not found.n:
+        return [0, None, None, None, None]
+    return [found.n, found.improved, Hundredths(found.mean), Hundredths(found.largest), p_text(found.p)]
+
+
 def correlation_table(theirs: np.ndarray, ours: np.ndarray, notes) -> Table:
     """Pearson's r of Dice with the published and with the used number of parameters, as in Figure 4."""
     grids = {name: (theirs[e], ours[e]) for e, name in enumerate(EXPERIMENTS.values())}
-    grids["lesion B - A"] = (theirs[LESION_B] - theirs[LESION_A], ours[LESION_B] - ours[LESION_A])
+    grids["lesion B - A"] = (mask_gains(theirs), mask_gains(ours))
     rows = []
     for name, (published, own) in grids.items():
         for which, label in COUNTS.items():
             counts = parameter_grid(which)
             values: list[Cell] = []
             for grid in (published, own):
-                both = correlation(counts, grid)
                 values += [_signed(correlation(counts, grid[i]).r) for i in range(len(INITIALISATIONS))]
-                values += [_signed(both.r), p_text(both.p), both.n]
+                of_mean = correlation(counts, of_models(grid))
+                values += [_signed(of_mean.r), p_text(of_mean.p), of_mean.n]
             rows.append((name, label, *values))
-    columns = (*INITIALISATIONS.values(), "both", "p", "n")
+    columns = (*INITIALISATIONS.values(), "mean", "p", "n")
     return Table(
         "Correlation of Dice with the number of parameters.",
         ("Dice", "parameters", *(f"{source}: {column}" for source in ("published", "ours") for column in columns)),
         tuple(rows),
         (
-            "Pearson's r. both: the models of both initialisations together, p and n are theirs. published: as Table "
-            "II counts them; used: those that receive a gradient.",
+            "Pearson's r. mean: of the mean Dice of both initialisations, so that each model counts once; p and n are "
+            "its. Models that share an encoder or an architecture are not independent: p is too low. published: as "
+            "Table II counts them; used: those that receive a gradient.",
             *notes,
         ),
     )
+
+
+def of_models(dice: np.ndarray) -> np.ndarray:
+    """(2, 4, 25) -> (4, 25) mean over the initialisations: both have one number of parameters."""
+    return mean_defined(dice, axis=0)
 
 
 def _signed(value: float) -> Cell:

@@ -1,4 +1,8 @@
-"""Claims of the second study that its own Table II and text decide."""
+"""Claims of the second study that its own Table II, its text or its released code decide.
+
+What is a slip: the article's own table or code has the right numbers, and shows how others, or no name for them, came
+to stand in the sentence. A sentence that says something which its own table contradicts is a claim that fails.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +19,26 @@ from experiments.bizopoulos2021.published import (
     parameters,
     stated,
 )
-from experiments.bizopoulos2021.tables.analysis import COUNTS, correlation, own_dice, published_dice
+from experiments.bizopoulos2021.tables.analysis import COUNTS, correlation, of_models, own_dice, published_dice
+from experiments.bizopoulos2021.tables.scores import article_truth
 from experiments.bizopoulos2021.verdicts.outcomes import p_value
-from experiments.reporting.judgement import Judgement, decided
+from experiments.reporting.judgement import RELEASE, SLIP, TABLES, Judgement, decided
 from unet_segnet.measures.metrics import EMPTY_RULES, foreground_scores
 
 IMAGENET = list(INITIALISATIONS).index("imagenet")
 
 
+def _slip_or_decided(holds: bool, slip: bool, text: str) -> Judgement:
+    """By Table II: holds, or is a slip where its numbers are those of something else in it, or fails."""
+    return Judgement(SLIP, text, TABLES) if slip and not holds else decided(holds, text, TABLES)
+
+
 def best_pairs(evidence: Evidence) -> Judgement:
-    """Holds where the named pairs are the best models of Table II."""
+    """Holds where the named pairs are the best models of Table II.
+
+    A slip where the pairs are its best encoders in another order: the printed Dice are right, the names are no models.
+    The released code lists six architectures and then six encoders, but gives them values in turn.
+    """
     dice = published_dice()
     holds, told, of_each = True, [], []
     for e, (experiment, name) in enumerate(EXPERIMENTS.items()):
@@ -36,12 +50,12 @@ def best_pairs(evidence: Evidence) -> Judgement:
     half = len(of_each) // 2
     paired = [f"{first}-{second}" for first, second in zip(of_each[:half], of_each[half:], strict=True)]
     text = f"In Table II the best are {', '.join(told)}."
-    if paired == [stated(f"{experiment}_best_pair") for experiment in EXPERIMENTS]:
+    if slip := paired == [stated(f"{experiment}_best_pair") for experiment in EXPERIMENTS]:
         text += (
             " The stated pairs are no models: they arise where the best encoders of the three experiments, random and "
             f"ImageNet in turn ({', '.join(of_each)}), are cut into two halves and joined."
         )
-    return decided(bool(holds), f"{text}{_best_of_ours(evidence)}")
+    return _slip_or_decided(bool(holds), slip, f"{text}{_best_of_ours(evidence)}")
 
 
 def _best_of_ours(evidence: Evidence) -> str:
@@ -56,34 +70,48 @@ def _best_of_ours(evidence: Evidence) -> str:
 
 
 def mean_dice_experiments(evidence: Evidence) -> Judgement:
-    """Holds where the stated means are those of all 200 models of an experiment."""
+    """Holds where the stated means are those of all 200 models of an experiment.
+
+    A slip where they are those of its ImageNet half, which the article's source inserts by that name and the sentence
+    does not tell.
+    """
     dice = published_dice()
     printed = np.array([number(f"{experiment}_dice") for experiment in EXPERIMENTS])
     of_all = dice.mean(axis=(1, 2, 3))
     pretrained = dice[:, IMAGENET].mean(axis=(1, 2))
-    return decided(
+    slip = _equal(pretrained, printed)
+    return _slip_or_decided(
         _equal(of_all, printed),
+        slip,
         f"The models of Table II have {_listed(of_all)} % on average; {_listed(pretrained)} % is the mean of those "
-        f"that began from ImageNet weights{', which is what is stated' if _equal(pretrained, printed) else ''}.",
+        f"that began from ImageNet weights{', which is what is stated' if slip else ''}.",
     )
 
 
 def mean_dice_architectures(evidence: Evidence) -> Judgement:
-    """Holds where the stated means are those of all 50 models of an architecture in each experiment."""
+    """Holds where the stated means are those of all 50 models of an architecture in each experiment.
+
+    A slip where all are those of the ImageNet half, as in `mean_dice_experiments`.
+    """
     dice = published_dice()
     printed = np.array([[number(f"{a}_{e}_dice") for a in ARCHITECTURES] for e in EXPERIMENTS])
     of_all, pretrained = dice.mean(axis=(1, 3)), dice[:, IMAGENET].mean(axis=2)
     told = "; ".join(f"{name} {_listed(of)}" for name, of in zip(EXPERIMENTS.values(), of_all, strict=True))
     agree = int((np.abs(pretrained - printed) < 0.0101).sum())
-    return decided(
+    return _slip_or_decided(
         _equal(of_all, printed),
+        agree == printed.size,
         f"Over both initialisations Table II gives {told} %; {agree} of the {printed.size} stated means are those of "
         "the ImageNet half.",
     )
 
 
 def mean_dice_initialisations(evidence: Evidence) -> Judgement:
-    """Holds where the stated means and deviations are those of Table II."""
+    """Holds where the stated means and deviations are those of Table II.
+
+    A slip where the four numbers are in another order: two means of 87.1 and 4.1 % are no result, nor meant as one. The
+    released code names mean and deviation of each in turn, but gives both means first.
+    """
     dice = published_dice()
     means, deviations = (function(dice, axis=(0, 2, 3)) for function in (np.mean, np.std))
     printed = [(number(f"{start}_dice"), number(f"{start}_dice_std")) for start in ("random", "imagenet")]
@@ -91,17 +119,20 @@ def mean_dice_initialisations(evidence: Evidence) -> Judgement:
     told = ", ".join(
         f"{mean:.2f} ± {std:.2f} % ({name})" for (mean, std), name in zip(found, INITIALISATIONS.values(), strict=True)
     )
-    return decided(
+    slip = _equal(np.transpose(found), np.array(printed))
+    return _slip_or_decided(
         _equal(np.array(found), np.array(printed)),
-        f"Table II has {told}: the two means were printed as one pair, the two deviations as the other.",
+        slip,
+        f"Table II has {told}"
+        f"{': the two means were printed as one pair, the two deviations as the other' if slip else ''}.",
     )
 
 
 def best_worst_encoder(evidence: Evidence) -> Judgement:
-    """Holds where the named encoders are best and worst over all models.
+    """Holds where the named encoders are best and worst over the randomly initialised models, which the sentence names.
 
-    The sentence ends in "with randomly initialized weights", which are those of the masks that Figure 3 shows: among
-    these models alone others are best and worst, as is told.
+    That they are so over all models is told. It makes no slip of the sentence: neither table nor code shows that all
+    were meant.
     """
     dice = published_dice()
     named = stated("best_encoder"), stated("worst_encoder")
@@ -113,18 +144,22 @@ def best_worst_encoder(evidence: Evidence) -> Judgement:
     def told(means):
         return " and ".join(f"{encoders()[at]} ({means[at]:.2f} %)" for at in (means.argmax(), means.argmin()))
 
-    text = f"Over all models of Table II the best and worst are {told(both)}"
-    text += f", over the randomly initialised ones alone, as Figure 3 shows them, {told(random)}"
+    text = f"Over the randomly initialised models of Table II the best and worst are {told(random)}"
+    text += f", over those of both initialisations {told(both)}"
     ours = own_dice(evidence.comparable)
     if ran := int((~np.isnan(ours)).any(axis=(0, 1, 2)).sum()):
         text += f". Ours: {ran} of {len(encoders())} encoders ran"
-    return decided(ends(both) == named, f"{text}.")
+    return decided(ends(random) == named, f"{text}.", TABLES)
 
 
 def parameters_correlate(evidence: Evidence) -> Judgement:
-    """Holds where r is positive in each experiment, and significant in none."""
+    """Holds where r is positive in each experiment, and significant in none.
+
+    Each model counts once, with the mean Dice of its two initialisations, as in Figure 4: two would share their number
+    of parameters.
+    """
     dice, ours = published_dice(), own_dice(evidence.comparable)
-    found = {which: [correlation(parameter_grid(which), dice[e]) for e in range(len(dice))] for which in COUNTS}
+    found = {which: [correlation(parameter_grid(which), of_models(of)) for of in dice] for which in COUNTS}
     holds = all(one.r > 0 and one.p >= 0.05 for one in found["printed"])
     told = [
         f"with the {label} parameters r = "
@@ -134,13 +169,13 @@ def parameters_correlate(evidence: Evidence) -> Judgement:
         )
         for which, label in COUNTS.items()
     ]
-    text = f"Table II, 200 models of each experiment: {'; '.join(told)}."
+    text = f"Table II, {found['printed'][0].n} models of each experiment: {'; '.join(told)}."
     own = [
         f"{name} r = {one.r:.2f} of {one.n}"
         for e, name in enumerate(EXPERIMENTS.values())
-        if not np.isnan((one := correlation(parameter_grid("used"), ours[e])).r)
+        if not np.isnan((one := correlation(parameter_grid("used"), of_models(ours[e]))).r)
     ]
-    return decided(holds, f"{text}{' Ours, used parameters: ' + ', '.join(own) + '.' if own else ''}")
+    return decided(holds, f"{text}{' Ours, used parameters: ' + ', '.join(own) + '.' if own else ''}", TABLES)
 
 
 def largest_not_best(evidence: Evidence) -> Judgement:
@@ -153,11 +188,15 @@ def largest_not_best(evidence: Evidence) -> Judgement:
         1 not in ranks,
         f"The largest, {list(ARCHITECTURES)[a]}-{encoders()[n]} with {counts[a, n]:.2f} million, is number {told} of "
         "200 in Table II.",
+        TABLES,
     )
 
 
 def linknet_larger(evidence: Evidence) -> Judgement:
-    """Holds where LinkNet has more on average."""
+    """Holds where LinkNet has more on average.
+
+    No slip, though the "even" before it would fit "fewer": nothing but the word shows that this was meant.
+    """
     printed, used = (parameter_grid(which) for which in COUNTS)
     linknet, unet = (list(ARCHITECTURES).index(name) for name in ("linknet", "unet"))
     more = sum(parameters()["linknet", encoder].built > parameters()["unet", encoder].built for encoder in encoders())
@@ -166,19 +205,19 @@ def linknet_larger(evidence: Evidence) -> Judgement:
         f"Table II: LinkNet {printed[linknet].mean():.2f} million on average, U-Net {printed[unet].mean():.2f}; used "
         f"{used[linknet].mean():.2f} and {used[unet].mean():.2f}. LinkNet has more with {more} of the "
         f"{len(encoders())} encoders.",
+        TABLES,
     )
 
 
 def empty_prediction_right(evidence: Evidence) -> Judgement:
     """Holds where no slice has a lesion and an empty prediction."""
-    slices, filled = int(number("test_slices")), int(number("test_slices_with_lesion"))
-    truth = np.zeros((slices, 2, 2), np.int64)
-    truth[:, 0, 0], truth[:filled, 1, 0] = 1, 1
+    truth, filled = article_truth(), int(number("test_slices_with_lesion"))
     dice = {rule: 100 * np.nanmean(foreground_scores(truth, rule)[:, 2]) for rule in EMPTY_RULES}
     text = (
-        f"{filled} of the {slices} test slices have lesions. By the rule as written a model that never finds one has a "
-        f"mean Dice of {dice['text']:.1f} %; by that of the released code, which asks for an empty truth as well, "
-        f"{dice['released']:.1f} %."
+        f"{filled} of the {len(truth)} test slices have lesions. By the rule as written a model that never finds one "
+        f"has a mean Dice of {dice['prediction']:.1f} %. The released code asks for an empty truth instead, since it "
+        "takes FN for FP, and gives all scores of 1 whatever is predicted there: to a model that finds nothing "
+        f"{dice['truth']:.1f} % (as does a rule that asks for both)."
     )
     wrong = empty = 0
     for run in evidence.runs:
@@ -187,7 +226,7 @@ def empty_prediction_right(evidence: Evidence) -> Judgement:
         wrong += int((nothing & (run.confusion[:, 1].sum(axis=1) > 0)).sum())
     if empty:
         text += f" Of {empty} empty predictions of our {len(evidence.runs)} runs {wrong} missed something."
-    return decided(filled == 0, text)
+    return decided(filled == 0, text, RELEASE)
 
 
 def _equal(found: np.ndarray, printed: np.ndarray) -> bool:

@@ -1,154 +1,114 @@
-"""Claims of the second study about scores and speed, which only finished runs decide: one function each."""
+"""Claims of the second study about scores, which finished runs decide, or Table II by encoder: one function each."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 
-from experiments.bizopoulos2021.counts import run_grid
-from experiments.bizopoulos2021.curves import (
-    KINDS,
-)
+from experiments.bizopoulos2021.counts import CompareRun
 from experiments.bizopoulos2021.evidence import Evidence
-from experiments.bizopoulos2021.published import (
-    ARCHITECTURES,
-    COSTS,
-    DICE,
-    EXPERIMENTS,
-    INITIALISATIONS,
-    cost_grid,
-    stated,
-)
+from experiments.bizopoulos2021.published import ARCHITECTURES, DICE, EXPERIMENTS, stated
 from experiments.bizopoulos2021.tables.analysis import (
-    LESION_A,
-    LESION_B,
+    MASKS,
     MIN_PAIRS,
-    Gain,
+    PRETRAINING,
+    by_encoder,
+    by_scan,
     gain,
+    mask_gains,
     own_dice,
+    pretraining_gains,
     published_dice,
 )
 from experiments.bizopoulos2021.verdicts.outcomes import (
     COMMAND,
+    agreed,
     all_of,
     beyond_chance,
     gain_text,
     judged,
-    named,
-    undecided,
+    not_run,
+    or_by_table,
 )
 from experiments.reporting.judgement import Judgement
 from unet_segnet.measures import metrics
 
-MIN_TIMED = 3  # models of each architecture before their speed is compared
 GOOD_DICE = 70.0  # percent; overlap above it is called excellent since Zijdenbos et al. (1994)
 
 
-def architecture_order(evidence: Evidence) -> Judgement:
-    """Holds where U-Net and LinkNet are ahead of FPN and FPN of PSPNet, each beyond chance."""
-    dice = own_dice(evidence.comparable)
-    complete = ~np.isnan(dice).any(axis=2)
-    means = published_dice().mean(axis=(0, 1, 3))
-    beside = f"Table II, means over everything: {named(means, '.2f')} %."
-    if not complete.any():
-        return undecided(beside, f"All four architectures with some encoders: {COMMAND}.")
-    of = np.where(complete[:, :, None], dice, np.nan)
-    answers, texts = [], []
-    for ahead, behind in (("unet", "fpn"), ("linknet", "fpn"), ("fpn", "pspnet")):
-        found = gain(*(of[:, :, list(ARCHITECTURES).index(name)] for name in (ahead, behind)))
-        answers.append(beyond_chance(found))
-        texts.append(f"{ARCHITECTURES[ahead]} less {ARCHITECTURES[behind]} {gain_text(found)}")
-    return judged(evidence, all_of(answers), "; ".join(texts), beside, f"More encoders: {COMMAND}.")
-
-
-def pspnet_fastest(evidence: Evidence) -> Judgement:
-    """Holds where PSPNet needs the fewest seconds per epoch, in training and in validation."""
-    return _speed(evidence, "pspnet", np.argmin)
-
-
-def linknet_slowest(evidence: Evidence) -> Judgement:
-    """Holds where LinkNet needs the most seconds per epoch, in training and in validation."""
-    return _speed(evidence, "linknet", np.argmax)
-
-
-def _speed(evidence: Evidence, architecture: str, extreme) -> Judgement:
-    table = [cost_grid(column).mean(axis=1) for column in COSTS[1:]]
-    beside = "; ".join(
-        f"Table II, seconds per epoch of {what}: {named(means, '.2f')}"
-        for what, means in zip(KINDS.values(), table, strict=True)
-    )
-    decides = f"Some encoders with all four architectures on one machine: {COMMAND}."
-    machines = Counter((run.device, *run.conditions) for run in evidence.comparable).most_common(1)
-    runs = [run for run in evidence.comparable if (run.device, *run.conditions) == machines[0][0]]
-    if not runs:
-        return undecided(f"{beside}.", decides)
-    seconds = run_grid(runs, lambda run: np.array(run.seconds))
-    seconds = np.moveaxis(seconds, 2, -1)  # architecture last: (3, 2, 25, 2, 4)
-    common = ~np.isnan(seconds).any(axis=(3, 4))
-    if common.sum() < MIN_TIMED:
-        return undecided(f"{beside}.", decides)
-    means = seconds[common].mean(axis=0)  # (training or validation, architecture)
-    holds = all(int(extreme(of)) == list(ARCHITECTURES).index(architecture) for of in means)
-    text = "; ".join(f"{what} {named(of, '.2f')} s" for what, of in zip(KINDS.values(), means, strict=True))
-    return judged(
-        evidence,
-        holds,
-        f"{text}, means of {int(common.sum())} models each on {', '.join(machines[0][0])}",
-        f"{beside}.",
-        decides,
-        any_length=True,
-    )
-
-
 def lung_masks_help(evidence: Evidence) -> Judgement:
-    """Holds where Dice is higher in B than in A beyond chance, over models that ran in both."""
-    theirs, ours = published_dice(), own_dice(evidence.comparable)
-    beside = "Table II: " + "; ".join(
-        f"{name} {gain_text(gain(theirs[LESION_B, i], theirs[LESION_A, i]))}"
-        for i, name in enumerate(INITIALISATIONS.values())
-    )
-    return _gain_judgement(evidence, gain(ours[LESION_B], ours[LESION_A]), beside, "lesion A and B of the same models")
+    """Holds where Dice is higher in B than in A beyond chance, by encoder and by scan, over models that ran in both."""
+    return _gain_judgement(evidence, mask_gains, MASKS, "lesion A and B of the same models")
 
 
 def imagenet_helps(evidence: Evidence) -> Judgement:
-    """Holds where Dice is higher from ImageNet weights beyond chance, over models that ran from both."""
-    theirs, ours = published_dice(), own_dice(evidence.comparable)
-    beside = "Table II: " + "; ".join(
-        f"{name} {gain_text(gain(theirs[e, 1], theirs[e, 0]))}" for e, name in enumerate(EXPERIMENTS.values())
+    """Holds where Dice is higher from ImageNet weights beyond chance, by encoder and by scan, over models of both."""
+    return _gain_judgement(evidence, pretraining_gains, PRETRAINING, "both initialisations of the same models")
+
+
+def _gain_judgement(
+    evidence: Evidence, gains: Callable[[np.ndarray], np.ndarray], change: tuple[int, str, str], needed: str
+) -> Judgement:
+    """By our trainings where encoders and scans decide the same, else by the encoders of Table II.
+
+    Encoders alone would judge by one set of scans, scans alone by the chance of one training.
+    """
+    theirs, ours = (gain(by_encoder(gains(of))) for of in (published_dice(), own_dice(evidence.comparable)))
+    beside = f"Table II, Dice {gain_text(theirs, 'encoder')}; it has no scores by scan."
+    decides = f"At least {MIN_PAIRS} encoders and {MIN_PAIRS} scans, {needed}: {COMMAND}."
+    if not ours.n:
+        return or_by_table(not_run(beside, decides), theirs)
+    scans, volumes = (
+        np.array(list(by_scan(evidence.comparable, change, scores).values()))
+        for scores in (CompareRun.scan_scores, CompareRun.volume_scores)
     )
-    return _gain_judgement(evidence, gain(ours[:, 1], ours[:, 0]), beside, "both initialisations of the same models")
-
-
-def _gain_judgement(evidence: Evidence, found: Gain, beside: str, needed: str) -> Judgement:
-    decides = f"At least {MIN_PAIRS} pairs of runs, {needed}: {COMMAND}."
-    if not found.n:
-        return undecided(f"{beside}.", decides)
-    return judged(evidence, beyond_chance(found), f"Dice {gain_text(found)}", f"{beside}.", decides)
+    of_scans = gain(scans)
+    text = f"Dice {gain_text(ours, 'encoder')}, {gain_text(of_scans, 'scan')}"
+    if len(volumes) != len(scans):
+        text += f", {gain_text(gain(volumes), 'volume')}, of which two are one scan"
+    holds = agreed([beyond_chance(ours), beyond_chance(of_scans)])
+    return or_by_table(judged(evidence, holds, text, beside, decides), theirs)
 
 
 def volumes_match(evidence: Evidence) -> Judgement:
-    """Holds where the mean Dice over volumes exceeds 70 % for each architecture and experiment."""
+    """Holds where the Dice of the scans exceeds 70 % beyond chance for each architecture and experiment.
+
+    Fails where it is below beyond chance for one of them. Models and seeds of one kind are averaged scan by scan.
+    """
     encoder = stated("volume_encoder")
-    dice: dict[tuple[str, str], list[float]] = {}
+    dice: dict[tuple[str, str], list[np.ndarray]] = {}
     for run in evidence.comparable:
         if run.encoder == encoder:
-            values = [scores[DICE] for scores in run.volume_scores().values()]
-            dice.setdefault((run.experiment, run.architecture), []).append(float(np.nanmean(values)))
-    decides = f"{encoder} with each architecture in each experiment: {COMMAND} --only encoder={encoder}."
-    if not dice:
-        return undecided("", decides)
-    means = {key: float(np.mean(values)) for key, values in dice.items()}
-    text = "; ".join(
-        f"{title}: " + ", ".join(f"{name} {means[e, a]:.1f}" for a, name in ARCHITECTURES.items() if (e, a) in means)
-        for e, title in EXPERIMENTS.items()
-        if any((e, a) in means for a in ARCHITECTURES)
+            scans = np.array([scores[DICE] for scores in run.scan_scores().values()])
+            dice.setdefault((run.experiment, run.architecture), []).append(scans)
+    decides = (
+        f"{encoder} with each architecture in each experiment, on at least {MIN_PAIRS} scans: "
+        f"{COMMAND} --only encoder={encoder}."
     )
-    good = [mean > GOOD_DICE for mean in means.values()]
-    complete = len(good) == len(EXPERIMENTS) * len(ARCHITECTURES)
-    holds = False if not all(good) else True if complete else None
+    if not dice:
+        return not_run("", decides)
+    of_scans = {key: metrics.mean_defined(values, axis=0) for key, values in dice.items()}
+    text = "; ".join(
+        f"{title}: "
+        + ", ".join(
+            f"{name} {metrics.mean_defined(of_scans[e, a]):.1f}"
+            for a, name in ARCHITECTURES.items()
+            if (e, a) in of_scans
+        )
+        for e, title in EXPERIMENTS.items()
+        if any((e, a) in of_scans for a in ARCHITECTURES)
+    )
+    holds = all_of([beyond_chance(gain(values - GOOD_DICE)) for values in of_scans.values()])
+    if holds and len(of_scans) < len(EXPERIMENTS) * len(ARCHITECTURES):
+        holds = None
+    number = max(map(len, of_scans.values()))
     return judged(
-        evidence, holds, f"mean Dice over the volumes, percent: {text}", f"Good: above {GOOD_DICE:.0f} %.", decides
+        evidence,
+        holds,
+        f"mean Dice over {number} scans, percent: {text}",
+        f"Good: above {GOOD_DICE:.0f} % (signed-rank test over the scans).",
+        decides,
     )
 
 
@@ -168,7 +128,7 @@ def thresholds_unsuitable(evidence: Evidence) -> Judgement:
         ranges[name] = 100 * _best_range(*evidence.histograms[experiment][1:], counts[1].sum() / counts.sum())
         networks[name] = 100 * np.mean([metrics.dice(run.confusion.sum(axis=0))[1] for run in runs])
     if not ranges:
-        return undecided("", decides)
+        return not_run("", decides)
     holds = all(networks[name] > ranges[name] for name in ranges)
     if not evidence.comparable[0].article_data or (holds and len(ranges) < len(EXPERIMENTS)):
         holds = None

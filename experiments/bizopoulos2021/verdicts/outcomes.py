@@ -1,9 +1,11 @@
 """How what the finished runs say becomes a judgement.
 
 Claims look at the largest group of runs of one data set and recipe (`Evidence.comparable`) and compare models that
-differ in one thing alone. A difference counts where the signed-rank test over the pairs gives p < 0.05. Where losses
-end up, and that something does not hold, is decided by runs as long as the article's alone, speed apart; runs on the
-phantom decide nothing.
+differ in one thing alone. The unit is the encoder, and for scores the scan too: networks on one encoder share it,
+slices of one scan are alike. A difference counts where the two-sided signed-rank test over the units gives p < 0.05,
+for which there must be six; for scores by encoder and by scan, the same way. Where losses end up, and that something
+does not hold, is decided by runs as long as the article's alone; runs on the phantom decide nothing. What Table II says
+by encoder decides where our trainings cannot, and is told apart by what the verdict rests on.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from experiments.bizopoulos2021.evidence import Evidence
 from experiments.bizopoulos2021.protocol import EPOCHS
 from experiments.bizopoulos2021.published import ARCHITECTURES
 from experiments.bizopoulos2021.tables.analysis import MIN_PAIRS, Gain, p_text
-from experiments.reporting.judgement import DOES_NOT, REPLICATES, UNDECIDED, Judgement
+from experiments.reporting.judgement import TABLES, TRAINING, UNDECIDED, Judgement, decided, how_many, undecided
 from unet_segnet.data.catalogue import PHANTOM
 
 COMMAND = "python -m experiments.compare"
@@ -42,9 +44,7 @@ def judged(
         holds = None
         decides = _longer(decides)
     text = f"{_what_ran(evidence)}: {text}.{f' {beside}' if beside else ''}"
-    if holds is None:
-        return Judgement(UNDECIDED, text, decides)
-    return Judgement(REPLICATES if holds else DOES_NOT, text)
+    return undecided(text, decides) if holds is None else decided(holds, text, TRAINING)
 
 
 def _longer(decides: str) -> str:
@@ -53,7 +53,7 @@ def _longer(decides: str) -> str:
     return decides if longer in decides else decides.replace(f": {COMMAND}", longer)
 
 
-def undecided(beside: str, decides: str) -> Judgement:
+def not_run(beside: str, decides: str) -> Judgement:
     """The judgement where the runs that it needs are not there.
 
     Arguments:
@@ -61,7 +61,15 @@ def undecided(beside: str, decides: str) -> Judgement:
         decides: what would decide the claim.
     """
     text = "The runs that this needs are not at hand."
-    return Judgement(UNDECIDED, f"{text}{f' {beside}' if beside else ''}", decides)
+    return undecided(f"{text}{f' {beside}' if beside else ''}", decides)
+
+
+def or_by_table(judgement: Judgement, theirs: Gain) -> Judgement:
+    """The judgement, or where our trainings leave it open that of Table II, if the gains of its encoders decide."""
+    answer = beyond_chance(theirs)
+    if judgement.verdict != UNDECIDED or answer is None:
+        return judgement
+    return decided(answer, f"{judgement.evidence} By training it is open.", TABLES)
 
 
 def _what_ran(evidence: Evidence) -> str:
@@ -90,15 +98,24 @@ def all_of(answers: list[bool | None]) -> bool | None:
     return False if False in answers else None if None in answers else True
 
 
-def gain_text(found: Gain) -> str:
-    """The mean difference and in how many pairs it is above 0."""
-    higher = f"higher in {found.improved} of {found.n}, largest {found.largest:+.2f}"
-    return f"{found.mean:+.2f} ({higher}, {p_value(found.p)})"
+def agreed(answers: list[bool | None]) -> bool | None:
+    """What all answers say; None where one is open or they differ."""
+    return answers[0] if len(set(answers)) == 1 else None
 
 
-def pairs_text(found: Gain) -> str:
-    """How many pairs there were, and p."""
-    return f"{found.n} {'pair' if found.n == 1 else 'pairs'}, {p_value(found.p)}"
+def gain_text(found: Gain, unit: str) -> str:
+    """The mean difference and for how many units it is above 0."""
+    higher = f"higher for {found.improved} of {how_many(found.n, unit)}"
+    return f"by {unit} {found.mean:+.2f} ({higher}, {_tested(found)})" if found.n else f"by {unit} none"
+
+
+def units_text(found: Gain, unit: str = "encoder") -> str:
+    """How many units there were, and p."""
+    return f"{how_many(found.n, unit)}, {_tested(found)}"
+
+
+def _tested(found: Gain) -> str:
+    return "too few to test" if found.n < MIN_PAIRS else p_value(found.p)
 
 
 def p_value(p: float) -> str:

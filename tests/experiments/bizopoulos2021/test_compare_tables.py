@@ -1,6 +1,7 @@
 """Tables of the second study: what was published stands in them as printed, ours as counted by hand."""
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,13 +9,16 @@ from made_comparison import made_counts, made_run
 from scipy import stats
 from tables import records
 
+from experiments.bizopoulos2021 import evidence as collecting
 from experiments.bizopoulos2021 import published
 from experiments.bizopoulos2021.counts import score_grid
 from experiments.bizopoulos2021.evidence import Evidence, collect
-from experiments.bizopoulos2021.tables import analysis, scores
+from experiments.bizopoulos2021.tables import analysis, errata, scores
 from experiments.bizopoulos2021.tables import table2 as tables
+from unet_segnet.measures.metrics import EMPTY_RULES
 
 NOTHING = Evidence((), "none")
+ROOT = Path(__file__).parents[3]
 
 pytestmark = pytest.mark.usefixtures("no_committed_runs")
 
@@ -92,7 +96,7 @@ def test_our_scores_stand_beside_them(evidence):
     run = next(run for run in evidence.runs if (run.experiment, run.encoder) == ("lung", "resnet18"))
     dice = []
     for (_, false), (missed, found) in run.confusion:
-        dice.append(1.0 if found + false + missed == 0 else 2 * found / (2 * found + false + missed))
+        dice.append(1.0 if found + missed == 0 else 2 * found / (2 * found + false + missed))
     assert row["random, ours: Dice"] == pytest.approx(100 * np.mean(dice))
     assert row["ImageNet, ours: Dice"] is None
     own = [rows_of(table, architecture="U-Net", encoder=name)[0] for name in ("resnet18", "vgg11")]
@@ -152,13 +156,70 @@ def test_rules_stand_side_by_side_with_all_background(evidence):
     table = scores.empty_table(evidence)
     article = records(table)[0]
     assert (article["slices"], article["empty"]) == (829, 456)
-    assert [article[f"Dice: {rule}"] for rule in ("released", "text", "nan")] == [pytest.approx(45600 / 829), 100, 0]
+    free = pytest.approx(45600 / 829)
+    assert [article[f"{rule}: Dice"] for rule in EMPTY_RULES] == [free, 100, free, 0]
+    assert [article[f"{rule}: %"] for rule in EMPTY_RULES] == [free, 100, free, free]
     (row,) = rows_of(table, experiment="lesion B", model=scores.BACKGROUND)
     assert (row["slices"], row["empty"]) == (30, 6)
-    assert [row[f"Dice: {rule}"] for rule in ("released", "text", "nan")] == [pytest.approx(20), 100, 0]
+    assert [row[f"{rule}: Dice"] for rule in EMPTY_RULES] == [pytest.approx(20), 100, pytest.approx(20), 0]
     (row,) = rows_of(table, experiment="lesion B", model="U-Net resnet18, random")
-    assert row["Dice: released"] == row["Dice: text"] == pytest.approx(0.8 * row["Dice: nan"] + 20)
-    assert row["Dice: nan"] == pytest.approx(80, abs=0.5)
+    for rule in ("truth", "prediction", "both"):
+        assert row[f"{rule}: Dice"] == pytest.approx(0.8 * row["nan: Dice"] + 20) and row[f"{rule}: %"] == 20
+    assert row["nan: Dice"] == pytest.approx(80, abs=0.5)
+
+
+def test_what_is_found_on_empty_slices_costs_by_three_of_the_rules(tmp_path):
+    confusion, names, volumes = made_counts("lesion_a", 0.6)
+    confusion[::5] = [[[1000, 24], [0, 0]]]
+    made_run(tmp_path, "lesion_a", counts=(confusion, names, volumes))
+    table = scores.run_table(collect(tmp_path))
+    (row,) = rows_of(table, model="U-Net resnet18, random")
+    filled = row["slices, filled: Dice"]
+    assert row["slices, truth: Dice"] == pytest.approx(0.8 * filled + 20) and row["slices, truth: %"] == 20
+    for rule in ("prediction", "both", "nan"):
+        assert row[f"slices, {rule}: Dice"] == pytest.approx(0.8 * filled) and row[f"slices, {rule}: %"] == 0
+
+
+def test_table_two_on_slices_with_lesion_alone(evidence):
+    """What the printed means leave for the 373 slices, once the 456 free ones are taken off."""
+    table = tables.filled_table(evidence)
+    (row,) = rows_of(table, architecture="all", encoder="mean")
+    printed = {"lesion A": (85.47, 67.7), "lesion B": (86.44, 69.9)}
+    for name, (of_all, of_filled) in printed.items():
+        assert row[f"{name}, ImageNet: published"] == pytest.approx(of_all, abs=0.005)
+        assert round(row[f"{name}, ImageNet: published, with lesion"], 1) == of_filled
+        whole = (456 * 100 + 373 * row[f"{name}, ImageNet: published, with lesion"]) / 829
+        assert whole == pytest.approx(row[f"{name}, ImageNet: published"])
+    (row,) = rows_of(table, architecture="U-Net", encoder="resnet18")
+    assert row["lesion B, random: ours, with lesion"] == pytest.approx(80, abs=0.5)
+    assert row["lesion B, ImageNet: ours, with lesion"] is None
+
+
+def test_times_of_the_table_are_none_of_training():
+    seconds = sum(
+        row["train_seconds_per_epoch"] + row["validation_seconds_per_epoch"]
+        for (_, encoder), row in published.table2().items()
+        if encoder not in ("mean", "std")
+    )
+    assert errata.days_by_table() == pytest.approx(seconds * 6 * 200 / 86400) == pytest.approx(2.6, abs=0.05)
+    assert errata.seconds_by_text() == pytest.approx(14 * 86400 / (600 * 200))
+    least = 80 * 3 * 2 * 120.4e9 / 14.2e12
+    assert errata.least_seconds() == pytest.approx(least)
+    printed = published.table2()["unet", "vgg19"]["train_seconds_per_epoch"]
+    assert printed == 0.44 and printed < least / errata.WINOGRAD
+    rows = {row["slip"]: row for row in records(errata.errata_table())}
+    assert rows["time of all trainings, days"]["correct"] == "2.6 by Table II"
+    assert rows["slices that count 100 whatever is predicted"]["correct"] == "456 of 829 (55 %)"
+    assert [row["correct"] for name, row in rows.items() if "on slices with lesion" in name] == ["67.7", "69.9"]
+    assert "0 HU, +1.0" in rows["padding of rotated and scaled slices"]["correct"]
+
+
+def test_multiply_adds_of_the_model_that_the_times_are_held_against():
+    from experiments.bizopoulos2021.estimates import network_cost
+
+    cost = network_cost("unet", "vgg19", 512, 2)
+    assert round(cost.inference / 1e9, 1) == published.number("unet_vgg19_gmacs")
+    assert cost.step == pytest.approx(errata.PASSES_OF_TRAINING * cost.inference, rel=0.01)
 
 
 def test_all_three_scores_per_slice_and_volume(evidence):
@@ -178,6 +239,21 @@ def test_all_three_scores_per_slice_and_volume(evidence):
     assert row["slices, nan: sens."] == pytest.approx(100 * np.mean(full[:, 1, 1] / full[:, 1].sum(axis=1)))
 
 
+def test_two_volumes_of_one_scan_are_one_unit(tmp_path):
+    """Of MedSeg's nine volumes the second and the third are one scan; other data are taken as they are."""
+    for data, expected in (("medseg", list("1245")), ("hospital", list("12345"))):
+        made_run(tmp_path / data, "lesion_a", data=data, num_volumes=5)
+        (run,) = collect(tmp_path / data).runs
+        assert list(run.scan_scores()) == expected and list(run.volume_scores()) == list("12345")
+        of = [
+            run.confusion[k]
+            for k, volume in enumerate(run.volumes)
+            if volume in (["2", "3"] if data == "medseg" else "2")
+        ]
+        (_, false), (missed, found) = sum(of)
+        assert run.scan_scores()["2"][2] == pytest.approx(100 * 2 * found / (2 * found + false + missed))
+
+
 def test_a_volume_without_foreground_has_no_score(tmp_path):
     confusion, names, volumes = made_counts("lesion_a", 0.6)
     confusion[:10] = [[[1024, 0], [0, 0]]]
@@ -189,39 +265,79 @@ def test_a_volume_without_foreground_has_no_score(tmp_path):
 
 def test_correlations_are_the_known_ones():
     table = analysis.correlation_table(analysis.published_dice(), analysis.own_dice(()), ())
-    known = {"lung": (0.15, 0.30), "lesion A": (0.10, 0.25), "lesion B": (-0.05, 0.10)}
+    known = {"lung": (0.18, 0.38), "lesion A": (0.13, 0.35), "lesion B": (-0.07, 0.15)}
     for name, values in known.items():
         for label, value in zip(("published", "used"), values, strict=True):
             (row,) = rows_of(table, Dice=name, parameters=label)
-            assert round(row["published: both"], 2) == value and row["published: n"] == 200
-    dice = analysis.published_dice()[2].ravel()
-    counts = np.tile(published.parameter_grid("used").ravel(), 2)
-    assert analysis.correlation(published.parameter_grid("used"), analysis.published_dice()[2]).r == pytest.approx(
-        np.corrcoef(counts, dice)[0, 1]
-    )
+            assert round(row["published: mean"], 2) == value and row["published: n"] == 100  # each model once
+    (row,) = rows_of(table, Dice="lung", parameters="published")
+    assert row["published: p"] == "0.068"
+    rows = [published.table2()[model] for model in published.models()]
+    dice = [(row["lung__none__dice"] + row["lung__imagenet__dice"]) / 2 for row in rows]
+    expected = stats.pearsonr([row["parameters_millions"] for row in rows], dice)
+    found = analysis.correlation(published.parameter_grid("printed"), analysis.of_models(analysis.published_dice()[0]))
+    assert (found.r, found.p) == (pytest.approx(expected.statistic), pytest.approx(expected.pvalue))
     assert np.isnan(analysis.correlation(np.ones(5), np.arange(5.0)).r)
     assert analysis.correlation(np.array([1, 2, np.nan]), np.array([1, 2, 3.0])).n == 2
 
 
 def test_gains_of_pairs():
-    rng = np.random.default_rng(0)
-    before, change = rng.normal(size=20), rng.normal(1, 0.3, size=20)
-    after = before + change
-    after[3] = np.nan
-    found = analysis.gain(after, before)
+    change = np.random.default_rng(0).normal(1, 0.3, size=20)
+    change[3] = np.nan
+    found = analysis.gain(change)
     change = np.delete(change, 3)
     assert (found.n, found.improved) == (19, (change > 0).sum())
     assert (found.mean, found.largest) == (pytest.approx(change.mean()), pytest.approx(change.max()))
     assert found.p == pytest.approx(stats.wilcoxon(change).pvalue)
-    assert analysis.gain(np.full(3, np.nan), np.ones(3)).n == 0
-    (row,) = rows_of(
-        analysis.gain_table(analysis.published_dice(), analysis.own_dice(()), ()), gain="lung masks (B - A), random"
-    )
+    assert analysis.gain(np.full(3, np.nan)).n == 0
+    table = analysis.gain_table(NOTHING, ())
+    (row,) = rows_of(table, gain="lung masks (B - A), random", unit="model")
     assert (row["published: improved"], round(row["published: mean"], 2), round(row["published: largest"], 2)) == (
         *(85, 1.88),
         8.36,
     )
-    assert (row["ours: n"], row["ours: mean"]) == (0, None)
+    assert (row["ours: n"], row["ours: mean"], row["published: p"]) == (0, None, None)
+
+
+def test_gains_by_encoder():
+    """The published gains of lung masks, encoder by encoder, summed by hand."""
+    rows, differences = published.table2(), []
+    for encoder in published.encoders():
+        of = [
+            rows[architecture, encoder][f"lesion_b__{start}__dice"]
+            - rows[architecture, encoder][f"lesion_a__{start}__dice"]
+            for architecture in published.ARCHITECTURES
+            for start in published.INITIALISATIONS
+        ]
+        differences.append(np.mean(of))
+    (row,) = rows_of(analysis.gain_table(NOTHING, ()), gain="lung masks (B - A)", unit="encoder")
+    assert (row["published: n"], row["published: improved"]) == (25, 25)
+    assert row["published: mean"] == pytest.approx(np.mean(differences))
+    assert row["published: p"] == "< 0.001" and stats.wilcoxon(differences).pvalue < 0.001
+
+
+def test_gains_of_the_committed_runs_by_volume_and_scan(monkeypatch):
+    """B less A of U-Net on ResNet18: nine volumes, of which two are one scan."""
+    monkeypatch.setattr(collecting, "RESULTS", ROOT / "experiments" / "results")
+    found = collect(None)
+    dice = {}
+    for run in found.runs:
+        for volume in dict.fromkeys(run.volumes):
+            _, (missed, hit) = run.confusion[np.array(run.volumes) == volume].sum(axis=0)
+            false = run.confusion[np.array(run.volumes) == volume, 0, 1].sum()
+            dice[run.experiment, volume] = 2 * hit / (2 * hit + missed + false)
+    differences = np.array([dice["lesion_b", str(n)] - dice["lesion_a", str(n)] for n in range(1, 10)])
+    assert (round(differences.mean(), 3), (differences > 0).sum()) == (0.209, 7)
+    assert round(stats.wilcoxon(differences).pvalue, 3) == 0.027
+    table = analysis.gain_table(found, ())
+    (row,) = rows_of(table, gain="lung masks (B - A), random", unit="volume")
+    assert (row["ours: n"], row["ours: improved"], row["ours: p"]) == (9, 7, "0.027")
+    assert row["ours: mean"] == pytest.approx(100 * differences.mean())
+    (row,) = rows_of(table, gain="lung masks (B - A), random", unit="scan")
+    assert (row["ours: n"], row["ours: improved"], row["ours: p"]) == (8, 6, "0.055")
+    assert any(
+        note == "Volumes 1 and 2 of ct20 are one scan." for note in scores.volume_table("lung", found.runs).notes
+    )
 
 
 def test_means_of_encoders_and_architectures(evidence):
