@@ -83,6 +83,7 @@ def compute_tables(evidence: Evidence) -> dict[str, Table]:
             found[f"seeds_{suffix}"] = comparisons.seed_spread(evidence, problem, variant)
     for variant in VARIANTS:
         found[f"stopping_{variant}"] = stopping.last_quarter(evidence, variant)
+        found[f"stopping_test_{variant}"] = stopping.last_epochs(evidence, variant)
     found["networks_authors"] = comparisons.released_comparison()
     found["selection"] = comparisons.selection_table(evidence)
     found["agreement"] = tables.agreement_table(evidence)
@@ -92,10 +93,12 @@ def compute_tables(evidence: Evidence) -> dict[str, Table]:
 
 def _provenance(evidence: Evidence) -> tuple[str, ...]:
     """Where the report comes from; the same whenever the same report is made again: no time, no machine."""
-    own = sum(run.committed for run in evidence.runs)
+    runs = (*evidence.runs, *evidence.pretrained)
+    own, pretrained = sum(run.committed for run in runs), len(evidence.pretrained)
+    apart = f" {pretrained} of them from pretrained encoders, in rows and tables of their own." if pretrained else ""
     lines = [
         f"unet_segnet at commit {commit() or 'unknown'}.",
-        f"{len(evidence.runs)} finished runs: {own} of the project's own results, {len(evidence.runs) - own} others.",
+        f"{len(runs)} finished runs: {own} of the project's own results, {len(runs) - own} others.{apart}",
     ]
     if evidence.slices is not None:
         lines.append(f"Data: {evidence.data}, SHA-256 of slices and labels {evidence.slices.sha256()}.")
@@ -132,7 +135,7 @@ def results_text(report: Report, evidence: Evidence) -> str:
         f"{kind}_{run.counts.problem}_{run.counts.variant}" for run in runs for kind in kinds[run.counts.fold is None]
     }
     for name, table in report.tables.items():
-        if name in trained:
+        if name in trained or "_pretrained" in name:
             if "runs" in table.columns:  # configurations that did not run are left out here
                 number = table.columns.index("runs")
                 table = replace(table, rows=tuple(row for row in table.rows if row[number] != 0))
