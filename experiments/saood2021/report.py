@@ -22,8 +22,8 @@ from unet_segnet.web.viewer import TRUTH
 SECTIONS = {
     "The data": ("table1", "figure1", "figure2"),
     "The networks": ("table2", "figure3"),
-    "Binary segmentation": ("table3", "table4"),
-    "Four classes": ("table5", "table6"),
+    "Binary segmentation": ("spread_table3", "spread_table4", "table3", "table4"),
+    "Four classes": ("spread_table5", "spread_table6", "table5", "table6"),
     "Five folds": ("table7",),
     "Training": ("trainings", "figure4"),
     "What the networks look for": ("figure5",),
@@ -40,6 +40,8 @@ def make_report(evidence: Evidence) -> Report:
     """Everything that the evidence allows, and what is missing."""
     made = compute_tables(evidence)
     drawn = figures.figures(evidence)
+    # Spread first: what single trainings can carry.
+    names = sorted([*made, *(f.name for f in drawn)], key=lambda name: not name.startswith("spread"))
     return Report(
         U_NET_VERSUS_SEGNET,
         verdicts(evidence),
@@ -48,7 +50,7 @@ def make_report(evidence: Evidence) -> Report:
         evidence.data,
         (*evidence.missing, *figures.missing_figures(evidence)),
         _provenance(evidence),
-        sections([*made, *(f.name for f in drawn)], SECTIONS),
+        sections(names, SECTIONS),
         tuple(slice_views(evidence)),
     )
 
