@@ -36,6 +36,8 @@ class RunCounts:
         validation_confusion: (m, K, K) integers, the same of the validation slices.
         stream: "numpy" or "matlab", where the training's random numbers came from; runs of one seed that differ
             in it count as two runs.
+        encoder_weights: what the encoder started from, such as "imagenet" or a file's name with its SHA-256; None: from
+            random numbers.
     """
 
     net: str
@@ -48,6 +50,7 @@ class RunCounts:
     test_confusion: np.ndarray
     validation_confusion: np.ndarray
     stream: str = "numpy"
+    encoder_weights: str | None = None
 
     def __post_init__(self):
         num_classes = len(CLASS_NAMES[self.problem])

@@ -46,10 +46,12 @@ def collect(runs: Path | None, data: str | None) -> Evidence:
         for run in _finished_runs(root, committed, name, hashes, missing) if root else ():
             counts = run.counts
             key = (counts.net, counts.variant, counts.problem, counts.experiment)
-            found[(*key, counts.fold, counts.seed, counts.stream, run.config.get("encoder_weights"))] = run
-    ordered = tuple(found[key] for key in sorted(found, key=str))
-    networks = tuple(_networks(ordered, slices, folder)) if slices is not None else ()
-    return Evidence(ordered, slices, name, networks, tuple(missing), folder)
+            found[(*key, counts.fold, counts.seed, counts.stream, counts.encoder_weights)] = run
+    ordered = [found[key] for key in sorted(found, key=str)]
+    runs = tuple(run for run in ordered if run.counts.encoder_weights is None)
+    pretrained = tuple(run for run in ordered if run.counts.encoder_weights is not None)
+    networks = tuple(_networks(runs, slices, folder)) if slices is not None else ()
+    return Evidence(runs, slices, name, networks, tuple(missing), folder, pretrained)
 
 
 def _finished_runs(
@@ -80,7 +82,6 @@ def _finished_runs(
         elif not changed and data.get("sha256") != hashes.get(counts.problem, data.get("sha256")):
             changed.append("other slices of that name")
         changed += ["another split"] if config.get("split") != parts_of_the_paper(counts.fold) else []
-        changed += ["encoder weights"] if config.get("encoder_weights") else []
         if changed:
             missing.append(f"{where} is not a run of the paper's protocol ({', '.join(changed)}); it is in no table.")
             continue
@@ -212,12 +213,14 @@ class Evidence:
     """All that the report may draw on.
 
     Attributes:
-        runs: finished runs of the grid (`counts.fold` is None) and of the five folds.
+        runs: finished runs of the grid (`counts.fold` is None) and of the five folds, all from random weights.
         slices: the 100 slices with labels of four classes, or None where no data was found.
         data: the data set's name, for titles.
         networks: those whose weights are at hand; needs slices.
         missing: what could not be had, a sentence each, and what would bring it.
         folder: of the data set, or None.
+        pretrained: finished runs whose encoders started from other weights. They are another study: in rows and
+            tables of their own, in no mean, figure or verdict with others.
     """
 
     runs: tuple[FinishedRun, ...]
@@ -226,6 +229,7 @@ class Evidence:
     networks: tuple[Network, ...] = ()
     missing: tuple[str, ...] = ()
     folder: Path | None = None
+    pretrained: tuple[FinishedRun, ...] = ()
 
     def grid(self, problem: str, variant: str) -> list[FinishedRun]:
         """Runs of the grid of one problem and variant."""

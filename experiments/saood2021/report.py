@@ -23,8 +23,8 @@ from unet_segnet.web.viewer import TRUTH
 SECTIONS = {
     "The data": ("table1", "figure1", "figure2"),
     "The networks": ("table2", "figure3"),
-    "Binary segmentation": ("table3", "table4"),
-    "Four classes": ("table5", "table6"),
+    "Binary segmentation": ("spread_table3", "spread_table4", "table3", "table4"),
+    "Four classes": ("spread_table5", "spread_table6", "table5", "table6"),
     "Five folds": ("table7",),
     "Training": ("trainings", "figure4"),
     "What the networks look for": ("figure5",),
@@ -41,6 +41,8 @@ def make_report(evidence: Evidence) -> Report:
     """Everything that the evidence allows, and what is missing."""
     made = compute_tables(evidence)
     drawn = figures.figures(evidence)
+    # Spread first: what single trainings can carry.
+    names = sorted([*made, *(f.name for f in drawn)], key=lambda name: not name.startswith("spread"))
     return Report(
         U_NET_VERSUS_SEGNET,
         verdicts(evidence),
@@ -49,7 +51,7 @@ def make_report(evidence: Evidence) -> Report:
         evidence.data,
         (*evidence.missing, *figures.missing_figures(evidence)),
         _provenance(evidence),
-        sections([*made, *(f.name for f in drawn)], SECTIONS),
+        sections(names, SECTIONS),
         tuple(slice_views(evidence)),
     )
 
@@ -84,6 +86,7 @@ def compute_tables(evidence: Evidence) -> dict[str, Table]:
             found[f"seeds_{suffix}"] = comparisons.seed_spread(evidence, problem, variant)
     for variant in VARIANTS:
         found[f"stopping_{variant}"] = stopping.last_quarter(evidence, variant)
+        found[f"stopping_test_{variant}"] = stopping.last_epochs(evidence, variant)
     found["networks_authors"] = comparisons.released_comparison()
     found["paired_authors"] = paired_table(evidence)
     found["selection"] = comparisons.selection_table(evidence)
@@ -94,10 +97,12 @@ def compute_tables(evidence: Evidence) -> dict[str, Table]:
 
 def _provenance(evidence: Evidence) -> tuple[str, ...]:
     """Where the report comes from; the same whenever the same report is made again: no time, no machine."""
-    own = sum(run.committed for run in evidence.runs)
+    runs = (*evidence.runs, *evidence.pretrained)
+    own, pretrained = sum(run.committed for run in runs), len(evidence.pretrained)
+    apart = f" {pretrained} of them from pretrained encoders, in rows and tables of their own." if pretrained else ""
     lines = [
         f"unet_segnet at commit {commit() or 'unknown'}.",
-        f"{len(evidence.runs)} finished runs: {own} of the project's own results, {len(evidence.runs) - own} others.",
+        f"{len(runs)} finished runs: {own} of the project's own results, {len(runs) - own} others.{apart}",
     ]
     if evidence.slices is not None:
         lines.append(f"Data: {evidence.data}, SHA-256 of slices and labels {evidence.slices.sha256()}.")
@@ -134,7 +139,7 @@ def results_text(report: Report, evidence: Evidence) -> str:
         f"{kind}_{run.counts.problem}_{run.counts.variant}" for run in runs for kind in kinds[run.counts.fold is None]
     }
     for name, table in report.tables.items():
-        if name in trained:
+        if name in trained or "_pretrained" in name:
             if "runs" in table.columns:  # configurations that did not run are left out here
                 number = table.columns.index("runs")
                 table = replace(table, rows=tuple(row for row in table.rows if row[number] != 0))

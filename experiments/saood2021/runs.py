@@ -245,9 +245,11 @@ def read_finished(folder: Path) -> tuple[Run, RunCounts | None]:
 def _run_counts(config: dict, counts: Mapping[str, np.ndarray]) -> RunCounts:
     fields = {key: config[key] for key in ("net", "problem", "variant", "experiment", "seed", "fold", "stream")}
     names = tuple(map(str, counts["test_names"]))
+    weights, content = (config.get(f"encoder_weights{suffix}") for suffix in ("", "_sha256"))
     return RunCounts(
         **fields,
         test_names=names,
         test_confusion=counts["test_confusion"],
         validation_confusion=counts["validation_confusion"],
+        encoder_weights=f"{weights} (SHA-256 {content!s:.8})" if content else str(weights) if weights else None,
     )

@@ -26,6 +26,8 @@ def made_run(
     validation=None,
     folder=Path("nowhere"),
     dtype="float32",
+    stream="numpy",
+    encoder_weights=None,
     **result,
 ):
     """A finished training that misses a share of each lesion class and calls a share of healthy pixels class 1.
@@ -46,8 +48,8 @@ def made_run(
     validated = np.zeros((3, num_classes, num_classes), int)
     validated[:, 0, :2] = PIXELS - wrong, wrong
     names = tuple(f"{fold}-{index}" for index in range(num_slices))
-    counts = RunCounts(net, problem, variant, experiment, seed, fold, names, confusion, validated)
-    return FinishedRun(folder, {"recipe": {"dtype": dtype}}, result, counts, committed=False)
+    about = (net, problem, variant, experiment, seed, fold, names, confusion, validated, stream, encoder_weights)
+    return FinishedRun(folder, {"recipe": {"dtype": dtype}}, result, RunCounts(*about), committed=False)
 
 
 def made_grid(
@@ -70,7 +72,10 @@ def made_folds(net, problem="binary", variant="released", folds=range(5), **chan
 
 def evidence(*runs, slices=None, data="COVID19-DL"):
     """The report's evidence."""
-    return Evidence(tuple(runs), slices, data)
+    random, pretrained = (
+        tuple(run for run in runs if (run.counts.encoder_weights is None) == is_random) for is_random in (True, False)
+    )
+    return Evidence(random, slices, data, pretrained=pretrained)
 
 
 def write_history(run: FinishedRun, updates: int, final_loss: float) -> FinishedRun:
@@ -82,4 +87,20 @@ def write_history(run: FinishedRun, updates: int, final_loss: float) -> Finished
         run.folder / "history.npz",
         {"loss": np.ones(updates), "validation_iteration": at, "validation_loss": losses},
     )
+    return run
+
+
+def write_last_epochs(run: FinishedRun, missed) -> FinishedRun:
+    """Give a made run counts of its last epochs: a share of each lesion class's hits, `missed`, is missed in each."""
+    run.folder.mkdir(parents=True, exist_ok=True)
+    arrays = {"epoch": np.arange(161 - len(missed), 161)}
+    for part in ("test", "validation"):
+        counts = np.repeat(getattr(run.counts, f"{part}_confusion")[None], len(missed), axis=0)
+        for of_epoch, share in zip(counts, missed, strict=True):
+            for index in range(1, counts.shape[-1]):
+                more = (of_epoch[:, index, index] * share).astype(int)
+                of_epoch[:, index, index] -= more
+                of_epoch[:, index, 0] += more
+        arrays[f"{part}_confusion"] = counts
+    write_arrays(run.folder / "last_epochs.npz", arrays)
     return run

@@ -10,6 +10,7 @@ from experiments.saood2021.article import background_accuracy
 from experiments.saood2021.counts import CLASS_NAMES, RunCounts
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.figures.networks import dream_figures, network_figures
+from experiments.saood2021.figures.strips import best_runs, strip_figures
 from experiments.saood2021.protocol import NETS, VARIANTS
 from experiments.saood2021.tables.trainings import grid_runs, stacked
 from unet_segnet.data import paper_split
@@ -30,6 +31,7 @@ def figures(evidence: Evidence) -> tuple[Figure, ...]:
         made += _data_figures(evidence)
     made += network_figures(evidence)
     for problem in PROBLEM_NAMES:
+        made += strip_figures(evidence, problem)
         made += _configuration_figures(evidence, problem)
     if figure := _training_figure(evidence):
         made.append(figure)
@@ -71,9 +73,9 @@ def _data_figures(evidence: Evidence) -> list[Figure]:
             "figure1_slices",
             "Figure 1. Slices, lungs and labels",
             f"Slices {', '.join(few.names)} of {evidence.data}: those with most lesion, two of them with effusion. C1 "
-            "ground glass, C2 consolidation, C3 pleural effusion. The released slices were lung-masked before they "
-            "were published; what lay around the lungs is not known here. Turned front up, the patient's right on the "
-            "left; they were released lying sideways.",
+            "ground glass, C2 consolidation, C3 pleural effusion. The article's panel of unmasked slices is "
+            "missing: the release has slices in which all but the lungs had been masked, and no others. Turned front "
+            "up, the patient's right on the left; they were released lying sideways.",
             slices.slice_and_labels(_upright(few.images), _upright(few.labels), few.names, few.class_names),
             "Four lung-masked CT slices above, the same slices with coloured lesion labels below.",
         ),
@@ -265,10 +267,7 @@ def _best_run(evidence: Evidence, net: str, problem: str) -> FinishedRun | None:
 
     Of several trainings the one with the authors' random numbers, for it stands beside theirs; then the lowest seed.
     """
-    experiment = published.BEST_EXPERIMENT[net, problem]
     for variant in VARIANTS:
-        runs = [run for run in evidence.grid(problem, variant) if run.counts.net == net]
-        runs = [run for run in runs if run.counts.experiment == experiment]
-        if runs:
+        if runs := best_runs(evidence, problem, variant, net):
             return min(runs, key=lambda run: (run.counts.stream != "matlab", run.counts.seed))
     return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from experiments.saood2021 import published
-from experiments.saood2021.evidence import Evidence
+from experiments.saood2021 import published, spread
+from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.protocol import NETS, PROBLEMS, VARIANTS, configurations
 from experiments.saood2021.tables.scores import accuracy_table, class_table, five_fold_table
 from experiments.saood2021.tables.trainings import STREAMS, lesion_dice, notes_on_kinds
@@ -18,44 +20,71 @@ from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Hundredths, Signed, Table
 
 RAW_MASKS = "dataset/raw/tr_mask.nii.gz"
+LAST_EPOCHS_COLUMNS = tuple(f"last epochs: {name}" for name in ("accuracy", "sigma", "Dice", "sigma of Dice"))
+LAST_EPOCHS_NOTE = (
+    "last epochs: mean and sigma (standard deviation, n - 1) over the last epochs of a training, which show what its "
+    "result owes to the epoch at which it stopped; accuracy and Dice are those of its last network."
+)
 
 
 def paper_tables(evidence: Evidence) -> dict[str, Table]:
     """Tables 1 to 7 by file name; those of trainings once per variant that has finished runs.
 
     The variant "released", which is what the authors trained, is there even before any of our runs is, with the
-    published values alone.
+    published values alone. Runs whose encoders started from other weights have tables of their own, a set for each
+    of these weights.
     """
     tables = {"table1_class_sizes": size_table(evidence), "table2_configurations": configuration_table(evidence)}
+    tables |= _training_tables(evidence)
+    for suffix, runs in pretrained_runs(evidence).items():
+        tables |= _training_tables(replace(evidence, runs=runs), suffix)
+    return tables
+
+
+def pretrained_runs(evidence: Evidence) -> dict[str, tuple[FinishedRun, ...]]:
+    """How the names of their tables end ("_pretrained", "_pretrained2", ...) -> the runs from the same weights."""
+    sources = sorted({run.counts.encoder_weights for run in evidence.pretrained})
+    return {
+        f"_pretrained{number if number > 1 else ''}": tuple(
+            run for run in evidence.pretrained if run.counts.encoder_weights == source
+        )
+        for number, source in enumerate(sources, start=1)
+    }
+
+
+def _training_tables(evidence: Evidence, suffix: str = "") -> dict[str, Table]:
+    """Tables 3 to 7; with a suffix for their names, those of networks and variants that ran alone."""
+    networks, always = (None, ()) if suffix else (NETS, ("released",))
+    tables = {}
     for number, problem in ((3, "binary"), (5, "multiclass")):
         baselines = grid_baselines(evidence, problem)
         for variant in VARIANTS:
             finished = evidence.grid(problem, variant)
             runs = [run.counts for run in finished]
-            if not runs and variant != "released":
+            if not runs and variant not in always:
                 continue
             arguments = {
-                "networks": NETS,
+                "networks": networks,
                 "baselines": baselines,
                 "data": evidence.data,
                 "problem": problem,
                 "notes": (*_notes_on_runs(evidence, f"grid/{variant}-{problem}-"), *notes_on_kinds(finished)),
             }
-            tables[f"table{number}_{problem}_{variant}"] = accuracy_table(
+            tables[f"table{number}_{problem}_{variant}{suffix}"] = accuracy_table(
                 runs, released=problem == "binary", **arguments
             )
-            tables[f"table{number + 1}_{problem}_{variant}"] = class_table(runs, **arguments)
+            tables[f"table{number + 1}_{problem}_{variant}{suffix}"] = class_table(runs, **arguments)
     for problem in PROBLEMS:
         for variant in VARIANTS:
             finished = evidence.folds(problem, variant)
             runs = [run.counts for run in finished]
-            if runs or variant == "released":
-                tables[f"table7_{problem}_{variant}"] = five_fold_table(
+            if runs or variant in always:
+                tables[f"table7_{problem}_{variant}{suffix}"] = five_fold_table(
                     runs,
                     baselines=_fold_baselines(evidence, problem, runs),
                     data=evidence.data,
                     problem=problem,
-                    networks=NETS,
+                    networks=networks,
                     notes=(*_notes_on_runs(evidence, f"kfold/{variant}-{problem}-"), *notes_on_kinds(finished)),
                 )
     return tables
@@ -117,13 +146,20 @@ def configuration_table(evidence: Evidence) -> Table:
 
 
 def trainings_table(evidence: Evidence) -> Table | None:
-    """The finished trainings: what each was, how it did, how long it took, where its files come from; None without."""
-    if not evidence.runs:
+    """The finished trainings: what each was, how it did, how long it took, where its files come from; None without.
+
+    Scores of the last epochs have columns where some training counted them, what an encoder started from where some
+    training started from other than random weights.
+    """
+    runs = (*evidence.runs, *evidence.pretrained)
+    if not runs:
         return None
     from unet_segnet.training.class_weighted import Recipe  # its import is the backend's
 
+    late = [_over_last_epochs(run) for run in runs]
+    counted = any(cells[0] is not None for cells in late)
     rows = []
-    for run in evidence.runs:
+    for run, late_scores in zip(runs, late, strict=True):
         counts, seconds = run.counts, run.result.get("training_seconds")
         fold = None if counts.fold is None else counts.fold + 1
         about = (NETWORKS[counts.net].title, counts.variant, counts.problem, counts.experiment, fold, counts.seed)
@@ -135,19 +171,37 @@ def trainings_table(evidence: Evidence) -> Table | None:
         printed = published.global_accuracy(counts.net, counts.problem).get(counts.experiment)
         off = Signed(accuracy - printed.mean) if printed and fold is None else None
         overlap = float(lesion_dice(counts.test_confusion.sum(axis=0)))
-        rows.append((*about, STREAMS[counts.stream], run.dtype, accuracy, off, overlap, *times, *origin))
+        about += (counts.encoder_weights or "random",) if evidence.pretrained else ()
+        about += (STREAMS[counts.stream], run.dtype)
+        rows.append((*about, accuracy, off, overlap, *(late_scores if counted else ()), *times, *origin))
     about = ("network", "variant", "problem", "exp.", "fold", "seed", "random numbers", "data type")
+    if evidence.pretrained:
+        about = (*about[:6], "encoder from", *about[6:])
     return Table(
         "The finished trainings.",
-        (*about, "accuracy", "diff.", "Dice", "minutes", "slices/s", "device", "commit", "finished"),
+        (
+            *(*about, "accuracy", "diff.", "Dice"),
+            *(LAST_EPOCHS_COLUMNS if counted else ()),
+            *("minutes", "slices/s", "device", "commit", "finished"),
+        ),
         tuple(rows),
         (
             "accuracy: mean global accuracy over the test slices; diff.: less the published mean (Tables 3 and 5).",
             "Dice: of the lesion classes, their mean, from the pixels of all test slices together.",
+            *((LAST_EPOCHS_NOTE,) if counted else ()),
             "minutes: of all epochs with their validations; the machine may have had other work beside them.",
             "slices/s: training slices, on average over these minutes; a last mini-batch that is not full is left out.",
         ),
     )
+
+
+def _over_last_epochs(run: FinishedRun) -> tuple[float | None, ...]:
+    """Mean and sigma of accuracy, then of Dice, over the last epochs; None for each where they were not counted."""
+    cells = []
+    for score in (spread.accuracy, spread.lesion_dice):
+        scores = spread.of_last_epochs(run, score)
+        cells += [float(np.mean(scores)), float(np.std(scores, ddof=1))] if len(scores) > 1 else [None, None]
+    return tuple(cells)
 
 
 def _problem_slices(evidence: Evidence, problem: str):

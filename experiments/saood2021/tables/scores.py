@@ -287,8 +287,8 @@ def _checked(runs: Iterable[RunCounts], problem: str | None = None, folds: bool 
         raise ValueError(f"the runs must be of the {problem} problem. Received: {runs[0].problem}")
     if not runs:
         raise ValueError("a table needs at least one finished run. Received: none")
-    if len({(run.problem, run.variant) for run in runs}) > 1:
-        raise ValueError("the runs of a table must share problem and variant")
+    if len({(run.problem, run.variant, run.encoder_weights) for run in runs}) > 1:
+        raise ValueError("the runs of a table must share problem, variant and encoder weights")
     keys = [(run.net, run.experiment, run.seed, run.stream, run.fold) for run in runs]
     if len(set(keys)) < len(keys):
         raise ValueError("the runs of a table must differ in network, experiment, seed, stream or fold")
@@ -306,8 +306,9 @@ def _describe(runs: Sequence[RunCounts], problem: str, data: str) -> str:
     seeds = sorted({run.seed for run in runs})
     names = {run.fold: run.test_names for run in runs}
     num_slices = sum(map(len, names.values()))
+    weights = f", encoder from {runs[0].encoder_weights}" if runs[0].encoder_weights else ""
     return (
-        f"{runs[0].problem} problem, variant {runs[0].variant}, seed{'s' if len(seeds) > 1 else ''} "
+        f"{runs[0].problem} problem, variant {runs[0].variant}{weights}, seed{'s' if len(seeds) > 1 else ''} "
         f"{', '.join(map(str, seeds))}, n={num_slices} test slices"
         + (f" in {len(names)} fold{'s' if len(names) > 1 else ''}" if None not in names else "")
         + f" of {data}"

@@ -6,6 +6,7 @@ import numpy as np
 
 from experiments.saood2021 import published
 from experiments.saood2021.evidence import Evidence
+from experiments.saood2021.spread import accuracy, lesion_dice, of_last_epochs
 from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Cell, Signed, Table
 
@@ -55,6 +56,43 @@ def last_quarter(evidence: Evidence, variant: str) -> Table | None:
     )
 
 
+def last_epochs(evidence: Evidence, variant: str) -> Table | None:
+    """Test scores after each of the last epochs of a training beside those of its last network.
+
+    None where no training of the variant counted them.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    for run in evidence.runs:
+        counts = run.counts
+        if counts.variant != variant:
+            continue
+        fold = "" if counts.fold is None else f", fold {counts.fold + 1}"
+        training = ("replay" if counts.stream == "matlab" else f"seed {counts.seed}") + fold
+        for name, score in (("accuracy", accuracy), ("Dice", lesion_dice)):
+            scores = of_last_epochs(run, score)
+            if len(scores) > 1:
+                found = _summary(np.array(scores), score(counts.test_confusion))
+                rows.append((NETWORKS[counts.net].title, counts.problem, counts.experiment, training, name, *found))
+    if not rows:
+        return None
+    return Table(
+        f"Test scores over the last epochs of a training, and of its last network, variant {variant}, {evidence.data}.",
+        (
+            *("network", "problem", "exp.", "training", "score"),
+            *("n", "mean", "sigma", "lowest", "highest", "last", "diff."),
+        ),
+        tuple(rows),
+        (
+            "accuracy: mean global accuracy over the test slices; Dice: of the lesion classes, their mean, from the "
+            "pixels of all test slices together. n: epochs; sigma: standard deviation (n - 1) over them; diff.: last "
+            "less mean.",
+            "last: the network that is kept, as in all other tables; the epochs' counts choose nothing. They take "
+            "batch normalisation's statistics from the epoch itself, the last network has them from a pass of its own: "
+            "0.001 of accuracy may lie between the two.",
+        ),
+    )
+
+
 def _released(net: str, experiment: int) -> tuple[Cell, ...] | None:
     """As `_statistics`, of a released binary training."""
     accuracy = published.training_curves(net, experiment)["validation_accuracy"] / 100
@@ -73,6 +111,10 @@ def _statistics(iterations: np.ndarray, accuracies: np.ndarray, num_iterations: 
     late = np.asarray(accuracies, np.float64)[np.asarray(iterations) > (1 - PART) * num_iterations]
     if len(late) < 2:
         return None
-    mean = float(late.mean())
-    spread = float(late.std(ddof=1))
-    return len(late), mean, spread, float(late.min()), float(late.max()), float(late[-1]), Signed(late[-1] - mean)
+    return _summary(late, float(late[-1]))
+
+
+def _summary(values: np.ndarray, last: float) -> tuple[Cell, ...]:
+    """n, mean, sigma, lowest and highest of some values, then the last one, and that less the mean."""
+    mean, spread = float(values.mean()), float(values.std(ddof=1))
+    return len(values), mean, spread, float(values.min()), float(values.max()), last, Signed(last - mean)

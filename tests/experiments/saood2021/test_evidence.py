@@ -64,7 +64,6 @@ def test_own_run_takes_the_place_of_the_committed_one(no_data, runs):
         ("config.json", {"data": {"size": 64}}, "size 64"),
         ("config.json", {"data": {"name": "medseg"}}, "medseg"),
         ("config.json", {"split": {"test": ["001"]}}, "another split"),
-        ("config.json", {"encoder_weights": "imagenet"}, "encoder weights"),
         ("result.json", {"status": "diverged", "epoch": 7}, "diverged in epoch 7"),
     ],
 )
@@ -73,6 +72,24 @@ def test_runs_of_another_protocol_are_left_out_and_named(no_data, runs, file, ch
     evidence = collect.collect(runs, None)
     assert all(run.committed for run in evidence.runs)
     assert any(NAME in sentence and reason in sentence for sentence in evidence.missing)
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ({"encoder_weights": "imagenet"}, "imagenet"),
+        ({"encoder_weights": "vgg.h5", "encoder_weights_sha256": "0123456789" * 6}, "vgg.h5 (SHA-256 01234567)"),
+    ],
+)
+def test_runs_from_pretrained_weights_stand_apart(no_data, runs, weights, told):
+    """Beside the committed run of the same configuration, which neither gives way nor is mixed with it."""
+    change(runs, "config.json", variant="paper", **weights)
+    found = collect.collect(runs, None)
+    (run,) = found.pretrained
+    assert run.counts.encoder_weights == told and not run.committed
+    assert [run.folder for run in found.runs] == [run.folder for run in collect.collect(None, None).runs]
+    assert run not in (*found.grid("binary", "paper"), *found.folds("binary", "paper"))
+    assert not any(NAME in sentence for sentence in found.missing)
 
 
 def test_unfinished_runs_are_not_there(no_data, runs):

@@ -139,6 +139,17 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert (out / "file").read_text() == "new"
 
 
+def test_the_spread_of_the_trainings_comes_first(made):
+    out, _ = made
+    page = (out / "first" / "index.html").read_text(encoding="utf-8")
+    for heading, number in (("Binary segmentation", 3), ("Four classes", 5)):
+        section = page.split(f">{heading}</h2>")[1]
+        places = [section.index(f'id="{name}') for name in (f"figure-spread_table{number}", f"table-table{number}")]
+        assert places == sorted(places)
+        assert section.index("<figure") < places[0] < section.index("<figure", places[0])
+        assert section.index(f'id="figure-spread_table{number + 1}"') < places[1]
+
+
 def test_each_name_is_under_one_heading():
     names = ["table3_binary_released", "figure1_slices", "errata"]
     assert [name for under in sections(names, SECTIONS).values() for name in under] == [

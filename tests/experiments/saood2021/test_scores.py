@@ -290,7 +290,8 @@ class TestFiveFoldTable:
     ("runs", "message"),
     [
         ([], "at least one"),
-        ([run(), run(experiment=1, variant="paper")], "share problem and variant"),
+        ([run(), run(experiment=1, variant="paper")], "share problem, variant and encoder weights"),
+        ([run(), run(seed=1, encoder_weights="imagenet")], "share problem, variant and encoder weights"),
         ([run(), run()], "differ in network"),
         ([run(fold=1)], "not have a fold"),
         ([run(), run(experiment=1, correct=(1, 2, 3))], "same slices"),
