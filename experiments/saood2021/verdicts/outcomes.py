@@ -67,10 +67,10 @@ def ordinary(
         text += f" ({np.mean(last):.3f} over the last epochs of {how_many(len(last))})"
     found = prediction(scores, borrowed(evidence, runs, score))
     if found is None:
-        return None, f"{text}, stated {stated:g}"
+        return None, f"{text}, stated {stated:.3g}"
     wider = f", a wider one by {found.borrowed}" if found.borrowed else ""
     low, high = max(found.low, 0), min(found.high, 1)  # scores are shares
-    return found.holds(stated), f"{text}, prediction interval {low:.3f} to {high:.3f}{wider}; stated {stated:g}"
+    return found.holds(stated), f"{text}, prediction interval {low:.3f} to {high:.3f}{wider}; stated {stated:.3g}"
 
 
 def lead_text(found: Lead) -> str:
