@@ -99,7 +99,7 @@ def _of_first_study(run: Path, weights: bool):
             raise InputError(f"{run}: trained on {text(*trained)}; the project's networks are, on {text(*expected)}")
         if config.get("encoder_weights") or recipe.get("loss_normalisation") != "weights":
             raise InputError(f"{run}: trained with --encoder-weights or --loss; the project's networks are not")
-    return RESULTS / ("grid" if counts.fold is None else "kfold") / place.parent.name / place.name, FILES, counts
+    return RESULTS / config["study"] / place.parent.name / place.name, FILES, counts
 
 
 def _of_second_study(run: Path, weights: bool):

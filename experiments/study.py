@@ -3,6 +3,7 @@
     python -m experiments.study --dry-run
     python -m experiments.study --variant released --budget 600
     python -m experiments.study --plan experiments/saood2021/plan.csv
+    python -m experiments.study --plan experiments/saood2021/side_study.csv
     python -m experiments.study --pack study.zip          on the machine that trained
     python -m experiments.study --merge study.zip         on the machine that collects
 
@@ -69,8 +70,12 @@ def study(options) -> int:
     if options.budget is not None and options.executor == "ray" and "RAY_ADDRESS" in os.environ:
         raise InputError("--budget: a cluster takes all runs at once; leave it out, or unset RAY_ADDRESS")
     share_machine(options.workers)
-    check_options(options, (options.net,) if options.net else NETS)
     _check_plan(options)
+    from experiments.saood2021.plan import planned_specs, settle_lengths
+
+    specs = planned_specs(options)
+    settle_lengths(options, specs)
+    check_options(options, (options.net,) if options.net else NETS)
     data = load_data(options, (options.problem,) if options.problem else PROBLEMS)
     settle_dtype(options)
     from experiments.saood2021.results import show_results
@@ -78,7 +83,7 @@ def study(options) -> int:
     from unet_segnet.runs.folder import RunFolder
     from unet_segnet.runs.loop import unfinished
 
-    jobs = _jobs(options, data)
+    jobs = _jobs(specs, options, data)
     left = unfinished(list(jobs), data, options, KIND)
     estimates = _estimates(left, data, options)
     _print_plan("The study", jobs, left, estimates, options, again=options.force)
@@ -142,16 +147,14 @@ def _check_plan(options) -> None:
         raise InputError(f"--plan {options.plan}: names its trainings; leave --{chosen[0]} out")
 
 
-def _jobs(options, data) -> dict:
+def _jobs(specs, options, data) -> dict:
     """The planned trainings with the part of the study that each belongs to.
 
     Raises:
         InputError: there are none.
     """
-    from experiments.saood2021.plan import planned_specs
     from unet_segnet.data import five_folds, paper_split
 
-    specs = planned_specs(options)
     if not specs:
         raise InputError(
             "nothing to train: the parts 'seeds' and 'more' take the second and further of --seeds, and a network that "

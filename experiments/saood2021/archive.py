@@ -86,7 +86,7 @@ def _with_best_networks(runs: list[PackedRun], out: Path, left_out: list[str]) -
     """The same runs, the best of each released network and problem with its network, where that was kept."""
     best: dict[tuple[str, str], PackedRun] = {}
     for run in runs:
-        if run.spec.variant == "released" and run.spec.fold is None and run.accuracy is not None:
+        if (run.spec.study, run.spec.variant) == ("grid", "released") and run.accuracy is not None:
             before = best.setdefault((run.spec.net, run.spec.problem), run)
             if run.accuracy > before.accuracy:
                 best[run.spec.net, run.spec.problem] = run

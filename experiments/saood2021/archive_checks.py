@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from experiments.saood2021.counts import CLASS_NAMES
+from experiments.saood2021.protocol import STUDIES
 from experiments.saood2021.runs import KIND, RunSpec, check_settings
 from unet_segnet.data.splits import PARTS
 from unet_segnet.measures.metrics import global_accuracy
@@ -34,7 +35,7 @@ MAX_MEMBERS = 10_000
 PER_ITERATION = ("loss", "accuracy", "learning_rate")
 PER_VALIDATION = ("validation_iteration", "validation_loss", "validation_accuracy")
 # Study, variant, problem and network, which alone may hold more than letters; the run; its file.
-MEMBER = re.compile(r"((?:grid|kfold)/[a-z]+-[a-z]+-[\w-]+/[a-z0-9-]+)/([a-z_]+\.[a-z]+)", re.ASCII)
+MEMBER = re.compile(rf"((?:{'|'.join(STUDIES)})/[a-z]+-[a-z]+-[\w-]+/[a-z0-9-]+)/([a-z_]+\.[a-z]+)", re.ASCII)
 
 
 class UnsoundError(ValueError):
@@ -122,7 +123,7 @@ def _checked_config(content):
     weights, recipe, split = (config[key] for key in ("encoder_weights", "recipe", "split"))
     allowed = {
         "study": config["study"] in KIND.studies,
-        "fold": (config["fold"] is None) == (config["study"] == "grid"),
+        "fold": (config["fold"] is None) == (config["study"] != "kfold"),
         "encoder_weights": weights is None or isinstance(weights, str),
         "encoder_weights_sha256": isinstance(config.get("encoder_weights_sha256", ""), str),
         "recipe": isinstance(recipe, dict) and all(_is_count(recipe.get(key)) for key in ("epochs", "batch_size")),

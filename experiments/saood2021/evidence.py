@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from experiments import RESULTS
 from experiments.saood2021.counts import PAPER_SLICES, RunCounts
-from experiments.saood2021.protocol import NETS, SIZE
+from experiments.saood2021.protocol import EPOCHS, NETS, SIDE_EPOCHS, SIDE_SIZE, SIDE_STUDIES, SIZE, length
 from experiments.saood2021.runs import KIND, read_finished
 from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
@@ -38,26 +39,38 @@ def collect(runs: Path | None, data: str | None) -> Evidence:
     """
     if runs is not None and not runs.is_dir():
         raise InputError(f"{runs}: no such folder; give the folder of the runs, or leave --runs out")
+    from unet_segnet.data import load_slices
+
     missing: list[str] = []
     slices, name, folder = _load_data(data, missing)
-    hashes = {} if slices is None else {"binary": slices.binary().sha256(), "multiclass": slices.sha256()}
+    known = {} if slices is None else {SIZE: slices}
+
+    @cache
+    def sha256(problem: str, size: int) -> str | None:
+        if known and size not in known:
+            known[size] = load_slices(data, "multiclass", size=size)
+        of_size = known.get(size)
+        return of_size and (of_size.binary() if problem == "binary" else of_size).sha256()
+
     found: dict[tuple, FinishedRun] = {}
     for root, committed in ((RESULTS, True), (runs, False)):
-        for run in _finished_runs(root, committed, name, hashes, missing) if root else ():
+        for run in _finished_runs(root, committed, name, sha256, missing) if root else ():
             counts = run.counts
             key = (counts.net, counts.variant, counts.problem, counts.experiment)
-            found[(*key, counts.fold, counts.seed, counts.stream, counts.encoder_weights)] = run
+            found[(*key, counts.fold, counts.seed, counts.stream, counts.encoder_weights, run.side and run.study)] = run
     ordered = [found[key] for key in sorted(found, key=str)]
+    side = tuple(run for run in ordered if run.side)
+    ordered = [run for run in ordered if not run.side]
     runs = tuple(run for run in ordered if run.counts.encoder_weights is None)
     pretrained = tuple(run for run in ordered if run.counts.encoder_weights is not None)
     networks = tuple(_networks(runs, slices, folder)) if slices is not None else ()
-    return Evidence(runs, slices, name, networks, tuple(missing), folder, pretrained)
+    return Evidence(runs, slices, name, networks, tuple(missing), folder, pretrained, side)
 
 
 def _finished_runs(
-    root: Path, committed: bool, name: str, hashes: dict[str, str], missing: list[str]
+    root: Path, committed: bool, name: str, sha256: Callable[[str, int], str | None], missing: list[str]
 ) -> Iterator[FinishedRun]:
-    """Runs on the data of this name; `hashes` of its slices by problem, empty where they are not at hand."""
+    """Runs on the data of this name; `sha256` of its slices by problem and size, None where they are not at hand."""
     from unet_segnet.output.console import import_keras
 
     import_keras()
@@ -75,15 +88,24 @@ def _finished_runs(
         if not (isinstance(recipe, dict) and isinstance(data, dict)):
             raise InputError(f"{folder}/config.json: holds no recipe or data; {AGAIN}")
         changed = [] if counts.net in NETS else [f"network {counts.net}"]
+        side = config["study"] in SIDE_STUDIES
+        size, epochs = (SIDE_SIZE, SIDE_EPOCHS) if side else (SIZE, EPOCHS)
+        if not changed:
+            lengths = length(config["study"], counts.net, counts.experiment, epochs, Recipe.drop_period)
+            standard.update(zip(("epochs", "drop_period"), lengths, strict=True))
         changed += [f"{key} {recipe.get(key)}" for key, value in standard.items() if recipe.get(key) != value]
-        changed += [f"size {data.get('size')}"] if data.get("size") != SIZE else []
+        changed += [f"size {data.get('size')}"] if data.get("size") != size else []
+        changed += ["pretrained encoder"] if side and counts.encoder_weights is not None else []
         if data.get("name") != name:
             changed.append(f"{data.get('name')}")
-        elif not changed and data.get("sha256") != hashes.get(counts.problem, data.get("sha256")):
+        elif not changed and sha256(counts.problem, size) not in (None, data.get("sha256")):
             changed.append("other slices of that name")
         changed += ["another split"] if config.get("split") != parts_of_the_paper(counts.fold) else []
         if changed:
-            missing.append(f"{where} is not a run of the paper's protocol ({', '.join(changed)}); it is in no table.")
+            protocol = "side study's" if side else "paper's"
+            missing.append(
+                f"{where} is not a run of the {protocol} protocol ({', '.join(changed)}); it is in no table."
+            )
             continue
         if outcome.get("one_class_only"):
             missing.append(f"{where} predicts one class only; it is in the tables as it is.")
@@ -176,6 +198,16 @@ class FinishedRun(Run):
     counts: RunCounts
     committed: bool
 
+    @property
+    def study(self) -> str | None:
+        """One of `experiments.saood2021.protocol.STUDIES`."""
+        return self.config.get("study")
+
+    @property
+    def side(self) -> bool:
+        """Is it one of the side study of mini-batches?"""
+        return self.study in SIDE_STUDIES
+
     def history(self, names: tuple[str, ...] = KIND.history) -> dict[str, np.ndarray]:
         """Loss, accuracy and learning rate per iteration, and the validation."""
         return super().history(names)
@@ -221,6 +253,7 @@ class Evidence:
         folder: of the data set, or None.
         pretrained: finished runs whose encoders started from other weights. They are another study: in rows and
             tables of their own, in no mean, figure or verdict with others.
+        side: finished runs of the side study of mini-batches, likewise.
     """
 
     runs: tuple[FinishedRun, ...]
@@ -230,6 +263,7 @@ class Evidence:
     missing: tuple[str, ...] = ()
     folder: Path | None = None
     pretrained: tuple[FinishedRun, ...] = ()
+    side: tuple[FinishedRun, ...] = ()
 
     def grid(self, problem: str, variant: str) -> list[FinishedRun]:
         """Runs of the grid of one problem and variant."""

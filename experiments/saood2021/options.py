@@ -15,6 +15,7 @@ from experiments.saood2021.protocol import (
     SIZE,
     STREAMS,
     configurations,
+    length,
 )
 from experiments.saood2021.runs import Job
 from unet_segnet.commands.arguments import (
@@ -106,6 +107,7 @@ def training_parser(prog: str, description: str, variants=VARIANTS, variant="pap
 def study_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """The parser of `study`: that of `grid` and `kfold`, with what to train of the whole and what to do instead."""
     parser = training_parser(prog, description, (*protocol.VARIANTS, "both"), "both")
+    parser.set_defaults(epochs=None, size=None)  # the plan's: `experiments.saood2021.plan.settle_lengths`
     plan = parser.add_argument_group("plan")
     plan.add_argument(
         "--parts",
@@ -206,10 +208,12 @@ def make_job(options, spec, split) -> Job:
     if setting is None:
         have = ", ".join(map(str, configurations(spec.net)))
         raise InputError(f"{spec.net} has no configuration {spec.experiment}; it has {have}: name others with --only")
+    epochs, drop_period = length(spec.study, spec.net, spec.experiment, options.epochs, Recipe.drop_period)
     recipe = Recipe(
         learning_rate=setting.initial_learning_rate,
         batch_size=setting.mini_batch,
-        epochs=options.epochs,
+        epochs=epochs,
+        drop_period=drop_period,
         loss_normalisation=options.loss,
         validation=options.validation,
         dtype=dtype_of(options, spec),

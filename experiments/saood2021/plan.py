@@ -10,7 +10,16 @@ from pathlib import Path
 
 from experiments.saood2021.estimates import Estimates, time_left
 from experiments.saood2021.options import weights_for
-from experiments.saood2021.protocol import EXPERIMENTS, VARIANTS
+from experiments.saood2021.protocol import (
+    EPOCHS,
+    EXPERIMENTS,
+    SIDE_EPOCHS,
+    SIDE_SIZE,
+    SIDE_STUDIES,
+    SIZE,
+    STUDIES,
+    VARIANTS,
+)
 from experiments.saood2021.published import BEST_EXPERIMENT
 from experiments.saood2021.runs import Job, RunSpec, check_settings
 from unet_segnet.data.splits import NUM_FOLDS
@@ -18,6 +27,7 @@ from unet_segnet.errors import InputError, one_line
 from unet_segnet.runs.timing import duration
 
 PLAN = Path(__file__).with_name("plan.csv")  # what decides most of the open claims first
+SIDE_PLAN = Path(__file__).with_name("side_study.csv")  # mini-batches, on small slices
 GROUPS = (("segnet", "binary"), ("unet", "binary"), ("unet", "multiclass"), ("segnet", "multiclass"))
 
 
@@ -70,11 +80,12 @@ def read_plan(file: Path, options) -> dict[RunSpec, str]:
 
     Arguments:
         file: CSV with the columns part, study, net, variant, problem, experiments ("1,2") and seeds ("0,1"), a row for
-            each set of trainings; a kfold has all its folds.
+            each set of trainings; a kfold has all its folds. Those of the side study go without others.
         options: of the command; stream and encoder_weights are used.
 
     Raises:
-        InputError: a row that the study has no training for, naming it, or a file that cannot be read.
+        InputError: a row that the study has no training for, naming it, a file that cannot be read, or trainings of
+            the side study among others.
     """
     chosen: dict[RunSpec, str] = {}
     try:
@@ -84,7 +95,9 @@ def read_plan(file: Path, options) -> dict[RunSpec, str]:
         raise InputError(f"{file}: cannot be read ({one_line(error)}); give a plan, such as {PLAN}") from error
     for number, row in enumerate(rows, 2):
         try:
-            folds = {"grid": (None,), "kfold": tuple(range(NUM_FOLDS))}[row["study"]]
+            if row["study"] not in STUDIES:
+                raise ValueError(f"study {row['study']!r}")
+            folds = range(NUM_FOLDS) if row["study"] == "kfold" else (None,)
             of = {key: row[key] for key in ("net", "variant", "problem")}
             experiments, seeds = ([int(part) for part in row[key].split(",")] for key in ("experiments", "seeds"))
             for seed in seeds:
@@ -101,7 +114,16 @@ def read_plan(file: Path, options) -> dict[RunSpec, str]:
             ) from error
     if not chosen:
         raise InputError(f"{file}: plans no training; give a plan, such as {PLAN}")
+    if len({spec.study in SIDE_STUDIES for spec in chosen}) > 1:
+        raise InputError(f"{file}: the side study has slices of another size; give its trainings a plan of their own")
     return chosen
+
+
+def settle_lengths(options, specs) -> None:
+    """Give --size and --epochs, where they were left out, the values of what is planned."""
+    side = any(spec.study in SIDE_STUDIES for spec in specs)
+    options.size = options.size or (SIDE_SIZE if side else SIZE)
+    options.epochs = options.epochs or (SIDE_EPOCHS if side else EPOCHS)
 
 
 def plan_table(title: str, jobs: dict[Job, str], left: list[Job], estimates: Estimates, out: Path, again: bool = False):

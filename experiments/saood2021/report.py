@@ -11,6 +11,7 @@ from experiments.saood2021.protocol import NETS, PROBLEMS, U_NET_VERSUS_SEGNET, 
 from experiments.saood2021.published import BEST_EXPERIMENT
 from experiments.saood2021.tables import comparisons, stopping
 from experiments.saood2021.tables import data as tables
+from experiments.saood2021.tables.batches import batches_table
 from experiments.saood2021.tables.errata import errata_table
 from experiments.saood2021.tables.summary import summary_table
 from experiments.saood2021.tables.with_authors import paired_table
@@ -26,7 +27,7 @@ SECTIONS = {
     "Binary segmentation": ("spread_table3", "spread_table4", "table3", "table4"),
     "Four classes": ("spread_table5", "spread_table6", "table5", "table6"),
     "Five folds": ("table7",),
-    "Training": ("trainings", "figure4"),
+    "Training": ("trainings", "figure4", "batches"),
     "What the networks look for": ("figure5",),
     "Slice by slice": ("contours", "dice", "confusion", "agreement"),
     "How sure": ("seeds", "stopping", "paired", "intervals", "networks", "folds", "selection"),
@@ -87,6 +88,7 @@ def compute_tables(evidence: Evidence) -> dict[str, Table]:
     for variant in VARIANTS:
         found[f"stopping_{variant}"] = stopping.last_quarter(evidence, variant)
         found[f"stopping_test_{variant}"] = stopping.last_epochs(evidence, variant)
+    found["batches"] = batches_table(evidence.side, evidence.data)
     found["networks_authors"] = comparisons.released_comparison()
     found["paired_authors"] = paired_table(evidence)
     found["selection"] = comparisons.selection_table(evidence)
@@ -97,9 +99,10 @@ def compute_tables(evidence: Evidence) -> dict[str, Table]:
 
 def _provenance(evidence: Evidence) -> tuple[str, ...]:
     """Where the report comes from; the same whenever the same report is made again: no time, no machine."""
-    runs = (*evidence.runs, *evidence.pretrained)
+    runs = (*evidence.runs, *evidence.pretrained, *evidence.side)
     own, pretrained = sum(run.committed for run in runs), len(evidence.pretrained)
     apart = f" {pretrained} of them from pretrained encoders, in rows and tables of their own." if pretrained else ""
+    apart += f" {len(evidence.side)} of them of the side study, in a table of their own." if evidence.side else ""
     lines = [
         f"unet_segnet at commit {commit() or 'unknown'}.",
         f"{len(runs)} finished runs: {own} of the project's own results, {len(runs) - own} others.{apart}",
@@ -144,5 +147,5 @@ def results_text(report: Report, evidence: Evidence) -> str:
                 number = table.columns.index("runs")
                 table = replace(table, rows=tuple(row for row in table.rows if row[number] != 0))
             lines.append(table.to_markdown())
-    lines += [table.to_markdown() for name, table in report.tables.items() if name.startswith("stopping")]
+    lines += [table.to_markdown() for name, table in report.tables.items() if name.startswith(("stopping", "batches"))]
     return "\n".join(lines)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.saood2021.protocol import EPOCHS, SIZE
+from experiments.saood2021.protocol import EPOCHS, SIDE, SIDE_STUDIES, SIZE
 from experiments.saood2021.runs import KIND, Job, read_finished
 from unet_segnet.errors import InputError
 from unet_segnet.measures.metrics import global_accuracy
@@ -77,6 +77,9 @@ def show_results(jobs: Sequence[Job], data: dict, options) -> int:
         How many groups of runs could not be shown: every run of theirs diverged, or a file of one is damaged.
     """
     groups: dict[tuple, list[Job]] = {}
+    side = [job for job in jobs if job.spec.study in SIDE_STUDIES]
+    if side:
+        return _show_side(side, data, options)
     for job in jobs:
         spec, folds = job.spec, job.spec.fold is not None
         if RunFolder(options.out, spec).finished:  # the two networks' folds stand in one table
@@ -91,6 +94,26 @@ def show_results(jobs: Sequence[Job], data: dict, options) -> int:
             print(f"error: {with_flags(f'no table of {target}: {error}', options)}", file=sys.stderr, flush=True)
             without += 1
     return without
+
+
+def _show_side(jobs: Sequence[Job], data: dict, options) -> int:
+    """Print and write the side study's table; returns 1 where a file of a run is damaged, else 0."""
+    from experiments.saood2021.evidence import FinishedRun
+    from experiments.saood2021.tables.batches import batches_table
+
+    runs, target = [], options.out / SIDE
+    try:
+        for job in jobs:
+            if (folder := RunFolder(options.out, job.spec)).finished:
+                run, counts = read_finished(folder.path)
+                if counts is not None:
+                    runs.append(FinishedRun(run.folder, run.config, run.result, counts, committed=False))
+    except InputError as error:
+        print(f"error: {with_flags(f'no table of {target}: {error}', options)}", file=sys.stderr, flush=True)
+        return 1
+    if table := batches_table(runs, next(iter(data.values())).name):
+        say(f"written to {target}: {', '.join(write_tables({'batches': table}, target))}")
+    return 0
 
 
 def _show_group(jobs: list[Job], data, options, net: str | None, target: Path) -> None:

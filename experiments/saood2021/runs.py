@@ -2,6 +2,7 @@
 
 OUT/grid/released-binary-segnet/exp4-seed0/        a run of the grid
 OUT/kfold/released-binary-segnet/fold2-exp4-seed0/ a run of the five folds
+OUT/side/..., OUT/side-cut/...                     runs of the side study of mini-batches, as those of the grid
 
 counts.npz holds a mean BF score per slice beside its confusion matrix; last_epochs.npz, in runs that counted it, the
 confusion matrices after each of the last 40 epochs.
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.saood2021.counts import RunCounts
-from experiments.saood2021.protocol import EXPERIMENTS, LAST_EPOCHS, PROBLEMS, STREAMS
+from experiments.saood2021.protocol import EXPERIMENTS, LAST_EPOCHS, PROBLEMS, STREAMS, STUDIES
 from unet_segnet.commands.arguments import SEEDS
 from unet_segnet.data.splits import NUM_FOLDS, PARTS
 from unet_segnet.models.registry import NETWORKS, VARIANTS
@@ -30,13 +31,13 @@ class RunSpec:
     """What distinguishes one training from another.
 
     Attributes:
-        study: "grid" or "kfold".
+        study: one of `experiments.saood2021.protocol.STUDIES`.
         net: one of the registered networks of the first study's kind.
         variant: "paper" or "released".
         problem: "binary" or "multiclass".
         experiment: configuration of Table 2, 1..9.
         seed: of kernels, shuffling, augmentation and dropout.
-        fold: 0..4, or None for the grid.
+        fold: 0..4 for kfold, else None.
         stream: "numpy" or "matlab", where the random numbers come from.
         encoder_weights: None, "imagenet" or a file, for the encoder.
     """
@@ -220,7 +221,7 @@ def _check(config: dict, result: dict, counts: Mapping[str, np.ndarray]) -> None
 
 
 KIND = RunKind(
-    studies=("grid", "kfold"),
+    studies=STUDIES,
     history=(
         *("loss", "accuracy", "learning_rate"),
         *("validation_iteration", "validation_loss", "validation_accuracy", "epoch_seconds"),

@@ -80,6 +80,13 @@ def test_a_network_of_other_trainings_is_not_the_project_s(run):
     assert not publish.RESULTS.exists() and not pretrained.WEIGHTS.exists()
 
 
+def test_the_side_study_has_a_place_of_its_own(run):
+    (run / "config.json").write_text(json.dumps({**CONFIG, "study": "side"}))
+    publish.publish(options(run))
+    assert (publish.RESULTS / "side" / run.parent.name / run.name / "result.json").exists()
+    assert not (publish.RESULTS / "grid").exists()
+
+
 def test_nothing_is_replaced_without_force(run):
     publish.publish(options(run))
     with pytest.raises(InputError, match="is published; use --force"):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,9 +17,10 @@ import pytest
 from forked import run_command
 from run_folders import make_run
 
+from experiments import RESULTS
 from experiments.saood2021.estimates import Estimate, Estimates, time_left
-from experiments.saood2021.options import study_parser
-from experiments.saood2021.plan import PLAN, plan_table, planned_specs
+from experiments.saood2021.options import make_job, study_parser
+from experiments.saood2021.plan import PLAN, SIDE_PLAN, plan_table, planned_specs, settle_lengths
 from experiments.saood2021.runs import Job, RunSpec
 from experiments.study import exchange, study
 from unet_segnet.commands.arguments import dtype_of
@@ -93,6 +95,69 @@ def test_a_plan_names_its_trainings_in_its_order(tmp_path):
 
 def test_the_projects_own_plan_is_one():
     assert len(planned_specs(options("--plan", PLAN))) == 5 + 5 + 2 + 5 + 16
+
+
+def made_job(spec, *arguments):
+    given = options("--dtype", "float32", *arguments)
+    given.dtype_given = True
+    settle_lengths(given, [spec])
+    return make_job(given, spec, paper_split())
+
+
+def test_the_side_study_is_36_trainings_in_folders_of_their_own():
+    planned = planned_specs(options("--plan", SIDE_PLAN))
+    assert Counter(spec.study for spec in planned) == {"side": 24, "side-cut": 12}
+    assert {spec.group.parts[0] for spec in planned} == {"side", "side-cut"}
+    assert len({spec.group / spec.name for spec in planned}) == 36
+
+
+def test_mini_batch_alone_varies_at_equal_updates():
+    """Updates, and the learning rate of each, computed one by one."""
+
+    def rates(spec):
+        recipe = made_job(spec).recipe
+        return [recipe.learning_rate_at(n) for n in range(recipe.epochs) for _ in range(72 // recipe.batch_size)]
+
+    for net in ("segnet", "unet"):
+        for small, large in ((1, 3), (4, 6), (7, 9)):
+            cut, whole, largest = (
+                RunSpec(study, net, "released", "binary", experiment)
+                for study, experiment in (("side-cut", small), ("side", small), ("side", large))
+            )
+            assert len(rates(largest)) == 972
+            assert rates(cut) == rates(largest)
+            assert made_job(whole).recipe.epochs == made_job(largest).recipe.epochs == 162
+            assert made_job(whole).recipe.drop_period == made_job(largest).recipe.drop_period == 12
+
+
+def test_sizes_and_epochs_are_the_plans_unless_given():
+    for plan, size, epochs in ((PLAN, 256, 160), (SIDE_PLAN, 128, 162)):
+        given = options("--plan", plan)
+        settle_lengths(given, planned_specs(given))
+        assert (given.size, given.epochs) == (size, epochs)
+    given = options("--plan", SIDE_PLAN, "--size", "64", "--epochs", "6")
+    settle_lengths(given, planned_specs(given))
+    assert (given.size, given.epochs) == (64, 6)
+    assert made_job(RunSpec("side-cut", "unet", "released", "binary", 1), "--epochs", "6").recipe.epochs == 1
+
+
+def test_the_side_study_goes_alone(tmp_path):
+    file = tmp_path / "plan.csv"
+    header = "part,study,net,variant,problem,experiments,seeds\n"
+    file.write_text(header + "x,side,unet,released,binary,4,0\nx,grid,unet,released,binary,4,0\n")
+    with pytest.raises(InputError, match=r"plan\.csv: the side study has slices of another size"):
+        planned_specs(options("--plan", file))
+
+
+@pytest.mark.parametrize(
+    "place", ["grid/released-binary-unet/exp4-seed0", "kfold/released-binary-segnet/fold2-exp4-seed0"]
+)
+def test_runs_begun_before_have_the_settings_that_are_asked_for_now(place):
+    config = json.loads((RESULTS / place / "config.json").read_text())
+    spec = RunSpec(**{key: config[key] for key in RunSpec.__dataclass_fields__})
+    recipe = asdict(made_job(spec).recipe) | {"dtype": config["recipe"]["dtype"]}
+    assert recipe == config["recipe"]
+    assert {key: config[key] for key in asdict(spec)} == asdict(spec)
 
 
 def test_a_plan_goes_alone():
@@ -472,6 +537,21 @@ def test_other_settings_are_refused_before_anything_is_trained(finished, tiny):
     assert "recipe.epochs: 1 there, 2 asked for" in done.stderr
     assert done.stderr.count("\n") == 1
     assert sorted(out.rglob("*")) == before
+
+
+@pytest.mark.slow
+def test_the_side_study_ends_with_its_table(tiny, tmp_path):
+    plan = tmp_path / "plan.csv"
+    header = "part,study,net,variant,problem,experiments,seeds\n"
+    plan.write_text(header + 'x,side,segnet,released,binary,"1,3",0\nx,side-cut,segnet,released,binary,1,0\n')
+    arguments = ["--plan", plan, "--epochs", "3", *tiny[4:], "--size", "32", "--out", tmp_path / "runs"]
+    done = command("study", *arguments, shrunk=True)
+    assert done.returncode == 0, done.stderr
+    assert "3 finished, 0 left" in " ".join(done.stdout.split())
+    assert "Table 3." not in done.stdout
+    table = (tmp_path / "runs" / "side" / "batches.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in table[1:]] == ["equal epochs", "equal updates"]
+    assert "3 finished, 0 left" in " ".join(command("study", *arguments, shrunk=True).stdout.split())
 
 
 @pytest.mark.slow

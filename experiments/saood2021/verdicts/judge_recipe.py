@@ -13,8 +13,9 @@ from experiments.reporting.rules import LEVEL
 from experiments.saood2021 import published
 from experiments.saood2021.article import accelerator_speed_ups, step_milliseconds
 from experiments.saood2021.evidence import Evidence, FinishedRun
-from experiments.saood2021.protocol import NETS, PROBLEMS, VARIANTS
+from experiments.saood2021.protocol import NETS, PROBLEMS, SIDE_SIZE, VARIANTS
 from experiments.saood2021.published import stated
+from experiments.saood2021.tables.batches import NUM_PAIRS, pairs_of_rates, side_pairs
 from experiments.saood2021.tables.selection import released_accuracies
 from experiments.saood2021.tables.trainings import accuracy_matrix
 from unet_segnet.models.registry import NETWORKS
@@ -38,11 +39,15 @@ def larger_batches_epochs(evidence: Evidence) -> Judgement:
     )
     if ours:
         text += f" Own trainings: {_of(ours)} ({_sign_text(ours)})."
-    return _by_signs(theirs, ours, text, TABLES)
+    return _by_signs(theirs, ours, f"{text}{_side_text(evidence, 'epochs')}", TABLES)
 
 
 def larger_batches_updates(evidence: Evidence) -> Judgement:
-    """The same after equal updates, by the validation loss: otherwise mini-batch and updates vary together."""
+    """The same after equal updates, by the validation loss: otherwise mini-batch and updates vary together.
+
+    The whole side study goes before both: there, the learning rate falls after as many updates too, and test accuracy
+    is known after them. Its size was fixed beforehand; in parts it is told and judges nothing.
+    """
     theirs, ours = _released_by_updates(), _own_by_updates(evidence)
     text = (
         f"After equal updates the released validation loss of the largest mini-batch is the higher in {_of(theirs)} "
@@ -50,7 +55,22 @@ def larger_batches_updates(evidence: Evidence) -> Judgement:
     )
     if ours:
         text += f" Own trainings: {_of(ours)} ({_sign_text(ours)})."
-    return _by_signs(theirs, ours, text, RELEASE)
+    side = [pair.worse for pair in side_pairs(evidence.side, "updates")]
+    return _by_signs(
+        theirs, side if len(side) >= NUM_PAIRS else ours, f"{text}{_side_text(evidence, 'updates')}", RELEASE
+    )
+
+
+def _side_text(evidence: Evidence, equal: str) -> str:
+    """What the side study shows at equal "epochs" or "updates"; empty where no pair of it ran."""
+    worse = [pair.worse for pair in side_pairs(evidence.side, equal)]
+    if not worse:
+        return ""
+    decay = ", with an equal decay of the learning rate," if equal == "updates" else ""
+    return (
+        f" Side study ({SIDE_SIZE} pixels, ours): after equal {equal}{decay} the largest mini-batch has the lower test "
+        f"accuracy in {_of(worse)} pairs of {NUM_PAIRS} planned ({_sign_text(worse)})."
+    )
 
 
 def _by_signs(theirs: list[bool], ours: list[bool], text: str, basis: str) -> Judgement:
@@ -61,7 +81,7 @@ def _by_signs(theirs: list[bool], ours: list[bool], text: str, basis: str) -> Ju
     return undecided(
         text,
         "More pairs: trainings with equal numbers of updates and an equal decay of the learning rate per update; small "
-        "slices allow many (experiments/saood2021/plan.csv, the side study).",
+        "slices allow many: python -m experiments.study --plan experiments/saood2021/side_study.csv.",
     )
 
 
@@ -151,22 +171,12 @@ def gpu_speed_up(evidence: Evidence) -> Judgement:
     return undecided(text, MACHINE)
 
 
-def _pairs(net: str) -> list[tuple[int, int]]:
-    """Configurations of one learning rate with the smallest and the largest mini-batch (Table 2)."""
-    settings = published.hyperparameters(net)
-    by_rate: dict[float, list[int]] = {}
-    for experiment, setting in settings.items():
-        by_rate.setdefault(setting.initial_learning_rate, []).append(experiment)
-    by_batch = [sorted(group, key=lambda e: settings[e].mini_batch) for group in by_rate.values()]
-    return [(group[0], group[-1]) for group in by_batch]
-
-
 def _published_by_epochs() -> list[bool]:
     """Is the larger one's accuracy lower? Binary from the released slices, four classes as printed."""
     worse = []
     for net in NETS:
         printed = published.global_accuracy(net, "multiclass")
-        for small, large in _pairs(net):
+        for small, large in pairs_of_rates(net):
             worse.append(bool(released_accuracies(net, large).mean() < released_accuracies(net, small).mean()))
             worse.append(printed[large].mean < printed[small].mean)
     return worse
@@ -175,7 +185,7 @@ def _published_by_epochs() -> list[bool]:
 def _released_by_updates() -> list[bool]:
     worse = []
     for net in NETS:
-        for pair in _pairs(net):
+        for pair in pairs_of_rates(net):
             curves = [published.training_curves(net, experiment) for experiment in pair]
             logs = []
             for curve in curves:
@@ -189,7 +199,7 @@ def _released_updates() -> str:
     """How many updates the smallest and the largest mini-batch make, by network."""
     told = []
     for net in NETS:
-        small, large = _pairs(net)[0]
+        small, large = pairs_of_rates(net)[0]
         lengths = [len(published.training_curves(net, e)["training_loss"]) for e in (large, small)]
         told.append(f"{lengths[0]:,} updates against {lengths[1]:,} ({NETWORKS[net].title})")
     return " and ".join(told)
@@ -201,7 +211,7 @@ def _own_by_epochs(evidence: Evidence) -> list[bool]:
         for problem in PROBLEMS:
             for net in NETS:
                 means = {e: a.mean() for e, a in accuracy_matrix(evidence, problem, variant, net).items()}
-                worse += [bool(means[b] < means[a]) for a, b in _pairs(net) if a in means and b in means]
+                worse += [bool(means[b] < means[a]) for a, b in pairs_of_rates(net) if a in means and b in means]
     return worse
 
 
@@ -215,7 +225,7 @@ def _own_by_updates(evidence: Evidence) -> list[bool]:
                 if (run.folder / "history.npz").is_file():
                     first.setdefault((run.counts.net, run.counts.experiment), run)
             for net in NETS:
-                for pair in _pairs(net):
+                for pair in pairs_of_rates(net):
                     if all((net, experiment) in first for experiment in pair):
                         keys = ("loss", "validation_iteration", "validation_loss")
                         small, large = (

@@ -77,6 +77,21 @@ def test_pack_and_merge_bring_every_finished_run_and_the_best_networks(out, pack
     assert read_finished(here / "grid/released-binary-segnet/exp9-seed0")[1] is None
 
 
+def test_the_side_study_comes_along_without_its_networks(tmp_path):
+    """However good on its small slices."""
+    make_run(tmp_path / "there", spec(), 90, network=5000)
+    make_run(tmp_path / "there", spec(study="side"), 99, network=6000)
+    make_run(tmp_path / "there", spec(study="side-cut"), 99, network=7000)
+    pack(tmp_path / "there", tmp_path / "runs.zip")
+    merge([tmp_path / "runs.zip"], tmp_path / "here")
+    folders = {
+        study: tmp_path / "here" / study / "released-binary-segnet" / "exp4-seed0"
+        for study in ("grid", "side", "side-cut")
+    }
+    assert {study for study, folder in folders.items() if (folder / "model.keras").exists()} == {"grid"}
+    assert all((folder / "result.json").exists() for folder in folders.values())
+
+
 def test_a_network_comes_along_as_a_training_saves_it(tmp_path):
     """With its facts, which are one more file in it."""
 

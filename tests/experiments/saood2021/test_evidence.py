@@ -92,6 +92,45 @@ def test_runs_from_pretrained_weights_stand_apart(no_data, runs, weights, told):
     assert not any(NAME in sentence for sentence in found.missing)
 
 
+def side_run(runs, study="side", **settings):
+    """The copy of the committed run as one of the side study."""
+    change(runs, "config.json", study=study, stream="numpy", data={"size": 128})
+    change(runs, "config.json", **({"recipe": {"epochs": 162}} | settings))
+    old = runs / "grid" / "released-binary-segnet" / NAME
+    new = runs / study / "released-binary-segnet" / "exp4-seed0"
+    new.parent.mkdir(parents=True)
+    old.rename(new)
+
+
+@pytest.mark.parametrize(
+    ("study", "recipe"), [("side", {"epochs": 162}), ("side-cut", {"epochs": 54, "drop_period": 4})]
+)
+def test_runs_of_the_side_study_stand_apart(no_data, runs, study, recipe):
+    side_run(runs, study, recipe=recipe)
+    found = collect.collect(runs, None)
+    (run,) = found.side
+    assert (run.study, run.counts.experiment) == (study, 4) and not run.committed
+    assert [run.folder for run in found.runs] == [run.folder for run in collect.collect(None, None).runs]
+    assert found.pretrained == () and not any(sentence.startswith(study) for sentence in found.missing)
+
+
+@pytest.mark.parametrize(
+    ("study", "settings", "reason"),
+    [
+        ("side", {"recipe": {"epochs": 160}}, "epochs 160"),
+        ("side", {"data": {"size": 256}}, "size 256"),
+        ("side-cut", {"recipe": {"epochs": 54}}, "drop_period 12"),
+        ("side", {"recipe": {"epochs": 162}, "encoder_weights": "imagenet"}, "pretrained encoder"),
+    ],
+)
+def test_other_runs_in_its_folders_are_left_out(no_data, runs, study, settings, reason):
+    side_run(runs, study, **settings)
+    found = collect.collect(runs, None)
+    assert found.side == ()
+    (sentence,) = (sentence for sentence in found.missing if sentence.startswith(study))
+    assert "not a run of the side study's protocol" in sentence and reason in sentence
+
+
 def test_unfinished_runs_are_not_there(no_data, runs):
     (runs / "grid" / "released-binary-segnet" / NAME / "result.json").unlink()
     assert all(run.committed for run in collect.collect(runs, None).runs)

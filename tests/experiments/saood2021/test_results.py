@@ -143,7 +143,7 @@ class TestTables:
         monkeypatch.setattr(summary, "draw_run", lambda folder, test, out: drawn.append((folder, test.names)) or [])
         split = Split(np.array([0, 2]), np.array([2]), np.array([1, 3]))
         jobs = [Job(spec(fold=fold), None, split) for fold in (0, 1)]
-        options = study_parser("study", "").parse_args(["--out", str(tmp_path)])
+        options = study_parser("study", "").parse_args(["--out", str(tmp_path), "--size", "256", "--epochs", "160"])
         assert summary.show_results(jobs, {"binary": data}, options) == 0
         assert drawn == [(folds[1], ("t1", "t2"))]
 
@@ -153,7 +153,7 @@ class TestTables:
         for of_dead in dead:
             make_run(tmp_path, of_dead, status="diverged", epoch=1)
         jobs = [Job(one, None, split) for one in (spec(), spec(5), spec(9), *dead)]
-        options = study_parser("study", "").parse_args(["--out", str(tmp_path)])
+        options = study_parser("study", "").parse_args(["--out", str(tmp_path), "--size", "256", "--epochs", "160"])
         assert summary.show_results(jobs, {"binary": data}, options) == 1
         captured = capsys.readouterr()
         printed = " ".join(captured.out.split())

@@ -13,8 +13,9 @@ from experiments.saood2021 import article, published, spread
 from experiments.saood2021.article import vgg16_parameters
 from experiments.saood2021.evidence import Network
 from experiments.saood2021.published import claims, stated
+from experiments.saood2021.tables.batches import batches_table, pairs_of_rates
 from experiments.saood2021.tables.selection import released_accuracies
-from experiments.saood2021.verdicts import judge_recipe, judge_slices
+from experiments.saood2021.verdicts import judge_slices
 from experiments.saood2021.verdicts.claims import JUDGES, verdicts
 from unet_segnet.data import Slices, paper_split
 from unet_segnet.measures import metrics
@@ -272,8 +273,58 @@ class TestLargerBatches:
         assert "960 updates against 2,880 (SegNet)" in judged.evidence
         assert "1 of 6" in JUDGES["larger-batches-updates"](runs).evidence
 
+    def side(self, better_at_updates, pairs=12):
+        """The side study: the largest mini-batch is worse in all pairs but, at equal updates, some."""
+        runs, number = [], 0
+        for net, batch in (("segnet", 4), ("unet", 2)):
+            for problem in ("binary", "multiclass"):
+                for small, large in ((1, 3), (4, 6), (7, 9)):
+                    if number == pairs:
+                        return runs
+                    cut = 0.15 if number < better_at_updates else 0.05
+                    number += 1
+                    for study, experiment, size, false in (
+                        ("side", small, batch, 0.05), ("side", large, 12, 0.1), ("side-cut", small, batch, cut),
+                    ):  # fmt: skip
+                        run = made_run(net, problem, experiment=experiment, false=false)
+                        epochs = 162 * batch // 12 if study == "side-cut" else 162
+                        recipe = {"batch_size": size, "epochs": epochs, "learning_rate": 1e-3}
+                        split = {"train": ["x"] * 72}
+                        runs.append(replace(run, config={"study": study, "recipe": recipe, "split": split}))
+        return runs
+
+    def test_the_whole_side_study_judges_equal_updates(self, tmp_path):
+        grid = self.grid(tmp_path, True, 0.9)  # by the validation loss: worse in all pairs
+
+        def judged(side, name="larger-batches-updates"):
+            return JUDGES[name](replace(evidence(*grid), side=tuple(side)))
+
+        assert (judged(self.side(0)).verdict, judged(self.side(0)).basis) == (YES, "training")
+        assert judged(self.side(6)).verdict == OPEN
+        assert judged(self.side(12)).verdict == NO
+        assert "Side study (128 pixels, ours)" in judged(self.side(12)).evidence
+        assert "in 0 of 12 pairs of 12 planned" in judged(self.side(12)).evidence
+        part = judged(self.side(11, pairs=11))  # told, but the grid judges
+        assert part.verdict == YES and "in 0 of 11 pairs of 12 planned" in part.evidence
+        told = judged(self.side(12), "larger-batches-epochs")
+        assert "Side study (128 pixels, ours): after equal epochs the largest" in told.evidence
+        assert "in 12 of 12 pairs" in told.evidence
+        assert told.basis == JUDGES["larger-batches-epochs"](evidence(*grid)).basis
+
+    def test_the_side_studys_table(self):
+        table = batches_table(self.side(3), "made")
+        assert len(table.rows) == 24
+        equal = {name: [row for row in table.rows if row[0] == f"equal {name}"] for name in ("epochs", "updates")}
+        place = table.columns.index("updates: smallest")
+        assert {row[place : place + 2] for row in equal["epochs"]} == {(2916, 972), (5832, 972)}
+        assert {row[place : place + 2] for row in equal["updates"]} == {(972, 972)}
+        difference = table.columns.index("accuracy: diff.")
+        assert sum(row[difference] > 0 for row in equal["updates"]) == 3
+        assert all(row[difference] < 0 for row in equal["epochs"])
+        assert batches_table([], "made") is None
+
     def test_pairs_are_smallest_and_largest_of_one_rate(self):
-        assert judge_recipe._pairs("unet") == [(1, 3), (4, 6), (7, 9)]
+        assert pairs_of_rates("unet") == [(1, 3), (4, 6), (7, 9)]
 
 
 class TestArticle:
