@@ -3,6 +3,7 @@
     python -m experiments.compare --only architecture=unet,encoder=resnet18 --experiment lung
     python -m experiments.compare --encoder-weights none,imagenet --executor ray --gpus-per-run 1
     python -m experiments.compare --dry-run
+    python -m experiments.compare --plan experiments/bizopoulos2021/plan.csv
     python -m experiments.compare report
 
 Each network is trained on the first 80 of 100 slices, the epoch that does best on the other 20 is kept, and tested on
@@ -12,7 +13,7 @@ II and Figures 2 to 8.
 
 import sys
 
-from experiments.bizopoulos2021.options import compare_parser
+from experiments.bizopoulos2021.options import compare_parser, planned_options
 from unet_segnet.commands.arguments import check_executor, settle_dtype
 from unet_segnet.output.console import run_command, say
 from unet_segnet.output.records import check_folder
@@ -27,7 +28,21 @@ def main() -> None:
 
         sys.exit(report(sys.argv[2:]))
     options = compare_parser(__doc__.splitlines()[0]).parse_args()
-    run_command(lambda: compare(options), options)
+    run_command(lambda: follow(options.plan, sys.argv[1:]) if options.plan else compare(options), options)
+
+
+def follow(plan, given: list[str]) -> int:
+    """Carry out a plan, row by row; returns the exit status.
+
+    Arguments:
+        plan: its file.
+        given: the command's arguments.
+    """
+    status = 0
+    for part, options in planned_options(plan, given):
+        say(f"{part}: {', '.join(options.experiment)}, {options.data}, seeds {', '.join(map(str, options.seeds))}")
+        status = max(status, compare(options))
+    return status
 
 
 def compare(options) -> int:
@@ -41,10 +56,11 @@ def compare(options) -> int:
 
     settle_dtype(options)
     if options.dry_run:
-        counts = slice_counts(options.data)
+        counts = slice_counts(options.data, options.test)
         print_plan(planned_jobs(options), *counts, options)
         return 0
-    data = open_data(options.data, options.size, options.normalise, options.out)
+    data = open_data(options.data, options.size, options.normalise, options.out, options.test)
+    data.check_experiments(options.experiment)
     for note in data.facts.notes:
         say(f"note: {note}")
     jobs = planned_jobs(options)
@@ -55,7 +71,8 @@ def compare(options) -> int:
         check_starts(left)
     ended = carry_out(left, data, options, finished=lambda job: print(_summary(job, options), flush=True))
     if not ended.faults:
-        say(f"Table II and figures: python -m experiments.compare report --runs {options.out} --data {data.name}")
+        shown = data.test_name or data.name
+        say(f"Table II and figures: python -m experiments.compare report --runs {options.out} --data {shown}")
     return ended.status
 
 

@@ -25,7 +25,7 @@ class CompareRun:
         names: (n,) test slices.
         volumes: (n,) the volume of each.
         confusion: (n, 2, 2) pixels, rows the truth, background first.
-        data: the data set's name.
+        data: name of the data set that trained, and that tested where `test` is None.
         article_data: are they the article's, by their name and the number of test slices?
         changes: in what it differs from the article's recipe, such as "15 epochs"; empty where in nothing.
         parameters: trainable ones.
@@ -35,6 +35,7 @@ class CompareRun:
         folder: where its files are.
         config: what determined it (`config.json`).
         other_files: do most runs on data of that name have others?
+        test: name of the data set that tested, where it is another one.
     """
 
     experiment: str
@@ -55,6 +56,7 @@ class CompareRun:
     folder: Path
     config: dict = field(default_factory=dict)
     other_files: bool = False
+    test: str | None = None
 
     @property
     def model(self) -> tuple[str, str, str]:
@@ -76,12 +78,14 @@ class CompareRun:
     @property
     def source(self) -> str:
         """The data, for texts."""
-        return f"{self.data} (other files of that name)" if self.other_files else self.data
+        name = f"{self.data}, tested on {self.test}" if self.test else self.data
+        return f"{name} (other files of that name)" if self.other_files else name
 
     @property
-    def sha256(self) -> str | None:
-        """Of the data's files."""
-        return self.config["data"].get("sha256")
+    def sha256(self) -> tuple[str | None, str | None]:
+        """Of the data's files, and of those that tested where they are of another data set."""
+        data = self.config["data"]
+        return data.get("sha256"), data["test"].get("sha256") if self.test else None
 
     @property
     def dtype(self) -> str:
@@ -106,12 +110,17 @@ class CompareRun:
     @property
     def protocol(self) -> tuple:
         """What runs that are compared must have in common."""
-        return self.data, self.sha256, self.split, self.changes, self.scale, self.dtype
+        return self.data, self.test, self.sha256, self.split, self.changes, self.scale, self.dtype
+
+    @property
+    def all_but_training(self) -> tuple:
+        """What runs that were tested on one data set have in common whatever they were trained on."""
+        return self.test, self.sha256[1], self.changes, self.scale, self.dtype
 
     @property
     def scans(self) -> tuple[str, ...]:
         """The scan of each slice, by the name of its volume: two volumes may be one scan."""
-        same = ONE_SCAN.get(self.data, {})
+        same = ONE_SCAN.get(self.test or self.data, {})
         return tuple(same.get(volume, volume) for volume in self.volumes)
 
     def scores(self, empty: str = RELEASED_RULE) -> np.ndarray:

@@ -14,10 +14,11 @@ from experiments import RESULTS
 from experiments.bizopoulos2021.counts import CompareRun
 from experiments.bizopoulos2021.pictures import Pictures, add_pictures
 from experiments.bizopoulos2021.protocol import ARTICLE_DATA
-from experiments.bizopoulos2021.published import INITIALISATIONS, number, stated
+from experiments.bizopoulos2021.published import EXPERIMENTS, INITIALISATIONS, number, stated
 from experiments.bizopoulos2021.runs import KIND
 from experiments.reporting.judgement import how_many
 from unet_segnet.errors import InputError
+from unet_segnet.runs.folder import AGAIN
 from unet_segnet.runs.reading import Run, read_run
 
 # What the article states of its recipe, by the names that a run's configuration has.
@@ -64,12 +65,13 @@ def collect(runs: Path | None, data: str | None = None) -> Evidence:
 
 def _told_apart(runs: Sequence[CompareRun]) -> tuple[CompareRun, ...]:
     """The runs, marked where their data's files are not those of most runs on data of that name."""
-    files: dict[str, Counter] = {}
+    files: dict[tuple[str, str | None], Counter] = {}
     for run in runs:
-        files.setdefault(run.data, Counter())[run.sha256] += 1
+        files.setdefault((run.data, run.test), Counter())[run.sha256] += 1
     most = {data: hashes.most_common(1)[0][0] for data, hashes in files.items()}
     return tuple(
-        run if run.sha256 == most[run.data] else replace(run, other_files=True, article_data=False) for run in runs
+        run if run.sha256 == most[run.data, run.test] else replace(run, other_files=True, article_data=False)
+        for run in runs
     )
 
 
@@ -121,6 +123,11 @@ def compare_run(run: Run) -> CompareRun:
     data, recipe = config["data"], config["recipe"]
     seconds = run.history(("epoch_seconds", "validation_seconds"))
     name, volumes = str(data.get("name", "unknown")), tuple(map(str, counts["test_volumes"]))
+    test = None
+    if "test" in data:
+        if not isinstance(data["test"], dict):
+            raise InputError(f"{run.folder}/config.json: does not say what the run was tested on; {AGAIN}")
+        test = str(data["test"].get("name", "unknown"))
     return CompareRun(
         experiment=config["experiment"],
         architecture=config["architecture"],
@@ -131,7 +138,7 @@ def compare_run(run: Run) -> CompareRun:
         volumes=volumes,
         confusion=counts["test_confusion"].astype(np.int64),
         data=name,
-        article_data=name == ARTICLE_DATA and len(volumes) == number("test_slices"),
+        article_data=name == ARTICLE_DATA and test is None and len(volumes) == number("test_slices"),
         changes=tuple(_changes({**data, **recipe})),
         parameters=result.get("parameters", 0),
         seconds=tuple(float(np.median(values)) if values.size else float("nan") for values in seconds.values()),
@@ -143,6 +150,7 @@ def compare_run(run: Run) -> CompareRun:
         ),
         folder=run.folder,
         config=config,
+        test=test,
     )
 
 
@@ -182,7 +190,11 @@ class Evidence:
     @cached_property
     def comparable(self) -> tuple[CompareRun, ...]:
         """The runs that are averaged and that claims are judged by: the largest group of one data set and recipe, of
-        those with runs of the user's own if there are any."""
+        those with runs of the user's own if there are any.
+
+        Where the test volumes are of another data set than what trained: an experiment in which the group has fewer
+        models than another that was tested and trained alike, on other slices, has the runs of that one.
+        """
         groups: dict[tuple, list[CompareRun]] = {}
         for run in self.runs:
             if run.initialisation in INITIALISATIONS:
@@ -192,4 +204,19 @@ class Evidence:
             own = self.own is not None and any(run.folder.is_relative_to(self.own) for run in group)
             return own, len(group), -len(group[0].deviations)  # of one size the one that is nearest to the article
 
-        return tuple(max(groups.values(), key=worth, default=()))
+        largest = max(groups.values(), key=worth, default=[])
+        if not largest or largest[0].test is None:
+            return tuple(largest)
+        alike = [group for group in groups.values() if group[0].all_but_training == largest[0].all_but_training]
+        chosen: list[CompareRun] = []
+        for experiment in EXPERIMENTS:
+            of_each = [[run for run in group if run.experiment == experiment] for group in (largest, *alike)]
+            chosen += max(of_each, key=lambda runs: len({run.model for run in runs}))  # the first one of equals
+        return tuple(run for run in self.runs if run in set(chosen))
+
+    @cached_property
+    def of_equal_slices(self) -> tuple[CompareRun, ...]:
+        """Of the `comparable` runs the most that were trained on the same slices: for what compares experiments."""
+        trained = Counter((run.data, run.sha256) for run in self.comparable)
+        most = trained.most_common(1)
+        return tuple(run for run in self.comparable if (run.data, run.sha256) == most[0][0])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+from pathlib import Path
 
 from experiments.bizopoulos2021.protocol import EPOCHS, SELECTORS, SIZE
 from experiments.bizopoulos2021.published import EXPERIMENTS
@@ -15,18 +17,30 @@ from unet_segnet.commands.arguments import (
     multiple_of_32,
     positive,
 )
+from unet_segnet.errors import InputError, one_line
 from unet_segnet.output.console import HelpFormatter
 
+PLAN = Path(__file__).with_name("plan.csv")  # the study on small slices of the data at hand
+PLAN_COLUMNS = ("part", "experiment", *SELECTORS, "data", "test", "size", "epochs", "seeds")
 
-def compare_parser(description: str) -> argparse.ArgumentParser:
-    """The command's parser."""
+
+def compare_parser(description: str, exit_on_error: bool = True) -> argparse.ArgumentParser:
+    """The command's parser; it can raise `argparse.ArgumentError` instead of ending the process."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.compare",
         description=description,
         epilog="`python -m experiments.compare report --help` tells of tables and figures.",
         formatter_class=HelpFormatter,
+        exit_on_error=exit_on_error,
     )
     study = parser.add_argument_group("study")
+    study.add_argument(
+        "--plan",
+        type=Path,
+        metavar="FILE",
+        help="what a CSV file asks for, row by row, such as experiments/bizopoulos2021/plan.csv; options that are "
+        "given beside it go before what its rows say",
+    )
     study.add_argument(
         "--experiment",
         type=choices(EXPERIMENTS),
@@ -65,6 +79,12 @@ def compare_parser(description: str) -> argparse.ArgumentParser:
         "experiments/README.md",
     )
     data.add_argument(
+        "--test",
+        metavar="NAME|PATH|phantom",
+        help="data set whose volumes test, where --data is to give the slices that train alone; then --data may also "
+        "be the 100 slices of the first study, for lesion_b",
+    )
+    data.add_argument(
         "--size",
         type=multiple_of_32,
         default=SIZE,
@@ -80,6 +100,36 @@ def compare_parser(description: str) -> argparse.ArgumentParser:
     dtype_option(machine)
     machine.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
     return parser
+
+
+def planned_options(file: Path, given: list[str]) -> list[tuple[str, argparse.Namespace]]:
+    """A plan's rows, each as the options of the command that it stands for, and its part.
+
+    Arguments:
+        file: CSV with the columns of `PLAN_COLUMNS`; values as the options of these names take them.
+        given: arguments of the command, which go before those of the rows.
+
+    Raises:
+        InputError: a file that cannot be read, or a row that no command could be.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file}: cannot be read ({one_line(error)}); give a plan, such as {PLAN}") from error
+    planned = []
+    for number, row in enumerate(rows, 2):
+        try:
+            if set(row) != set(PLAN_COLUMNS) or not all(row.values()):
+                raise ValueError(f"expected a value for each of {', '.join(PLAN_COLUMNS)}")
+            only = ",".join(f"{name}={row[name]}" for name in SELECTORS)
+            others = [f"--{name}={row[name]}" for name in PLAN_COLUMNS if name not in ("part", *SELECTORS)]
+            planned.append((row["part"], compare_parser("", False).parse_args([f"--only={only}", *others, *given])))
+        except (argparse.ArgumentError, ValueError, AttributeError) as error:
+            raise InputError(f"{file}: line {number}: {one_line(error)}; see {PLAN}") from error
+    if not planned:
+        raise InputError(f"{file}: plans no training; give a plan, such as {PLAN}")
+    return planned
 
 
 def selection(text: str) -> dict[str, tuple[str, ...]]:

@@ -88,8 +88,11 @@ def _open(compared: tuple[CompareRun, ...], data: str | None, runs: Path | None)
 
     settings = compared[0].config["data"] if compared else {}
     name, size = data or (compared[0].data if compared else None), SIZE
-    study = open_data(name, settings.get("size", size), settings.get("normalise"), runs or Path("runs"))
-    if compared and study.sha256 == compared[0].sha256:
+    test = None
+    if compared and compared[0].test:
+        name, test = compared[0].data, data or compared[0].test
+    study = open_data(name, settings.get("size", size), settings.get("normalise"), runs or Path("runs"), test)
+    if compared and (study.sha256, study.test_sha256) == compared[0].sha256:
         return study, True
     return replace(study, size=size, rule=None), False
 

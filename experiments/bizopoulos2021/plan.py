@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from experiments.bizopoulos2021.data import place_of
 from experiments.bizopoulos2021.estimates import convolution_rate, network_cost, rates
 from experiments.bizopoulos2021.runs import CompareJob, CompareSpec, start_of
 from unet_segnet.commands.arguments import dtype_of
@@ -34,8 +35,9 @@ def planned_jobs(options) -> list[CompareJob]:
         (start_of(weights, options.init), weights)
         for weights in (None if weights == "none" else weights for weights in options.encoder_weights)
     ]
+    place = place_of(options)
     specs = [
-        CompareSpec(experiment, architecture, encoder, seed, start, weights, options.init)
+        CompareSpec(experiment, architecture, encoder, seed, start, weights, options.init, place)
         for seed in options.seeds
         for experiment in options.experiment
         for start, weights in starts

@@ -1,6 +1,7 @@
 """One training of the second study, in a folder of its own (`unet_segnet.runs.folder`).
 
 OUT/compare/lung/unet-resnet18-none/seed0/
+OUT/compare/lung/unet-resnet18-none/seed0-ct20-medseg9-128/    trained on ct20, tested on medseg9, 128 pixels
 
 Beside the files of every run it has first_layer.npz, the first convolution's kernels before and after training. Its
 network is that of the epoch with the least validation loss.
@@ -34,6 +35,7 @@ class CompareSpec:
             of a file's hash.
         encoder_weights: None, "imagenet" or a file, for the encoder.
         init: None, or a network (.keras) that the whole one starts from.
+        place: for the folder's name, where the test volumes are of another data set: `data.place_of`.
     """
 
     experiment: str
@@ -43,6 +45,7 @@ class CompareSpec:
     start: str = "none"
     encoder_weights: str | None = None
     init: str | None = None
+    place: str = ""
 
     @property
     def group(self) -> Path:
@@ -52,7 +55,7 @@ class CompareSpec:
     @property
     def name(self) -> str:
         """The run's own folder name."""
-        return f"seed{self.seed}"
+        return f"seed{self.seed}{f'-{self.place}' if self.place else ''}"
 
 
 @dataclass(frozen=True)

@@ -152,9 +152,23 @@ def analysis_tables(evidence: Evidence) -> dict[str, Table]:
     return {
         "architectures": _mean_table("architecture", list(ARCHITECTURES.values()), theirs, ours, 2, notes),
         "encoders": _mean_table("encoder", list(encoders()), theirs, ours, 3, notes),
-        "gains": gain_table(evidence, notes),
-        "correlations": correlation_table(theirs, ours, notes),
+        "gains": gain_table(evidence, (*notes, *other_slices(evidence))),
+        "correlations": correlation_table(
+            theirs, ours, own_dice(evidence.of_equal_slices), (*notes, *other_slices(evidence))
+        ),
     }
+
+
+def other_slices(evidence: Evidence) -> tuple[str, ...]:
+    """A note where the runs of some experiments were trained on other slices than those of the others."""
+    rest = [run for run in evidence.comparable if run not in set(evidence.of_equal_slices)]
+    if not rest:
+        return ()
+    experiments = " and ".join(dict.fromkeys(EXPERIMENTS[run.experiment] for run in rest))
+    return (
+        f"Ours of {experiments}: trained on {rest[0].data}, the others on {evidence.of_equal_slices[0].data}. What "
+        "lung masks bring (B - A) is told of runs that were trained on the same slices alone.",
+    )
 
 
 def _mean_table(what: str, names: list[str], theirs: np.ndarray, ours: np.ndarray, axis: int, notes) -> Table:
@@ -177,12 +191,12 @@ def _mean_table(what: str, names: list[str], theirs: np.ndarray, ours: np.ndarra
 
 def gain_table(evidence: Evidence, notes) -> Table:
     """What lung masks and ImageNet weights bring in Dice, by model, encoder, volume and scan."""
-    grids = (published_dice(), own_dice(evidence.comparable))
-    masks, pretraining = ([of(grid) for grid in grids] for of in (mask_gains, pretraining_gains))
-    runs = evidence.comparable
-    compared = {"lung masks (B - A)": (masks, MASKS, runs)}
+    runs, alike = evidence.comparable, evidence.of_equal_slices
+    masks = [mask_gains(grid) for grid in (published_dice(), own_dice(alike))]
+    pretraining = [pretraining_gains(grid) for grid in (published_dice(), own_dice(runs))]
+    compared = {"lung masks (B - A)": (masks, MASKS, alike)}
     for i, (start, name) in enumerate(INITIALISATIONS.items()):
-        of_start = [run for run in runs if run.initialisation == start]
+        of_start = [run for run in alike if run.initialisation == start]
         compared[f"lung masks (B - A), {name}"] = ([of[i] for of in masks], MASKS, of_start)
     compared["ImageNet - random"] = (pretraining, PRETRAINING, runs)
     for e, (experiment, name) in enumerate(EXPERIMENTS.items()):
@@ -218,10 +232,16 @@ def _gain_cells(found: Gain) -> list[Cell]:
     return [found.n, found.improved, Hundredths(found.mean), Hundredths(found.largest), p_text(found.p)]
 
 
-def correlation_table(theirs: np.ndarray, ours: np.ndarray, notes) -> Table:
-    """Pearson's r of Dice with the published and with the used number of parameters, as in Figure 4."""
+def correlation_table(theirs: np.ndarray, ours: np.ndarray, alike: np.ndarray, notes) -> Table:
+    """Pearson's r of Dice with the published and with the used number of parameters, as in Figure 4.
+
+    Arguments:
+        theirs, ours: (3, 2, 4, 25) Dice.
+        alike: as `ours`, of the runs that were trained on the same slices, for B less A.
+        notes: of the table.
+    """
     grids = {name: (theirs[e], ours[e]) for e, name in enumerate(EXPERIMENTS.values())}
-    grids["lesion B - A"] = (mask_gains(theirs), mask_gains(ours))
+    grids["lesion B - A"] = (mask_gains(theirs), mask_gains(alike))
     rows = []
     for name, (published, own) in grids.items():
         for which, label in COUNTS.items():

@@ -9,6 +9,7 @@ import numpy as np
 
 from experiments.bizopoulos2021.counts import CompareRun, run_grid, score_grid
 from experiments.bizopoulos2021.evidence import Evidence
+from experiments.bizopoulos2021.protocol import ARTICLE_VOLUMES
 from experiments.bizopoulos2021.published import (
     ARCHITECTURES,
     COSTS,
@@ -185,7 +186,14 @@ def run_notes(runs: Sequence[CompareRun]) -> tuple[str, ...]:
     told = [f"{count} on {name}" for name, count in sorted(Counter(run.source for run in runs).items())]
     told += [f"{count} in {name}" for name, count in sorted(Counter(run.dtype for run in runs).items())]
     text = f"Ours: {len(runs)} {'run' if len(runs) == 1 else 'runs'}, {', '.join(told)}."
-    if others := sorted({run.source for run in runs if not run.article_data}):
+    tested = {run.test for run in runs if run.test == ARTICLE_VOLUMES}
+    if tested:
+        text += (
+            f" A conceptual replication: {ARTICLE_VOLUMES} holds the article's nine MedSeg volumes, "
+            f"{len(runs[0].names)} of its {number('test_slices'):.0f} slices, in 8 bit; what trained is not what the "
+            "article has. The figures stand side by side, they do not compare."
+        )
+    if others := sorted({run.source for run in runs if not run.article_data and run.test not in tested}):
         text += (
             f" {' and '.join(others)} {'is' if len(others) == 1 else 'are'} not the article's test set (nine MedSeg "
             f"volumes, {number('test_slices'):.0f} slices): the figures stand side by side, they do not compare."

@@ -63,7 +63,8 @@ def a_b_converge(evidence: Evidence) -> Judgement:
 
 
 def _closing(evidence: Evidence, change: tuple[int, str, str], needed: str) -> Judgement:
-    pairs = paired(curves(evidence.comparable)["validation_loss"], *change)
+    runs = evidence.of_equal_slices if change == MASKS else evidence.comparable
+    pairs = paired(curves(runs)["validation_loss"], *change)
     decides = f"At least {MIN_PAIRS} encoders with {needed}: {COMMAND}."
     if not pairs:
         return not_run("", decides)

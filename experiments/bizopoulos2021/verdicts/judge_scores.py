@@ -17,6 +17,7 @@ from experiments.bizopoulos2021.tables.analysis import (
     by_scan,
     gain,
     mask_gains,
+    other_slices,
     own_dice,
     pretraining_gains,
     published_dice,
@@ -54,13 +55,16 @@ def _gain_judgement(
 
     Encoders alone would judge by one set of scans, scans alone by the chance of one training.
     """
-    theirs, ours = (gain(by_encoder(gains(of))) for of in (published_dice(), own_dice(evidence.comparable)))
+    runs = evidence.of_equal_slices if change == MASKS else evidence.comparable
+    theirs, ours = (gain(by_encoder(gains(of))) for of in (published_dice(), own_dice(runs)))
     beside = f"Table II, Dice {gain_text(theirs, 'encoder')}; it has no scores by scan."
     decides = f"At least {MIN_PAIRS} encoders and {MIN_PAIRS} scans, {needed}: {COMMAND}."
+    if change == MASKS:
+        beside = " ".join([beside, *other_slices(evidence)])
     if not ours.n:
         return or_by_table(not_run(beside, decides), theirs)
     scans, volumes = (
-        np.array(list(by_scan(evidence.comparable, change, scores).values()))
+        np.array(list(by_scan(runs, change, scores).values()))
         for scores in (CompareRun.scan_scores, CompareRun.volume_scores)
     )
     of_scans = gain(scans)

@@ -75,8 +75,9 @@ def or_by_table(judgement: Judgement, theirs: Gain) -> Judgement:
 def _what_ran(evidence: Evidence) -> str:
     """The runs that are compared, and in what they are not the article's."""
     runs = evidence.comparable
-    changed = ", ".join(runs[0].deviations)
-    return f"{len(runs)} runs{f' (not as in the article: {changed})' if changed else ''}"
+    changed = ", ".join(dict.fromkeys(deviation for run in runs for deviation in run.deviations))
+    what = "A conceptual replication, " if runs[0].test else ""
+    return f"{what}{len(runs)} runs{f' (not as in the article: {changed})' if changed else ''}"
 
 
 def if_long_enough(holds: bool | None, found: Iterable[np.ndarray], decides: str) -> tuple[bool | None, str]:
