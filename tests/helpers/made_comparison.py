@@ -45,10 +45,11 @@ def made_run(
     epochs=EPOCHS,
     first_layer=False,
     num_volumes=3,
+    place="",
     **result,
 ):
     """Write one finished run's folder; ImageNet is better and learns faster, lesion B likewise."""
-    folder = out / "compare" / experiment / f"{architecture}-{encoder}-{weights or 'none'}" / f"seed{seed}"
+    folder = out / "compare" / experiment / f"{architecture}-{encoder}-{weights or 'none'}" / f"seed{seed}{place}"
     folder.mkdir(parents=True)
     config = {
         "format": 1,

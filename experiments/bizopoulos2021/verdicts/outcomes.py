@@ -75,7 +75,8 @@ def or_by_table(judgement: Judgement, theirs: Gain) -> Judgement:
 def _what_ran(evidence: Evidence) -> str:
     """The runs that are compared, and in what they are not the article's."""
     runs = evidence.comparable
-    changed = ", ".join(dict.fromkeys(deviation for run in runs for deviation in run.deviations))
+    told = dict.fromkeys(deviation for run in runs for deviation in run.deviations)
+    changed = ", ".join(sorted(told, key=lambda text: not text.startswith("on ")))  # the data first
     what = "A conceptual replication, " if runs[0].test else ""
     return f"{what}{len(runs)} runs{f' (not as in the article: {changed})' if changed else ''}"
 

@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import types
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,9 @@ import pytest
 from made_comparison import made_run
 
 from experiments.bizopoulos2021.data import open_data
-from experiments.bizopoulos2021.options import compare_parser, selection
+from experiments.bizopoulos2021.options import PLAN, PLAN_COLUMNS, compare_parser, planned_options, selection
 from experiments.bizopoulos2021.runs import CompareSpec, start_of
-from experiments.compare import compare
+from experiments.compare import compare, follow
 from unet_segnet.errors import InputError
 from unet_segnet.runs.folder import RunFolder
 from unet_segnet.runs.ray_cluster import RayCluster
@@ -112,6 +114,84 @@ def test_a_run_leaves_its_folder(volumes_data, tmp_path, stand_in, capsys):
     assert (folder / "model.keras").stat().st_mtime_ns == before
     with pytest.raises(InputError, match=r"recipe.epochs: 3 there, 2 asked for"):
         compare(options_for(volumes_data, tmp_path, "--epochs", 2))
+
+
+def test_a_run_tested_elsewhere_has_a_folder_of_its_own(volumes_data, tmp_path, stand_in, monkeypatch):
+    other = tmp_path / "other"
+    shutil.copytree(volumes_data / "rp_im", other / "rp_im")
+    shutil.copytree(volumes_data / "rp_msk", other / "rp_msk")
+    shutil.copytree(volumes_data / "rp_lung_msk", other / "rp_lung_msk")
+    (other / "rp_im" / "1.nii.gz").rename(other / "rp_im" / "7.nii.gz")
+    for kind in ("rp_msk", "rp_lung_msk"):
+        (other / kind / "1.nii.gz").rename(other / kind / "7.nii.gz")
+    for more in ((), ("--test", other)):
+        assert compare(options_for(volumes_data, tmp_path, *more)) == 0
+    group = tmp_path / "compare" / "lesion_b" / "unet-resnet18-none"
+    assert {path.name for path in group.iterdir()} == {"seed0", "seed0-tiny-other-32"}
+    counts = [arrays(group / name / "counts.npz") for name in ("seed0", "seed0-tiny-other-32")]
+    assert [list(dict.fromkeys(of["test_volumes"].tolist())) for of in counts] == [["1", "2"], ["2", "7"]]
+    np.testing.assert_array_equal(counts[0]["test_confusion"][:3], counts[1]["test_confusion"][3:])
+    config = json.loads((group / "seed0-tiny-other-32" / "config.json").read_text())
+    assert config["data"]["test"]["name"] == "other" and config["split"]["test"] == ["2", "7"]
+
+
+def test_a_plan_is_gone_through_row_by_row(volumes_data, tmp_path, stand_in, capsys):
+    plan = tmp_path / "plan.csv"
+    row = f"{{}},{{}},{{}},resnet18,{volumes_data},{volumes_data},32,3,{{}}\n"
+    header = ",".join(PLAN_COLUMNS) + "\n"
+    plan.write_text(header + row.format("b", '"lung,lesion_b"', "unet", 1) + row.format("a", "lung", "fpn", '"0,1"'))
+    given = ["--plan", str(plan), "--out", str(tmp_path / "runs"), "--epochs", "1"]
+    assert follow(plan, given) == 0
+    begun = [line.split()[1] for line in capsys.readouterr().out.splitlines() if re.match(r"\d/\d ", line)]
+    assert begun == [
+        "compare/lung/unet-resnet18-none/seed1-tiny-tiny-32",
+        "compare/lesion_b/unet-resnet18-none/seed1-tiny-tiny-32",
+        "compare/lung/fpn-resnet18-none/seed0-tiny-tiny-32",
+        "compare/lung/fpn-resnet18-none/seed1-tiny-tiny-32",
+    ]
+    recipes = [json.loads(path.read_text())["recipe"]["epochs"] for path in tmp_path.rglob("config.json")]
+    assert recipes == [1] * 4  # what is given goes before the plan
+    assert follow(plan, given) == 0
+    assert not re.search(r"^\d/\d ", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("x,lungs,unet,resnet18,a,b,32,3,0\n", r"line 2: .*--experiment: expected some of lung"),
+        ("x,lung,unet,resnet18,a,b,33,3,0\n", "line 2: .*multiple of 32"),
+        ("x,lung,unet,resnet18,,b,32,3,0\n", "line 2: expected a value for each of part, experiment"),
+        ("x,lung,unet\n", "line 2: expected a value"),
+        ("", "plans no training"),
+    ],
+)
+def test_what_is_no_plan_is_one_line(tmp_path, rows, told):
+    plan = tmp_path / "plan.csv"
+    plan.write_text(",".join(PLAN_COLUMNS) + "\n" + rows)
+    with pytest.raises(InputError, match=rf"plan\.csv: {told}") as caught:
+        planned_options(plan, [])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="cannot be read"):
+        planned_options(tmp_path / "none.csv", [])
+
+
+def test_the_projects_own_plan_is_one(monkeypatch):
+    """36 models with two seeds each, then lesion B on the slices of A; every run in a folder of its own."""
+    import experiments.bizopoulos2021.plan as plan
+
+    monkeypatch.setattr(plan, "place_of", lambda options: f"{options.data}-{options.test}-{options.size}")
+    numbers, folders = Counter(), set()
+    for part, options in planned_options(PLAN, ["--dtype", "float32"]):
+        options.dtype_given = True
+        jobs = plan.planned_jobs(options)
+        numbers[part] += len(jobs)
+        folders |= {job.spec.group / job.spec.name for job in jobs}
+        assert {job.recipe.epochs for job in jobs} == {30} and options.test == "medseg9"
+        assert options.data == (
+            "COVID19-DL" if options.experiment == ("lesion_b",) and part != "masks alone" else "ct20"
+        )
+    assert numbers == {"first seed": 36, "second seed": 36, "masks alone": 12}
+    assert len(folders) == 84
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(volumes_data, tmp_path, stand_in, monkeypatch):

@@ -127,6 +127,60 @@ def test_runs_decide(evidence, judge, verdict, part):
     assert "144 runs (not as in the article: on ct20, 32 pixels, normalise minmax, 20 epochs)" in judgement.evidence
 
 
+def conceptual(out, data, experiments, encoders=ENCODERS, **more):
+    test = {"test": {"name": "medseg9", "sha256": "1" * 64}, "sha256": data}
+    for experiment in experiments:
+        for architecture in published.ARCHITECTURES:
+            for encoder in encoders:
+                place = {"place": f"-{data}-medseg9-32", "data": data, "settings": test}
+                made_run(out, experiment, architecture, encoder, num_volumes=8, **place, **more)
+
+
+def test_runs_tested_on_one_data_set_are_compared_whatever_they_were_trained_on(tmp_path):
+    """Lesion B of other slices than A: in all that is of one experiment, and in nothing that compares A and B."""
+    conceptual(tmp_path, "ct20", ("lung", "lesion_a"))
+    conceptual(tmp_path, "COVID19-DL", ("lesion_b",))
+    made_run(tmp_path, "lesion_b", encoder="vgg11", data="ct20")  # tested on ct20's own volumes
+    found = collect(tmp_path)
+    assert len(found.runs) == 73 and len(found.comparable) == 72
+    assert {(run.experiment, run.data) for run in found.comparable} == {
+        ("lung", "ct20"), ("lesion_a", "ct20"), ("lesion_b", "COVID19-DL"),
+    }  # fmt: skip
+    assert {run.data for run in found.of_equal_slices} == {"ct20"}
+    run = found.comparable[0]
+    assert run.source.endswith(", tested on medseg9") and not run.article_data
+    assert "3" not in run.scans and run.scans.count("2") == 20  # volumes 2 and 3 are one scan
+    told = JUDGES["losses-fall-early"](found).evidence
+    assert told.startswith("A conceptual replication, 72 runs (not as in the article: on ")
+    assert "on COVID19-DL, tested on medseg9" in told and "24 of 24" in told
+    masks = JUDGES["lung-masks-help"](found)
+    assert masks.basis == TABLES and "Ours of lesion B: trained on COVID19-DL, the others on ct20." in masks.evidence
+    assert JUDGES["a-b-converge"](found).verdict == UNDECIDED
+    tables = analysis.analysis_tables(found)
+    assert all(row[-5] == 0 for row in tables["gains"].rows if row[0].startswith("lung masks"))
+    assert any("Ours of lesion B" in note for note in tables["gains"].notes)
+    assert any("A conceptual replication: medseg9 holds" in note for note in tables["architectures"].notes)
+
+
+def test_lesion_b_on_the_slices_of_a_shows_what_masks_bring(tmp_path):
+    conceptual(tmp_path, "ct20", ("lung", "lesion_a", "lesion_b"))
+    conceptual(tmp_path, "COVID19-DL", ("lesion_b",))
+    found = collect(tmp_path)
+    assert len(found.comparable) == 72 and found.of_equal_slices == found.comparable
+    assert {run.data for run in found.comparable} == {"ct20"}
+    masks = JUDGES["lung-masks-help"](found)
+    assert (masks.verdict, masks.basis) == (REPLICATES, TRAINING)
+    assert any("24 runs on COVID19-DL, tested on medseg9" in sentence for sentence in found.missing)
+
+
+def test_few_runs_on_the_slices_of_a_do_not_hide_many_on_others(tmp_path):
+    conceptual(tmp_path, "ct20", ("lung", "lesion_a"))
+    conceptual(tmp_path, "ct20", ("lesion_b",), ENCODERS[:1])
+    conceptual(tmp_path, "COVID19-DL", ("lesion_b",))
+    found = collect(tmp_path)
+    assert [run.data for run in found.comparable if run.experiment == "lesion_b"] == ["COVID19-DL"] * 24
+
+
 def test_too_few_pairs_decide_nothing(tmp_path):
     for weights in (None, "imagenet"):
         made_run(tmp_path, weights=weights)

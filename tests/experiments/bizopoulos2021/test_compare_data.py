@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments.bizopoulos2021.data import open_data, slice_counts, split_slices
 from unet_segnet.errors import InputError
@@ -45,6 +46,80 @@ def test_real_slices_without_hounsfield_units(ct20_data):
     assert slice_counts(str(ct20_data)) == (100, 301)
     with pytest.raises(InputError, match="not Hounsfield units: use --normalise minmax"):
         open_data(str(ct20_data), 64, "hu").describe()
+
+
+@pytest.fixture
+def lungs_alone(tmp_path):
+    """Ten slices as a PNG tree, black outside the lungs, with four classes."""
+    folder = tmp_path / "alone"
+    rng = np.random.default_rng(0)
+    for number in range(1, 11):
+        image, label = np.zeros((2, 32, 32), np.uint8)
+        image[8:24, 8:24] = rng.integers(20, 200, (16, 16))
+        label[10:14, 10:14] = 1 + number % 3
+        for name, array in ((f"im/256/i{number:03}", image), (f"mask/multi/256/tr_mask_z{number:03}", label * 85)):
+            path = folder / "dataset" / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(path)
+    return folder
+
+
+def test_volumes_of_another_data_set_test(volumes_data, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(volumes_data, other)
+    for path in other.glob("tr_*"):
+        path.unlink()
+    alone, both = open_data(str(volumes_data), 48), open_data(str(volumes_data), 48, test=str(other))
+    for one, two in zip(alone.volumes("lesion_b"), both.volumes("lesion_b"), strict=True):
+        np.testing.assert_array_equal(one.images, two.images)
+    without, with_test = alone.describe(), both.describe()
+    assert "test" not in without
+    assert with_test["test"]["name"] == "other"
+    (other / "rp_im" / "2.nii.gz").unlink()
+    shutil.copy(other / "rp_im" / "1.nii.gz", other / "rp_im" / "2.nii.gz")
+    changed = open_data(str(volumes_data), 48, test=str(other)).describe()
+    assert changed["test"]["sha256"] != with_test["test"]["sha256"]
+    assert changed["sha256"] == with_test["sha256"] != without["sha256"]
+    assert slice_counts(str(volumes_data), str(other)) == slice_counts(str(volumes_data))
+    (other / "rp_msk" / "2.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"other lacks rp_msk/2\.nii\.gz"):
+        open_data(str(volumes_data), 48, test=str(other))
+    with pytest.raises(InputError, match=r"lacks tr_im\.nii\.gz.*--test"):
+        open_data(str(other), 48)
+    with pytest.raises(InputError, match="the phantom goes with itself alone"):
+        open_data("phantom", 32, test=str(volumes_data))
+
+
+def test_slices_of_the_lungs_alone_are_for_lesion_b(lungs_alone, volumes_data):
+    """Volumes are cut out as they are, in the window that their grey levels stand for, and then scaled likewise."""
+    data = open_data(str(lungs_alone), 32, test=str(volumes_data))
+    data.check_experiments(["lesion_b"])
+    with pytest.raises(InputError, match=r"alone: its slices show the lungs alone, .* not lung"):
+        data.check_experiments(["lung", "lesion_b"])
+    train, validation = data.parts("lesion_b")
+    assert len(train.names) == 8 and len(validation.names) == 2
+    assert train.images[0].max() == 1 and train.images[0][0, 0] == 0
+    assert train.masks.sum() == 8 * 16
+    assert slice_counts(str(lungs_alone), str(volumes_data)) == (10, 6)
+    data = open_data(str(lungs_alone), 48, test=str(volumes_data))  # the volumes' own size
+    for volume, source in zip(data.volumes("lesion_b"), ("1", "2"), strict=True):
+        hu, lungs = (
+            np.moveaxis(np.asarray(nibabel.load(volumes_data / kind / f"{source}.nii.gz").dataobj), 2, 0)
+            for kind in ("rp_im", "rp_lung_msk")
+        )
+        grey = np.where(lungs > 0, np.minimum(np.maximum(hu, -1100.0), 400.0) + 1100, 0)
+        expected = grey / grey.max(axis=(1, 2), keepdims=True)
+        np.testing.assert_allclose(volume.images, expected, atol=1e-6)
+    with pytest.raises(InputError, match="lacks tr_im"):
+        open_data(str(lungs_alone), 32)
+
+
+def test_nine_volumes_of_the_article_test_networks_trained_on_ct20(ct20_data):
+    root = ct20_data.parent
+    if not (root / "medseg9").is_dir():
+        pytest.skip("no medseg9")
+    assert slice_counts(str(ct20_data), str(root / "medseg9")) == (100, 516)
+    assert slice_counts(str(root / "COVID19-DL"), str(root / "medseg9")) == (100, 516)
 
 
 def test_a_changed_file_changes_the_hash(volumes_data, tmp_path):
