@@ -12,10 +12,10 @@ import numpy as np
 
 from experiments.saood2021 import published
 from experiments.saood2021.evidence import FinishedRun
-from experiments.saood2021.protocol import NETS, PROBLEMS, SIDE, SIDE_CUT, SIDE_SIZE, SIDE_STUDIES, VARIANTS
+from experiments.saood2021.protocol import NETS, PROBLEMS, SIDE, SIDE_CUT, SIDE_STUDIES, VARIANTS
 from experiments.saood2021.spread import accuracy, lesion_dice
 from unet_segnet.models.registry import NETWORKS
-from unet_segnet.output.tabular import Cell, Signed, Table
+from unet_segnet.output.tabular import Signed, Table
 
 EQUAL = {SIDE: "epochs", SIDE_CUT: "updates"}  # of the two trainings of a pair, by the study of the smaller mini-batch
 NUM_PAIRS = 12  # of each kind in the whole side study: 3 learning rates, 2 networks, 2 problems
@@ -81,7 +81,8 @@ def side_pairs(runs: Iterable[FinishedRun], equal: str | None = None) -> list[Pa
                         both = found.get((study, *of, small)), found.get((SIDE, *of, large))
                         if all(both) and equal in (None, EQUAL[study]):
                             pairs.append(_pair(EQUAL[study], of, *both))
-    return pairs
+    # Of a study that was made shorter, to try it, a cut training may make some updates more than the largest's.
+    return [pair for pair in pairs if pair.equal == "epochs" or pair.updates[0] == pair.updates[1]]
 
 
 def _pair(equal: str, of: tuple[str, str, str], small: list[FinishedRun], large: list[FinishedRun]) -> Pair:
@@ -102,7 +103,7 @@ def _updates(run: FinishedRun) -> int:
 
 def batches_table(runs: Iterable[FinishedRun], data: str) -> Table | None:
     """Every pair of the side study; None where there is none."""
-    rows: list[tuple[Cell, ...]] = []
+    runs, rows = list(runs), []
     for pair in side_pairs(runs):
         differences = [Signed(large - small) for small, large in (pair.accuracies, pair.dice)]
         rows.append(
@@ -116,8 +117,9 @@ def batches_table(runs: Iterable[FinishedRun], data: str) -> Table | None:
         return None
     scores = [f"{score}: {which}" for score in ("accuracy", "Dice") for which in ("smallest", "largest", "diff.")]
     settings = [f"{what}: {which}" for what in ("mini-batch", "updates") for which in ("smallest", "largest")]
+    sizes = " and ".join(f"{size}x{size}" for size in sorted({run.config["data"]["size"] for run in runs}))
     return Table(
-        f"Side study: mini-batches at equal epochs and at equal updates, {data}, {SIDE_SIZE}x{SIDE_SIZE} pixels.",
+        f"Side study: mini-batches at equal epochs and at equal updates, {data}, {sizes} pixels.",
         ("compared", "network", "variant", "problem", "learning rate", *settings, *scores),
         tuple(rows),
         (

@@ -289,8 +289,8 @@ class TestLargerBatches:
                         run = made_run(net, problem, experiment=experiment, false=false)
                         epochs = 162 * batch // 12 if study == "side-cut" else 162
                         recipe = {"batch_size": size, "epochs": epochs, "learning_rate": 1e-3}
-                        split = {"train": ["x"] * 72}
-                        runs.append(replace(run, config={"study": study, "recipe": recipe, "split": split}))
+                        about = {"split": {"train": ["x"] * 72}, "data": {"size": 128}}
+                        runs.append(replace(run, config={"study": study, "recipe": recipe, **about}))
         return runs
 
     def test_the_whole_side_study_judges_equal_updates(self, tmp_path):
@@ -321,7 +321,11 @@ class TestLargerBatches:
         difference = table.columns.index("accuracy: diff.")
         assert sum(row[difference] > 0 for row in equal["updates"]) == 3
         assert all(row[difference] < 0 for row in equal["epochs"])
+        assert "made, 128x128 pixels" in table.title
         assert batches_table([], "made") is None
+        for run in (shorter := self.side(3)):
+            run.config["recipe"]["epochs"] = max(run.config["recipe"]["epochs"] // 162, 1)  # one epoch of each
+        assert {row[0] for row in batches_table(shorter, "made").rows} == {"equal epochs"}
 
     def test_pairs_are_smallest_and_largest_of_one_rate(self):
         assert pairs_of_rates("unet") == [(1, 3), (4, 6), (7, 9)]
