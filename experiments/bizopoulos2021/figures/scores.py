@@ -9,7 +9,14 @@ from experiments.bizopoulos2021.curves import KINDS, curves, cut, paired
 from experiments.bizopoulos2021.evidence import Evidence
 from experiments.bizopoulos2021.figures.masks import picture_figures
 from experiments.bizopoulos2021.published import ARCHITECTURES, EXPERIMENTS, INITIALISATIONS, parameter_grid, stated
-from experiments.bizopoulos2021.tables.analysis import COUNTS, mask_gains, of_models, own_dice, published_dice
+from experiments.bizopoulos2021.tables.analysis import (
+    COUNTS,
+    mask_gains,
+    of_models,
+    other_slices,
+    own_dice,
+    published_dice,
+)
 from experiments.reporting.content import Figure
 from unet_segnet.plots.compare_losses import loss_bands
 from unet_segnet.plots.compare_masks import first_layer_kernels
@@ -40,7 +47,8 @@ def _parameter_figure(evidence: Evidence, which: str) -> Figure:
     counts = parameter_grid(which)
     sources = (published_dice(), own_dice(evidence.comparable))
     panels = {name: [of_models(grid[e]) for grid in sources] for e, name in enumerate(EXPERIMENTS.values())}
-    panels[DIFFERENCE] = [of_models(mask_gains(grid)) for grid in sources]
+    differences = (published_dice(), own_dice(evidence.of_equal_slices))
+    panels[DIFFERENCE] = [of_models(mask_gains(grid)) for grid in differences]
     points = {
         title: tuple([(counts[a], grid[a]) for a in range(len(NAMES))] for grid in grids)
         for title, grids in panels.items()
@@ -55,7 +63,8 @@ def _parameter_figure(evidence: Evidence, which: str) -> Figure:
             "As the article counts: with the head of EfficientNet and all that PSPNet never uses."
             if which == "printed"
             else "Parameters that receive a gradient alone, which are all that our models have."
-        ),
+        )
+        + "".join(f" {sentence}" for sentence in other_slices(evidence)),
         dice_against_parameters(points, NAMES, COUNT_TEXTS[which]),
         "Four scatter plots of Dice over the number of parameters, one per experiment and one of their difference.",
     )
