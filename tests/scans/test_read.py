@@ -131,10 +131,10 @@ def test_what_a_folder_holds(tmp_path, pictures, series):
         file.rename(file.with_suffix(""))  # as scanners write them
     (series / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
     assert read_scan(series).array.shape == (10, 8, 6)
-    with pytest.raises(InputError, match="holds 2 NIfTI files"):
+    with pytest.raises(InputError, match="holds 2 volume files"):
         read_scan(volumes)
     (volumes / "extra.png").write_bytes(b"")
-    with pytest.raises(InputError, match="NIfTI files and pictures"):
+    with pytest.raises(InputError, match="volume files and pictures"):
         find_scans(volumes)
     (tmp_path / "nothing").mkdir()
     (tmp_path / "nothing" / ".hidden.png").write_bytes(b"")
@@ -241,7 +241,7 @@ def test_bad_nifti_files_each_get_one_clear_line(tmp_path, nifti):
         ("text.nii", b"no scan" * 100, ["not a NIfTI file"]),
         ("huge.nii.gz", gzip.compress(bytes(huge)), ["voxels", "at most"]),
         ("odd.nii", odd, ["unknown type (-31795)"]),
-        ("case.mha", raw, ["unknown kind of file", "NIfTI"]),
+        ("case.hdr", raw, ["unknown kind of file", "NIfTI"]),
     ):
         (tmp_path / name).write_bytes(data)
         refused(tmp_path / name, name, *words)

@@ -1,4 +1,4 @@
-"""Read a user's scan: NIfTI, pictures (PNG, TIFF, JPEG), folders of pictures, folders of one DICOM series."""
+"""Read a user's scan: NIfTI, MetaImage, NRRD, pictures (PNG, TIFF, JPEG) and folders of them, DICOM."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ import numpy as np
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS, MAX_VOXELS, SUFFIXES, recognise_units
 from unet_segnet.errors import InputError
 from unet_segnet.scans.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
+from unet_segnet.scans.itk import ITK_SUFFIXES, read_itk
 from unet_segnet.scans.nifti import read_nifti
 from unet_segnet.scans.scan import UNITS_NOTE, Scan, scan_name
 
-NIFTI, PICTURES, DICOM = "NIfTI files", "pictures", "DICOM files"
+VOLUMES, PICTURES, DICOM = "volume files", "pictures", "DICOM files"
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 ORIENTATION = 0x0112  # in EXIF and TIFF: how the stored picture lies; 1 as it is
 PICTURE_FORMATS = ("PNG", "TIFF", "JPEG")  # whatever the name says: Pillow hands some others to outside programs
 EXPECTED = (
-    "expected a scan: NIfTI (.nii, .nii.gz), PNG, TIFF or JPEG slices (or a folder of them), or a folder with one "
-    "DICOM series"
+    "expected a scan: NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd), NRRD, PNG, TIFF or JPEG slices (or a folder of "
+    "them), or a folder with a DICOM series"
 )
 
 
@@ -29,15 +30,15 @@ def find_scans(path: str | Path) -> list[Path]:
     """What is there to read: each item is one scan for `read_scan`.
 
     Arguments:
-        path: a scan file; a folder of pictures or of one DICOM series, which is one scan; or a folder of NIfTI
-            files, each of which is one. Folders inside a folder are not looked into.
+        path: a scan file; a folder of pictures or of one DICOM series, which is one scan; or a folder of
+            volume files (NIfTI, MetaImage, NRRD), each of which is one. Folders inside a folder are not looked into.
 
     Raises:
         InputError: the path does not exist, has no scan in it, or scans of several kinds.
     """
     path = Path(path)
     kind, files = _look(path)
-    return files if kind == NIFTI else [path]
+    return files if kind == VOLUMES else [path]
 
 
 def read_scan(path: str | Path) -> Scan:
@@ -54,10 +55,11 @@ def read_scan(path: str | Path) -> Scan:
     """
     path = Path(path)
     kind, files = _look(path)
-    if kind == NIFTI:
+    if kind == VOLUMES:
         if len(files) > 1:
-            raise InputError(f"{path}: holds {len(files)} NIfTI files; expected one scan, name the file")
-        return read_nifti(files[0])
+            raise InputError(f"{path}: holds {len(files)} {VOLUMES}; expected one scan, name the file")
+        is_itk = files[0].name.lower().endswith(ITK_SUFFIXES)
+        return read_itk(files[0]) if is_itk else read_nifti(files[0])
     if kind == DICOM:
         return read_dicom(path, files)
     return _read_pictures(path, files)
@@ -92,8 +94,8 @@ def _look(path: Path) -> tuple[str, list[Path]]:
 
 def _kind(file: Path) -> str | None:
     name = file.name.lower()
-    if name.endswith(SUFFIXES):
-        return NIFTI
+    if name.endswith(SUFFIXES + ITK_SUFFIXES):
+        return VOLUMES
     if name.endswith(PICTURE_SUFFIXES):
         return PICTURES
     return DICOM if name.endswith(DICOM_SUFFIXES) or is_dicom(file) else None

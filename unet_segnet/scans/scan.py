@@ -11,6 +11,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.output.files import check_text
 
 UNITS_NOTE = {"HU": "values: Hounsfield units", "8-bit": "values: 8-bit grey levels"}
+DOUBLE_SUFFIXES = (".nii.gz", ".seg.nrrd")
 FLAT = 1e-3  # volume of three unit vectors that span no space
 VOXEL_MM = (0.01, 100.0)  # of any scan of a body
 
@@ -76,7 +77,8 @@ def scan_name(path: Path) -> str:
     check_text(name)
     if path.is_dir():
         return name
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
+    double = next((suffix for suffix in DOUBLE_SUFFIXES if name.lower().endswith(suffix)), None)
+    return name[: -len(double)] if double else Path(name).stem
 
 
 def axes_of(affine: np.ndarray) -> str | None:
