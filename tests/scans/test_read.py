@@ -309,7 +309,7 @@ def test_grey_in_several_channels_of_16_bits_is_refused(tmp_path, kind, channels
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"SeriesInstanceUID": "1.2.9"}, ["2 DICOM series"]),
+        ({"SeriesInstanceUID": "1.2.9"}, ["series: 10.00 mm between", "missing"]),
         ({"Rows": 9}, ["9x8", "10x8"]),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}, ["another plane"]),
         ({"PixelSpacing": [0.9, 0.9]}, ["pixel spacing"]),
