@@ -44,7 +44,7 @@ def find_scans(path: str | Path) -> list[Path]:
     return files if kind == VOLUMES else [path]
 
 
-def read_scan(path: str | Path, series: str | None = None) -> Scan:
+def read_scan(path: str | Path, *, series: str | None = None) -> Scan:
     """Read one scan, or a mask or label file of one.
 
     Arguments:
