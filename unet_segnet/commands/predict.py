@@ -25,7 +25,7 @@ from unet_segnet.commands.predict_settings import (
 from unet_segnet.errors import InputError, printable
 from unet_segnet.inference.lungs import AUTO, LUNGS
 from unet_segnet.networks.find import find_model
-from unet_segnet.output.console import HelpFormatter, import_keras, reporter, run_command, with_flags
+from unet_segnet.output.console import HelpFormatter, import_keras, reporter, run_command, say, with_flags
 from unet_segnet.output.records import check_folder
 from unet_segnet.output.whole_folder import check_own, sweep, whole_folder
 
@@ -226,5 +226,15 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
             notes += (f"truth: not compared: {problem}",)
         write_case(result, notes, None if truth is None else (comparison, truth), target.name, new, options)
         write_settings(new, made_with, problem)
-    print(summary(target.name, result, notes, comparison), flush=True)
+    print(summary(target.name, result, comparison), flush=True)
+    _say_notes(notes, options)
     return problem
+
+
+def _say_notes(notes: tuple[str, ...], options) -> None:
+    """Print what was assumed about a scan, unless it is what was said of the one before."""
+    if notes == getattr(options, "said", None):
+        print("  notes: as above", flush=True)
+    else:
+        say(f"  notes: {'; '.join(notes)}")
+    options.said = notes

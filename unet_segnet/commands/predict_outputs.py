@@ -18,18 +18,21 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.commands.predict_page import case_page, display
-from unet_segnet.errors import InputError
+from unet_segnet.commands.predict_truth import Truth
 from unet_segnet.inference.segmentation import Segmentation
-from unet_segnet.measures.comparison import Comparison, compare
+from unet_segnet.measures.comparison import Comparison
+from unet_segnet.measures.severity import Involvement
 from unet_segnet.output.records import INTENDED_USE
-from unet_segnet.scans import read_scan, scan_name, to_network, write_labels, write_maps
-from unet_segnet.scans.matching import check_mask
-
-TRUE_INFECTION = "infected (truth)"
+from unet_segnet.scans import write_labels, write_maps
 
 
 def write_case(
-    result: Segmentation, notes: tuple[str, ...], compared: tuple[Comparison, Truth] | None, name: str, new: Path, options
+    result: Segmentation,
+    notes: tuple[str, ...],
+    compared: tuple[Comparison, Truth] | None,
+    name: str,
+    new: Path,
+    options,
 ) -> None:
     """Write a scan's files.
 
@@ -66,12 +69,13 @@ def write_case(
         _write_csv(new / "agreement.csv", comparison.rows())
         _write_csv(new / "agreement_slices.csv", comparison.slice_rows())
     shown = display(result, options.window)
+    true, class_names = (None, result.class_names) if truth is None else truth.shown(result.class_names)
     overview = case_overview(
         shown,
         result.labels.transpose(0, 2, 1),
-        None if truth is None else truth.labels.transpose(0, 2, 1),
+        None if true is None else true.transpose(0, 2, 1),
         result.slices.names,
-        result.class_names,
+        class_names,
         name,
     )
     save_figure(overview, new / "overview.png")
@@ -79,25 +83,23 @@ def write_case(
     (new / "index.html").write_text(page, encoding="utf-8")
 
 
-def summary(name: str, result: Segmentation, notes: tuple[str, ...], comparison: Comparison | None) -> str:
-    """A line about a scan, of the labels as they are written, and one with what was assumed about it."""
+def summary(name: str, result: Segmentation, comparison: Comparison | None) -> str:
+    """One line about a scan, of the labels as they are written."""
     whole = result.severity.involvement(region="whole scan")
-    size = _amount(whole.voxels, whole.volume_ml)
-    line = f"{name}: {len(result.labels)} slices, {whole.num_lesions} lesions, {size}"
+    line = f"{name}: {len(result.labels)} slices, {whole.num_lesions} lesions, {_amount(whole)}"
+    shared = whole
     if result.lungs is not None:
-        inside, outside = (result.severity.involvement(region=region) for region in ("both lungs", "outside lungs"))
-        if outside.voxels:
-            line += f" ({_amount(outside.voxels, outside.volume_ml)} of it outside the lungs)"
-        line += "" if np.isnan(inside.share) else f", {100 * inside.share:.1f} % of both lungs"
-    else:
-        line += "" if np.isnan(whole.share) else f", {100 * whole.share:.1f} % of the whole scan"
+        shared, outside = (result.severity.involvement(region=region) for region in ("both lungs", "outside lungs"))
+        line += f" ({_amount(outside)} of it outside the lungs)" if outside.voxels else ""
+    if not np.isnan(shared.share):
+        line += f", {100 * shared.share:.1f} % of {'the ' if shared is whole else ''}{shared.region}"
     if comparison is not None:
         line += f"; Dice {comparison.scan.dice[-1]:.3f} against the truth"
-    return f"{line}\n" + textwrap.fill("; ".join(notes), 118, initial_indent="  ", subsequent_indent="  ")
+    return line
 
 
-def _amount(voxels: int, volume_ml: float) -> str:
-    return f"{voxels} voxels" if np.isnan(volume_ml) else f"{volume_ml:.1f} ml"
+def _amount(found: Involvement) -> str:
+    return f"{found.voxels} voxels" if np.isnan(found.volume_ml) else f"{found.volume_ml:.1f} ml"
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unet_segnet.cohort.classes import Classes
-from unet_segnet.cohort.conventions import label_facts, recognise_classes
-from unet_segnet.data.slices import BINARY_NAMES
+from unet_segnet.cohort.conventions import Pairing, labels_of, pair_classes
+from unet_segnet.data.slices import MAX_CLASSES
 from unet_segnet.errors import InputError
 from unet_segnet.inference.segmentation import Prepared, Segmentation
 from unet_segnet.measures.comparison import Comparison, compare
@@ -21,14 +21,21 @@ class Truth:
     """True labels that lie on a scan.
 
     Attributes:
-        labels: (num_slices, height, width) uint8 class index, in the networks' orientation.
-        class_names: of the labels: the network's, or infected or not where either of the two tells no more apart.
+        labels: (num_slices, height, width) uint8 index of `pairing.names`, in the networks' orientation.
+        pairing: how the network's classes and those of the labels become the same ones.
         notes: what was assumed about them, one line each.
     """
 
     labels: np.ndarray
-    class_names: tuple[str, ...]
+    pairing: Pairing
     notes: tuple[str, ...]
+
+    def shown(self, class_names: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """For pictures, the labels as classes of a network, and the names of these: with one more where the labels
+        tell less apart than it does."""
+        if len(self.pairing.names) == len(class_names) or len(class_names) == MAX_CLASSES:
+            return self.labels, class_names
+        return self.labels * np.uint8(len(class_names)), (*class_names, "infected (truth)")
 
 
 def read_truth(path: Path, prepared: Prepared, class_names: tuple[str, ...], classes: Classes | None = None) -> Truth:
@@ -46,66 +53,27 @@ def read_truth(path: Path, prepared: Prepared, class_names: tuple[str, ...], cla
     """
     found = lay_on(prepared.scan, read_scan(path))
     values = to_network(found, like=prepared.slices).images
-    if classes is None:
-        classes = _recognised(values, prepared, path, class_names)
-    classes.check_values(np.unique(values).tolist(), path)
+    sides = prepared.lungs.sides
+    labels, meant = labels_of(values, path, classes, None if sides is None else sides > 0)
+    if not meant.are_lesions and len(class_names) > 2 and int(values.max()) < len(class_names):
+        # Of a scan without each of the classes, the values that are there may still be their numbers.
+        labels, meant = values, Classes(class_names, {index: index for index in range(len(class_names))})
     try:
-        names, classes = in_common(class_names, classes)
+        pairing = pair_classes(class_names, meant)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    notes = (f"the values of {path.name} are taken for {classes.text()}", *classes.notes)
-    return Truth(classes.indices(values), names, tuple(f"truth: {note}" for note in notes))
-
-
-def _recognised(values: np.ndarray, prepared: Prepared, path: Path, class_names: tuple[str, ...]) -> Classes:
-    """What the values mean of labels that nobody described."""
-    sides = prepared.lungs.sides
-    facts = label_facts(values, None if sides is None else sides > 0, path)
-    by_index = Classes(class_names, {index: index for index in range(len(class_names))})
-    if set(facts.values) <= {0}:
-        return by_index
-    classes = recognise_classes([facts])
-    # Of a scan without each of the classes, the values that are there may still be their numbers.
-    if not classes.are_lesions and len(class_names) > 2 and not by_index.unknown(facts.values):
-        return by_index
-    return classes
-
-
-def in_common(class_names: tuple[str, ...], classes: Classes) -> tuple[tuple[str, ...], Classes]:
-    """The classes that a network and labels both tell apart, and the labels' values as indices of these.
-
-    Raises:
-        InputError: they tell different numbers of classes apart, and neither is infected or not.
-    """
-    if sorted(class_names) == sorted(classes.names):
-        index = {name: class_names.index(name) for name in classes.names}
-        index_of = {value: index[classes.names[number]] for value, number in classes.index_of.items()}
-        return class_names, replace(classes, names=class_names, index_of=index_of)
-    if len(class_names) == len(classes.names):
-        pairs = ", ".join(f"{of} for {here}" for of, here in zip(class_names, classes.names, strict=True))
-        note = f"the network's classes are taken by their order: {pairs}"
-        return class_names, replace(classes, notes=(*classes.notes, note))
-    if 2 not in (len(class_names), len(classes.names)):
-        raise InputError(
-            f"the network tells {', '.join(class_names)} apart, the labels {', '.join(classes.names)}; expected the "
-            "same, or two classes: give `classes` with one name for all lesions"
-        )
-    note = (
-        f"scored as infected or not: the network tells {len(class_names)} classes apart, the labels "
-        f"{len(classes.names)}"
-    )
-    return BINARY_NAMES, replace(classes.binary(), notes=(*classes.notes, note))
+    notes = (meant.text(), *meant.notes, *pairing.notes, *found.mask_notes)
+    return Truth(pairing.of_labels[labels], pairing, tuple(f"truth: {note}" for note in notes))
 
 
 def compare_with(truth: Truth, result: Segmentation) -> Comparison:
     """How well a segmentation agrees with the true labels."""
-    is_binary = len(truth.class_names) == 2
     return compare(
         truth.labels,
-        (result.labels > 0).astype(np.uint8) if is_binary else result.labels,
-        len(truth.class_names),
+        truth.pairing.of_network[result.labels],
+        len(truth.pairing.names),
         result.slices.spacing,
-        class_names=truth.class_names,
+        class_names=truth.pairing.names,
         slice_names=result.slices.names,
         adjoining=result.scan.is_volume,
     )
