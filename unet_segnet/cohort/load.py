@@ -22,8 +22,8 @@ from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import AUTO
 from unet_segnet.inference.segmentation import cut_off_note, find_lungs
-from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, read_scan, to_network
-from unet_segnet.scans.matching import MASK_VALUES, check_mask, check_same_size
+from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
+from unet_segnet.scans.matching import MASK_VALUES, check_same_size
 
 WITH_THE_SCANS = "given with the scans"
 NUM_SLICES = 100  # of the article
@@ -130,7 +130,7 @@ class LoadedCase:
             label file, or None; bool, all True where nothing is masked.
         found: what occurs in the label file, or None.
         facts: see `CaseFacts`.
-        notes: of the orientation.
+        notes: of the geometry of its files and of the orientation.
     """
 
     case: Case
@@ -271,13 +271,14 @@ class Reader:
         masks = {}
         for kind, path in (("labels", case.labels), ("lungs", case.lungs)):
             if path is not None:
-                masks[kind] = self._read(kind, path)
-                check_mask(whole, masks[kind], MASK_VALUES if kind == "lungs" else 256)
+                masks[kind] = lay_on(whole, self._read(kind, path), MASK_VALUES if kind == "lungs" else 256)
         scan, labels, lungs = (
             None if one is None else _part(one, case) for one in (whole, masks.get("labels"), masks.get("lungs"))
         )
         patient = case.patient or (None if min(scan.array.shape) == 1 else self._volume(case))
-        return self._prepared(case, patient, scan, labels, lungs)
+        one = self._prepared(case, patient, scan, labels, lungs)
+        assumed = [f"{kind}: {note}" for kind, mask in masks.items() for note in mask.mask_notes]
+        return replace(one, notes=(*scan.notes, *assumed, *one.notes))
 
     def released(self, found: CaseList) -> LoadedCase:
         """Read a folder of the released slices; patients are unknown, masks that were exchanged are put back."""

@@ -22,8 +22,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.inference.segmentation import Segmentation
 from unet_segnet.measures.comparison import Comparison, compare
 from unet_segnet.output.records import INTENDED_USE
-from unet_segnet.scans import read_scan, scan_name, to_network, write_labels, write_maps
-from unet_segnet.scans.matching import check_mask
+from unet_segnet.scans import lay_on, read_scan, scan_name, to_network, write_labels, write_maps
 
 GREY_OF_CLASS = 85  # of the released four-class masks: 0, 85, 170, 255
 
@@ -57,8 +56,7 @@ def compare_with(
     Raises:
         InputError: they do not fit the scan, or are no labels of the network's classes.
     """
-    found = read_scan(truth)
-    check_mask(result.scan, found)
+    found = lay_on(result.scan, read_scan(truth))
     values = to_network(found, orientation, like=result.slices).images
     if label_values is None:
         labels = _classes(values, len(result.class_names), truth)

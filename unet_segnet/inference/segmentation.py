@@ -23,8 +23,7 @@ from unet_segnet.inference.lungs import (
     split_left_right,
 )
 from unet_segnet.measures.severity import Severity, severity
-from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, read_scan, to_network, unfit
-from unet_segnet.scans.matching import check_mask
+from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, lay_on, read_scan, to_network, unfit
 from unet_segnet.scans.orientation import shows_lungs_alone
 
 
@@ -81,7 +80,7 @@ def segment(
         model: a `keras.Model`, or what `unet_segnet.networks.load.load_model` takes; its `class_names` are those of the
             labels, where it has any.
         lungs: "auto" (found in Hounsfield units; or taken from slices that show lungs alone), "none" (the slices go
-            in as they are), "lungmask" (by that package), or the path of a mask in the scan's own geometry.
+            in as they are), "lungmask" (by that package), or the path of a mask of the same voxels.
         orientation: how the scan's array lies, see `unet_segnet.scans.to_network`; None: by its geometry, or assumed.
         window: (low, high) HU that become grey levels 0 and 255; None: as the network was trained.
         batch_size: slices at a time.
@@ -183,15 +182,18 @@ class FoundLungs:
         sides: (num_slices, height, width) uint8, 0 no lung, 1 left, 2 right; None where they are unknown.
         source: how they were found.
         cut_off: in how many slices they are cut off by the picture's edge, and left out there.
+        assumed: about the file that they come from, one line each.
     """
 
     sides: np.ndarray | None
     source: str
     cut_off: int = 0
+    assumed: tuple[str, ...] = ()
 
     def notes(self, num_slices: int) -> tuple[str, ...]:
-        """A line on how they were found, and one where they are cut off in some of the slices."""
-        return (f"lungs: {self.source}", *((cut_off_note(self.cut_off, num_slices),) if self.cut_off else ()))
+        """How they were found, what was assumed about their file, and in how many slices they are cut off."""
+        cut_off = (cut_off_note(self.cut_off, num_slices),) if self.cut_off else ()
+        return (f"lungs: {self.source}", *(f"lungs: {note}" for note in self.assumed), *cut_off)
 
 
 def cut_off_note(cut_off: int, num_slices: int) -> str:
@@ -213,7 +215,7 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
             raise InputError(f"{scan.source}: `lungs` lungmask needs Hounsfield units; these are 8-bit grey levels")
         return FoundLungs(external_lung_masks(images, slices.spacing), "by the lungmask package")
     if str(lungs) != AUTO:
-        return FoundLungs(_given_lungs(scan, slices, Path(lungs), orientation), f"from {Path(lungs).name}")
+        return _given_lungs(scan, slices, Path(lungs), orientation)
     if scan.units == "HU":
         try:
             found = lung_masks(images, slices.spacing, adjoining=scan.is_volume)
@@ -231,11 +233,10 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
     return FoundLungs(split_left_right(shown), "the slices show lungs alone")
 
 
-def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> np.ndarray:
-    mask = read_scan(path)
-    check_mask(scan, mask)
+def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> FoundLungs:
+    mask = lay_on(scan, read_scan(path))
     middles = midlines(slices.images, scan.is_volume) if scan.units == "HU" else None
     sides = split_left_right(to_network(mask, orientation, like=slices).images > 0, middles)
     if not sides.any():
         raise InputError(f"{path}: marks no lung; expected values above 0 inside the lungs")
-    return sides
+    return FoundLungs(sides, f"from {path.name}", assumed=mask.mask_notes)

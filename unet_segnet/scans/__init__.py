@@ -1,5 +1,6 @@
 """A user's scan in, ready for the networks, and labels back again."""
 
+from unet_segnet.scans.matching import lay_on
 from unet_segnet.scans.orientation import NETWORK_AXES, NetworkSlices, fit, fit_labels, from_network, to_network, unfit
 from unet_segnet.scans.read import find_scans, read_scan, scan_name
 from unet_segnet.scans.scan import Scan
@@ -13,6 +14,7 @@ __all__ = [
     "fit",
     "fit_labels",
     "from_network",
+    "lay_on",
     "read_scan",
     "scan_name",
     "to_network",

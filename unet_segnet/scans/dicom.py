@@ -15,7 +15,7 @@ import numpy as np
 
 from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
 from unet_segnet.errors import InputError, one_line
-from unet_segnet.scans.scan import Scan, check_spacing, voxel_spacing
+from unet_segnet.scans.scan import UNITS_NOTE, Scan, check_spacing, voxel_spacing
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 UNEVEN = 0.01  # of the usual distance of slices
@@ -106,7 +106,7 @@ def read_dicom(path: Path, files: list[Path]) -> Scan:
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     spacing = voxel_spacing(affine) if len(headers) > 1 or first.thickness else None
     check_spacing(path, spacing)
-    notes = ("values: " + ("Hounsfield units" if units == "HU" else "8-bit grey levels"), "DICOM series")
+    notes = (UNITS_NOTE[units], "DICOM series")
     names = tuple(f"{header.number:03}" for header in headers if header.number is not None)
     return Scan(
         name=path.stem if path.is_file() else path.resolve().name,
@@ -118,6 +118,7 @@ def read_dicom(path: Path, files: list[Path]) -> Scan:
         slice_names=names if len(set(names)) == len(headers) else None,
         is_volume=len(headers) > 1,
         notes=notes if spacing else (*notes, "the thickness of the slice is not told: spacing unknown"),
+        rows_first=True,
     )
 
 

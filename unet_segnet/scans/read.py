@@ -13,13 +13,12 @@ from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, SUFFIXES, read_
 from unet_segnet.errors import InputError
 from unet_segnet.output.files import check_text
 from unet_segnet.scans.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
-from unet_segnet.scans.scan import Scan, check_spacing, is_identity, voxel_spacing
+from unet_segnet.scans.scan import UNITS_NOTE, Scan, check_spacing, is_identity, voxel_spacing
 
 NIFTI, PICTURES, DICOM = "NIfTI files", "pictures", "DICOM files"
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 ORIENTATION = 0x0112  # in EXIF and TIFF: how the stored picture lies; 1 as it is
 PICTURE_FORMATS = ("PNG", "TIFF", "JPEG")  # whatever the name says: Pillow hands some others to outside programs
-UNITS_NOTE = {"HU": "values: Hounsfield units", "8-bit": "values: 8-bit grey levels"}
 MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # NIfTI's codes of length: metre, millimetre, micrometre
 EXPECTED = (
     "expected a scan: NIfTI (.nii, .nii.gz), PNG, TIFF or JPEG slices (or a folder of them), or a folder with one "
@@ -187,6 +186,7 @@ def _read_pictures(path: Path, files: list[Path]) -> Scan:
         slice_names=names if len(set(names)) == len(names) else tuple(file.name for file in files),
         is_volume=False,
         notes=(UNITS_NOTE[units], "pictures: orientation and spacing unknown"),
+        rows_first=True,
     )
 
 
