@@ -88,7 +88,7 @@ def load_own(options, window, size: int):
     known = len(set(cohort.patients) - {None})
     say(f"{len(cohort)} slices of {len(cohort.facts)} scans, {known} patients, from {cohort.source}")
     for note in cohort.notes:
-        say(f"note: {note}")
+        say(note if note.startswith("WARNING") else f"note: {note}")
     if cohort.num_unknown:
         say(
             f"WARNING: nobody knows whose {cohort.num_unknown} of the slices are: slices of one patient may stand on "

@@ -10,7 +10,7 @@ from unet_segnet.commands.arguments import one_seed, positive
 from unet_segnet.commands.cohort_options import lungs_option
 from unet_segnet.data.fetch import BASE_URL
 from unet_segnet.errors import InputError
-from unet_segnet.output.console import HelpFormatter, reporter, run_command, with_flags
+from unet_segnet.output.console import HelpFormatter, reporter, run_command, summed_up, with_flags
 from unet_segnet.output.files import whole_file
 
 
@@ -56,14 +56,21 @@ def check(options) -> int:
         print(f"\nclass sizes ({title})\n  {'class':14}{'pixel count':>14}{'image pixel count':>20}")
         for name, count, image_count in zip(class_names, pixels, image_pixels, strict=True):
             print(f"  {name:14}{count:14}{image_count:20}")
-    for heading, lines in (("mended on loading", found.mended), ("problems", found.problems)):
+    for heading, lines in (
+        ("mended on loading", found.mended),
+        ("warnings", found.warnings),
+        ("problems", found.problems),
+    ):
         if lines:
             print(f"\n{heading}")
-            for line in lines:
+            for line in summed_up(lines):
                 print(f"  {with_flags(line, options)}")
     if table is not None:
         _write_csv(table, found.rows)
-    verdict = f"{len(found.problems)} problem(s): mend them first" if found.problems else "usable"
+    usable = (
+        f"usable, with {len(found.warnings)} warning(s): see whether they are meant" if found.warnings else "usable"
+    )
+    verdict = f"{len(found.problems)} problem(s): mend them first" if found.problems else usable
     print(f"\n{verdict}")
     return 1 if found.problems else 0
 
