@@ -1,6 +1,7 @@
 """What a segmented scan was made from and with, so that the same command, started again, goes on with the others."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from unet_segnet.commands.predict_inputs import Item
@@ -95,17 +96,28 @@ def check_settings(folder: Path, wanted: dict) -> None:
 
 
 def _contents(path: Path) -> dict:
-    """Where a file or a folder of slices lies, and its SHA-256; a folder's is that of its files' names and hashes."""
+    """Where a file or a folder of slices lies, and its SHA-256; a folder's is that of the names and hashes of
+    the files in it, at any depth."""
     try:
         if path.is_file():
             return {"path": str(path.resolve()), "sha256": _sha256(path)}
         digest = hashlib.sha256()
-        for file in sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")):
-            name = file.relative_to(path).as_posix()
+        for name, file in sorted((file.relative_to(path).as_posix(), file) for file in _files_below(path)):
             digest.update(f"{name}\0{_sha256(file)}\0".encode(errors="surrogateescape"))
         return {"path": str(path.resolve()), "sha256": digest.hexdigest()}
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of those in it, but for hidden ones.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    for path in folder.iterdir():
+        if not path.name.startswith("."):
+            yield from (_files_below(path) if path.is_dir() else [path] if path.is_file() else [])
 
 
 def _sha256(file: Path) -> str:
