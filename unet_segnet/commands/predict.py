@@ -224,7 +224,7 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
         notes = result.notes + (() if truth is None else truth.notes)
         if problem:
             notes += (f"truth: not compared: {problem}",)
-        write_case(result, notes, None if truth is None else (comparison, truth), target.name, new, options)
+        notes = write_case(result, notes, None if truth is None else (comparison, truth), target.name, new, options)
         write_settings(new, made_with, problem)
     print(summary(target.name, result, comparison), flush=True)
     _say_notes(notes, options)

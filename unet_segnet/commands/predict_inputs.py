@@ -12,6 +12,8 @@ from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import LUNGS
 from unet_segnet.scans import find_scans, scan_name
 
+MAX_DEPTH = 8  # of folders in folders: links may lead back
+
 
 @dataclass(frozen=True)
 class Item:
@@ -102,7 +104,7 @@ def _scans_below(path: Path, below: tuple[str, ...]) -> Iterator[tuple[Path, tup
         yield from [(scan, below) for scan in find_scans(path)]
     except InputError:
         deeper = []
-        for folder in _folders(path):
+        for folder in _folders(path) if len(below) < MAX_DEPTH else ():
             with contextlib.suppress(InputError):
                 deeper += _scans_below(folder, (*below, folder.name))
         if not deeper:

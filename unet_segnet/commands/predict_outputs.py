@@ -1,6 +1,9 @@
 """What a segmented scan leaves behind.
 
 OUT/NAME/labels.nii.gz         class index per voxel, with the scan's own geometry
+OUT/NAME/labels.seg.nrrd       the same with names and colours, for 3D Slicer
+OUT/NAME/labels.label          names and colours, for ITK-SNAP
+OUT/NAME/labels.dcm            of a DICOM series: a DICOM Segmentation on it
 OUT/NAME/probabilities.nii.gz  on request: of each class, along a fourth axis
 OUT/NAME/severity.json, severity.csv, slices.csv     volumes, shares of the lungs, lesions; per slice
 OUT/NAME/agreement.json, agreement.csv, agreement_slices.csv     where the truth is known
@@ -19,11 +22,18 @@ import numpy as np
 
 from unet_segnet.commands.predict_page import case_page, display
 from unet_segnet.commands.predict_truth import Truth
+from unet_segnet.errors import InputError
 from unet_segnet.inference.segmentation import Segmentation
 from unet_segnet.measures.comparison import Comparison
 from unet_segnet.measures.severity import Involvement
 from unet_segnet.output.records import INTENDED_USE
-from unet_segnet.scans import write_labels, write_maps
+from unet_segnet.scans import (
+    write_dicom_segmentation,
+    write_label_descriptions,
+    write_labels,
+    write_maps,
+    write_seg_nrrd,
+)
 
 
 def write_case(
@@ -33,8 +43,8 @@ def write_case(
     name: str,
     new: Path,
     options,
-) -> None:
-    """Write a scan's files.
+) -> tuple[str, ...]:
+    """Write a scan's files; returns all that was to be noted.
 
     Arguments:
         result: the labelled scan.
@@ -48,6 +58,7 @@ def write_case(
     from unet_segnet.plots.case import case_overview
 
     comparison, truth = compared or (None, None)
+    notes = (*notes, *_write_labels(result, new))
     figures = result.severity.to_dict()
     about = {
         "scan": str(result.scan.source),
@@ -58,7 +69,6 @@ def write_case(
         **figures,
         "notes": [*notes, *figures["notes"]],
     }
-    write_labels(new / "labels.nii.gz", result.array(), result.scan)
     if result.probabilities is not None:
         write_maps(new / "probabilities.nii.gz", result.maps(), result.scan)
     _write_json(new / "severity.json", about)
@@ -81,6 +91,24 @@ def write_case(
     save_figure(overview, new / "overview.png")
     page = case_page(name, result, notes, shown, truth, comparison)
     (new / "index.html").write_text(page, encoding="utf-8")
+    return notes
+
+
+def _write_labels(result: Segmentation, new: Path) -> tuple[str, ...]:
+    """Write the label file, and the same for the programs that show classes by name and colour; returns notes."""
+    from unet_segnet.plots import CLASS_COLOURS
+
+    labels, scan = result.array(), result.scan
+    classes = (result.class_names, CLASS_COLOURS[: len(result.class_names)])
+    write_labels(new / "labels.nii.gz", labels, scan)
+    write_seg_nrrd(new / "labels.seg.nrrd", labels, scan, *classes)
+    write_label_descriptions(new / "labels.label", *classes)
+    if scan.files:
+        try:
+            write_dicom_segmentation(new / "labels.dcm", labels, scan, *classes)
+        except InputError as error:
+            return (f"labels: no DICOM segmentation was written: {error}",)
+    return ()
 
 
 def summary(name: str, result: Segmentation, comparison: Comparison | None) -> str:

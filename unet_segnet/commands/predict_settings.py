@@ -117,7 +117,8 @@ def _files_below(folder: Path) -> Iterator[Path]:
     """
     for path in folder.iterdir():
         if not path.name.startswith("."):
-            yield from (_files_below(path) if path.is_dir() else [path] if path.is_file() else [])
+            is_folder = path.is_dir() and not path.is_symlink()  # which may lead back here
+            yield from _files_below(path) if is_folder else [path] if path.is_file() else []
 
 
 def _sha256(file: Path) -> str:

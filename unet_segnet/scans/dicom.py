@@ -119,6 +119,7 @@ def read_dicom(path: Path, files: list[Path]) -> Scan:
         is_volume=len(headers) > 1,
         notes=notes if spacing else (*notes, "the thickness of the slice is not told: spacing unknown"),
         rows_first=True,
+        files=tuple(header.file for header in headers),
     )
 
 
