@@ -65,7 +65,8 @@ def test_everything_is_written(segmented):
     assert result.returncode == 0, result.stderr
     assert {path.name for path in folder.iterdir()} == {
         "labels.nii.gz", "probabilities.nii.gz", "severity.json", "severity.csv", "slices.csv", "agreement.json",
-        "agreement.csv", "agreement_slices.csv", "overview.png", "index.html", "settings.json",
+        "agreement.csv", "agreement_slices.csv", "overview.png", "index.html", "settings.json", "labels.seg.nrrd",
+        "labels.label",
     }  # fmt: skip
     assert "8 slices" in result.stdout and "Dice" in result.stdout
     page = (folder / "index.html").read_text(encoding="utf-8")

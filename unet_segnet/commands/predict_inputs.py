@@ -12,6 +12,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import LUNGS
 from unet_segnet.scans import find_scans, scan_name
 
+LABELS = "labels.nii.gz"
 MAX_DEPTH = 8  # of folders in folders: links may lead back
 
 
@@ -87,7 +88,8 @@ def partner(given: Path, item: Item, alone: bool = False) -> Path | None:
         if len(found) > 1:
             raise InputError(f"{given}: several files are called {wanted}; expected one per scan")
         if found:
-            return found[0]
+            of_network = found[0] / LABELS  # results of `predict`, to compare two networks
+            return of_network if of_network.is_file() else found[0]
     try:
         return given if alone and find_scans(given) == [given] else None
     except InputError:
