@@ -132,7 +132,7 @@ def test_the_meaning_of_labels_can_be_given(scan, network, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     agreement = json.loads((tmp_path / "out" / "chest" / "agreement.json").read_text())
-    rows = {row["class"]: row for row in agreement["whole_scan" if "whole_scan" in agreement else "scan"]}
+    rows = {row["class"]: row for row in agreement["scan"]}
     assert rows["all lesions"]["true_voxels"] == np.count_nonzero(values == 4)
     result = predict(scan / "chest.nii.gz", *given, "--classes", tmp_path / "classes.csv")
     assert result.returncode == 2 and "give them with --truth" in result.stderr
