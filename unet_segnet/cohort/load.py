@@ -15,7 +15,7 @@ from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_cl
 from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.catalogue import read_slices
-from unet_segnet.data.nifti import MAX_VOXELS, SUFFIXES, volume_shape
+from unet_segnet.data.nifti_file import MAX_VOXELS, SUFFIXES, volume_shape
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import Slices

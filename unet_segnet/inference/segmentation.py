@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import MAX_SLICE_PIXELS
+from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS
 from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_NAMES
 from unet_segnet.errors import InputError

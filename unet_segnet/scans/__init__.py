@@ -2,8 +2,8 @@
 
 from unet_segnet.scans.matching import lay_on
 from unet_segnet.scans.orientation import NETWORK_AXES, NetworkSlices, fit, fit_labels, from_network, to_network, unfit
-from unet_segnet.scans.read import find_scans, read_scan, scan_name
-from unet_segnet.scans.scan import Scan
+from unet_segnet.scans.read import find_scans, read_scan
+from unet_segnet.scans.scan import Scan, scan_name
 from unet_segnet.scans.write import write_labels, write_maps
 
 __all__ = [

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
+from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
 from unet_segnet.errors import InputError, one_line
 from unet_segnet.scans.scan import UNITS_NOTE, Scan, check_spacing, voxel_spacing
 

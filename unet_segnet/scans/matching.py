@@ -16,6 +16,7 @@ MASK_VALUES = 16  # of lung masks and true labels: a JPEG, or a mask that was in
 # How far apart, along each axis, two voxels may lie that count as one: headers are rounded.
 SAME_PLACE_MM = 0.1
 SAME_PLACE_VOXELS = (0.1, 0.25)  # and at least, at most
+CROPPED_SUFFIX = ".seg.nrrd"  # what 3D Slicer writes, cut to where something is marked
 UNPLACED_NOTE = "not both the scan and this file tell their place: taken voxel by voxel, as their arrays lie"
 RESAMPLE = "resample it to the scan by the nearest voxel, with the scan as the reference"
 
@@ -50,12 +51,12 @@ def lay_on(scan: Scan, mask: Scan, most_values: int = MASK_VALUES) -> Scan:
             or by their slices' names nothing tells that they are the same voxels; or it is no mask: Hounsfield units,
             or more values than a mask has, so that all above 0 would be far too much.
     """
-    check_same_size(mask.source, mask.array.shape, scan.array.shape)
     _check_values(mask, most_values)
     array, notes = mask.array, mask.notes
     if scan.affine is not None and mask.affine is not None:
-        axes, flipped = _axes_on(scan, mask)
-        array = np.ascontiguousarray(np.flip(array.transpose(axes), flipped))
+        array = _laid(scan, mask)
+        if array.size > mask.array.size:
+            notes = (*notes, "it covers a part of the scan, as 3D Slicer crops segments; beside it nothing is marked")
     else:
         _check_unplaced(scan, mask)
         if scan.affine is not None or mask.affine is not None:
@@ -73,22 +74,29 @@ def lay_on(scan: Scan, mask: Scan, most_values: int = MASK_VALUES) -> Scan:
     )
 
 
-def _axes_on(scan: Scan, mask: Scan) -> tuple[list[int], list[int]]:
-    """The mask's axes in the scan's order, and those of the scan's along which it runs the other way."""
+def _laid(scan: Scan, mask: Scan) -> np.ndarray:
+    """The mask's array along the scan's axes and over its size."""
     shape = np.array(scan.array.shape)
     to_scan = np.linalg.inv(scan.affine) @ mask.affine  # from voxel to voxel
     edges = np.linalg.norm(scan.affine[:3, :3], axis=0)
     steps = to_scan[:3, :3] * edges[:, None]  # in mm along the scan's axes
     along = np.abs(steps).argmax(axis=0)  # the scan's axis of each of the mask's
+    axes = np.argsort(along)
+    array = mask.array.transpose(axes)
+    is_cropped = mask.source.name.lower().endswith(CROPPED_SUFFIX)
+    if not is_cropped:
+        check_same_size(mask.source, mask.array.shape, scan.array.shape)
     corners = _corners(mask)
-    if sorted(along) == [0, 1, 2] and tuple(shape[along]) == mask.array.shape:
-        axes = np.argsort(along)
-        expected = corners[:, axes]
+    if sorted(along) == [0, 1, 2] and (is_cropped or array.shape == scan.array.shape):
         flipped = [axis for axis in range(3) if steps[axis, axes[axis]] < 0]
-        expected[:, flipped] = shape[flipped] - 1 - expected[:, flipped]
-        apart = np.abs((corners @ to_scan.T)[:, :3] - expected).max(axis=0)
-        if (apart <= np.clip(SAME_PLACE_MM / edges, *SAME_PLACE_VOXELS)).all():
-            return axes.tolist(), flipped
+        found, expected = (corners @ to_scan.T)[:, :3], corners[:, axes]
+        expected[:, flipped] = np.subtract(array.shape, 1)[flipped] - expected[:, flipped]
+        start = np.rint(found.min(axis=0)).astype(int) if is_cropped else np.zeros(3, int)
+        apart = np.abs(found - expected - start).max(axis=0)
+        is_inside = (start >= 0).all() and (start + array.shape <= shape).all()
+        if is_inside and (apart <= np.clip(SAME_PLACE_MM / edges, *SAME_PLACE_VOXELS)).all():
+            margins = [*zip(start, shape - start - array.shape, strict=True)]
+            return np.ascontiguousarray(np.pad(np.flip(array, flipped), margins))
     apart = (_corners(scan) @ scan.affine.T)[:, None] - corners @ mask.affine.T
     away = np.linalg.norm(apart, axis=2).min(axis=1).max()  # from each corner to the nearest of the other
     raise InputError(

@@ -23,7 +23,7 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW, prepare
 from unet_segnet.data.resize import resize_labels
 from unet_segnet.data.slices import Slices
 from unet_segnet.errors import InputError
-from unet_segnet.scans.scan import Scan
+from unet_segnet.scans.scan import Scan, axes_of
 
 NETWORK_AXES = ("S", "L", "P")  # (slice, row, column): the side of the patient towards which each runs
 NAMED_AXES = {  # of a file's own (i, j, k) = (row, column, slice)
@@ -78,7 +78,7 @@ def to_network(scan: Scan, orientation: str | None = None, like: NetworkSlices |
     """
     import nibabel.orientations as nio
 
-    measured = None if scan.affine is None else "".join(nio.aff2axcodes(scan.affine))
+    measured = None if scan.affine is None else axes_of(scan.affine)
     is_measured = False
     notes: tuple[str, ...] = ()
     if orientation is not None:

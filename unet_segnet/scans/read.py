@@ -1,4 +1,4 @@
-"""Read a user's scan: NIfTI, pictures (PNG, TIFF, JPEG), folders of pictures, folders of one DICOM series."""
+"""Read a user's scan: NIfTI, MetaImage, NRRD, pictures (PNG, TIFF, JPEG) and folders of them, DICOM."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, SUFFIXES, read_image, recognise_units, voxel_lengths
+from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS, MAX_VOXELS, SUFFIXES, recognise_units
 from unet_segnet.errors import InputError
-from unet_segnet.output.files import check_text
 from unet_segnet.scans.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
-from unet_segnet.scans.scan import UNITS_NOTE, Scan, check_spacing, is_identity, voxel_spacing
+from unet_segnet.scans.itk import ITK_SUFFIXES, read_itk
+from unet_segnet.scans.nifti import read_nifti
+from unet_segnet.scans.scan import UNITS_NOTE, Scan, scan_name
 
-NIFTI, PICTURES, DICOM = "NIfTI files", "pictures", "DICOM files"
+VOLUMES, PICTURES, DICOM = "volume files", "pictures", "DICOM files"
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 ORIENTATION = 0x0112  # in EXIF and TIFF: how the stored picture lies; 1 as it is
 PICTURE_FORMATS = ("PNG", "TIFF", "JPEG")  # whatever the name says: Pillow hands some others to outside programs
-MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # NIfTI's codes of length: metre, millimetre, micrometre
 EXPECTED = (
-    "expected a scan: NIfTI (.nii, .nii.gz), PNG, TIFF or JPEG slices (or a folder of them), or a folder with one "
-    "DICOM series"
+    "expected a scan: NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd), NRRD, PNG, TIFF or JPEG slices (or a folder of "
+    "them), or a folder with a DICOM series"
 )
 
 
@@ -30,28 +30,15 @@ def find_scans(path: str | Path) -> list[Path]:
     """What is there to read: each item is one scan for `read_scan`.
 
     Arguments:
-        path: a scan file; a folder of pictures or of one DICOM series, which is one scan; or a folder of NIfTI
-            files, each of which is one. Folders inside a folder are not looked into.
+        path: a scan file; a folder of pictures or of one DICOM series, which is one scan; or a folder of
+            volume files (NIfTI, MetaImage, NRRD), each of which is one. Folders inside a folder are not looked into.
 
     Raises:
         InputError: the path does not exist, has no scan in it, or scans of several kinds.
     """
     path = Path(path)
     kind, files = _look(path)
-    return files if kind == NIFTI else [path]
-
-
-def scan_name(path: Path) -> str:
-    """What a scan is called: its file without the ending, or its folder.
-
-    Raises:
-        InputError: the name is no text, so that nothing can be written about it.
-    """
-    name = path.name if path.name not in ("", "..") else path.resolve().name
-    check_text(name)
-    if path.is_dir():
-        return name
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
+    return files if kind == VOLUMES else [path]
 
 
 def read_scan(path: str | Path) -> Scan:
@@ -68,10 +55,11 @@ def read_scan(path: str | Path) -> Scan:
     """
     path = Path(path)
     kind, files = _look(path)
-    if kind == NIFTI:
+    if kind == VOLUMES:
         if len(files) > 1:
-            raise InputError(f"{path}: holds {len(files)} NIfTI files; expected one scan, name the file")
-        return _read_nifti(files[0])
+            raise InputError(f"{path}: holds {len(files)} {VOLUMES}; expected one scan, name the file")
+        is_itk = files[0].name.lower().endswith(ITK_SUFFIXES)
+        return read_itk(files[0]) if is_itk else read_nifti(files[0])
     if kind == DICOM:
         return read_dicom(path, files)
     return _read_pictures(path, files)
@@ -106,8 +94,8 @@ def _look(path: Path) -> tuple[str, list[Path]]:
 
 def _kind(file: Path) -> str | None:
     name = file.name.lower()
-    if name.endswith(SUFFIXES):
-        return NIFTI
+    if name.endswith(SUFFIXES + ITK_SUFFIXES):
+        return VOLUMES
     if name.endswith(PICTURE_SUFFIXES):
         return PICTURES
     return DICOM if name.endswith(DICOM_SUFFIXES) or is_dicom(file) else None
@@ -118,47 +106,6 @@ def _natural(file: Path) -> list:
     return [
         (not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", file.name)
     ]
-
-
-def _read_nifti(path: Path) -> Scan:
-    from nibabel.orientations import aff2axcodes
-
-    values, header = read_image(path, np.float32)
-    values, units = recognise_units(values, path)
-    notes = [UNITS_NOTE[units]]
-    affine = np.asarray(header.get_best_affine(), float)
-    to_mm = MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
-    spacing = None
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12 or None in aff2axcodes(affine):
-        affine = None
-        notes.append("the affine cannot be inverted: orientation and spacing unknown")
-    elif is_identity(affine):
-        affine = None
-        notes.append("the affine is the identity: orientation and spacing unknown")
-    elif not header["sform_code"] and not header["qform_code"]:
-        # What nibabel gives then is a guess about the orientation; the lengths are the file's own.
-        lengths = tuple(float(length) * to_mm for length in np.diag(np.abs(affine))[:3])
-        spacing = None if lengths == (1.0, 1.0, 1.0) else lengths
-        affine = None
-        notes.append(f"the header has no affine: orientation{'' if spacing else ' and spacing'} unknown")
-    else:
-        affine[:3] *= to_mm
-        spacing = voxel_spacing(affine)
-    if spacing is not None and not header["sform_code"] and not all(voxel_lengths(path)):
-        spacing = None
-        notes.append("the header does not tell the size of a voxel along each axis: spacing unknown")
-    check_spacing(path, spacing)
-    return Scan(
-        name=scan_name(path),
-        array=np.moveaxis(values, 0, 2),
-        affine=affine,
-        units=units,
-        spacing=spacing,
-        source=path,
-        is_volume=min(values.shape) > 1,
-        notes=tuple(notes),
-        header=header,
-    )
 
 
 def _read_pictures(path: Path, files: list[Path]) -> Scan:

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.errors import InputError
+from unet_segnet.output.files import check_text
 
 UNITS_NOTE = {"HU": "values: Hounsfield units", "8-bit": "values: 8-bit grey levels"}
+DOUBLE_SUFFIXES = (".nii.gz", ".seg.nrrd")
+FLAT = 1e-3  # volume of three unit vectors that span no space
 VOXEL_MM = (0.01, 100.0)  # of any scan of a body
 
 
@@ -62,6 +65,36 @@ class Scan:
     def mask_notes(self) -> tuple[str, ...]:
         """The notes that matter of a mask or of labels: not that its values are whole numbers."""
         return tuple(note for note in self.notes if note != UNITS_NOTE["8-bit"])
+
+
+def scan_name(path: Path) -> str:
+    """What a scan is called: its file without the ending, or its folder.
+
+    Raises:
+        InputError: the name is no text, so that nothing can be written about it.
+    """
+    name = path.name if path.name not in ("", "..") else path.resolve().name
+    check_text(name)
+    if path.is_dir():
+        return name
+    double = next((suffix for suffix in DOUBLE_SUFFIXES if name.lower().endswith(suffix)), None)
+    return name[: -len(double)] if double else Path(name).stem
+
+
+def axes_of(affine: np.ndarray) -> str | None:
+    """Towards which side of the patient i, j, k run, such as "LPS".
+
+    None for a matrix that is no geometry: not finite, or not to be inverted.
+    """
+    from nibabel.orientations import aff2axcodes
+
+    columns = np.asarray(affine, float)[:3, :3]
+    if not np.isfinite(affine).all() or not np.linalg.norm(columns, axis=0).all():
+        return None
+    if abs(np.linalg.det(columns / np.linalg.norm(columns, axis=0))) < FLAT:
+        return None
+    axes = aff2axcodes(affine)
+    return None if None in axes else "".join(axes)
 
 
 def voxel_spacing(affine: np.ndarray) -> tuple[float, float, float]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import save_gzipped
+from unet_segnet.data.nifti_file import save_gzipped
 from unet_segnet.scans.scan import Scan
 
 SAME_AFFINE_MM = 1e-3
