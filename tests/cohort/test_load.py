@@ -252,7 +252,10 @@ def test_eight_bit_slices_without_lungs_are_refused_with_the_way_out(tmp_path):
 
 
 def test_no_data_is_one_clear_line(tmp_path):
-    refused(tmp_path, "no data set; expected a manifest")
+    refused(
+        tmp_path,
+        r"no data set in .* the smallest one is images/NAME.nii.gz with the labels .* `unet-segnet data manifest",
+    )
     refused(tmp_path / "missing", "no data set .* no folder of that path")
     (tmp_path / "images").mkdir()
     refused(tmp_path, "no scan in this folder")

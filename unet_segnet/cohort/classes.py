@@ -1,6 +1,5 @@
 """What the values of label files mean, where a file says it; `unet_segnet.cohort.conventions` where none does."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -8,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.cohort.cases import MAX_MANIFEST_BYTES, read_rows
+from unet_segnet.cohort.manifest import dataset_json, read_rows
 from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES
 from unet_segnet.errors import InputError
-from unet_segnet.output.files import read_small
 
 GIVEN = "as given"
 # Names of healthy lung, such as "left lung", "Lung_R" or "healthy lung", which is no lesion; "lung lesion" is one.
@@ -167,18 +165,3 @@ def _json_rows(path: Path) -> Iterator[tuple[str, str, str]]:
             )
     for value, name in sorted(pairs, key=lambda pair: int(pair[0])):
         yield str(path), str(value), " ".join(str(name).split())
-
-
-def dataset_json(path: Path) -> dict:
-    """The content of a dataset.json.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        content = json.loads(read_small(path, MAX_MANIFEST_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); expected JSON as nnU-Net writes it") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected JSON as nnU-Net writes it, an object")
-    return content

@@ -68,6 +68,9 @@ def _read_all(listed: CaseList, read: Reader, found: Examination) -> list[Loaded
 
 
 def _add_facts(listed: CaseList, loaded: list[LoadedCase], found: Examination) -> None:
+    if listed.layout:
+        found.facts.append(f"layout: {listed.layout}")
+    found.facts += listed.notes
     for one in loaded:
         facts = one.facts
         spacing = "spacing unknown" if facts.spacing is None else "{:.3g} x {:.3g} x {:.3g} mm".format(*facts.spacing)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.cohort.cases import Case, CaseList, find_cases
+from unet_segnet.cohort.cases import CaseList, find_cases
 from unet_segnet.cohort.classes import Classes, read_classes
 from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_classes
+from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.catalogue import read_slices
 from unet_segnet.data.nifti_file import MAX_VOXELS, SUFFIXES, volume_shape
@@ -231,6 +232,9 @@ def _article_parts(found: CaseList, num_slices: int) -> tuple[str, ...] | None:
 
 
 def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
+    if found.layout:
+        yield f"layout: {found.layout}"
+    yield from found.notes
     yield f"classes, {classes.origin}: {classes.text()}"
     yield from classes.notes
     yield from mixtures(loaded, classes)
