@@ -209,6 +209,9 @@ def test_classes_that_cannot_be_matched_are_refused(tmp_path):
         InputError, match="the network tells C0, C1, C2, C3 apart, the data background, value 1, value 2"
     ):
         evaluate(path, folder, tmp_path / "out")
+    with pytest.raises(InputError, match="say it in a file"):
+        evaluate(path, folder, tmp_path / "out", "--problem", "binary")
+    (folder / "classes.csv").write_text("value,name\n0,healthy\n1,glass\n2,scar\n")
     evaluate(path, folder, tmp_path / "out", "--problem", "binary")
 
 

@@ -103,6 +103,29 @@ def say(text: str) -> None:
     print(textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False), flush=True)
 
 
+def summed_up(lines: Iterable[str], most: int = 4) -> list[str]:
+    """Findings of one kind as one line: the first of them, and how many more there are of which files.
+
+    Of one kind are lines that differ in what stands before the first colon, in paths and in numbers.
+
+    Arguments:
+        lines: such as "case_1: lies 3 mm away".
+        most: names after the first.
+    """
+    kinds: dict[str, list[str]] = {}
+    for line in lines:
+        name, _, text = line.partition(": ")
+        stem = name.rsplit("/", 1)[-1].split(".")[0]
+        kind = re.sub(r"\S*/\S*|[0-9]+(?:[.,][0-9]+)*", "#", (text or name).replace(stem, "#") if stem else text)
+        kinds.setdefault(kind, []).append(line)
+    result = []
+    for first, *more in kinds.values():
+        names = [line.partition(": ")[0].rsplit("/", 1)[-1] for line in more]
+        listed = ", ".join(names[:most]) + (", ..." if names[most:] else "")
+        result.append(f"{first} (and {len(more)} more of this kind: {listed})" if more else first)
+    return result
+
+
 class _Screen:
     """Standard output on which the names of files, scans and classes cannot command the terminal."""
 
