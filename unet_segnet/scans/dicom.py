@@ -86,7 +86,7 @@ def read_dicom(path: Path, files: list[Path], series: str | None = None) -> Scan
         is_volume=len(frames) > 1,
         notes=(UNITS_NOTE[units], *notes),
         rows_first=True,
-        files=tuple(header.file for header in headers),
+        files=tuple(dict.fromkeys(frame.file for frame in frames)),
     )
 
 
