@@ -46,10 +46,13 @@ def test_the_millilitres_are_those_of_the_label_file(scan, dark, tmp_path):
     file = nibabel.load(tmp_path / "chest" / "labels.nii.gz")
     labels, lungs = (np.asarray(image.dataobj) > 0 for image in (file, nibabel.load(scan / "lungs.nii.gz")))
     voxel_ml = abs(np.linalg.det(file.affine[:3, :3])) / 1000
-    told = re.search(r"lesions, ([\d.]+) ml \(([\d.]+) ml of it outside the lungs\), ([\d.]+) % of both", result.stdout)
-    expected = (labels.sum() * voxel_ml, (labels & ~lungs).sum() * voxel_ml, 100 * labels[lungs].mean())
+    told = re.search(
+        r"([\d.]+) ml: ([\d.]+) ml in the lungs \(([\d.]+) % of both\), ([\d.]+) ml outside", result.stdout
+    )
+    sizes = [mask.sum() * voxel_ml for mask in (labels, labels & lungs, labels & ~lungs)]
+    expected = (*sizes[:2], 100 * labels[lungs].mean(), sizes[2])
     np.testing.assert_allclose([float(figure) for figure in told.groups()], expected, atol=0.06)
-    assert expected[1] > 0.5 * expected[0]
+    assert sizes[2] > 0.5 * sizes[0]
 
 
 def test_notes_are_said_once_where_scans_are_alike(scan, network, tmp_path):
