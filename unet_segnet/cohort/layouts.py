@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unet_segnet.cohort.manifest import Case, dataset_json
+from unet_segnet.data.nifti_file import SUFFIXES
 from unet_segnet.errors import InputError
 from unet_segnet.scans import find_scans, scan_name
+from unet_segnet.scans.itk import ITK_SUFFIXES
 from unet_segnet.scans.names import IMAGES, LABELS, LUNGS, pair_names, role_of, says_only_what
 
 FOLDERS = {  # by their names in lower case; the first that is there is taken
@@ -312,4 +314,4 @@ def _walk(folder: Path, outer: tuple[str, ...] | None, role: str | None) -> Iter
 
 
 def _is_volume(path: Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"))
+    return path.name.lower().endswith(SUFFIXES + ITK_SUFFIXES)
