@@ -11,7 +11,7 @@ import numpy as np
 
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS, MAX_VOXELS, SUFFIXES, recognise_units
 from unet_segnet.errors import InputError
-from unet_segnet.scans.dicom import read_dicom
+from unet_segnet.scans.dicom import check_one_study, read_dicom
 from unet_segnet.scans.dicom_file import DICOM_SUFFIXES, is_dicom
 from unet_segnet.scans.itk import ITK_SUFFIXES, read_itk
 from unet_segnet.scans.nifti import read_nifti
@@ -37,10 +37,13 @@ def find_scans(path: str | Path) -> list[Path]:
             scan; or a folder of volume files (NIfTI, MetaImage, NRRD), each of which is one.
 
     Raises:
-        InputError: the path does not exist, has no scan in it, or scans of several kinds.
+        InputError: the path does not exist, has no scan in it, or scans of several kinds; or it is a tree of DICOM
+            files of several patients or studies, whose folders are to be named.
     """
     path = Path(path)
     kind, files = _look(path)
+    if kind == DICOM and files[0].parent != files[-1].parent:
+        check_one_study(path, files)
     return files if kind == VOLUMES else [path]
 
 
