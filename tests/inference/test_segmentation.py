@@ -228,10 +228,11 @@ def test_networks_that_give_no_class_of_each_pixel_are_refused(files, shape):
 
 def test_a_scan_in_place_of_a_mask_or_of_the_truth_is_refused(tmp_path, phantom):
     """Else what is denser than water would count as lung, or as lesion."""
-    from unet_segnet.commands.predict_outputs import compare_with
+    from unet_segnet.commands.predict_truth import read_truth
+    from unet_segnet.inference.segmentation import prepare
 
     scan = save_nifti(tmp_path / "scan.nii.gz", np.moveaxis(phantom.images.astype(np.int16), 0, 2), network_affine())
     with pytest.raises(InputError, match=r"scan\.nii\.gz: expected a mask of whole numbers 0 to 255, not Hounsfield"):
         segment(scan, Bright(), lungs=scan)
     with pytest.raises(InputError, match="is it a scan, or are images and masks exchanged"):
-        compare_with(scan, segment(scan, Bright(), "none"), None)
+        read_truth(scan, prepare(scan, "none"), ("healthy", "infected"))

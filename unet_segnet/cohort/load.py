@@ -304,7 +304,7 @@ class Reader:
     def _read(self, kind: str, path: Path) -> Scan:
         if kind not in self._kept or self._kept[kind][0] != path:
             self._kept.pop(kind, None)  # before the next one is held too
-            self._kept[kind] = (path, read_scan(path, self.colours if kind == "labels" else None))
+            self._kept[kind] = (path, read_scan(path, colours=self.colours if kind == "labels" else None))
         return self._kept[kind][1]
 
     def _volume(self, case: Case) -> str:

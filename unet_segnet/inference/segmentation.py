@@ -63,8 +63,38 @@ class Segmentation:
         return maps
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A scan before its inference, with all that can be wrong with it or its lungs found out.
+
+    Attributes:
+        scan: what was read.
+        slices: the same in the networks' orientation, from foot to head.
+        lungs: its lungs, likewise.
+        is_told: how the slices run is known or given, not assumed.
+    """
+
+    scan: Scan
+    slices: NetworkSlices
+    lungs: FoundLungs
+    is_told: bool
+
+
+def prepare(source: str | Path | Scan, lungs: str | Path = AUTO, orientation: str | None = None) -> Prepared:
+    """Read a scan, turn it and find its lungs; arguments as of `segment`.
+
+    Raises:
+        InputError: the scan or the mask cannot be read or do not fit each other, or there is no lung.
+    """
+    scan = source if isinstance(source, Scan) else read_scan(source)
+    slices = to_network(scan, orientation)
+    return Prepared(
+        scan, slices, find_lungs(scan, slices, lungs, orientation), slices.is_measured or orientation is not None
+    )
+
+
 def segment(
-    source: str | Path | Scan,
+    source: str | Path | Scan | Prepared,
     model="binary",
     lungs: str | Path = AUTO,
     orientation: str | None = None,
@@ -76,7 +106,8 @@ def segment(
     """Label the lesions of a scan.
 
     Arguments:
-        source: a scan's path (see `unet_segnet.scans.read_scan`) or a `Scan`.
+        source: a scan's path (see `unet_segnet.scans.read_scan`), a `Scan`, or what `prepare` made of one, of which
+            lungs and orientation are settled.
         model: a `keras.Model`, or what `unet_segnet.networks.load.load_model` takes; its `class_names` are those of the
             labels, where it has any.
         lungs: "auto" (found in Hounsfield units; or taken from slices that show lungs alone), "none" (the slices go
@@ -93,7 +124,6 @@ def segment(
     Raises:
         InputError: the scan, the mask or the network cannot be read or do not fit each other, or there is no lung.
     """
-    scan = source if isinstance(source, Scan) else read_scan(source)
     if isinstance(model, (str, Path)):
         from unet_segnet.networks.load import load_model
 
@@ -101,9 +131,9 @@ def segment(
     size, num_classes = slice_size(model), model.output_shape[-1]
     window = window or getattr(model, "window", DEFAULT_WINDOW)
     class_names = names_of_classes(model)
-    slices = to_network(scan, orientation)
-    found_lungs = find_lungs(scan, slices, lungs, orientation)
-    sides, images = found_lungs.sides, slices.images
+    prepared = source if isinstance(source, Prepared) else prepare(source, lungs, orientation)
+    scan, slices = prepared.scan, prepared.slices
+    sides, images = prepared.lungs.sides, slices.images
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
     inside = None if sides is None else sides > 0
@@ -128,10 +158,10 @@ def segment(
         class_names,
         slices.names,
         # Where nothing says how the slices run, that they run from foot to head is an assumption.
-        towards_head=True if scan.is_volume and (slices.is_measured or orientation) else None,
+        towards_head=True if scan.is_volume and prepared.is_told else None,
         adjoining=scan.is_volume,
     )
-    notes = (*scan.notes, *slices.notes, *found_lungs.notes(len(images)))
+    notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
     return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes)
 
 

@@ -4,6 +4,7 @@ from unet_segnet.scans.matching import lay_on
 from unet_segnet.scans.orientation import NETWORK_AXES, NetworkSlices, fit, fit_labels, from_network, to_network, unfit
 from unet_segnet.scans.read import find_scans, read_scan
 from unet_segnet.scans.scan import Scan, scan_name
+from unet_segnet.scans.segments import write_dicom_segmentation, write_label_descriptions, write_seg_nrrd
 from unet_segnet.scans.write import write_labels, write_maps
 
 __all__ = [
@@ -19,6 +20,9 @@ __all__ = [
     "scan_name",
     "to_network",
     "unfit",
+    "write_dicom_segmentation",
+    "write_label_descriptions",
     "write_labels",
     "write_maps",
+    "write_seg_nrrd",
 ]

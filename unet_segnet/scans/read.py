@@ -11,13 +11,16 @@ import numpy as np
 
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS, MAX_VOXELS, SUFFIXES, recognise_units
 from unet_segnet.errors import InputError
-from unet_segnet.scans.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
+from unet_segnet.scans.dicom import check_one_study, read_dicom
+from unet_segnet.scans.dicom_file import DICOM_SUFFIXES, is_dicom
 from unet_segnet.scans.itk import ITK_SUFFIXES, read_itk
 from unet_segnet.scans.nifti import read_nifti
 from unet_segnet.scans.scan import UNITS_NOTE, Scan, scan_name
 
 VOLUMES, PICTURES, DICOM = "volume files", "pictures", "DICOM files"
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+DICOMDIR = "DICOMDIR"  # the index of a disc
+MAX_FILES = 20_000  # of one scan
 ORIENTATION = 0x0112  # in EXIF and TIFF: how the stored picture lies; 1 as it is
 MOST_COLOURS = 16  # of a mask
 PICTURE_FORMATS = ("PNG", "TIFF", "JPEG")  # whatever the name says: Pillow hands some others to outside programs
@@ -31,22 +34,27 @@ def find_scans(path: str | Path) -> list[Path]:
     """What is there to read: each item is one scan for `read_scan`.
 
     Arguments:
-        path: a scan file; a folder of pictures or of one DICOM series, which is one scan; or a folder of
-            volume files (NIfTI, MetaImage, NRRD), each of which is one. Folders inside a folder are not looked into.
+        path: a scan file; a folder of pictures or of DICOM files, or a tree of folders of the latter, which is one
+            scan; or a folder of volume files (NIfTI, MetaImage, NRRD), each of which is one.
 
     Raises:
-        InputError: the path does not exist, has no scan in it, or scans of several kinds.
+        InputError: the path does not exist, has no scan in it, or scans of several kinds; or it is a tree of DICOM
+            files of several patients or studies, whose folders are to be named.
     """
     path = Path(path)
     kind, files = _look(path)
+    if kind == DICOM and files[0].parent != files[-1].parent:
+        check_one_study(path, files)
     return files if kind == VOLUMES else [path]
 
 
-def read_scan(path: str | Path, colours: dict[str, int] | None = None) -> Scan:
+def read_scan(path: str | Path, *, series: str | None = None, colours: dict[str, int] | None = None) -> Scan:
     """Read one scan, or a mask or label file of one.
 
     Arguments:
         path: as `find_scans` gives it. Masks and labels of whole numbers 0 to 255 come as "8-bit".
+        series: of DICOM, which series: its number, its UID or a part of its description; None: the axial CT series with
+            the most slices, where that is clear.
         colours: of labels that are pictures in colour: "#rrggbb" -> value 0..255; empty or None: there are none.
 
     Returns:
@@ -63,7 +71,7 @@ def read_scan(path: str | Path, colours: dict[str, int] | None = None) -> Scan:
         is_itk = files[0].name.lower().endswith(ITK_SUFFIXES)
         return read_itk(files[0]) if is_itk else read_nifti(files[0])
     if kind == DICOM:
-        return read_dicom(path, files)
+        return read_dicom(path, files, series)
     return _read_pictures(path, files, colours)
 
 
@@ -76,22 +84,52 @@ def _look(path: Path) -> tuple[str, list[Path]]:
         return kind, [path]
     if not os.path.isdir(path):
         raise InputError(f"{path}: no such file or folder; {EXPECTED}")
-    try:
-        files = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    found: dict[str, list[Path]] = {}
-    for file in sorted(files, key=_natural):
-        if (kind := _kind(file)) is not None:
-            found.setdefault(kind, []).append(file)
+    files = _files_in(path, is_tree=False)
+    found = _by_kind(files)
+    if any(file.name.upper() == DICOMDIR for file in files) or not found:
+        files = _files_in(path, is_tree=True)
+        found = {kind: of_kind for kind, of_kind in _by_kind(files).items() if kind == DICOM} or found
+    if DICOM in found:
+        found.pop(PICTURES, None)  # of a viewer that came with the disc, or saved out of it
     if not found:
         raise InputError(f"{path}: no scan in this folder; {EXPECTED}")
     if len(found) > 1:
         raise InputError(f"{path}: holds {' and '.join(found)}; expected scans of one kind, name the files")
-    if DICOM in found and (empty := [file for file in files if not file.stat().st_size]):
-        # Of a slice at the end of a series nothing else would tell that it is missing.
-        raise InputError(f"{empty[0]} is empty: expected a DICOM file; restore or remove it")
+    if DICOM in found:
+        folders = {file.parent for file in found[DICOM]}
+        if empty := [file for file in files if file.parent in folders and _is_empty_slice(file)]:
+            # Of a slice at the end of a series nothing else would tell that it is missing.
+            raise InputError(f"{empty[0]} is empty: expected a DICOM file; restore or remove it")
     return next(iter(found.items()))
+
+
+def _files_in(folder: Path, is_tree: bool) -> list[Path]:
+    """The files in a folder, or in all folders below it too, in natural order; none that are hidden."""
+    files = []
+    try:
+        for at, folders, names in os.walk(folder) if is_tree else [(folder, [], os.listdir(folder))]:
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            paths = [Path(at) / name for name in names if not name.startswith(".")]
+            files += [path for path in paths if path.is_file()]
+            if len(files) > MAX_FILES:
+                raise InputError(f"{folder}: holds more than {MAX_FILES} files: name the folder of one scan")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
+    return sorted(files, key=lambda file: (file.parent, _natural(file)))
+
+
+def _by_kind(files: list[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        if (kind := _kind(file)) is not None:
+            found.setdefault(kind, []).append(file)
+    return found
+
+
+def _is_empty_slice(file: Path) -> bool:
+    """Is a file empty that could have been a slice? Notes have a suffix of letters, files of scanners none."""
+    suffix = file.suffix.lower()
+    return (not suffix[1:].isalpha() or suffix in DICOM_SUFFIXES) and not file.stat().st_size
 
 
 def _kind(file: Path) -> str | None:

@@ -36,6 +36,7 @@ class Scan:
         axes: three letters, towards which side of the patient i, j, k run where the format's own rule says it though
             the file does not tell its place; else None.
         rows_first: the array's axes are (row, column, slice), as of pictures and DICOM; else the file's own.
+        files: those that a DICOM series was read from; else none.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Scan:
     header: object | None = None
     axes: str | None = None
     rows_first: bool = False
+    files: tuple[Path, ...] = ()
 
     def __post_init__(self):
         expected = np.uint8 if self.units == "8-bit" else np.float32

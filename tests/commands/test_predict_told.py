@@ -1,0 +1,176 @@
+"""What `predict` tells of what it assumed and of what went wrong, and what it leaves behind then."""
+
+import functools
+import json
+import re
+import shutil
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from forked import run_command
+from scan_files import save_dicom
+
+predict = functools.partial(run_command, "predict")
+
+
+@pytest.fixture(scope="module")
+def dark(tmp_path_factory):
+    """A network that calls what is dark infected, so also all that lies outside the lungs and is black to it."""
+    import keras
+
+    path = tmp_path_factory.mktemp("network") / "dark.keras"
+    inputs = keras.Input((256, 256, 1))
+    scores = keras.layers.Conv2D(2, 1, name="scores")(inputs)
+    model = keras.Model(inputs, keras.layers.Softmax(name="softmax")(scores))
+    model.get_layer("scores").set_weights([np.array([[[[0.1, -0.1]]]], "float32"), np.array([-2, 2], "float32")])
+    model.save(path)
+    return path
+
+
+def test_what_was_assumed_is_said_everywhere(scan, network, tmp_path):
+    result = predict(scan / "chest.nii.gz", "--model", network, "--lungs", scan / "lungs.nii.gz", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    said = " ".join(result.stdout.split())
+    notes = json.loads((tmp_path / "chest" / "severity.json").read_text())["notes"]
+    page = (tmp_path / "chest" / "index.html").read_text()
+    for note in ("values: Hounsfield units", "orientation: LPS by the affine", "lungs: from lungs.nii.gz"):
+        assert note in said and note in notes and note in page
+
+
+def test_the_millilitres_are_those_of_the_label_file(scan, dark, tmp_path):
+    """And what of them lies outside the lungs is told."""
+    result = predict(scan / "chest.nii.gz", "--model", dark, "--lungs", scan / "lungs.nii.gz", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    file = nibabel.load(tmp_path / "chest" / "labels.nii.gz")
+    labels, lungs = (np.asarray(image.dataobj) > 0 for image in (file, nibabel.load(scan / "lungs.nii.gz")))
+    voxel_ml = abs(np.linalg.det(file.affine[:3, :3])) / 1000
+    told = re.search(r"lesions, ([\d.]+) ml \(([\d.]+) ml of it outside the lungs\), ([\d.]+) % of both", result.stdout)
+    expected = (labels.sum() * voxel_ml, (labels & ~lungs).sum() * voxel_ml, 100 * labels[lungs].mean())
+    np.testing.assert_allclose([float(figure) for figure in told.groups()], expected, atol=0.06)
+    assert expected[1] > 0.5 * expected[0]
+
+
+def test_notes_are_said_once_where_scans_are_alike(scan, network, tmp_path):
+    for name in ("a", "b"):
+        shutil.copy(scan / "chest.nii.gz", tmp_path / f"{name}.nii.gz")
+    paths = [tmp_path / f"{name}.nii.gz" for name in "ab"]
+    result = predict(*paths, "--model", network, "--lungs", "none", "--out", tmp_path / "out")
+    assert result.stdout.count("Hounsfield units") == 1 and result.stdout.count("notes: as above") == 1
+
+
+def test_a_truth_that_does_not_fit_is_told_before_and_the_scan_is_segmented(scan, network, tmp_path):
+    lesions = nibabel.load(scan / "lesions.nii.gz")
+    away = lesions.affine.copy()
+    away[0, 3] += 30
+    nibabel.save(nibabel.Nifti1Image(np.asarray(lesions.dataobj), away), tmp_path / "away.nii.gz")
+    arguments = ("--model", network, "--lungs", "none", "--out", tmp_path / "out", "--truth", tmp_path / "away.nii.gz")
+    result = predict(scan / "chest.nii.gz", *arguments)
+    assert result.returncode == 1
+    first, progress, last = result.stderr.splitlines()
+    assert first.startswith("error: ") and "away.nii.gz: lies up to 30" in first and "without scores" in first
+    assert progress.startswith("1/1 chest") and "not compared with the truth" in last
+    case = tmp_path / "out" / "chest"
+    assert (case / "labels.nii.gz").is_file() and not (case / "agreement.json").exists()
+    assert any("not compared" in note for note in json.loads((case / "severity.json").read_text())["notes"])
+    again = predict(scan / "chest.nii.gz", *arguments)
+    assert again.returncode == 1 and "is there already" in again.stdout and "lies up to 30" in again.stderr
+
+
+def test_lungs_that_do_not_fit_are_told_before_anything_is_segmented(scan, network, tmp_path):
+    lungs = nibabel.load(scan / "lungs.nii.gz")
+    nibabel.save(lungs.slicer[:, :, 1:], tmp_path / "lungs.nii.gz")
+    arguments = ("--model", network, "--lungs", tmp_path / "lungs.nii.gz", "--out", tmp_path / "out")
+    result = predict(scan / "chest.nii.gz", *arguments)
+    assert result.returncode == 2 and not (tmp_path / "out").exists()
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ") and "lungs.nii.gz is 64x64x7, the scan is 64x64x8" in line
+
+
+def test_what_is_no_scan_among_scans_is_told_and_the_rest_is_done(scan, network, tmp_path):
+    shutil.copy(scan / "chest.nii.gz", tmp_path / "chest.nii.gz")
+    (tmp_path / "participants.tsv").write_text("id\n")
+    (tmp_path / "broken.nii.gz").write_bytes(b"no image")
+    arguments = ("--model", network, "--lungs", "none", "--out", tmp_path / "out")
+    result = predict(*sorted(tmp_path.glob("*.*")), *arguments)
+    assert result.returncode == 1
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["chest"]
+    assert "participants.tsv: unknown kind" in result.stderr and "broken.nii.gz" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("2 of 3 inputs failed")
+    result = predict(tmp_path / "participants.tsv", tmp_path / "broken.nii.gz", *arguments)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1] == "all 2 inputs failed: nothing was segmented"
+
+
+def test_patients_with_their_lungs_and_labels_in_folders(scan, network, tmp_path):
+    for patient in ("anna", "ben"):
+        for folder, name in (("scans", "chest"), ("lungs", "lungs"), ("labels", "lesions")):
+            target = tmp_path / folder / (f"{patient}/ct.nii.gz" if folder == "scans" else f"{patient}.nii.gz")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(scan / f"{name}.nii.gz", target)
+    folders = ("--lungs", tmp_path / "lungs", "--truth", tmp_path / "labels")
+    result = predict(tmp_path / "scans", "--model", network, *folders, "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"anna", "ben"}
+    assert result.stdout.count("against the truth") == 2
+    for patient in ("anna", "ben"):
+        used = json.loads((tmp_path / "out" / patient / "settings.json").read_text())["settings"]
+        assert used["lungs"]["path"] == str(tmp_path / "lungs" / f"{patient}.nii.gz")
+        assert used["truth"]["path"] == str(tmp_path / "labels" / f"{patient}.nii.gz")
+
+
+def test_the_meaning_of_labels_can_be_given(scan, network, tmp_path):
+    lesions = nibabel.load(scan / "lesions.nii.gz")
+    values = np.asarray(lesions.dataobj) * np.uint8(4)
+    values[0, 0, 0] = 7  # of something else
+    nibabel.save(nibabel.Nifti1Image(values, lesions.affine), tmp_path / "truth.nii.gz")
+    (tmp_path / "classes.csv").write_text("value,name\n0,background\n7,background\n4,infected\n")
+    given = ("--model", network, "--lungs", scan / "lungs.nii.gz", "--out", tmp_path / "out")
+    result = predict(
+        scan / "chest.nii.gz", *given, "--truth", tmp_path / "truth.nii.gz", "--classes", tmp_path / "classes.csv"
+    )
+    assert result.returncode == 0, result.stderr
+    agreement = json.loads((tmp_path / "out" / "chest" / "agreement.json").read_text())
+    rows = {row["class"]: row for row in agreement["scan"]}
+    assert rows["all lesions"]["true_voxels"] == np.count_nonzero(values == 4)
+    result = predict(scan / "chest.nii.gz", *given, "--classes", tmp_path / "classes.csv")
+    assert result.returncode == 2 and "give them with --truth" in result.stderr
+
+
+def test_a_network_by_the_folder_of_its_run(scan, network, tmp_path):
+    runs = tmp_path / "runs"
+    for fold in ("fold1-seed0", "fold2-seed0"):
+        (runs / fold).mkdir(parents=True)
+        shutil.copy(network, runs / fold / "model.keras")
+        settings = {"data": {"classes": ["healthy", "lesion"], "window": [-1000.0, 200.0], "name": "here"}}
+        (runs / fold / "config.json").write_text(json.dumps(settings))
+    arguments = (scan / "chest.nii.gz", "--lungs", "none", "--out", tmp_path / "out")
+    result = predict(*arguments, "--model", runs)
+    assert result.returncode == 2 and not (tmp_path / "out").exists()
+    assert "holds the networks of 2 runs (fold1-seed0, fold2-seed0); give one of these folders" in result.stderr
+    result = predict(*arguments, "--model", runs / "fold2-seed0")
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "out" / "chest" / "severity.json").read_text())
+    assert found["class_names"] == ["healthy", "lesion"] and found["window"] == [-1000.0, 200.0]
+    shutil.rmtree(runs / "fold1-seed0")
+    result = predict(*arguments, "--model", runs)
+    assert result.returncode == 0 and "is there already" in result.stdout
+
+
+def test_a_series_gets_a_dicom_segmentation_or_a_note(phantom, network, tmp_path):
+    affine = np.array([[0, -0.7, 0, 0], [-0.7, 0, 0, 0], [0, 0, 5.0, 0], [0, 0, 0, 1]])
+    series = save_dicom(tmp_path / "anna", np.rint(phantom.images.transpose(0, 2, 1)), affine)
+    arguments = (series, "--model", network, "--lungs", "none", "--out")
+    result = predict(*arguments, tmp_path / "without")
+    assert result.returncode == 0 and "no DICOM segmentation was written" in " ".join(result.stdout.split())
+    for file in series.iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = "1.2.3", "1.2.3.5"
+        dataset.save_as(file)
+    result = predict(*arguments, tmp_path / "with")
+    assert result.returncode == 0 and "no DICOM" not in result.stdout
+    labels = np.asarray(nibabel.load(tmp_path / "with" / "anna" / "labels.nii.gz").dataobj)
+    written = pydicom.dcmread(tmp_path / "with" / "anna" / "labels.dcm")
+    assert written.pixel_array.sum() == np.count_nonzero(labels) > 0
+    assert [segment.SegmentLabel for segment in written.SegmentSequence] == ["infected"]
