@@ -14,6 +14,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.scans.dicom import check_one_study, read_dicom
 from unet_segnet.scans.dicom_file import DICOM_SUFFIXES, is_dicom
 from unet_segnet.scans.itk import ITK_SUFFIXES, read_itk
+from unet_segnet.scans.names import LABELS, LUNGS, role_of
 from unet_segnet.scans.nifti import read_nifti
 from unet_segnet.scans.scan import UNITS_NOTE, Scan, scan_name
 
@@ -91,6 +92,8 @@ def _look(path: Path) -> tuple[str, list[Path]]:
         found = {kind: of_kind for kind, of_kind in _by_kind(files).items() if kind == DICOM} or found
     if DICOM in found:
         found.pop(PICTURES, None)  # of a viewer that came with the disc, or saved out of it
+        if all(role_of(scan_name(file)) in (LABELS, LUNGS) for file in found.get(VOLUMES, ())):
+            found.pop(VOLUMES, None)  # drawn on the series
     if not found:
         raise InputError(f"{path}: no scan in this folder; {EXPECTED}")
     if len(found) > 1:
