@@ -106,6 +106,11 @@ def scans_below(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
     return [(unit.path, unit.below) for unit in _units(folder) if unit.role == IMAGES]
 
 
+def masks_below(folder: Path) -> list[Path]:
+    """What `scans_below` takes for labels or lung masks by their names."""
+    return [] if has_folders(folder) else [unit.path for unit in _units(folder) if unit.role != IMAGES]
+
+
 def _entries(folder: Path) -> list[Path]:
     """What is in a folder but for hidden files, such as ._NAME of macOS."""
     try:

@@ -60,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     scan_options(parser)
     parser.add_argument(
+        "--series",
+        metavar="NAME",
+        help="of DICOM, the series to take: its number, its UID or a part of its description; by default the axial CT "
+        "series with the most slices",
+    )
+    parser.add_argument(
         "--truth",
         type=Path,
         metavar="FILE|DIR",
@@ -89,7 +95,8 @@ def predict(options) -> int:
     """
     check_options(options)
     options.model, facts = find_model(options.model)
-    items, problems = find_items(options.inputs, options.lungs, options.truth)
+    found = find_items(options.inputs, options.lungs, options.truth)
+    items, problems = found.items, found.problems
     if not items and len(problems) == 1:
         raise InputError(problems[0])
     targets = {item: options.out / item.name for item in items}
@@ -100,6 +107,8 @@ def predict(options) -> int:
     there = {} if options.force else {item: target for item, target in targets.items() if target.exists()}
     for target in there.values():
         read_settings(target)
+    for note in found.notes:
+        print(printable(f"note: {note}"), file=sys.stderr)
     for problem in problems:
         _tell(problem, options)
     if items:
@@ -194,9 +203,10 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
     from unet_segnet.commands.predict_outputs import summary, write_case
     from unet_segnet.commands.predict_truth import compare_with, read_truth
     from unet_segnet.inference.segmentation import prepare, segment
+    from unet_segnet.scans import read_scan
 
     made_with = settings(item, options)  # of the files as they are before they are read
-    prepared = prepare(item.path, item.lungs, options.orientation)
+    prepared = prepare(read_scan(item.path, series=options.series), item.lungs, options.orientation)
     truth = problem = None
     if options.truth and item.truth is None:
         print(

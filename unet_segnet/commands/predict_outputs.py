@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.commands.predict_inputs import LABELS
+from unet_segnet.commands.predict_inputs import LABEL_FILE
 from unet_segnet.commands.predict_page import case_page, display
 from unet_segnet.commands.predict_truth import Truth
 from unet_segnet.errors import InputError
@@ -101,7 +101,7 @@ def _write_labels(result: Segmentation, new: Path) -> tuple[str, ...]:
 
     labels, scan = result.array(), result.scan
     classes = (result.class_names, CLASS_COLOURS[: len(result.class_names)])
-    write_labels(new / LABELS, labels, scan)
+    write_labels(new / LABEL_FILE, labels, scan)
     write_seg_nrrd(new / "labels.seg.nrrd", labels, scan, *classes)
     write_label_descriptions(new / "labels.label", *classes)
     if scan.files:

@@ -30,6 +30,7 @@ def settings(item: Item, options) -> dict:
 
     return {
         "scan": _contents(item.path),
+        "series": options.series,
         "network": _sha256(model_path(options.model)),
         "lungs": str(item.lungs) if item.lungs in LUNGS else _contents(Path(item.lungs)),
         "orientation": options.orientation,
