@@ -10,7 +10,7 @@ PATIENT/ct.nii.gz, PATIENT/seg.nii.gz     a folder for each patient; or all file
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unet_segnet.cohort.manifest import Case, dataset_json
@@ -291,6 +291,8 @@ def _units(folder: Path) -> list[_Unit]:
     while len(entries := _entries(top)) == 1 and entries[0].is_dir():
         top = entries[0]  # a folder that holds nothing but one is no patient
     units = list(_walk(top, None, None))
+    if len(units) == 1 and units[0].is_series and _is_one_study(folder):  # a disc, whatever its folders are called
+        units = [replace(units[0], path=folder, below=())]
     if not any(unit.role == IMAGES for unit in units):  # lung_001.nii.gz is a scan where there is no other
         units = [_Unit(u.path, u.below, IMAGES if u.role == LUNGS else u.role) for u in units]
     return units
