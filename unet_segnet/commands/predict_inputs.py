@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from pathlib import Path
 
 from unet_segnet.errors import InputError
@@ -97,7 +95,7 @@ def _in_folder(given: Path, notes: list[str]) -> list[Item]:
     """
     from unet_segnet.cohort.layouts import masks_below, scans_below
 
-    found = _by_study(given, scans_below(given))
+    found = scans_below(given)
     if not found:
         return _items(find_scans(given))
     if masks := masks_below(given):
@@ -109,37 +107,6 @@ def _in_folder(given: Path, notes: list[str]) -> list[Item]:
     if len(found) == 1 and found[0][1]:
         return [Item(found[0][0], scan_name(found[0][0]), (scan_name(given),))]
     return [Item(path, scan_name(path), below) for path, below in found]
-
-
-def _by_study(given: Path, found: list[tuple[Path, tuple[str, ...]]]) -> list[tuple[Path, tuple[str, ...]]]:
-    """Scans with the folders of one DICOM study together, in which `read_scan` finds the series to take."""
-    studies: dict[str, list[tuple[Path, tuple[str, ...]]]] = {}
-    for path, below in found:
-        studies.setdefault(_study(path) or str(path), []).append((path, below))
-    result = []
-    for study, scans in studies.items():
-        folder = Path(os.path.commonpath([path for path, _ in scans]))
-        if len(studies) == 1 and study != str(folder):
-            result.append((given, ()))
-        elif len(scans) > 1 and sum(path.is_relative_to(folder) for path, _ in found) == len(scans):
-            shared = takewhile(lambda names: len(set(names)) == 1, zip(*(below for _, below in scans), strict=False))
-            result.append((folder, tuple(names[0] for names in shared)))
-        else:
-            result += scans
-    return result
-
-
-def _study(path: Path) -> str:
-    """The UID of the DICOM study that a folder is of; empty of another."""
-    from unet_segnet.scans.dicom_file import is_dicom, read_file
-
-    for file in sorted(path.iterdir()) if path.is_dir() else ():
-        if file.is_file() and is_dicom(file):
-            try:
-                return read_file(file).study
-            except InputError:  # is told as the scan is read
-                return ""
-    return ""
 
 
 def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | InputError]:
