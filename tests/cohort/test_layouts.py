@@ -150,6 +150,25 @@ def test_dicom_folders_with_labels_beside(tmp_path):
     assert found(tmp_path / "alike")[1] == {who: [who, f"{who}_seg.nii.gz"] for who in ("anna", "ben")}
 
 
+def test_dicom_trees_with_labels_in_them(tmp_path):
+    """A study of two series, the slices beside the labels, and a patient without labels."""
+    for who in ("anna", "ben", "cleo"):
+        study = tmp_path / who if who == "ben" else tmp_path / who / "study"
+        study.mkdir(parents=True)
+        save_dicom(study / "axial", IMAGE, AFFINE, series=f"1.2.{len(who)}.1")
+        save_dicom(study / "scout", IMAGE[:1], AFFINE, series=f"1.2.{len(who)}.2")
+    for path in list((tmp_path / "ben").glob("*/*.dcm")):
+        path.rename(tmp_path / "ben" / f"{path.parent.name}-{path.name}")
+    for who in ("anna", "ben"):
+        write_nifti(tmp_path / who / "seg.nii.gz", LABELS)
+    cohort = load_cohort(tmp_path, size=32)
+    assert set(cohort.cases) == {"anna", "ben"}
+    np.testing.assert_array_equal(cohort.slices.labels, np.concatenate([LABELS, LABELS]))
+    assert [path for path, _ in scans_below(tmp_path)] == [
+        *(tmp_path / "anna" / "study", tmp_path / "ben", tmp_path / "cleo" / "study")
+    ]
+
+
 @pytest.mark.parametrize(
     ("images", "others", "pairs"),
     [

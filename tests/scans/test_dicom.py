@@ -104,6 +104,9 @@ def test_several_patients_or_studies_are_asked_about(tmp_path):
         write(tmp_path / what / "2", VALUES[:4], series="1.2.2", **{key: "1.2"})
         with pytest.raises(InputError, match=f"{what}: holds CT series of 2 {what}"):
             read_scan(tmp_path / what)
+        with pytest.raises(InputError, match="of 2 patients or studies; name the folder of one"):
+            find_scans(tmp_path / what)
+        assert find_scans(tmp_path / what / "2") == [tmp_path / what / "2"]
         assert read_scan(tmp_path / what / "2").array.shape[2] == 4
 
 
@@ -270,6 +273,8 @@ def test_positions_rounded_to_what_was_written(tmp_path, distance, decimals):
     scan = read_scan(series)
     np.testing.assert_array_equal(scan.array, np.moveaxis(values, 0, 2))
     assert scan.spacing[2] == pytest.approx(distance, abs=10.0**-decimals / (number - 1))
+    is_noted = decimals < 2 and round(distance, decimals) != distance
+    assert (f"rounded to {10.0**-decimals:g} mm" in scan.notes[-1]) == is_noted
     for missing in (3, 11, 20):
         path = series / f"IM{missing:02}.dcm"
         content = path.read_bytes()

@@ -22,7 +22,9 @@ FULL = 0.8  # of the lungs, marked by labels of several values: some of them are
 ALL_LUNG = 0.9  # the same of labels of one value; the worst patients' lesions fill less over a whole scan
 WRONG_SIDE = 0.05  # of the smaller lung's pixels: so many of both lie beyond the line that parts them best
 SMALLER = 0.2  # of both lungs' healthy pixels, in the one that has fewer
-LARGE = 0.03  # of a slice that each lung takes, where nobody knows the lungs
+MUCH = 0.4  # of the lungs: too much for two kinds of lesion that keep to a side each
+# Where nobody knows the lungs, of a slice: what each lung takes, and both; lesions take 0.07 of the study's slices.
+ONE_LUNG, BOTH_LUNGS = 0.03, 0.15
 MOST_VALUE = 15  # of classes that are counted; higher values are grey levels, whose meaning is to be asked for
 
 
@@ -33,7 +35,8 @@ class LabelFacts:
     Attributes:
         values: that occur.
         source: the file.
-        pixels: in all slices.
+        pixels: in all slices; `marked` of them have a value above 0.
+        marked: see there.
         lungs: pixels of lung; 0 where they are unknown.
         covered: value above 0 -> its pixels inside the lungs.
         sided: pixels of the values 1 and 2.
@@ -44,6 +47,7 @@ class LabelFacts:
     values: tuple[int, ...]
     source: str = ""
     pixels: int = 0
+    marked: int = 0
     lungs: int = 0
     covered: dict[int, int] | None = None
     sided: tuple[int, int] = (0, 0)
@@ -65,6 +69,7 @@ def label_facts(labels: np.ndarray, lungs: np.ndarray | None = None, source: str
         values=values,
         source=str(source),
         pixels=labels.size,
+        marked=int(np.count_nonzero(labels)),
         lungs=int(inside.sum()),
         covered={value: int(inside[value]) for value in values if value},
         sided=sided,
@@ -103,7 +108,7 @@ def recognise_classes(files: Sequence[LabelFacts]) -> Classes:
     found = tuple(sorted({0, *(value for file in files for value in file.values)}))
     if len(found) < 2:
         raise InputError("no label file marks anything (all values are 0); expected lesions to learn and to score")
-    named = _of_lungs(files, found)
+    named = _of_lungs(files, found) if len(found) == 2 or found[-1] <= MOST_VALUE else None
     if named is None and len(found) == 2:
         named = Classes(BINARY_NAMES, {0: 0, found[1]: 1}, FOUND)
     if named is None and found == (0, 1, 255):
@@ -118,7 +123,7 @@ def recognise_classes(files: Sequence[LabelFacts]) -> Classes:
     if named is not None:
         return named
     listed = ", ".join(map(str, found[:6])) + (", ..." if found[6:] else "")
-    where = next(file.source for file in files if set(file.values) & set(found[1:]))
+    where = next(file.source for file in files if found[-1] in file.values)
     if len(found) > MAX_CLASSES:
         raise InputError(
             f"the label files hold {len(found)} different values ({listed}), too many for classes; expected at most "
@@ -150,21 +155,24 @@ def _of_lungs(files: Sequence[LabelFacts], found: tuple[int, ...]) -> Classes | 
     share = sum(covered.values()) / lungs if lungs else 0.0
     sided = [sum(file.sided[index] for file in files) for index in (0, 1)]
     parted = min(sided) > SMALLER * sum(sided) and sum(file.crossed for file in files) <= WRONG_SIDE * min(sided)
-    if {1, 2} <= set(found) <= set(LUNGS_AND_INFECTION) and parted:
-        large = min(sided) >= LARGE * sum(file.pixels for file in files)
-        if share >= FULL or (not lungs and large):
-            how = f"fill {share:.0%} of the lungs" if lungs else "are large"
-            note = (
-                f"classes: 1 and 2 stand on the two sides of the body, and the labels {how}: they are taken for the "
-                "lungs and 3 for infection, as in Zenodo 3757476; if they mean something else, say so in classes.csv"
-            )
-            return Classes(BINARY_NAMES, dict(LUNGS_AND_INFECTION), FOUND, notes=(note,))
-    if share >= (FULL if len(found) > 2 else ALL_LUNG):
-        largest = max(covered, key=covered.get)
+    pixels, marked = sum(file.pixels for file in files), sum(file.marked for file in files)
+    large = share >= MUCH if lungs else min(sided) >= ONE_LUNG * pixels > 0
+    if {1, 2} <= set(found) <= set(LUNGS_AND_INFECTION) and parted and large and (share >= FULL or not lungs):
+        how = f"fill {share:.0%} of the lungs" if lungs else "are large"
+        note = (
+            f"classes: 1 and 2 stand on the two sides of the body, and the labels {how}: they are taken for the lungs "
+            "and 3 for infection, as in Zenodo 3757476; if they mean something else, say so in classes.csv"
+        )
+        return Classes(BINARY_NAMES, dict(LUNGS_AND_INFECTION), FOUND, notes=(note,))
+    several = len(found) > 2
+    full = share >= (FULL if several else ALL_LUNG) if lungs else several and marked >= BOTH_LUNGS * pixels > 0
+    if full or (parted and large):
+        suspects = [1, 2] if parted else [max(covered, key=covered.get)] if several else []
+        how = f"{share:.0%} of the lungs" if lungs else f"{marked / pixels:.0%} of the slices"
         raise InputError(
-            f"{_some_source(files)}: the labels (values {', '.join(map(str, found[:7]))}) fill {share:.0%} of the "
-            f"lungs: {'some of them seem' if len(found) > 2 else f'{found[1]} seems'} to be lungs, not lesions; "
-            f"{ask(found[:7], [largest] if len(found) > 2 else [])}"
+            f"{_some_source(files)}: the labels (values {', '.join(map(str, found[:7]))}) fill {how}: "
+            f"{'some of them seem' if several else f'{found[1]} seems'} to be lungs, not lesions; "
+            f"{ask(found[:7], suspects)}"
         )
     return None
 

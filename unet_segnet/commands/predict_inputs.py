@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import LUNGS
 from unet_segnet.scans import find_scans, scan_name
 from unet_segnet.scans.names import pair_names
-
-if TYPE_CHECKING:
-    from unet_segnet.scans.dicom_file import DicomFile
 
 LABEL_FILE = "labels.nii.gz"
 
@@ -102,7 +95,7 @@ def _in_folder(given: Path, notes: list[str]) -> list[Item]:
     """
     from unet_segnet.cohort.layouts import masks_below, scans_below
 
-    found = _by_study(given, scans_below(given))
+    found = scans_below(given)
     if not found:
         return _items(find_scans(given))
     if masks := masks_below(given):
@@ -114,56 +107,6 @@ def _in_folder(given: Path, notes: list[str]) -> list[Item]:
     if len(found) == 1 and found[0][1]:
         return [Item(found[0][0], scan_name(found[0][0]), (scan_name(given),))]
     return [Item(path, scan_name(path), below) for path, below in found]
-
-
-def _by_study(given: Path, found: list[tuple[Path, tuple[str, ...]]]) -> list[tuple[Path, tuple[str, ...]]]:
-    """Scans with the folders of one DICOM study together, in which `read_scan` finds the series to take."""
-    studies: dict[str, list[tuple[Path, tuple[str, ...]]]] = {}
-    for path, below in found:
-        first = next(_dicom_files(path), None)
-        studies.setdefault(str(path) if first is None or not first.study else first.study, []).append((path, below))
-    result = []
-    for study, scans in studies.items():
-        paths = [path for path, _ in scans]
-        folder = Path(os.path.commonpath(paths))
-        if study == str(paths[0]) or (len(scans) > 1 and _are_copies(paths)):
-            result += scans
-        elif len(studies) == 1:
-            result.append((given, ()))
-        elif len(scans) > 1 and sum(path.is_relative_to(folder) for path, _ in found) == len(scans):
-            shared = takewhile(lambda names: len(set(names)) == 1, zip(*(below for _, below in scans), strict=False))
-            result.append((folder, tuple(names[0] for names in shared)))
-        else:
-            result += scans
-    return result
-
-
-def _dicom_files(folder: Path) -> Iterator[DicomFile]:
-    """What the DICOM files in a folder say of themselves, but for damaged ones: these are told as the scan is read."""
-    from unet_segnet.scans.dicom_file import is_dicom, read_file
-
-    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if file.is_file() and is_dicom(file):
-            with contextlib.suppress(InputError):
-                yield read_file(file)
-
-
-def _are_copies(folders: list[Path]) -> bool:
-    """Do folders hold the same slices of a series, as copies do, or scans that were given one number by mistake?
-
-    Else one that stands in several of them is a series that was divided among them.
-    """
-    first = [file.series for folder in folders if (file := next(_dicom_files(folder), None))]
-    if len(set(first)) == len(first):
-        return False
-    slices = [
-        (file.series, *frame.position)
-        for folder in folders
-        for file in _dicom_files(folder)
-        for frame in file.frames
-        if not file.is_localizer
-    ]
-    return len(set(slices)) < len(slices)
 
 
 def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | InputError]:

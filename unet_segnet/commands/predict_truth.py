@@ -51,7 +51,7 @@ def read_truth(path: Path, prepared: Prepared, class_names: tuple[str, ...], cla
         InputError: they cannot be read, do not lie on the scan, are no labels of the network's classes, or nobody knows
             what their values mean.
     """
-    found = lay_on(prepared.scan, read_scan(path))
+    found = lay_on(prepared.scan, read_scan(path, colours=classes.colours if classes else None))
     values = to_network(found, like=prepared.slices).images
     sides = prepared.lungs.sides
     labels, meant = labels_of(values, path, classes, None if sides is None else sides > 0)

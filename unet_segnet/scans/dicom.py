@@ -50,7 +50,9 @@ def read_dicom(path: Path, files: list[Path], series: str | None = None) -> Scan
     _check_alike(frames)
     normal = frames[0].normal
     frames.sort(key=lambda frame: float(frame.position @ normal))
-    step = _step(path, frames)
+    step, rounding = _step(path, frames)
+    if rounding:
+        notes.append(f"positions are rounded to {2 * rounding:.2g} mm: the slices are taken as evenly spaced")
     first = frames[0]
     height, width = first.size
     if height * width * len(frames) > MAX_VOXELS or height * width > MAX_SLICE_PIXELS:
@@ -88,6 +90,33 @@ def read_dicom(path: Path, files: list[Path], series: str | None = None) -> Scan
         rows_first=True,
         files=tuple(dict.fromkeys(frame.file for frame in frames)),
     )
+
+
+def check_one_study(path: Path, files: list[Path]) -> None:
+    """Refuse a tree of DICOM files of several patients or studies: by one slice of each folder.
+
+    Raises:
+        InputError: it holds several; or copies of a series, or scans that were given one number by mistake: the same
+            slices in several folders, while a series that was divided among folders has each of them once.
+    """
+    owners, firsts = set(), []
+    for _, of_folder in groupby(sorted(files), key=lambda file: file.parent):
+        found = read_file(next(of_folder))
+        if found.frames and found.modality not in NO_CT:
+            owners.add((found.patient, found.study))
+            firsts.append(found)
+    if len(owners) > 1:
+        raise InputError(f"{path}: holds DICOM files of {len(owners)} patients or studies; name the folder of one")
+    series = [first.series for first in firsts]
+    repeated = {first.file.parent for first in firsts if series.count(first.series) > 1}
+    slices = [
+        (found.series, *frame.position)
+        for found in (read_file(file) for file in files if file.parent in repeated)
+        for frame in found.frames
+        if not found.is_localizer
+    ]
+    if len(set(slices)) < len(slices):
+        raise InputError(f"{path}: holds the same series in several folders; name the folder of one")
 
 
 def _choose(path: Path, files: list[DicomFile], series: str | None) -> tuple[list[DicomFile], list[str]]:
@@ -205,11 +234,14 @@ def _check_alike(frames: list[Frame]) -> None:
             raise InputError(f"{frame.file} is shown inverted and {first.file.name} is not: expected one way")
 
 
-def _step(path: Path, frames: list[Frame]) -> np.ndarray:
-    """From one slice to the next, in mm; the slices are in order."""
+def _step(path: Path, frames: list[Frame]) -> tuple[np.ndarray, float]:
+    """From one slice to the next, in mm; and by how much places are off if their digits are too few, else 0.
+
+    The slices are in order.
+    """
     first = frames[0]
     if len(frames) == 1:
-        return first.normal * (abs(first.thickness) or 1.0)
+        return first.normal * (abs(first.thickness) or 1.0), 0.0
     positions = np.stack([frame.position for frame in frames])
     along = positions @ first.normal
     gaps = np.diff(along)
@@ -219,27 +251,24 @@ def _step(path: Path, frames: list[Frame]) -> np.ndarray:
     if len(same):
         pair = [frames[same[0] + offset].file.name for offset in (0, 1)]
         raise InputError(f"{path}: {pair[0]} and {pair[1]} lie at the same place; expected each slice once")
-    # Digits that are zero may be left out: the longest number tells how positions were rounded.
-    rounding = float(np.min([frame.rounding for frame in frames], axis=0) @ np.abs(first.normal))
-    if 2 * rounding > tolerance:
-        is_even = _distance_from_even(along) <= rounding + UNEVEN * usual
-        at = int(np.argmax(gaps))
+    uneven = np.flatnonzero(np.abs(gaps - usual) > tolerance)
+    rounding = 0.0
+    if len(uneven):
+        # Digits that are zero may be left out: the longest number tells how positions were rounded.
+        rounding = float(np.min([frame.rounding for frame in frames], axis=0) @ np.abs(first.normal))
+        if 2 * rounding <= tolerance or _distance_from_even(along) > rounding + UNEVEN * usual:
+            at = uneven[np.argmax(gaps[uneven])]
+            pair = [frames[at + offset].file.name for offset in (0, 1)]
+            raise InputError(
+                f"{path}: {gaps[at]:.2f} mm between {pair[0]} and {pair[1]}, elsewhere {usual:.2f} mm; slices are "
+                "missing or unevenly spaced, complete the series"
+            )
         tolerance = 2 * rounding
-    else:
-        uneven = np.flatnonzero(np.abs(gaps - usual) > tolerance)
-        is_even = not len(uneven)
-        at = None if is_even else uneven[np.argmax(gaps[uneven])]
-    if not is_even:
-        pair = [frames[at + offset].file.name for offset in (0, 1)]
-        raise InputError(
-            f"{path}: {gaps[at]:.2f} mm between {pair[0]} and {pair[1]}, elsewhere {usual:.2f} mm; slices are missing "
-            "or unevenly spaced, complete the series"
-        )
     step = (positions[-1] - positions[0]) / (len(frames) - 1)
     off = np.abs(positions - positions[0] - np.arange(len(frames))[:, None] * step).max(axis=1)
     if off.max() > max(tolerance, 0.5 * min(first.pixel)):
         raise InputError(f"{path}: {frames[off.argmax()].file.name} is shifted sideways; expected slices in one line")
-    return step
+    return step, rounding
 
 
 def _distance_from_even(places: np.ndarray) -> float:
