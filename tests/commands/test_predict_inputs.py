@@ -110,7 +110,17 @@ def test_masks_beside_scans_are_left_out_and_told(tmp_path):
     found = find_items([tmp_path], "auto", None)
     assert [(item.name, item.path.name) for item in found.items] == [("anna", "ct.nii.gz"), ("ben", "ct.nii.gz")]
     (note,) = found.notes
-    assert "2 taken for labels or lung masks by their names" in note and "anna/seg.nii.gz, ben/lung_mask.nii.gz" in note
+    assert "2 taken for labels or lung masks by their names" in note
+    assert f"{tmp_path / 'anna' / 'seg.nii.gz'}, {tmp_path / 'ben' / 'lung_mask.nii.gz'}" in note
+    (note,) = find_items([tmp_path], "auto", tmp_path).notes
+    assert "1 taken for" in note and "lung_mask" in note
+
+
+def test_one_mask_for_several_scans_is_noted(tmp_path):
+    make(tmp_path, "a.nii.gz", "b.nii.gz", "truth.nii.gz")
+    found = find_items([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], "auto", tmp_path / "truth.nii.gz")
+    assert {item.truth for item in found.items} == {tmp_path / "truth.nii.gz"}
+    assert "one file of true labels for 2 scans" in found.notes[0]
 
 
 def in_study(folder, images, series, study):

@@ -200,3 +200,27 @@ def test_a_series_gets_a_dicom_segmentation_or_a_note(phantom, network, tmp_path
     written = pydicom.dcmread(tmp_path / "with" / "anna" / "labels.dcm")
     assert written.pixel_array.sum() == np.count_nonzero(labels) > 0
     assert [segment.SegmentLabel for segment in written.SegmentSequence] == ["infected"]
+
+
+def test_a_series_can_be_chosen(phantom, network, tmp_path):
+    affine = np.array([[0, -0.7, 0, 0], [-0.7, 0, 0, 0], [0, 0, 5.0, 0], [0, 0, 0, 1]])
+    images = np.rint(phantom.images.transpose(0, 2, 1))
+    for number, some in ((1, images), (2, images[:5])):
+        series = save_dicom(tmp_path / f"s{number}", some, affine, series=f"1.2.{number}")
+        for file in series.iterdir():
+            dataset = pydicom.dcmread(file)
+            dataset.SeriesNumber, dataset.StudyInstanceUID = number, "1.2.3"
+            (tmp_path / "anna").mkdir(exist_ok=True)
+            dataset.save_as(tmp_path / "anna" / f"{number}-{file.name}")
+    arguments = ("--model", network, "--lungs", "none", "--out", tmp_path / "out")
+    result = predict(tmp_path / "anna", *arguments)
+    assert result.returncode == 0 and "anna: 8 slices" in result.stdout and "left out: series 2" in result.stdout
+    result = predict(tmp_path / "anna", *arguments, "--series", "2")
+    assert result.returncode == 2 and "made with another series" in result.stderr
+    result = predict(tmp_path / "anna", *arguments, "--series", "2", "--force")
+    assert result.returncode == 0 and "anna: 5 slices" in result.stdout
+
+
+def test_a_series_of_what_is_no_dicom_is_refused(scan, network, tmp_path):
+    result = predict(scan / "chest.nii.gz", "--series", "2", "--model", network, "--out", tmp_path / "out")
+    assert result.returncode == 2 and "chest.nii.gz: is no DICOM; --series chooses among" in result.stderr

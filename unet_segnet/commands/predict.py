@@ -112,11 +112,20 @@ def predict(options) -> int:
         print(printable(f"note: {note}"), file=sys.stderr)
     for problem in problems:
         _tell(problem, options)
+    without = [item.name for item in items if options.truth is not None and item.truth is None]
+    if without:
+        some = ", ".join(without[:6]) + (", ..." if without[6:] else "")
+        text = f"{options.truth}: no true labels by the name of {some}; segmented all the same, without scores"
+        if len(without) == len(items):
+            _tell(text, options)
+        else:
+            print(printable(f"note: {text}"), file=sys.stderr)
+            without = []
     if items:
         model = _load(options, facts)
         for item, target in there.items():
             check_settings(target, settings(item, options))
-    failed, unscored = len(problems), 0
+    failed, unscored = len(problems), len(without)
     for number, (item, target) in enumerate(targets.items(), start=1):
         try:
             if target.exists() and not options.force:  # since before, or by another process meanwhile
@@ -217,14 +226,12 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
     from unet_segnet.scans import read_scan
 
     made_with = settings(item, options)  # of the files as they are before they are read
-    prepared = prepare(read_scan(item.path, series=options.series), item.lungs, options.orientation)
+    scan = read_scan(item.path, series=options.series)
+    if options.series is not None and not scan.files:
+        raise InputError(f"{item.path}: is no DICOM; --series chooses among the series of one")
+    prepared = prepare(scan, item.lungs, options.orientation)
     truth = problem = None
-    if options.truth and item.truth is None:
-        print(
-            printable(f"note: {target.name}: no file of that name in {options.truth}; it is compared with none"),
-            file=sys.stderr,
-        )
-    elif options.truth:
+    if item.truth is not None:
         try:
             truth = read_truth(item.truth, prepared, model.class_names, options.meaning)
         except InputError as error:

@@ -61,10 +61,10 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
         InputError: two scans would have one name.
     """
     items: dict[Path, Item] = {}
-    problems, notes = [], []
+    problems, notes, left_out = [], [], []
     for given in inputs:
         try:
-            for item in _in_folder(given, notes) if given.is_dir() else _items(find_scans(given)):
+            for item in _in_folder(given, left_out) if given.is_dir() else _items(find_scans(given)):
                 items.setdefault(item.path, item)
         except InputError as error:
             problems.append(str(error))
@@ -80,6 +80,16 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
         problems += wrong[:1]
         if not wrong:
             matched.append(replace(item, lungs=lungs if masks is None else its[0], truth=its[1]))
+    for given, kind in ((lungs, "lung mask"), (truth, "file of true labels")):
+        if len(named) > 1 and given is not None and given not in LUNGS and not Path(given).is_dir():
+            notes.append(f"{given}: one {kind} for {len(named)} scans, taken for that of each")
+    used = {path for item in matched for path in (item.lungs, item.truth)}
+    if masks_left := [path for path in left_out if path not in used]:
+        some = ", ".join(map(str, masks_left[:3])) + (", ..." if masks_left[3:] else "")
+        notes.append(
+            f"{len(masks_left)} taken for labels or lung masks by their names, and left out: {some}; to segment one, "
+            "give its own path"
+        )
     return Found(matched, problems, notes)
 
 
@@ -87,8 +97,8 @@ def _items(paths: list[Path]) -> list[Item]:
     return [Item(path, scan_name(path)) for path in paths]
 
 
-def _in_folder(given: Path, notes: list[str]) -> list[Item]:
-    """The scans of a folder and of the folders in it.
+def _in_folder(given: Path, left_out: list[Path]) -> list[Item]:
+    """The scans of a folder and of the folders in it; what is taken for masks is added to `left_out`.
 
     Raises:
         InputError: there is none.
@@ -98,12 +108,7 @@ def _in_folder(given: Path, notes: list[str]) -> list[Item]:
     found = scans_below(given)
     if not found:
         return _items(find_scans(given))
-    if masks := masks_below(given):
-        some = ", ".join(str(path.relative_to(given)) for path in masks[:3]) + (", ..." if masks[3:] else "")
-        notes.append(
-            f"{given}: {len(masks)} taken for labels or lung masks by their names, and left out: {some}; to segment "
-            "one, give its own path"
-        )
+    left_out += masks_below(given)
     if len(found) == 1 and found[0][1]:
         return [Item(found[0][0], scan_name(found[0][0]), (scan_name(given),))]
     return [Item(path, scan_name(path), below) for path, below in found]
