@@ -84,6 +84,14 @@ def test_so_are_lungs_that_are_marked_in_part_or_whose_place_nobody_knows(tmp_pa
         load_cohort(tmp_path / "none", size=32, lungs="none")
 
 
+def test_lungs_in_some_of_the_files_are_asked_about(tmp_path):
+    write_sided(tmp_path, num_patients=2)
+    for number in range(3, 9):
+        write_volume(tmp_path, f"p{number}", seed=number, lesion=1)
+    with pytest.raises(InputError, match=r"p1.nii.gz: its labels .* seem to mark lungs, as those of 2 of the 8"):
+        load_cohort(tmp_path, size=32)
+
+
 def test_lung_masks_in_place_of_labels_are_asked_about(tmp_path):
     write_volume(tmp_path, "p1", lesion=1)
     write_nifti(tmp_path / "labels" / "p1.nii.gz", drawn(lesion=1)[2])
@@ -230,3 +238,17 @@ def test_masks_in_colour_are_asked_about_and_read(tmp_path):
     assert cohort.slices.class_names == ("healthy", "glass", "consolidation")
     np.testing.assert_array_equal(cohort.slices.labels, np.array([0, 2, 1], np.uint8)[np.stack(labels)])
     assert "#ff0000 = consolidation" in cohort.classes.text() and not examine_cohort(tmp_path).problems
+
+
+@pytest.mark.parametrize(
+    "name", ["lung", "Left Lung", "lung_right", "lungs (healthy)", "upper lobe", "normal", "L lung"]
+)
+def test_names_of_healthy_lung_are_background(tmp_path, name):
+    (tmp_path / "classes.csv").write_text(f"value,name\n0,background\n1,{name}\n2,infected\n")
+    assert read_classes(tmp_path / "classes.csv").index_of == {0: 0, 1: 0, 2: 1}
+
+
+@pytest.mark.parametrize("name", ["lung lesion", "covid lung", "pneumonia", "left", "GGO"])
+def test_names_of_lesions_are_not(tmp_path, name):
+    (tmp_path / "classes.csv").write_text(f"value,name\n0,background\n1,{name}\n2,infected\n")
+    assert read_classes(tmp_path / "classes.csv").index_of == {0: 0, 1: 1, 2: 2}
