@@ -209,9 +209,9 @@ def _of_lungs(files: Sequence[LabelFacts], found: tuple[int, ...]) -> Classes | 
     odd = [file for file in files if file.is_parted or (several and file.is_full and file.slices > 1)]
     if several and odd:
         raise InputError(
-            f"{odd[0].source}: its labels (values {', '.join(map(str, odd[0].values))}) seem to mark lungs, as those of "
-            f"{len(odd)} of the {len(files)} label files do and the others do not: one value means two things; expected "
-            "one meaning in all files, write them anew; if all mark lesions, say so in classes.csv"
+            f"{odd[0].source}: its labels (values {', '.join(map(str, odd[0].values))}) seem to mark lungs, as those "
+            f"of {len(odd)} of the {len(files)} label files do and the others do not: one value means two things; "
+            "expected one meaning in all files, write them anew; if all mark lesions, say so in classes.csv"
         )
     return None
 
