@@ -11,6 +11,8 @@ from unet_segnet.cohort.conventions import labels_of, pair_classes
 from unet_segnet.cohort.examine import examine_cohort
 from unet_segnet.cohort.load import load_cohort
 from unet_segnet.commands import data as command
+from unet_segnet.commands.cohort_options import load_own
+from unet_segnet.commands.train import build_parser
 from unet_segnet.errors import InputError
 
 MIDDLE = 16  # of 32 rows, between the lungs of `drawn`
@@ -167,7 +169,9 @@ def test_units_of_two_kinds_are_told_before_all_else(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "2 in Hounsfield units (p0, p1) and 2 in 8-bit grey levels (p2, p3)" in printed
     assert printed.rstrip().endswith("usable, with 1 warning(s): see whether they are meant")
-    assert any("WARNING: scans of two kinds" in note for note in load_cohort(tmp_path, size=32).notes)
+    options = build_parser().parse_args(["--data", str(tmp_path), "--net", "unet"])
+    load_own(options, (-1100, 400), 32)  # before `train` trains
+    assert "WARNING: scans of two kinds" in capsys.readouterr().out
 
 
 NNUNET = {"background": 0, "GGO": 1, "lung": 3, "consolidation": 2}

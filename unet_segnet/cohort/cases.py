@@ -108,7 +108,7 @@ def class_file(folder: Path) -> Path | None:
         table, labels = place / "classes.csv", place / "dataset.json"
         if table.is_file():
             return table
-        if labels.is_file() and dataset_json(labels).get("labels"):
+        if labels.is_file() and isinstance(dataset_json(labels).get("labels"), dict):
             return labels
     return None
 
