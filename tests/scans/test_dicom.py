@@ -1,14 +1,11 @@
 """DICOM as hospitals and archives send it: trees, other objects beside the scan, compressions, rounded positions."""
 
-import gdcm
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
-from pydicom.uid import EnhancedCTImageStorage, RTStructureSetStorage
-from scan_files import dicom_slice, network_affine, save_dicom
+from pydicom.uid import RTStructureSetStorage
+from scan_files import compress_dicom, dicom_slice, network_affine, save_dicom, save_enhanced
 
 from unet_segnet.errors import InputError
 from unet_segnet.scans import find_scans, read_scan
@@ -153,73 +150,26 @@ def test_compressed_slices_are_decoded(tmp_path, syntax, signed):
         PixelData=lambda index: stored[index].tobytes(),
     )
     for path in series.iterdir():
-        reader = gdcm.ImageReader()
-        reader.SetFileName(str(path))
-        assert reader.Read()
-        change = gdcm.ImageChangeTransferSyntax()
-        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer = gdcm.ImageWriter()
-        writer.SetFileName(str(path))
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        assert writer.Write()
+        compress_dicom(path, syntax)
         assert pydicom.dcmread(path).file_meta.TransferSyntaxUID.is_compressed
     scan = read_scan(series)
     np.testing.assert_array_equal(scan.array, ARRAY)
     np.testing.assert_allclose(scan.affine, AFFINE, atol=1e-4)
 
 
-def enhanced(path, order, shared_scale=True, **fields):
-    """All slices as the frames of one file, in some order."""
-    datasets = [dicom_slice(VALUES[index], AFFINE, index) for index in order]
-    whole = datasets[0]
-    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
-
-    def item(**values):
-        made = Dataset()
-        for key, value in values.items():
-            setattr(made, key, value)
-        return made
-
-    whole.NumberOfFrames, per_frame = len(order), []
-    for number, dataset in enumerate(datasets):
-        groups = item(PlanePositionSequence=Sequence([item(ImagePositionPatient=dataset.ImagePositionPatient)]))
-        if not shared_scale:
-            scale = item(RescaleSlope=str(number + 1), RescaleIntercept="-1024", RescaleType="HU")
-            groups.PixelValueTransformationSequence = Sequence([scale])
-        per_frame.append(groups)
-    shared = item(
-        PlaneOrientationSequence=Sequence([item(ImageOrientationPatient=whole.ImageOrientationPatient)]),
-        PixelMeasuresSequence=Sequence([item(PixelSpacing=whole.PixelSpacing, SliceThickness="5")]),
-    )
-    if shared_scale:
-        scale = item(RescaleSlope="1", RescaleIntercept="-1024", RescaleType="HU")
-        shared.PixelValueTransformationSequence = Sequence([scale])
-    for key in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
-        delattr(whole, key)
-    whole.PerFrameFunctionalGroupsSequence = Sequence(per_frame)
-    whole.SharedFunctionalGroupsSequence = Sequence([shared])
-    whole.PixelData = b"".join(dataset.PixelData for dataset in datasets)
-    for key, value in fields.items():
-        setattr(whole, key, value)
-    pydicom.dcmwrite(path, whole)
-
-
 def test_enhanced_ct_in_one_file(tmp_path):
-    enhanced(tmp_path / "whole.dcm", (3, 1, 0, 5, 4, 2))
+    save_enhanced(tmp_path / "whole.dcm", VALUES, AFFINE, (3, 1, 0, 5, 4, 2))
     scan = read_scan(tmp_path / "whole.dcm")
     np.testing.assert_array_equal(scan.array, ARRAY)
     np.testing.assert_allclose(scan.affine, AFFINE, atol=1e-6)
     assert scan.spacing == pytest.approx((0.7, 0.8, 5.0))
-    enhanced(tmp_path / "scaled.dcm", (0, 1, 2, 3, 4, 5), shared_scale=False)
+    save_enhanced(tmp_path / "scaled.dcm", VALUES, AFFINE, range(6), factors=range(1, 7))
     factors = np.arange(1, 7)
     np.testing.assert_array_equal(read_scan(tmp_path / "scaled.dcm").array, (ARRAY + 1024) * factors - 1024.0)
-    enhanced(tmp_path / "gap.dcm", (0, 1, 2, 4, 5))
+    save_enhanced(tmp_path / "gap.dcm", VALUES, AFFINE, (0, 1, 2, 4, 5))
     with pytest.raises(InputError, match=r"10\.00 mm between"):
         read_scan(tmp_path / "gap.dcm")
-    enhanced(tmp_path / "one.dcm", (2,))
+    save_enhanced(tmp_path / "one.dcm", VALUES, AFFINE, (2,))
     np.testing.assert_array_equal(read_scan(tmp_path / "one.dcm").array, ARRAY[..., 2:3])
 
 

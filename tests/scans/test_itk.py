@@ -1,6 +1,8 @@
 """MetaImage and NRRD: values and place as SimpleITK wrote them, labels on other formats' scans, what is refused."""
 
+import bz2
 import gzip
+import zlib
 
 import numpy as np
 import pytest
@@ -95,6 +97,39 @@ def test_nrrd_in_other_coordinates_and_without_any(tmp_path):
     np.testing.assert_array_equal(scan.array, VALUES.transpose(2, 1, 0))
 
 
+def test_other_byte_orders_encodings_and_places_of_the_values(tmp_path):
+    more = np.concatenate([VALUES[:1], VALUES])  # something stands before the values
+    packed, gz, bz = (
+        np.frombuffer(content, np.uint8)
+        for content in (
+            zlib.compress(VALUES.tobytes()),
+            b"a\nb\n" + gzip.compress(VALUES.tobytes()),
+            bz2.compress(VALUES.tobytes()),
+        )
+    )
+    for path in (
+        meta(tmp_path / "big.mha", values=VALUES.byteswap(), BinaryDataByteOrderMSB=True),
+        meta(tmp_path / "end.mha", values=more, HeaderSize=-1),
+        meta(tmp_path / "packed.mha", values=packed, CompressedData=True, CompressedDataSize=packed.size),
+        nrrd(tmp_path / "bz2.nrrd", "encoding: bzip2", values=bz),
+        nrrd(tmp_path / "end.nrrd", "encoding: raw", "byte skip: -1", values=more),
+        nrrd(tmp_path / "lines.nrrd", "encoding: gzip", "line skip: 2", values=gz),
+    ):
+        np.testing.assert_array_equal(read_scan(path).array, VALUES.transpose(2, 1, 0), err_msg=path.name)
+        if path.name != "bz2.nrrd":  # which SimpleITK was built without
+            np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))), VALUES)
+
+
+def test_values_to_each_voxel(tmp_path):
+    lists = ["encoding: raw", "space: LPS", "space directions: none (1,0,0) (0,1,0) (0,0,2)"]
+    path = nrrd(tmp_path / "layers.seg.nrrd", *lists)
+    path.write_bytes(path.read_bytes().replace(b"dimension: 3", b"dimension: 4").replace(b"8 10 6", b"2 4 10 6"))
+    with pytest.raises(InputError, match=r"several values to each voxel.*save a labelmap"):
+        read_scan(path)
+    path.write_bytes(path.read_bytes().replace(b"2 4 10 6", b"1 8 10 6"))
+    np.testing.assert_array_equal(read_scan(path).array, VALUES.transpose(2, 1, 0))
+
+
 def test_one_slice_and_a_fourth_axis(tmp_path):
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(VALUES[0]), str(tmp_path / "flat.mha"))
     flat = read_scan(tmp_path / "flat.mha")
@@ -106,14 +141,19 @@ def test_one_slice_and_a_fourth_axis(tmp_path):
     np.testing.assert_allclose(four.affine, AFFINE, atol=1e-6)
 
 
-def meta(path, **changes):
-    fields = {
-        "ObjectType": "Image", "NDims": 3, "BinaryData": True, "BinaryDataByteOrderMSB": False,
-        "Offset": "1 2 3", "TransformMatrix": "1 0 0 0 1 0 0 0 1", "ElementSpacing": "0.7 0.8 5",
-        "DimSize": "8 10 6", "ElementNumberOfChannels": 1, "ElementType": "MET_SHORT", "ElementDataFile": "LOCAL",
-    } | changes  # fmt: skip
+def meta(path, values=VALUES, **changes):
+    fields = {"ObjectType": "Image", "NDims": 3, "BinaryData": True, "BinaryDataByteOrderMSB": False}
+    fields |= {"CompressedData": False, "CompressedDataSize": 0} if "CompressedData" in changes else {}
+    fields |= {
+        "HeaderSize": 0,
+        "Offset": "1 2 3",
+        "TransformMatrix": "1 0 0 0 1 0 0 0 1",
+        "ElementSpacing": "0.7 0.8 5",
+    }
+    fields |= {"DimSize": "8 10 6", "ElementNumberOfChannels": 1, "ElementType": "MET_SHORT"}
+    fields |= {"ElementDataFile": "LOCAL"} | changes
     lines = "".join(f"{key} = {value}\n" for key, value in fields.items())
-    path.write_bytes(lines.encode() + VALUES.tobytes())
+    path.write_bytes(lines.encode() + values.tobytes())
     return path
 
 
@@ -122,9 +162,14 @@ def meta(path, **changes):
     [
         ({"DimSize": "30000 30000 30000"}, "claims 27000000000000 voxels"),
         ({"DimSize": "512 512 512"}, "is cut off"),
-        ({"DimSize": "8 10 7"}, "cannot be read"),
+        ({"DimSize": "8 10 7"}, "is cut off"),
+        ({"DimSize": "8 10"}, "2 sizes of 3 axes"),
+        ({"NDims": "-32768"}, "3 sizes of -32768 axes"),
+        ({"TransformMatrix": "1 0 0 0 1 0 0 0 nan"}, "where 9 numbers are expected"),
+        ({"HeaderSize": "-7"}, "is cut off, or has a damaged header"),
+        ({"CompressedData": "True"}, "has damaged values"),
         ({"ElementNumberOfChannels": 3}, "3 values to each voxel"),
-        ({"ElementType": "MET_SHORT_ARRAY"}, ""),
+        ({"ElementType": "MET_SHORT_ARRAY"}, "values of type 'MET_SHORT_ARRAY'"),
         ({"ElementDataFile": "/etc/hostname"}, "keeps its values in '/etc/hostname'"),
         ({"ElementDataFile": "LIST"}, "keeps its values in 'LIST'"),
         ({"ElementDataFile": "gone.raw"}, "gone.raw', which is not beside it"),

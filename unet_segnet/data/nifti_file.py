@@ -41,7 +41,10 @@ def recognise_units(images: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
     if low < -200:  # air in or around the lungs
         return images, "HU"
     if all(are_whole(image, 0, 255) for image in images):
-        return np.rint(images).astype(np.uint8), "8-bit"
+        whole = np.empty(images.shape, np.uint8)
+        for index, image in enumerate(images):  # one by one: a large file is not held twice
+            whole[index] = np.rint(image)
+        return whole, "8-bit"
     raise InputError(
         f"{path} has values from {low:g} to {high:g}: expected Hounsfield units (air below -200), or whole numbers "
         "0 to 255 (grey levels, or a mask)"
