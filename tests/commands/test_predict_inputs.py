@@ -113,16 +113,32 @@ def test_masks_beside_scans_are_left_out_and_told(tmp_path):
     assert "2 taken for labels or lung masks by their names" in note and "anna/seg.nii.gz, ben/lung_mask.nii.gz" in note
 
 
+def in_study(folder, images, series, study):
+    """A series that tells its study."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    save_dicom(folder, images, network_affine(), series=series)
+    for file in folder.iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.StudyInstanceUID = study
+        dataset.save_as(file)
+
+
 def test_studies_in_trees_of_folders_are_one_scan_each(tmp_path):
     """Two patients with two series each; one patient's disc is one scan whatever its folders are called."""
     for patient, study in (("anna", "1.2.7"), ("ben", "1.2.8")):
         for number in (1, 2):
             folder = tmp_path / patient / "STUDY" / f"SER{number}"
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            save_dicom(folder, np.zeros((3, 4, 4)), network_affine(), series=f"{study}.{number}")
-            for file in folder.iterdir():
-                dataset = pydicom.dcmread(file)
-                dataset.StudyInstanceUID = study
-                dataset.save_as(file)
+            in_study(folder, np.zeros((3, 4, 4)), f"{study}.{number}", study)
     assert names_of(tmp_path) == {name: tmp_path / name / "STUDY" for name in ("anna", "ben")}
     assert names_of(tmp_path / "anna") == {"anna": tmp_path / "anna"}
+
+
+def test_scans_of_one_number_by_mistake_stay_apart_and_a_divided_series_together(tmp_path):
+    for name in ("anna", "ben"):
+        in_study(tmp_path / "same" / name, np.zeros((3, 4, 4)), "1.2.7.1", "1.2.7")
+    assert names_of(tmp_path / "same") == {name: tmp_path / "same" / name for name in ("anna", "ben")}
+    in_study(tmp_path / "divided" / "DIR1", np.zeros((6, 4, 4)), "1.2.7.1", "1.2.7")
+    (tmp_path / "divided" / "DIR2").mkdir()
+    for file in sorted((tmp_path / "divided" / "DIR1").iterdir())[:3]:
+        file.rename(tmp_path / "divided" / "DIR2" / file.name)
+    assert names_of(tmp_path / "divided") == {"divided": tmp_path / "divided"}

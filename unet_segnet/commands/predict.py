@@ -10,6 +10,7 @@ of these at any depth, such as one of each patient. For research; not a medical 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from unet_segnet.commands.arguments import check_scan_options, result_options, scan_options
@@ -75,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--classes",
         type=Path,
         metavar="FILE",
-        help="CSV: value,name; what the values of the true labels mean. By default what they did in the labels that an "
-        "own network was trained on; else it is recognised",
+        help="CSV: value,name; what the values of the true labels mean. By default classes.csv or dataset.json beside "
+        "them, or what they did in the labels that an own network was trained on; else it is recognised",
     )
     parser.add_argument("--probabilities", action="store_true", help="write the probability of each class too")
     result_options(parser, "folder of the results, one folder in it per scan")
@@ -148,7 +149,13 @@ def _conclude(failed: int, unscored: int, number: int, options) -> int:
 
 
 def _tell(problem: object, options) -> None:
-    print(f"error: {with_flags(problem, options)}", file=sys.stderr, flush=True)
+    """Print what went wrong with an input; of the same thing once more, the file alone."""
+    text = with_flags(problem, options)
+    where, _, what = text.partition(": ")
+    if what and what == getattr(options, "told", None):
+        text = f"{where}: as before"
+    options.told = what
+    print(f"error: {text}", file=sys.stderr, flush=True)
 
 
 def check_options(options) -> None:
@@ -177,6 +184,7 @@ def _load(options, facts: dict):
     """
     import_keras()
     from unet_segnet.cohort.classes import Classes, read_classes
+    from unet_segnet.commands.predict_truth import class_file_near
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
     from unet_segnet.inference.segmentation import names_of_classes, slice_size
     from unet_segnet.networks.load import load_model
@@ -193,8 +201,11 @@ def _load(options, facts: dict):
     options.window = tuple(options.window or facts.get("window") or getattr(model, "window", DEFAULT_WINDOW))
     learnt = getattr(model, "label_values", None)
     options.meaning = None if learnt is None else Classes(model.class_names, learnt)
+    if options.classes is None and options.truth is not None:
+        options.classes = class_file_near(options.truth)
     if options.classes is not None:
-        options.meaning = read_classes(options.classes)
+        classes = read_classes(options.classes)
+        options.meaning = replace(classes, notes=(f"classes: by {options.classes.name}", *classes.notes))
     return model
 
 
@@ -218,7 +229,7 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
             truth = read_truth(item.truth, prepared, model.class_names, options.meaning)
         except InputError as error:
             problem = str(error)
-            _tell(f"{problem} ({target.name} is segmented all the same, without scores)", options)
+            _tell(f"{problem} (segmented all the same, without scores)", options)
     with whole_folder(target, MARKS) as new:  # from here on, so that a second process learns who is at it
         if target.exists() and not options.force:
             raise InputError(f"{target}: another process made it meanwhile; give another folder with --out, or --force")
@@ -230,18 +241,17 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
             probabilities=options.probabilities,
             report=reporter(label),
         )
-        comparison = None if truth is None else compare_with(truth, result)
-        notes = result.notes + (() if truth is None else truth.notes)
-        if problem:
-            notes += (f"truth: not compared: {problem}",)
-        notes = write_case(result, notes, None if truth is None else (comparison, truth), target.name, new, options)
+        compared = None if truth is None else (compare_with(truth, result), truth)
+        problems = (f"truth: not compared: {with_flags(problem, options)}",) if problem else ()
+        notes = (*result.notes, *(truth.notes if truth else ()), *problems)
+        notes = write_case(result, notes, compared, target.name, new, options)
         write_settings(new, made_with, problem)
-    print(summary(target.name, result, comparison), flush=True)
-    _say_notes(notes, options)
+    print(summary(target.name, result, compared and compared[0]), flush=True)
+    _say_notes([note for note in notes if note not in problems], options)
     return problem
 
 
-def _say_notes(notes: tuple[str, ...], options) -> None:
+def _say_notes(notes: list[str], options) -> None:
     """Print what was assumed about a scan, unless it is what was said of the one before."""
     if notes == getattr(options, "said", None):
         print("  notes: as above", flush=True)

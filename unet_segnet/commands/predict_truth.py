@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unet_segnet.cohort.cases import class_file
 from unet_segnet.cohort.classes import Classes
 from unet_segnet.cohort.conventions import Pairing, labels_of, pair_classes
 from unet_segnet.data.slices import MAX_CLASSES
@@ -36,6 +37,12 @@ class Truth:
         if len(self.pairing.names) == len(class_names) or len(class_names) == MAX_CLASSES:
             return self.labels, class_names
         return self.labels * np.uint8(len(class_names)), (*class_names, "infected (truth)")
+
+
+def class_file_near(truth: Path) -> Path | None:
+    """The file that names the classes of true labels, in their folder or the one above it; None where there is none."""
+    folder = truth if truth.is_dir() else truth.absolute().parent
+    return class_file(folder) or class_file(folder.absolute().parent)
 
 
 def read_truth(path: Path, prepared: Prepared, class_names: tuple[str, ...], classes: Classes | None = None) -> Truth:
