@@ -5,7 +5,7 @@ A value that stands for lungs must never count as lesion. Where labels fill the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +30,14 @@ MOST_VALUE = 15  # of classes that are counted; higher values are grey levels, w
 
 @dataclass(frozen=True)
 class LabelFacts:
-    """What occurs in a label file, and how it lies in the lungs.
+    """What occurs in a label file, or in several, and how it lies in the lungs.
 
     Attributes:
         values: that occur.
         source: the file.
-        pixels: in all slices; `marked` of them have a value above 0.
-        marked: see there.
+        slices: their number.
+        pixels: in all slices.
+        marked: of these, with a value above 0.
         lungs: pixels of lung; 0 where they are unknown.
         covered: value above 0 -> its pixels inside the lungs.
         sided: pixels of the values 1 and 2.
@@ -46,12 +47,46 @@ class LabelFacts:
 
     values: tuple[int, ...]
     source: str = ""
+    slices: int = 0
     pixels: int = 0
     marked: int = 0
     lungs: int = 0
-    covered: dict[int, int] | None = None
+    covered: dict[int, int] = field(default_factory=dict)
     sided: tuple[int, int] = (0, 0)
     crossed: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of the lungs that are marked; 0 where these are unknown."""
+        return sum(self.covered.values()) / self.lungs if self.lungs else 0.0
+
+    @property
+    def is_parted(self) -> bool:
+        """Whether 1 and 2 are as large as lungs, and stand on the two sides of the body."""
+        smaller = min(self.sided)
+        large = self.share >= MUCH if self.lungs else smaller >= ONE_LUNG * self.pixels
+        return large and smaller > SMALLER * sum(self.sided) and self.crossed <= WRONG_SIDE * smaller
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the labels fill the lungs."""
+        several = sum(value > 0 for value in self.values) > 1
+        if self.lungs:
+            return self.share >= (FULL if several else ALL_LUNG)
+        return several and self.marked >= BOTH_LUNGS * self.pixels > 0
+
+
+def _together(files: Sequence[LabelFacts]) -> LabelFacts:
+    """The facts of several files as those of one."""
+    values = tuple(sorted({value for file in files for value in file.values}))
+    return LabelFacts(
+        values,
+        files[0].source + (f" and {len(files) - 1} more" if files[1:] else ""),
+        *(sum(getattr(file, name) for file in files) for name in ("slices", "pixels", "marked", "lungs")),
+        {value: sum(file.covered.get(value, 0) for file in files) for value in values if value},
+        (sum(file.sided[0] for file in files), sum(file.sided[1] for file in files)),
+        sum(file.crossed for file in files),
+    )
 
 
 def label_facts(labels: np.ndarray, lungs: np.ndarray | None = None, source: str | Path = "") -> LabelFacts:
@@ -68,6 +103,7 @@ def label_facts(labels: np.ndarray, lungs: np.ndarray | None = None, source: str
     return LabelFacts(
         values=values,
         source=str(source),
+        slices=len(labels),
         pixels=labels.size,
         marked=int(np.count_nonzero(labels)),
         lungs=int(inside.sum()),
@@ -148,31 +184,34 @@ def _of_lungs(files: Sequence[LabelFacts], found: tuple[int, ...]) -> Classes | 
     """Classes where some of the values are lungs; None where none seems to be.
 
     Raises:
-        InputError: some are, by a convention that is not known.
+        InputError: some are, by a convention that is not known, or in some of the files.
     """
-    lungs = sum(file.lungs for file in files)
-    covered = {value: sum((file.covered or {}).get(value, 0) for file in files) for value in found[1:]}
-    share = sum(covered.values()) / lungs if lungs else 0.0
-    sided = [sum(file.sided[index] for file in files) for index in (0, 1)]
-    parted = min(sided) > SMALLER * sum(sided) and sum(file.crossed for file in files) <= WRONG_SIDE * min(sided)
-    pixels, marked = sum(file.pixels for file in files), sum(file.marked for file in files)
-    large = share >= MUCH if lungs else min(sided) >= ONE_LUNG * pixels > 0
-    if {1, 2} <= set(found) <= set(LUNGS_AND_INFECTION) and parted and large and (share >= FULL or not lungs):
-        how = f"fill {share:.0%} of the lungs" if lungs else "are large"
+    whole = _together(files)
+    if whole.lungs:
+        how = f"{whole.share:.0%} of the lungs"
+    else:
+        how = f"{whole.marked / max(whole.pixels, 1):.0%} of the slices"
+    if set(found) <= set(LUNGS_AND_INFECTION) and whole.is_parted and (whole.share >= FULL or not whole.lungs):
         note = (
-            f"classes: 1 and 2 stand on the two sides of the body, and the labels {how}: they are taken for the lungs "
-            "and 3 for infection, as in Zenodo 3757476; if they mean something else, say so in classes.csv"
+            f"classes: 1 and 2 stand on the two sides of the body, and the labels fill {how}: they are taken for the "
+            "lungs and 3 for infection, as in Zenodo 3757476; if they mean something else, say so in classes.csv"
         )
         return Classes(BINARY_NAMES, dict(LUNGS_AND_INFECTION), FOUND, notes=(note,))
     several = len(found) > 2
-    full = share >= (FULL if several else ALL_LUNG) if lungs else several and marked >= BOTH_LUNGS * pixels > 0
-    if full or (parted and large):
-        suspects = [1, 2] if parted else [max(covered, key=covered.get)] if several else []
-        how = f"{share:.0%} of the lungs" if lungs else f"{marked / pixels:.0%} of the slices"
+    if whole.is_full or whole.is_parted:
+        suspects = [1, 2] if whole.is_parted else [max(whole.covered, key=whole.covered.get)] if several else []
         raise InputError(
-            f"{_some_source(files)}: the labels (values {', '.join(map(str, found[:7]))}) fill {how}: "
+            f"{whole.source}: the labels (values {', '.join(map(str, found[:7]))}) fill {how}: "
             f"{'some of them seem' if several else f'{found[1]} seems'} to be lungs, not lesions; "
             f"{ask(found[:7], suspects)}"
+        )
+    # Of single slices, lesions may fill the lungs.
+    odd = [file for file in files if file.is_parted or (several and file.is_full and file.slices > 1)]
+    if several and odd:
+        raise InputError(
+            f"{odd[0].source}: its labels (values {', '.join(map(str, odd[0].values))}) seem to mark lungs, as those "
+            f"of {len(odd)} of the {len(files)} label files do and the others do not: one value means two things; "
+            "expected one meaning in all files, write them anew; if all mark lesions, say so in classes.csv"
         )
     return None
 
@@ -187,10 +226,6 @@ def _mixed_greys(files: Sequence[LabelFacts]) -> Classes | None:
         f"for 1, infected ({some(grey)})"
     )
     return Classes(BINARY_NAMES, {0: 0, 1: 1, 255: 1}, FOUND, notes=(note,))
-
-
-def _some_source(files: Sequence[LabelFacts]) -> str:
-    return files[0].source + (f" and {len(files) - 1} more" if files[1:] else "")
 
 
 def some(names: Sequence[str], most: int = 5) -> str:
@@ -241,7 +276,11 @@ def pair_classes(network: Sequence[str], labels: Classes) -> Pairing:
             "`problem` binary scores all lesions together"
         )
     labels.binary()
-    note = f"Scored as infected or not: the network tells {len(names)} classes apart, the data {len(labels.names)}."
+    more = max(names, labels.names, key=len)
+    note = (
+        f"Scored as infected or not: the network tells {len(names)} classes apart, the data {len(labels.names)}; "
+        f"{', '.join(more[1:])} are taken together."
+    )
     either = np.minimum(as_they_are, 1)
     return Pairing(BINARY_NAMES, either, either, (note,))
 

@@ -54,9 +54,16 @@ class Layout:
     notes: list[str] = field(default_factory=list)
 
 
+def unpacked(folder: Path) -> Path:
+    """The folder, or the one inside it where it holds nothing else, as archives unpack; that is no patient."""
+    entries = _entries(folder)
+    is_packed = len(entries) == 1 and entries[0].is_dir() and not says_only_what(entries[0].name)
+    return unpacked(entries[0]) if is_packed else folder
+
+
 def has_folders(folder: Path) -> bool:
     """Whether it has folders for images and labels, or one called images."""
-    places = _places(folder)
+    places = _places(unpacked(folder))
     return IMAGES in places and (LABELS in places or places[IMAGES].name == IMAGES)
 
 
@@ -68,6 +75,7 @@ def layout_of_folders(folder: Path) -> Layout | None:
     """
     if not has_folders(folder):
         return None
+    folder = unpacked(folder)
     layout = _of_folders(folder, _places(folder))
     if not layout.problems and not any(case.labels for case in layout.cases):
         return layout_of_names(folder) or layout
@@ -83,7 +91,7 @@ def layout_of_names(folder: Path) -> Layout | None:
     Raises:
         InputError: a folder that cannot be read.
     """
-    layout = _of_list(folder) or _together(folder)
+    layout = _of_list(unpacked(folder)) or _together(folder)
     return layout if any(case.labels for case in layout.cases) else None
 
 
@@ -101,6 +109,7 @@ def scans_below(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
         InputError: it cannot be read.
     """
     if has_folders(folder):
+        folder = unpacked(folder)
         tested = [path for path in _entries(folder) if path.name.lower() == TESTED[IMAGES] and path.is_dir()]
         return [(scan, ()) for path in (_places(folder)[IMAGES], *tested) for scan in _items(path, []).values()]
     return [(unit.path, unit.below) for unit in _units(folder) if unit.role == IMAGES]
@@ -287,10 +296,7 @@ def _together(folder: Path) -> Layout:
 
 def _units(folder: Path) -> list[_Unit]:
     """The scans and masks of a folder and of those in it."""
-    top = folder
-    while len(entries := _entries(top)) == 1 and entries[0].is_dir():
-        top = entries[0]  # a folder that holds nothing but one is no patient
-    units = list(_walk(top, None, None))
+    units = list(_walk(unpacked(folder), None, None))
     if len(units) == 1 and units[0].is_series and _is_one_study(folder):  # a disc, whatever its folders are called
         units = [replace(units[0], path=folder, below=())]
     if not any(unit.role == IMAGES for unit in units):  # lung_001.nii.gz is a scan where there is no other
