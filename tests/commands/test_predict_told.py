@@ -224,3 +224,17 @@ def test_a_series_can_be_chosen(phantom, network, tmp_path):
 def test_a_series_of_what_is_no_dicom_is_refused(scan, network, tmp_path):
     result = predict(scan / "chest.nii.gz", "--series", "2", "--model", network, "--out", tmp_path / "out")
     assert result.returncode == 2 and "chest.nii.gz: is no DICOM; --series chooses among" in result.stderr
+
+
+def test_results_among_the_scans_are_no_scans(scan, network, tmp_path):
+    """The same command in the folder of the scans, once more."""
+    for patient in ("anna", "ben"):
+        (tmp_path / patient).mkdir()
+        shutil.copy(scan / "chest.nii.gz", tmp_path / patient / "ct.nii.gz")
+    arguments = (tmp_path, "--model", network, "--lungs", "none", "--probabilities", "--out", tmp_path / "segmented")
+    assert predict(*arguments).returncode == 0
+    again = predict(*arguments)
+    assert again.returncode == 0 and not again.stderr
+    assert again.stdout.count("is there already") == 2
+    result = predict(tmp_path / "segmented", *arguments[1:])
+    assert result.returncode == 2 and "holds results of this command and no scan" in result.stderr

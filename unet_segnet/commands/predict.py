@@ -14,9 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from unet_segnet.commands.arguments import check_scan_options, result_options, scan_options
-from unet_segnet.commands.predict_inputs import Item, find_items
+from unet_segnet.commands.predict_inputs import MARKS, Item, find_items
 from unet_segnet.commands.predict_settings import (
-    MARKS,
     check_settings,
     read_problem,
     read_settings,

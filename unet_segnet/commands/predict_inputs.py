@@ -13,6 +13,7 @@ from unet_segnet.scans import find_scans, scan_name
 from unet_segnet.scans.names import pair_names
 
 LABEL_FILE = "labels.nii.gz"
+MARKS = ("settings.json", "severity.json")  # of results
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,21 @@ def _in_folder(given: Path, left_out: list[Path]) -> list[Item]:
     """
     from unet_segnet.cohort.layouts import masks_below, scans_below
 
-    found = scans_below(given)
-    if not found:
+    there = scans_below(given)
+    if not there:
         return _items(find_scans(given))
-    left_out += masks_below(given)
+    found = [(path, below) for path, below in there if not _is_result(path)]
+    if not found:
+        raise InputError(f"{given}: holds results of this command and no scan; expected scans")
+    left_out += [path for path in masks_below(given) if not _is_result(path)]
     if len(found) == 1 and found[0][1]:
         return [Item(found[0][0], scan_name(found[0][0]), (scan_name(given),))]
     return [Item(path, scan_name(path), below) for path, below in found]
+
+
+def _is_result(path: Path) -> bool:
+    """Does it lie in a folder of results, such as those of an earlier call beside the scans?"""
+    return any(all((folder / mark).is_file() for mark in MARKS) for folder in (path, path.parent))
 
 
 def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | InputError]:
