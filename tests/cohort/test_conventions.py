@@ -11,6 +11,8 @@ from unet_segnet.cohort.conventions import labels_of, pair_classes
 from unet_segnet.cohort.examine import examine_cohort
 from unet_segnet.cohort.load import load_cohort
 from unet_segnet.commands import data as command
+from unet_segnet.commands.cohort_options import load_own
+from unet_segnet.commands.train import build_parser
 from unet_segnet.errors import InputError
 
 MIDDLE = 16  # of 32 rows, between the lungs of `drawn`
@@ -67,6 +69,29 @@ def test_lungs_of_another_convention_are_asked_about(tmp_path, values):
     cohort = load_cohort(tmp_path, size=32)  # lungs are background also where they have a name
     assert cohort.slices.class_names == ("background", "infected")
     assert any("left lung" in note and "is taken for background" in note for note in cohort.notes)
+
+
+def test_so_are_lungs_that_are_marked_in_part_or_whose_place_nobody_knows(tmp_path):
+    write_sided(tmp_path)
+    for number in range(1, 4):  # the first of three slices without labels: two thirds of the lungs are marked
+        *_, lungs = drawn(seed=number, lesion=1)
+        labels = sided(drawn(seed=number, lesion=1)[1], lungs)
+        labels[0] = 0
+        write_nifti(tmp_path / "labels" / f"p{number}.nii.gz", labels)
+    with pytest.raises(InputError, match=r"fill 67% of the lungs: .* 1,background / 2,background / 3,infected"):
+        load_cohort(tmp_path, size=32)
+    write_sided(tmp_path / "none", right=1, left=1, infection=2, with_lungs=False)
+    write_nifti(tmp_path / "none" / "labels" / "p1.nii.gz", drawn(lesion=3)[1])
+    with pytest.raises(InputError, match="% of the slices: some of them seem to be lungs"):
+        load_cohort(tmp_path / "none", size=32, lungs="none")
+
+
+def test_lungs_in_some_of_the_files_are_asked_about(tmp_path):
+    write_sided(tmp_path, num_patients=2)
+    for number in range(3, 9):
+        write_volume(tmp_path, f"p{number}", seed=number, lesion=1)
+    with pytest.raises(InputError, match=r"p1.nii.gz: its labels .* seem to mark lungs, as those of 2 of the 8"):
+        load_cohort(tmp_path, size=32)
 
 
 def test_lung_masks_in_place_of_labels_are_asked_about(tmp_path):
@@ -144,7 +169,9 @@ def test_units_of_two_kinds_are_told_before_all_else(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "2 in Hounsfield units (p0, p1) and 2 in 8-bit grey levels (p2, p3)" in printed
     assert printed.rstrip().endswith("usable, with 1 warning(s): see whether they are meant")
-    assert any("WARNING: scans of two kinds" in note for note in load_cohort(tmp_path, size=32).notes)
+    options = build_parser().parse_args(["--data", str(tmp_path), "--net", "unet"])
+    load_own(options, (-1100, 400), 32)  # before `train` trains
+    assert "WARNING: scans of two kinds" in capsys.readouterr().out
 
 
 NNUNET = {"background": 0, "GGO": 1, "lung": 3, "consolidation": 2}
@@ -190,3 +217,42 @@ def test_one_truth_file_alone():
     assert pairing.notes and pairing.names == ("background", "value 1", "value 2")
     with pytest.raises(InputError, match="would be a guess"):
         pair_classes(("not infected", "infected"), labels_of(mixed, "t.nii")[1])
+
+
+def test_masks_in_colour_are_asked_about_and_read(tmp_path):
+    from PIL import Image
+
+    palette = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8)
+    labels = []
+    for number in range(3):
+        _, label = write_slice(tmp_path, f"s{number}", seed=number)
+        labels.append((label > 0) * (1 + number % 2) if number < 2 else label * 0)  # red, green, and all black in grey
+        picture = Image.fromarray(palette[labels[-1]])
+        (picture if number < 2 else picture.convert("L")).save(tmp_path / "labels" / f"s{number}.png")
+    with pytest.raises(
+        InputError, match=r"s0.png is in colour \(#000000, #ff0000; .* #000000,background / #ff0000,class 1"
+    ):
+        load_cohort(tmp_path, size=32)
+    rows = "value,name\n#000000,healthy\n#00FF00,glass\n"
+    (tmp_path / "classes.csv").write_text(rows)
+    with pytest.raises(InputError, match="has the colour #ff0000, which stands for no class"):
+        load_cohort(tmp_path, size=32)
+    (tmp_path / "classes.csv").write_text(rows + "#ff0000,consolidation\n")
+    cohort = load_cohort(tmp_path, size=32)
+    assert cohort.slices.class_names == ("healthy", "glass", "consolidation")
+    np.testing.assert_array_equal(cohort.slices.labels, np.array([0, 2, 1], np.uint8)[np.stack(labels)])
+    assert "#ff0000 = consolidation" in cohort.classes.text() and not examine_cohort(tmp_path).problems
+
+
+@pytest.mark.parametrize(
+    "name", ["lung", "Left Lung", "lung_right", "lungs (healthy)", "upper lobe", "normal", "L lung"]
+)
+def test_names_of_healthy_lung_are_background(tmp_path, name):
+    (tmp_path / "classes.csv").write_text(f"value,name\n0,background\n1,{name}\n2,infected\n")
+    assert read_classes(tmp_path / "classes.csv").index_of == {0: 0, 1: 0, 2: 1}
+
+
+@pytest.mark.parametrize("name", ["lung lesion", "covid lung", "pneumonia", "left", "GGO"])
+def test_names_of_lesions_are_not(tmp_path, name):
+    (tmp_path / "classes.csv").write_text(f"value,name\n0,background\n1,{name}\n2,infected\n")
+    assert read_classes(tmp_path / "classes.csv").index_of == {0: 0, 1: 1, 2: 2}

@@ -131,6 +131,25 @@ def test_scans_and_labels_in_one_folder(tmp_path):
     })  # fmt: skip
 
 
+def test_names_as_challenges_have_them(tmp_path):
+    """COVID-19-20 and LiTS: all in one folder, which an archive has packed into another."""
+    for number in (3, 11):
+        name = f"volume-covid19-A-{number:04}"
+        write(tmp_path / "covid" / "Train", f"{name}_ct", f"{name}_seg")
+        write(tmp_path / "lits", f"volume-{number}", f"segmentation-{number}")
+    layout, cases = found(tmp_path / "covid")
+    assert layout == "scans and labels in one folder"
+    assert cases["volume-covid19-A-0011_ct"] == [f"Train/volume-covid19-A-0011_{what}.nii.gz" for what in ("ct", "seg")]
+    assert found(tmp_path / "lits")[1]["volume-3"] == ["volume-3.nii.gz", "segmentation-3.nii.gz"]
+
+
+def test_a_data_set_in_the_folder_of_its_archive(tmp_path):
+    write(tmp_path / "Dataset001_Covid", "imagesTr/a_0000", "imagesTr/b_0000", "labelsTr/a", "labelsTr/b")
+    (tmp_path / "Dataset001_Covid" / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "GGO": 1}}))
+    assert found(tmp_path)[1]["a"] == [f"Dataset001_Covid/{of}.nii.gz" for of in ("imagesTr/a_0000", "labelsTr/a")]
+    assert load_cohort(tmp_path, size=32).slices.class_names == ("background", "GGO")
+
+
 def test_two_masks_that_could_both_be_meant_are_a_problem(tmp_path):
     write(tmp_path, "anna/ct", "anna/seg_one", "anna/seg_two", "ben/ct", "ben/seg")
     (problem,) = find_cases(tmp_path).problems
@@ -148,6 +167,25 @@ def test_dicom_folders_with_labels_beside(tmp_path):
     assert found(tmp_path / "beside")[1] == {who: [f"{who}/dicom", f"{who}/seg.nii.gz"] for who in ("anna", "ben")}
     np.testing.assert_array_equal(load_cohort(tmp_path / "beside", size=32).slices.labels[:3], LABELS)
     assert found(tmp_path / "alike")[1] == {who: [who, f"{who}_seg.nii.gz"] for who in ("anna", "ben")}
+
+
+def test_dicom_trees_with_labels_in_them(tmp_path):
+    """A study of two series, the slices beside the labels, and a patient without labels."""
+    for who in ("anna", "ben", "cleo"):
+        study = tmp_path / who if who == "ben" else tmp_path / who / "study"
+        study.mkdir(parents=True)
+        save_dicom(study / "axial", IMAGE, AFFINE, series=f"1.2.{len(who)}.1")
+        save_dicom(study / "scout", IMAGE[:1], AFFINE, series=f"1.2.{len(who)}.2")
+    for path in list((tmp_path / "ben").glob("*/*.dcm")):
+        path.rename(tmp_path / "ben" / f"{path.parent.name}-{path.name}")
+    for who in ("anna", "ben"):
+        write_nifti(tmp_path / who / "seg.nii.gz", LABELS)
+    cohort = load_cohort(tmp_path, size=32)
+    assert set(cohort.cases) == {"anna", "ben"}
+    np.testing.assert_array_equal(cohort.slices.labels, np.concatenate([LABELS, LABELS]))
+    assert [path for path, _ in scans_below(tmp_path)] == [
+        *(tmp_path / "anna" / "study", tmp_path / "ben", tmp_path / "cleo" / "study")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import shutil
 
 import nibabel
 import numpy as np
@@ -108,14 +109,18 @@ def test_what_was_made_of_other_contents_is_not_passed_over(segmented, scan, net
 
 def test_a_truth_that_is_not_there_is_said(scan, network, tmp_path):
     (tmp_path / "truth").mkdir()
-    result = predict(
-        scan / "chest.nii.gz", "--model", network, "--lungs", "none", "--out", tmp_path / "out",
-        "--truth", tmp_path / "truth",
-    )  # fmt: skip
+    arguments = ("--model", network, "--lungs", "none", "--truth", tmp_path / "truth", "--out")
+    result = predict(scan / "chest.nii.gz", *arguments, tmp_path / "out")
+    assert result.returncode == 1
+    assert f"error: {tmp_path / 'truth'}: no true labels by the name of chest" in result.stderr.splitlines()[0]
+    assert (tmp_path / "out" / "chest" / "labels.nii.gz").is_file()
+    assert not (tmp_path / "out" / "chest" / "agreement.json").exists()
+    for name, source in (("one.nii.gz", "chest"), ("two.nii.gz", "chest"), ("truth/two.nii.gz", "lesions")):
+        shutil.copy(scan / f"{source}.nii.gz", tmp_path / name)
+    result = predict(tmp_path / "one.nii.gz", tmp_path / "two.nii.gz", *arguments, tmp_path / "some")
     assert result.returncode == 0, result.stderr
     (note,) = [line for line in result.stderr.splitlines() if line.startswith("note:")]
-    assert "chest: no file of that name in" in note and str(tmp_path / "truth") in note
-    assert not (tmp_path / "out" / "chest" / "agreement.json").exists()
+    assert "no true labels by the name of one" in note and result.stdout.count("against the truth") == 1
 
 
 def test_one_bad_scan_among_good_ones_is_skipped(scan, network, tmp_path):

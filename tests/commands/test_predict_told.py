@@ -46,10 +46,13 @@ def test_the_millilitres_are_those_of_the_label_file(scan, dark, tmp_path):
     file = nibabel.load(tmp_path / "chest" / "labels.nii.gz")
     labels, lungs = (np.asarray(image.dataobj) > 0 for image in (file, nibabel.load(scan / "lungs.nii.gz")))
     voxel_ml = abs(np.linalg.det(file.affine[:3, :3])) / 1000
-    told = re.search(r"lesions, ([\d.]+) ml \(([\d.]+) ml of it outside the lungs\), ([\d.]+) % of both", result.stdout)
-    expected = (labels.sum() * voxel_ml, (labels & ~lungs).sum() * voxel_ml, 100 * labels[lungs].mean())
+    told = re.search(
+        r"([\d.]+) ml: ([\d.]+) ml in the lungs \(([\d.]+) % of both\), ([\d.]+) ml outside", result.stdout
+    )
+    sizes = [mask.sum() * voxel_ml for mask in (labels, labels & lungs, labels & ~lungs)]
+    expected = (*sizes[:2], 100 * labels[lungs].mean(), sizes[2])
     np.testing.assert_allclose([float(figure) for figure in told.groups()], expected, atol=0.06)
-    assert expected[1] > 0.5 * expected[0]
+    assert sizes[2] > 0.5 * sizes[0]
 
 
 def test_notes_are_said_once_where_scans_are_alike(scan, network, tmp_path):
@@ -76,6 +79,23 @@ def test_a_truth_that_does_not_fit_is_told_before_and_the_scan_is_segmented(scan
     assert any("not compared" in note for note in json.loads((case / "severity.json").read_text())["notes"])
     again = predict(scan / "chest.nii.gz", *arguments)
     assert again.returncode == 1 and "is there already" in again.stdout and "lies up to 30" in again.stderr
+
+
+def test_what_is_wrong_with_many_is_told_once(scan, network, tmp_path):
+    lesions = nibabel.load(scan / "lesions.nii.gz")
+    (tmp_path / "truth").mkdir()
+    for name in ("a", "b"):
+        shutil.copy(scan / "chest.nii.gz", tmp_path / f"{name}.nii.gz")
+        values = np.asarray(lesions.dataobj) * np.uint8(4)
+        values[0, 0, 0] = 7
+        nibabel.save(nibabel.Nifti1Image(values, lesions.affine), tmp_path / "truth" / f"{name}.nii.gz")
+    paths = [tmp_path / f"{name}.nii.gz" for name in "ab"]
+    arguments = ("--model", network, "--lungs", "none", "--out", tmp_path / "out", "--truth", tmp_path / "truth")
+    result = predict(*paths, *arguments)
+    assert result.returncode == 1 and (tmp_path / "out" / "b" / "labels.nii.gz").is_file()
+    first, second = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "classes.csv" in first and second.endswith("b.nii.gz: as before")
+    assert result.stderr.splitlines()[-1].startswith("2 of 2 scans were segmented, but not compared")
 
 
 def test_lungs_that_do_not_fit_are_told_before_anything_is_segmented(scan, network, tmp_path):
@@ -134,6 +154,12 @@ def test_the_meaning_of_labels_can_be_given(scan, network, tmp_path):
     agreement = json.loads((tmp_path / "out" / "chest" / "agreement.json").read_text())
     rows = {row["class"]: row for row in agreement["scan"]}
     assert rows["all lesions"]["true_voxels"] == np.count_nonzero(values == 4)
+    beside = predict(
+        scan / "chest.nii.gz", *given[:-1], tmp_path / "beside", "--truth", tmp_path / "truth.nii.gz"
+    )  # where classes.csv lies
+    assert beside.returncode == 0 and "classes: by classes.csv" in " ".join(beside.stdout.split())
+    same = json.loads((tmp_path / "beside" / "chest" / "agreement.json").read_text())
+    assert same["scan"] == agreement["scan"]
     result = predict(scan / "chest.nii.gz", *given, "--classes", tmp_path / "classes.csv")
     assert result.returncode == 2 and "give them with --truth" in result.stderr
 
@@ -174,3 +200,41 @@ def test_a_series_gets_a_dicom_segmentation_or_a_note(phantom, network, tmp_path
     written = pydicom.dcmread(tmp_path / "with" / "anna" / "labels.dcm")
     assert written.pixel_array.sum() == np.count_nonzero(labels) > 0
     assert [segment.SegmentLabel for segment in written.SegmentSequence] == ["infected"]
+
+
+def test_a_series_can_be_chosen(phantom, network, tmp_path):
+    affine = np.array([[0, -0.7, 0, 0], [-0.7, 0, 0, 0], [0, 0, 5.0, 0], [0, 0, 0, 1]])
+    images = np.rint(phantom.images.transpose(0, 2, 1))
+    for number, some in ((1, images), (2, images[:5])):
+        series = save_dicom(tmp_path / f"s{number}", some, affine, series=f"1.2.{number}")
+        for file in series.iterdir():
+            dataset = pydicom.dcmread(file)
+            dataset.SeriesNumber, dataset.StudyInstanceUID = number, "1.2.3"
+            (tmp_path / "anna").mkdir(exist_ok=True)
+            dataset.save_as(tmp_path / "anna" / f"{number}-{file.name}")
+    arguments = ("--model", network, "--lungs", "none", "--out", tmp_path / "out")
+    result = predict(tmp_path / "anna", *arguments)
+    assert result.returncode == 0 and "anna: 8 slices" in result.stdout and "left out: series 2" in result.stdout
+    result = predict(tmp_path / "anna", *arguments, "--series", "2")
+    assert result.returncode == 2 and "made with another series" in result.stderr
+    result = predict(tmp_path / "anna", *arguments, "--series", "2", "--force")
+    assert result.returncode == 0 and "anna: 5 slices" in result.stdout
+
+
+def test_a_series_of_what_is_no_dicom_is_refused(scan, network, tmp_path):
+    result = predict(scan / "chest.nii.gz", "--series", "2", "--model", network, "--out", tmp_path / "out")
+    assert result.returncode == 2 and "chest.nii.gz: is no DICOM; --series chooses among" in result.stderr
+
+
+def test_results_among_the_scans_are_no_scans(scan, network, tmp_path):
+    """The same command in the folder of the scans, once more."""
+    for patient in ("anna", "ben"):
+        (tmp_path / patient).mkdir()
+        shutil.copy(scan / "chest.nii.gz", tmp_path / patient / "ct.nii.gz")
+    arguments = (tmp_path, "--model", network, "--lungs", "none", "--probabilities", "--out", tmp_path / "segmented")
+    assert predict(*arguments).returncode == 0
+    again = predict(*arguments)
+    assert again.returncode == 0 and not again.stderr
+    assert again.stdout.count("is there already") == 2
+    result = predict(tmp_path / "segmented", *arguments[1:])
+    assert result.returncode == 2 and "holds results of this command and no scan" in result.stderr

@@ -312,10 +312,12 @@ def test_settings_know_the_files_of_a_scan_by_their_contents(tmp_path, monkeypat
     for name in ("1.dcm", "2.dcm", ".hidden"):
         (scan / name).write_bytes(name.encode())
     monkeypatch.setattr(pretrained, "model_path", lambda source: scan / "1.dcm")
-    options = Namespace(model="binary", orientation=None, classes=None, window=(-1100, 400), probabilities=False)
+    options = Namespace(
+        model="binary", series=None, orientation=None, classes=None, window=(-1100, 400), probabilities=False
+    )
 
     def made_with(lungs="auto"):
-        (item,), _ = find_items([scan], lungs, truth)
+        (item,) = find_items([scan], lungs, truth).items
         return predict_settings.settings(item, options)
 
     def changed(change):
@@ -326,6 +328,13 @@ def test_settings_know_the_files_of_a_scan_by_their_contents(tmp_path, monkeypat
 
     assert not changed(lambda: (scan / ".hidden").write_bytes(b"other"))
     assert changed(lambda: (scan / "2.dcm").write_bytes(b"3.dcm")) == {"scan"}
+    (scan / "segmented" / "series").mkdir(parents=True)  # its results
+
+    def segmented():
+        for name in predict_settings.MARKS:
+            (scan / "segmented" / "series" / name).write_text("{}")
+
+    assert not changed(segmented)
     assert changed(lambda: (scan / "2.dcm").rename(scan / "3.dcm")) == {"scan"}
     assert changed(lambda: (truth / "series.nii.gz").write_bytes(b"labels")) == {"truth"}
     assert changed(lambda: (truth / "series.nii.gz").write_bytes(b"others")) == {"truth"}

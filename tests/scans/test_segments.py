@@ -9,7 +9,7 @@ import pydicom
 import pytest
 import SimpleITK
 from highdicom.color import CIELabColor
-from scan_files import network_affine, save_dicom, save_nifti
+from scan_files import network_affine, save_dicom, save_enhanced, save_nifti
 
 from unet_segnet.errors import InputError
 from unet_segnet.scans import (
@@ -147,6 +147,27 @@ def test_a_scan_without_lesions_has_a_dicom_segmentation_too(tmp_path):
     write_dicom_segmentation(tmp_path / "labels.dcm", np.zeros(scan.array.shape, np.uint8), scan, NAMES, COLOURS)
     dataset = pydicom.dcmread(tmp_path / "labels.dcm")
     assert len(dataset.SegmentSequence) == 2 and not dataset.pixel_array.any()
+
+
+def test_frames_of_enhanced_ct_have_a_dicom_segmentation(tmp_path):
+    """One file, its frames in another order than the slices lie."""
+    save_enhanced(tmp_path / "ct.dcm", HU, AFFINE, (3, 1, 0, 4, 2))
+    dataset = pydicom.dcmread(tmp_path / "ct.dcm")
+    dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = "1.2.3", "1.2.3.5"
+    dataset.save_as(tmp_path / "ct.dcm")
+    scan = read_scan(tmp_path / "ct.dcm")
+    labels = some_labels(scan.array.shape)
+    write_dicom_segmentation(tmp_path / "labels.dcm", labels, scan, NAMES, COLOURS)
+    written = pydicom.dcmread(tmp_path / "labels.dcm")
+    frames = written.pixel_array
+    for frame, group in zip(frames, written.PerFrameFunctionalGroupsSequence, strict=True):
+        place = np.append(np.array(group.PlanePositionSequence[0].ImagePositionPatient, float) * (-1, -1, 1), 1)
+        index = round((np.linalg.inv(scan.affine) @ place)[2])
+        segment = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        np.testing.assert_array_equal(frame, labels[..., index] == segment)
+        source = group.DerivationImageSequence[0].SourceImageSequence[0]
+        assert source.ReferencedSOPInstanceUID == dataset.SOPInstanceUID
+    assert frames.sum() == np.count_nonzero(labels)
 
 
 def test_tilted_and_single_slices_have_a_dicom_segmentation(tmp_path):

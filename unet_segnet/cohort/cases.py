@@ -12,6 +12,7 @@ from unet_segnet.cohort.layouts import (
     layout_of_folders,
     layout_of_names,
     scans_below,
+    unpacked,
 )
 from unet_segnet.cohort.manifest import Case, dataset_json, read_manifest
 from unet_segnet.data.catalogue import find_data
@@ -103,10 +104,13 @@ def find_cases(data: str | Path) -> CaseList:
 
 def class_file(folder: Path) -> Path | None:
     """The file beside the scans that names the classes."""
-    table, labels = folder / "classes.csv", folder / "dataset.json"
-    if table.is_file():
-        return table
-    return labels if labels.is_file() and dataset_json(labels).get("labels") else None
+    for place in dict.fromkeys((folder, unpacked(folder))):
+        table, labels = place / "classes.csv", place / "dataset.json"
+        if table.is_file():
+            return table
+        if labels.is_file() and isinstance(dataset_json(labels).get("labels"), dict):
+            return labels
+    return None
 
 
 def cases_for_manifest(folder: Path, slices_per_patient: int | None = None) -> tuple[list[Case], list[Case], list[str]]:

@@ -12,9 +12,9 @@ from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES
 from unet_segnet.errors import InputError
 
 GIVEN = "as given"
-# Names of healthy lung, such as "left lung", "Lung_R" or "healthy lung", which is no lesion; "lung lesion" is one.
-SIDE = r"(?:left|right|both|healthy|normal|l|r)"
-LUNG_NAME = re.compile(rf"(?:{SIDE}[ _-]*)*lungs?(?:[ _-]*(?:{SIDE}|parenchyma|field|fields|tissue))*", re.IGNORECASE)
+# Words of names of what is no lesion, such as "left lung", "Lung_R (healthy)" or "normal"; "lung lesion" is one.
+HEALTHY_WORDS = {"lung", "lungs", "lobe", "healthy", "normal"}
+OTHER_WORDS = {"left", "right", "both", "l", "r", "upper", "middle", "lower", "parenchyma", "field", "fields", "tissue"}
 COLOUR = re.compile("#[0-9a-f]{6}", re.IGNORECASE)
 
 
@@ -128,7 +128,7 @@ def read_classes(path: str | Path) -> Classes:
             raise InputError(f"{where}: expected a whole number 0 to 255 and a name")
         if number in index_of:
             raise InputError(f"{where}: value {value} a second time; expected each once")
-        if names and LUNG_NAME.fullmatch(name):
+        if names and _is_healthy(name):
             lungs.append(name)
             index_of[number] = 0
             continue
@@ -143,6 +143,12 @@ def read_classes(path: str | Path) -> Classes:
         (f"classes: {' and '.join(lungs)} is taken for {names[0]}, which it is for these networks",) if lungs else ()
     )
     return Classes(tuple(names), index_of, colours=colours, notes=notes)
+
+
+def _is_healthy(name: str) -> bool:
+    """Whether a class is healthy lung by its name."""
+    words = set(re.findall("[a-z]+", name.lower()))
+    return bool(words & HEALTHY_WORDS) and words <= HEALTHY_WORDS | OTHER_WORDS
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, str, str]]:

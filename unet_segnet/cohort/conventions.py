@@ -5,7 +5,7 @@ A value that stands for lungs must never count as lesion. Where labels fill the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +22,22 @@ FULL = 0.8  # of the lungs, marked by labels of several values: some of them are
 ALL_LUNG = 0.9  # the same of labels of one value; the worst patients' lesions fill less over a whole scan
 WRONG_SIDE = 0.05  # of the smaller lung's pixels: so many of both lie beyond the line that parts them best
 SMALLER = 0.2  # of both lungs' healthy pixels, in the one that has fewer
-LARGE = 0.03  # of a slice that each lung takes, where nobody knows the lungs
+MUCH = 0.4  # of the lungs: too much for two kinds of lesion that keep to a side each
+# Where nobody knows the lungs, of a slice: what each lung takes, and both; lesions take 0.07 of the study's slices.
+ONE_LUNG, BOTH_LUNGS = 0.03, 0.15
 MOST_VALUE = 15  # of classes that are counted; higher values are grey levels, whose meaning is to be asked for
 
 
 @dataclass(frozen=True)
 class LabelFacts:
-    """What occurs in a label file, and how it lies in the lungs.
+    """What occurs in a label file, or in several, and how it lies in the lungs.
 
     Attributes:
         values: that occur.
         source: the file.
+        slices: their number.
         pixels: in all slices.
+        marked: of these, with a value above 0.
         lungs: pixels of lung; 0 where they are unknown.
         covered: value above 0 -> its pixels inside the lungs.
         sided: pixels of the values 1 and 2.
@@ -43,11 +47,46 @@ class LabelFacts:
 
     values: tuple[int, ...]
     source: str = ""
+    slices: int = 0
     pixels: int = 0
+    marked: int = 0
     lungs: int = 0
-    covered: dict[int, int] | None = None
+    covered: dict[int, int] = field(default_factory=dict)
     sided: tuple[int, int] = (0, 0)
     crossed: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of the lungs that are marked; 0 where these are unknown."""
+        return sum(self.covered.values()) / self.lungs if self.lungs else 0.0
+
+    @property
+    def is_parted(self) -> bool:
+        """Whether 1 and 2 are as large as lungs, and stand on the two sides of the body."""
+        smaller = min(self.sided)
+        large = self.share >= MUCH if self.lungs else smaller >= ONE_LUNG * self.pixels
+        return large and smaller > SMALLER * sum(self.sided) and self.crossed <= WRONG_SIDE * smaller
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the labels fill the lungs."""
+        several = sum(value > 0 for value in self.values) > 1
+        if self.lungs:
+            return self.share >= (FULL if several else ALL_LUNG)
+        return several and self.marked >= BOTH_LUNGS * self.pixels > 0
+
+
+def _together(files: Sequence[LabelFacts]) -> LabelFacts:
+    """The facts of several files as those of one."""
+    values = tuple(sorted({value for file in files for value in file.values}))
+    return LabelFacts(
+        values,
+        files[0].source + (f" and {len(files) - 1} more" if files[1:] else ""),
+        *(sum(getattr(file, name) for file in files) for name in ("slices", "pixels", "marked", "lungs")),
+        {value: sum(file.covered.get(value, 0) for file in files) for value in values if value},
+        (sum(file.sided[0] for file in files), sum(file.sided[1] for file in files)),
+        sum(file.crossed for file in files),
+    )
 
 
 def label_facts(labels: np.ndarray, lungs: np.ndarray | None = None, source: str | Path = "") -> LabelFacts:
@@ -64,7 +103,9 @@ def label_facts(labels: np.ndarray, lungs: np.ndarray | None = None, source: str
     return LabelFacts(
         values=values,
         source=str(source),
+        slices=len(labels),
         pixels=labels.size,
+        marked=int(np.count_nonzero(labels)),
         lungs=int(inside.sum()),
         covered={value: int(inside[value]) for value in values if value},
         sided=sided,
@@ -103,7 +144,7 @@ def recognise_classes(files: Sequence[LabelFacts]) -> Classes:
     found = tuple(sorted({0, *(value for file in files for value in file.values)}))
     if len(found) < 2:
         raise InputError("no label file marks anything (all values are 0); expected lesions to learn and to score")
-    named = _of_lungs(files, found)
+    named = _of_lungs(files, found) if len(found) == 2 or found[-1] <= MOST_VALUE else None
     if named is None and len(found) == 2:
         named = Classes(BINARY_NAMES, {0: 0, found[1]: 1}, FOUND)
     if named is None and found == (0, 1, 255):
@@ -118,7 +159,7 @@ def recognise_classes(files: Sequence[LabelFacts]) -> Classes:
     if named is not None:
         return named
     listed = ", ".join(map(str, found[:6])) + (", ..." if found[6:] else "")
-    where = next(file.source for file in files if set(file.values) & set(found[1:]))
+    where = next(file.source for file in files if found[-1] in file.values)
     if len(found) > MAX_CLASSES:
         raise InputError(
             f"the label files hold {len(found)} different values ({listed}), too many for classes; expected at most "
@@ -143,28 +184,34 @@ def _of_lungs(files: Sequence[LabelFacts], found: tuple[int, ...]) -> Classes | 
     """Classes where some of the values are lungs; None where none seems to be.
 
     Raises:
-        InputError: some are, by a convention that is not known.
+        InputError: some are, by a convention that is not known, or in some of the files.
     """
-    lungs = sum(file.lungs for file in files)
-    covered = {value: sum((file.covered or {}).get(value, 0) for file in files) for value in found[1:]}
-    share = sum(covered.values()) / lungs if lungs else 0.0
-    sided = [sum(file.sided[index] for file in files) for index in (0, 1)]
-    parted = min(sided) > SMALLER * sum(sided) and sum(file.crossed for file in files) <= WRONG_SIDE * min(sided)
-    if {1, 2} <= set(found) <= set(LUNGS_AND_INFECTION) and parted:
-        large = min(sided) >= LARGE * sum(file.pixels for file in files)
-        if share >= FULL or (not lungs and large):
-            how = f"fill {share:.0%} of the lungs" if lungs else "are large"
-            note = (
-                f"classes: 1 and 2 stand on the two sides of the body, and the labels {how}: they are taken for the "
-                "lungs and 3 for infection, as in Zenodo 3757476; if they mean something else, say so in classes.csv"
-            )
-            return Classes(BINARY_NAMES, dict(LUNGS_AND_INFECTION), FOUND, notes=(note,))
-    if share >= (FULL if len(found) > 2 else ALL_LUNG):
-        largest = max(covered, key=covered.get)
+    whole = _together(files)
+    if whole.lungs:
+        how = f"{whole.share:.0%} of the lungs"
+    else:
+        how = f"{whole.marked / max(whole.pixels, 1):.0%} of the slices"
+    if set(found) <= set(LUNGS_AND_INFECTION) and whole.is_parted and (whole.share >= FULL or not whole.lungs):
+        note = (
+            f"classes: 1 and 2 stand on the two sides of the body, and the labels fill {how}: they are taken for the "
+            "lungs and 3 for infection, as in Zenodo 3757476; if they mean something else, say so in classes.csv"
+        )
+        return Classes(BINARY_NAMES, dict(LUNGS_AND_INFECTION), FOUND, notes=(note,))
+    several = len(found) > 2
+    if whole.is_full or whole.is_parted:
+        suspects = [1, 2] if whole.is_parted else [max(whole.covered, key=whole.covered.get)] if several else []
         raise InputError(
-            f"{_some_source(files)}: the labels (values {', '.join(map(str, found[:7]))}) fill {share:.0%} of the "
-            f"lungs: {'some of them seem' if len(found) > 2 else f'{found[1]} seems'} to be lungs, not lesions; "
-            f"{ask(found[:7], [largest] if len(found) > 2 else [])}"
+            f"{whole.source}: the labels (values {', '.join(map(str, found[:7]))}) fill {how}: "
+            f"{'some of them seem' if several else f'{found[1]} seems'} to be lungs, not lesions; "
+            f"{ask(found[:7], suspects)}"
+        )
+    # Of single slices, lesions may fill the lungs.
+    odd = [file for file in files if file.is_parted or (several and file.is_full and file.slices > 1)]
+    if several and odd:
+        raise InputError(
+            f"{odd[0].source}: its labels (values {', '.join(map(str, odd[0].values))}) seem to mark lungs, as those "
+            f"of {len(odd)} of the {len(files)} label files do and the others do not: one value means two things; "
+            "expected one meaning in all files, write them anew; if all mark lesions, say so in classes.csv"
         )
     return None
 
@@ -179,10 +226,6 @@ def _mixed_greys(files: Sequence[LabelFacts]) -> Classes | None:
         f"for 1, infected ({some(grey)})"
     )
     return Classes(BINARY_NAMES, {0: 0, 1: 1, 255: 1}, FOUND, notes=(note,))
-
-
-def _some_source(files: Sequence[LabelFacts]) -> str:
-    return files[0].source + (f" and {len(files) - 1} more" if files[1:] else "")
 
 
 def some(names: Sequence[str], most: int = 5) -> str:
@@ -233,7 +276,11 @@ def pair_classes(network: Sequence[str], labels: Classes) -> Pairing:
             "`problem` binary scores all lesions together"
         )
     labels.binary()
-    note = f"Scored as infected or not: the network tells {len(names)} classes apart, the data {len(labels.names)}."
+    more = max(names, labels.names, key=len)
+    note = (
+        f"Scored as infected or not: the network tells {len(names)} classes apart, the data {len(labels.names)}; "
+        f"{', '.join(more[1:])} are taken together."
+    )
     either = np.minimum(as_they_are, 1)
     return Pairing(BINARY_NAMES, either, either, (note,))
 

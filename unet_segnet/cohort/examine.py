@@ -36,15 +36,21 @@ def examine_cohort(
     """
     listed = find_cases(data)
     found = Examination(problems=list(listed.problems))
-    loaded = _read_all(listed, Reader(lungs, orientation), found)
+    given = None
+    try:
+        if path := classes or listed.classes:
+            given = read_classes(path)
+    except InputError as error:
+        found.problems.append(str(error))
+        return found
+    loaded = _read_all(listed, Reader(lungs, orientation, classes=given), found)
     _add_facts(listed, loaded, found)
     labelled = [one for one in loaded if one.labels is not None]
     if not labelled:
         found.problems.append("no sound labels: neither training nor scoring is possible")
         return found
     try:
-        path = classes or listed.classes
-        meaning = read_classes(path) if path else recognise_classes([one.found for one in labelled])
+        meaning = given or recognise_classes([one.found for one in labelled])
     except InputError as error:
         found.problems.append(str(error))
         return found

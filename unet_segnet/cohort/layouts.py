@@ -10,13 +10,16 @@ PATIENT/ct.nii.gz, PATIENT/seg.nii.gz     a folder for each patient; or all file
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unet_segnet.cohort.manifest import Case, dataset_json
+from unet_segnet.data.nifti_file import SUFFIXES
 from unet_segnet.errors import InputError
 from unet_segnet.scans import find_scans, scan_name
+from unet_segnet.scans.itk import ITK_SUFFIXES
 from unet_segnet.scans.names import IMAGES, LABELS, LUNGS, pair_names, role_of, says_only_what
+from unet_segnet.scans.read import PICTURE_SUFFIXES
 
 FOLDERS = {  # by their names in lower case; the first that is there is taken
     IMAGES: (
@@ -51,9 +54,16 @@ class Layout:
     notes: list[str] = field(default_factory=list)
 
 
+def unpacked(folder: Path) -> Path:
+    """The folder, or the one inside it where it holds nothing else, as archives unpack; that is no patient."""
+    entries = _entries(folder)
+    is_packed = len(entries) == 1 and entries[0].is_dir() and not says_only_what(entries[0].name)
+    return unpacked(entries[0]) if is_packed else folder
+
+
 def has_folders(folder: Path) -> bool:
     """Whether it has folders for images and labels, or one called images."""
-    places = _places(folder)
+    places = _places(unpacked(folder))
     return IMAGES in places and (LABELS in places or places[IMAGES].name == IMAGES)
 
 
@@ -65,6 +75,7 @@ def layout_of_folders(folder: Path) -> Layout | None:
     """
     if not has_folders(folder):
         return None
+    folder = unpacked(folder)
     layout = _of_folders(folder, _places(folder))
     if not layout.problems and not any(case.labels for case in layout.cases):
         return layout_of_names(folder) or layout
@@ -80,7 +91,7 @@ def layout_of_names(folder: Path) -> Layout | None:
     Raises:
         InputError: a folder that cannot be read.
     """
-    layout = _of_list(folder) or _together(folder)
+    layout = _of_list(unpacked(folder)) or _together(folder)
     return layout if any(case.labels for case in layout.cases) else None
 
 
@@ -98,9 +109,15 @@ def scans_below(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
         InputError: it cannot be read.
     """
     if has_folders(folder):
+        folder = unpacked(folder)
         tested = [path for path in _entries(folder) if path.name.lower() == TESTED[IMAGES] and path.is_dir()]
         return [(scan, ()) for path in (_places(folder)[IMAGES], *tested) for scan in _items(path, []).values()]
     return [(unit.path, unit.below) for unit in _units(folder) if unit.role == IMAGES]
+
+
+def masks_below(folder: Path) -> list[Path]:
+    """What `scans_below` takes for labels or lung masks by their names."""
+    return [] if has_folders(folder) else [unit.path for unit in _units(folder) if unit.role != IMAGES]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -237,6 +254,7 @@ class _Unit:
     path: Path
     below: tuple[str, ...]
     role: str
+    is_series: bool = False  # a folder of DICOM files
 
 
 def _together(folder: Path) -> Layout:
@@ -278,10 +296,9 @@ def _together(folder: Path) -> Layout:
 
 def _units(folder: Path) -> list[_Unit]:
     """The scans and masks of a folder and of those in it."""
-    top = folder
-    while len(entries := _entries(top)) == 1 and entries[0].is_dir():
-        top = entries[0]  # a folder that holds nothing but one is no patient
-    units = list(_walk(top, None, None))
+    units = list(_walk(unpacked(folder), None, None))
+    if len(units) == 1 and units[0].is_series and _is_one_study(folder):  # a disc, whatever its folders are called
+        units = [replace(units[0], path=folder, below=())]
     if not any(unit.role == IMAGES for unit in units):  # lung_001.nii.gz is a scan where there is no other
         units = [_Unit(u.path, u.below, IMAGES if u.role == LUNGS else u.role) for u in units]
     return units
@@ -301,15 +318,35 @@ def _walk(folder: Path, outer: tuple[str, ...] | None, role: str | None) -> Iter
             continue
     slices = [path for path in loose if not _is_volume(path)]
     roles = {path: role_of(scan_name(path)) or role or IMAGES for path in loose}
-    if slices and len({roles[path] for path in slices}) == 1:  # DICOM, or pictures of one kind: slices of one scan
+    is_series = any(not path.name.lower().endswith(PICTURE_SUFFIXES) for path in slices)
+    inner = [
+        unit
+        for path in folders
+        for unit in _walk(path, below, role_of(path.name) if says_only_what(path.name) else role)
+    ]
+    several = sum(unit.is_series for unit in inner) > 1 and all(unit.is_series or unit.below == below for unit in inner)
+    if several and not slices and _is_one_study(folder):
+        inner = [unit for unit in inner if not unit.is_series]
+        is_series = True
+    if is_series or (
+        slices and len({roles[path] for path in slices}) == 1
+    ):  # or pictures of one kind: one scan's slices
         loose = [path for path in loose if _is_volume(path)]
         # A folder of slices alone is like a file of its name; with masks beside them it is the patient's.
-        yield _Unit(folder, below if loose or outer is None else outer, role_of(folder.name) or role or IMAGES)
-    for path in loose:
-        yield _Unit(path, below, roles[path])
-    for path in folders:
-        yield from _walk(path, below, role_of(path.name) if says_only_what(path.name) else role)
+        whose = below if loose or inner or outer is None else outer
+        called = None if outer is None else role_of(folder.name)
+        yield _Unit(folder, whose, called or role or IMAGES, is_series)
+    yield from (_Unit(path, below, roles[path]) for path in loose)
+    yield from inner
+
+
+def _is_one_study(folder: Path) -> bool:
+    """Whether the DICOM series below a folder are one patient's study, of which `read_scan` takes the right one."""
+    try:
+        return find_scans(folder) == [folder]
+    except InputError:
+        return False
 
 
 def _is_volume(path: Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd"))
+    return path.name.lower().endswith(SUFFIXES + ITK_SUFFIXES)

@@ -183,7 +183,7 @@ def load_cohort(
             "or in the manifest's column labels"
         )
     given = read_classes(classes or found.classes) if classes or found.classes else None
-    read = Reader(lungs, orientation, window, size, 0 if given is None else given.background)
+    read = Reader(lungs, orientation, window, size, given)
     loaded = []
     if found.is_released:
         loaded.append(read.released(found))
@@ -236,7 +236,8 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
         yield f"layout: {found.layout}"
     yield from found.notes
     yield f"classes, {classes.origin}: {classes.text()}"
-    yield from classes.notes
+    if not found.is_released:
+        yield from classes.notes
     yield from mixtures(loaded, classes)
     unlabelled = [case.name for case in found.cases if case.labels is None]
     if unlabelled:
@@ -255,12 +256,13 @@ class Reader:
 
     Arguments:
         lungs, orientation, window, size: as of `load_cohort`.
-        background: label value of what is padded around slices that are not square.
+        classes: what the label values mean, where a file says it: its background is padded around slices that are not
+            square, its colours are read.
     """
 
-    def __init__(self, lungs=AUTO, orientation=None, window=DEFAULT_WINDOW, size=DEFAULT_SIZE, background=0):
+    def __init__(self, lungs=AUTO, orientation=None, window=DEFAULT_WINDOW, size=DEFAULT_SIZE, classes=None):
         self.lungs, self.orientation, self.window, self.size = lungs, orientation, window, size
-        self.background = background
+        self.background, self.colours = (classes.background, classes.colours) if classes else (0, {})
         self._kept: dict[str, tuple[Path, Scan]] = {}
         self._volumes: dict[Path, str] = {}
 
@@ -302,7 +304,7 @@ class Reader:
     def _read(self, kind: str, path: Path) -> Scan:
         if kind not in self._kept or self._kept[kind][0] != path:
             self._kept.pop(kind, None)  # before the next one is held too
-            self._kept[kind] = (path, read_scan(path))
+            self._kept[kind] = (path, read_scan(path, colours=self.colours if kind == "labels" else None))
         return self._kept[kind][1]
 
     def _volume(self, case: Case) -> str:

@@ -87,7 +87,10 @@ def load_own(options, window, size: int):
         *(window, size, reporter("reading scans")),
     )
     if options.problem == "binary":
+        lesions = cohort.classes.names[1:]
         cohort = cohort.binary()
+        if len(lesions) > 1:
+            say(f"note: {', '.join(lesions)} are taken together as infected")
     known = len(set(cohort.patients) - {None})
     say(f"{len(cohort)} slices of {len(cohort.facts)} scans, {known} patients, from {cohort.source}")
     for note in cohort.notes:

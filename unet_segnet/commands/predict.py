@@ -10,12 +10,12 @@ of these at any depth, such as one of each patient. For research; not a medical 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from unet_segnet.commands.arguments import check_scan_options, result_options, scan_options
-from unet_segnet.commands.predict_inputs import Item, find_items
+from unet_segnet.commands.predict_inputs import MARKS, Item, find_items
 from unet_segnet.commands.predict_settings import (
-    MARKS,
     check_settings,
     read_problem,
     read_settings,
@@ -60,6 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     scan_options(parser)
     parser.add_argument(
+        "--series",
+        metavar="NAME",
+        help="of DICOM, the series to take: its number, its UID or a part of its description; by default the axial CT "
+        "series with the most slices",
+    )
+    parser.add_argument(
         "--truth",
         type=Path,
         metavar="FILE|DIR",
@@ -69,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--classes",
         type=Path,
         metavar="FILE",
-        help="CSV: value,name; what the values of the true labels mean. By default what they did in the labels that an "
-        "own network was trained on; else it is recognised",
+        help="CSV: value,name; what the values of the true labels mean. By default classes.csv or dataset.json beside "
+        "them, or what they did in the labels that an own network was trained on; else it is recognised",
     )
     parser.add_argument("--probabilities", action="store_true", help="write the probability of each class too")
     result_options(parser, "folder of the results, one folder in it per scan")
@@ -89,7 +95,8 @@ def predict(options) -> int:
     """
     check_options(options)
     options.model, facts = find_model(options.model)
-    items, problems = find_items(options.inputs, options.lungs, options.truth)
+    found = find_items(options.inputs, options.lungs, options.truth)
+    items, problems = found.items, found.problems
     if not items and len(problems) == 1:
         raise InputError(problems[0])
     targets = {item: options.out / item.name for item in items}
@@ -100,13 +107,24 @@ def predict(options) -> int:
     there = {} if options.force else {item: target for item, target in targets.items() if target.exists()}
     for target in there.values():
         read_settings(target)
+    for note in found.notes:
+        print(printable(f"note: {note}"), file=sys.stderr)
     for problem in problems:
         _tell(problem, options)
+    without = [item.name for item in items if options.truth is not None and item.truth is None]
+    if without:
+        some = ", ".join(without[:6]) + (", ..." if without[6:] else "")
+        text = f"{options.truth}: no true labels by the name of {some}; segmented all the same, without scores"
+        if len(without) == len(items):
+            _tell(text, options)
+        else:
+            print(printable(f"note: {text}"), file=sys.stderr)
+            without = []
     if items:
         model = _load(options, facts)
         for item, target in there.items():
             check_settings(target, settings(item, options))
-    failed, unscored = len(problems), 0
+    failed, unscored = len(problems), len(without)
     for number, (item, target) in enumerate(targets.items(), start=1):
         try:
             if target.exists() and not options.force:  # since before, or by another process meanwhile
@@ -139,7 +157,13 @@ def _conclude(failed: int, unscored: int, number: int, options) -> int:
 
 
 def _tell(problem: object, options) -> None:
-    print(f"error: {with_flags(problem, options)}", file=sys.stderr, flush=True)
+    """Print what went wrong with an input; of the same thing once more, the file alone."""
+    text = with_flags(problem, options)
+    where, _, what = text.partition(": ")
+    if what and what == getattr(options, "told", None):
+        text = f"{where}: as before"
+    options.told = what
+    print(f"error: {text}", file=sys.stderr, flush=True)
 
 
 def check_options(options) -> None:
@@ -168,6 +192,7 @@ def _load(options, facts: dict):
     """
     import_keras()
     from unet_segnet.cohort.classes import Classes, read_classes
+    from unet_segnet.commands.predict_truth import class_file_near
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
     from unet_segnet.inference.segmentation import names_of_classes, slice_size
     from unet_segnet.networks.load import load_model
@@ -184,8 +209,11 @@ def _load(options, facts: dict):
     options.window = tuple(options.window or facts.get("window") or getattr(model, "window", DEFAULT_WINDOW))
     learnt = getattr(model, "label_values", None)
     options.meaning = None if learnt is None else Classes(model.class_names, learnt)
+    if options.classes is None and options.truth is not None:
+        options.classes = class_file_near(options.truth)
     if options.classes is not None:
-        options.meaning = read_classes(options.classes)
+        classes = read_classes(options.classes)
+        options.meaning = replace(classes, notes=(f"classes: by {options.classes.name}", *classes.notes))
     return model
 
 
@@ -194,21 +222,20 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
     from unet_segnet.commands.predict_outputs import summary, write_case
     from unet_segnet.commands.predict_truth import compare_with, read_truth
     from unet_segnet.inference.segmentation import prepare, segment
+    from unet_segnet.scans import read_scan
 
     made_with = settings(item, options)  # of the files as they are before they are read
-    prepared = prepare(item.path, item.lungs, options.orientation)
+    scan = read_scan(item.path, series=options.series)
+    if options.series is not None and not scan.files:
+        raise InputError(f"{item.path}: is no DICOM; --series chooses among the series of one")
+    prepared = prepare(scan, item.lungs, options.orientation)
     truth = problem = None
-    if options.truth and item.truth is None:
-        print(
-            printable(f"note: {target.name}: no file of that name in {options.truth}; it is compared with none"),
-            file=sys.stderr,
-        )
-    elif options.truth:
+    if item.truth is not None:
         try:
             truth = read_truth(item.truth, prepared, model.class_names, options.meaning)
         except InputError as error:
             problem = str(error)
-            _tell(f"{problem} ({target.name} is segmented all the same, without scores)", options)
+            _tell(f"{problem} (segmented all the same, without scores)", options)
     with whole_folder(target, MARKS) as new:  # from here on, so that a second process learns who is at it
         if target.exists() and not options.force:
             raise InputError(f"{target}: another process made it meanwhile; give another folder with --out, or --force")
@@ -220,18 +247,17 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
             probabilities=options.probabilities,
             report=reporter(label),
         )
-        comparison = None if truth is None else compare_with(truth, result)
-        notes = result.notes + (() if truth is None else truth.notes)
-        if problem:
-            notes += (f"truth: not compared: {problem}",)
-        notes = write_case(result, notes, None if truth is None else (comparison, truth), target.name, new, options)
+        compared = None if truth is None else (compare_with(truth, result), truth)
+        problems = (f"truth: not compared: {with_flags(problem, options)}",) if problem else ()
+        notes = (*result.notes, *(truth.notes if truth else ()), *problems)
+        notes = write_case(result, notes, compared, target.name, new, options)
         write_settings(new, made_with, problem)
-    print(summary(target.name, result, comparison), flush=True)
-    _say_notes(notes, options)
+    print(summary(target.name, result, compared and compared[0]), flush=True)
+    _say_notes([note for note in notes if note not in problems], options)
     return problem
 
 
-def _say_notes(notes: tuple[str, ...], options) -> None:
+def _say_notes(notes: list[str], options) -> None:
     """Print what was assumed about a scan, unless it is what was said of the one before."""
     if notes == getattr(options, "said", None):
         print("  notes: as above", flush=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import LUNGS
 from unet_segnet.scans import find_scans, scan_name
+from unet_segnet.scans.names import pair_names
 
-LABELS = "labels.nii.gz"
-MAX_DEPTH = 8  # of folders in folders: links may lead back
+LABEL_FILE = "labels.nii.gz"
+MARKS = ("settings.json", "severity.json")  # of results
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,23 @@ class Item:
     truth: Path | None = None
 
 
-def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> tuple[list[Item], list[str]]:
-    """The scans that are given, and what is wrong with inputs that cannot be segmented, one line each.
+@dataclass
+class Found:
+    """What was given.
+
+    Attributes:
+        items: the scans.
+        problems: what is wrong with inputs that cannot be segmented, one line each.
+        notes: what was left out, one line each.
+    """
+
+    items: list[Item]
+    problems: list[str]
+    notes: list[str]
+
+
+def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
+    """The scans that are given, their names, and the lungs and true labels that belong to them.
 
     Arguments:
         inputs: scans, or folders of them at any depth.
@@ -47,78 +62,121 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> tuple[list
         InputError: two scans would have one name.
     """
     items: dict[Path, Item] = {}
-    problems = []
+    problems, notes, left_out = [], [], []
     for given in inputs:
         try:
-            found = list(_scans_below(given, ()))
-            for path, below in found:
-                below = (scan_name(given),) if below and len(found) == 1 else below
-                items.setdefault(path, Item(path, scan_name(path), below))
+            for item in _in_folder(given, left_out) if given.is_dir() else _items(find_scans(given)):
+                items.setdefault(item.path, item)
         except InputError as error:
             problems.append(str(error))
+    named = _named(list(items.values()))
+    masks = None if lungs in LUNGS else partners(Path(lungs), named, "lungs")
+    labels = {} if truth is None else partners(truth, named, "labels")
     matched = []
-    for item in _named(list(items.values())):
-        try:
-            mask = lungs if lungs in LUNGS else partner(Path(lungs), item, alone=len(items) == 1)
-            if mask is None:
-                raise InputError(f"{item.path}: there is no {item.name} in {lungs}; expected a lung mask of that name")
-            labels = None if truth is None else partner(truth, item, alone=len(items) == 1)
-            matched.append(replace(item, lungs=mask, truth=labels))
-        except InputError as error:
-            problems.append(str(error))
-    return matched, problems
+    for item in named:
+        its = [found.get(item.name) for found in (masks or {}, labels)]
+        wrong = [str(found) for found in its if isinstance(found, InputError)]
+        if masks is not None and its[0] is None:
+            wrong.append(f"{item.path}: there is no {item.name} in {lungs}; expected a lung mask of that name")
+        problems += wrong[:1]
+        if not wrong:
+            matched.append(replace(item, lungs=lungs if masks is None else its[0], truth=its[1]))
+    for given, kind in ((lungs, "lung mask"), (truth, "file of true labels")):
+        if len(named) > 1 and given is not None and given not in LUNGS and not Path(given).is_dir():
+            notes.append(f"{given}: one {kind} for {len(named)} scans, taken for that of each")
+    used = {path for item in matched for path in (item.lungs, item.truth)}
+    if masks_left := [path for path in left_out if path not in used]:
+        some = ", ".join(map(str, masks_left[:3])) + (", ..." if masks_left[3:] else "")
+        notes.append(
+            f"{len(masks_left)} taken for labels or lung masks by their names, and left out: {some}; to segment one, "
+            "give its own path"
+        )
+    return Found(matched, problems, notes)
 
 
-def partner(given: Path, item: Item, alone: bool = False) -> Path | None:
-    """The mask or the labels of a scan: the file that is given, or the one of the scan's or patient's name in a folder.
-
-    Arguments:
-        given: a file, or a folder.
-        item: the scan.
-        alone: it is the only one, so that a folder of pictures may be its mask.
-
-    Raises:
-        InputError: several files could be meant.
-    """
-    if not given.is_dir():
-        return given
-    entries = [entry for entry in sorted(given.iterdir()) if not entry.name.startswith(".")]
-    for wanted in dict.fromkeys((scan_name(item.path), item.name, *item.below)):
-        found = [entry for entry in entries if scan_name(entry) == wanted]
-        if len(found) > 1:
-            raise InputError(f"{given}: several files are called {wanted}; expected one per scan")
-        if found:
-            of_network = found[0] / LABELS  # results of `predict`, to compare two networks
-            return of_network if of_network.is_file() else found[0]
-    try:
-        return given if alone and find_scans(given) == [given] else None
-    except InputError:
-        return None
+def _items(paths: list[Path]) -> list[Item]:
+    return [Item(path, scan_name(path)) for path in paths]
 
 
-def _scans_below(path: Path, below: tuple[str, ...]) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """The scans of a folder, or where it has none itself, those of the folders in it.
+def _in_folder(given: Path, left_out: list[Path]) -> list[Item]:
+    """The scans of a folder and of the folders in it; what is taken for masks is added to `left_out`.
 
     Raises:
         InputError: there is none.
     """
+    from unet_segnet.cohort.layouts import masks_below, scans_below
+
+    there = scans_below(given)
+    if not there:
+        return _items(find_scans(given))
+    found = [(path, below) for path, below in there if not _is_result(path)]
+    if not found:
+        raise InputError(f"{given}: holds results of this command and no scan; expected scans")
+    left_out += [path for path in masks_below(given) if not _is_result(path)]
+    if len(found) == 1 and found[0][1]:
+        return [Item(found[0][0], scan_name(found[0][0]), (scan_name(given),))]
+    return [Item(path, scan_name(path), below) for path, below in found]
+
+
+def _is_result(path: Path) -> bool:
+    """Does it lie in a folder of results, such as those of an earlier call beside the scans?"""
+    return any(all((folder / mark).is_file() for mark in MARKS) for folder in (path, path.parent))
+
+
+def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | InputError]:
+    """The mask or the labels of each scan, by its results' name, where there is one.
+
+    Arguments:
+        given: a file, which is of all; or a folder, with one for each by the scan's or the patient's name, in one of
+            the layouts of data sets (`unet_segnet.cohort.layouts`), or with results of `predict`. Of a single scan
+            it may be the folder of the mask's pictures.
+        items: the scans.
+        kind: "labels" or "lungs", in a layout.
+
+    Returns:
+        The path, or what is wrong where several could be meant.
+    """
+    if not given.is_dir():
+        return dict.fromkeys((item.name for item in items), given)
+    cases = _cases(given)
+    of_image = {case.image.resolve(): getattr(case, kind) for case in cases if getattr(case, kind) is not None}
+    of_name = {case.name: getattr(case, kind) for case in cases if getattr(case, kind) is not None}
+    entries: dict[str, list[Path]] = {}
+    for entry in sorted(given.iterdir()):
+        if not entry.name.startswith("."):
+            entries.setdefault(scan_name(entry), []).append(entry)
+    found: dict[str, Path | InputError] = {}
+    for item in items:
+        names = dict.fromkeys((scan_name(item.path), item.name, *item.below))
+        of_item = of_image.get(item.path.resolve()) or next((of_name[name] for name in names if name in of_name), None)
+        same = next((entries[name] for name in names if name in entries), [])
+        if of_item is not None:
+            found[item.name] = of_item
+        elif len(same) > 1:
+            found[item.name] = InputError(
+                f"{given}: several files are called {scan_name(same[0])}; expected one per scan"
+            )
+        elif same:
+            results = same[0] / LABEL_FILE
+            found[item.name] = results if results.is_file() else same[0]
+    left = [item for item in items if item.name not in found]
+    alike = pair_names([item.name for item in left], [name for name, paths in entries.items() if len(paths) == 1])
+    found |= {name: entries[other][0] for name, other in alike.items()}
+    if len(items) == 1 and not found:
+        with contextlib.suppress(InputError):
+            found |= {items[0].name: given} if find_scans(given) == [given] else {}
+    return found
+
+
+def _cases(folder: Path) -> list:
+    """The cases of a data set's folder; none where it is in no known layout."""
+    from unet_segnet.cohort.layouts import layout_of_folders, layout_of_names
+
     try:
-        yield from [(scan, below) for scan in find_scans(path)]
+        layout = layout_of_folders(folder) or layout_of_names(folder)
     except InputError:
-        deeper = []
-        for folder in _folders(path) if len(below) < MAX_DEPTH else ():
-            with contextlib.suppress(InputError):
-                deeper += _scans_below(folder, (*below, folder.name))
-        if not deeper:
-            raise
-        yield from deeper
-
-
-def _folders(path: Path) -> list[Path]:
-    try:
-        return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-    except OSError:  # a file, or a folder that is closed to us: `find_scans` says so
         return []
+    return layout.cases if layout else []
 
 
 def _named(items: list[Item]) -> list[Item]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.commands.predict_inputs import LABELS
+from unet_segnet.commands.predict_inputs import LABEL_FILE
 from unet_segnet.commands.predict_page import case_page, display
 from unet_segnet.commands.predict_truth import Truth
 from unet_segnet.errors import InputError
@@ -101,7 +101,7 @@ def _write_labels(result: Segmentation, new: Path) -> tuple[str, ...]:
 
     labels, scan = result.array(), result.scan
     classes = (result.class_names, CLASS_COLOURS[: len(result.class_names)])
-    write_labels(new / LABELS, labels, scan)
+    write_labels(new / LABEL_FILE, labels, scan)
     write_seg_nrrd(new / "labels.seg.nrrd", labels, scan, *classes)
     write_label_descriptions(new / "labels.label", *classes)
     if scan.files:
@@ -116,12 +116,13 @@ def summary(name: str, result: Segmentation, comparison: Comparison | None) -> s
     """One line about a scan, of the labels as they are written."""
     whole = result.severity.involvement(region="whole scan")
     line = f"{name}: {len(result.labels)} slices, {whole.num_lesions} lesions, {_amount(whole)}"
-    shared = whole
-    if result.lungs is not None:
-        shared, outside = (result.severity.involvement(region=region) for region in ("both lungs", "outside lungs"))
-        line += f" ({_amount(outside)} of it outside the lungs)" if outside.voxels else ""
-    if not np.isnan(shared.share):
-        line += f", {100 * shared.share:.1f} % of {'the ' if shared is whole else ''}{shared.region}"
+    if result.lungs is None:
+        line += f", {100 * whole.share:.1f} % of the whole scan"
+    else:
+        inside, outside = (result.severity.involvement(region=region) for region in ("both lungs", "outside lungs"))
+        share = "no lung was found" if np.isnan(inside.share) else f"{100 * inside.share:.1f} % of both"
+        line += f": {_amount(inside)} in the lungs ({share})"
+        line += f", {_amount(outside)} outside" if outside.voxels else ""
     if comparison is not None:
         line += f"; Dice {comparison.scan.dice[-1]:.3f} against the truth"
     return line

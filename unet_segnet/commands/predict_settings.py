@@ -4,14 +4,13 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from unet_segnet.commands.predict_inputs import Item
+from unet_segnet.commands.predict_inputs import MARKS, Item
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import LUNGS
 from unet_segnet.output.records import write_json
 
 FORMAT = 3
-FILE = "settings.json"
-MARKS = (FILE, "severity.json")  # of results, which may be replaced
+FILE = MARKS[0]
 ADVICE = "give another folder with --out, or --force"
 AGAIN = "remove that folder to segment the scan again"
 
@@ -30,6 +29,7 @@ def settings(item: Item, options) -> dict:
 
     return {
         "scan": _contents(item.path),
+        "series": options.series,
         "network": _sha256(model_path(options.model)),
         "lungs": str(item.lungs) if item.lungs in LUNGS else _contents(Path(item.lungs)),
         "orientation": options.orientation,
@@ -110,13 +110,13 @@ def _contents(path: Path) -> dict:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """The files of a folder and of those in it, but for hidden ones.
+    """The files of a folder and of those in it, but for hidden ones and for results that lie among them.
 
     Raises:
         OSError: a folder cannot be read.
     """
     for path in folder.iterdir():
-        if not path.name.startswith("."):
+        if not path.name.startswith(".") and not all((path / mark).is_file() for mark in MARKS):
             is_folder = path.is_dir() and not path.is_symlink()  # which may lead back here
             yield from _files_below(path) if is_folder else [path] if path.is_file() else []
 

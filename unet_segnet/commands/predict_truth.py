@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unet_segnet.cohort.cases import class_file
 from unet_segnet.cohort.classes import Classes
 from unet_segnet.cohort.conventions import Pairing, labels_of, pair_classes
 from unet_segnet.data.slices import MAX_CLASSES
@@ -38,6 +39,12 @@ class Truth:
         return self.labels * np.uint8(len(class_names)), (*class_names, "infected (truth)")
 
 
+def class_file_near(truth: Path) -> Path | None:
+    """The file that names the classes of true labels, in their folder or the one above it; None where there is none."""
+    folder = truth if truth.is_dir() else truth.absolute().parent
+    return class_file(folder) or class_file(folder.absolute().parent)
+
+
 def read_truth(path: Path, prepared: Prepared, class_names: tuple[str, ...], classes: Classes | None = None) -> Truth:
     """Read the true labels of a scan, before it is segmented.
 
@@ -51,7 +58,7 @@ def read_truth(path: Path, prepared: Prepared, class_names: tuple[str, ...], cla
         InputError: they cannot be read, do not lie on the scan, are no labels of the network's classes, or nobody knows
             what their values mean.
     """
-    found = lay_on(prepared.scan, read_scan(path))
+    found = lay_on(prepared.scan, read_scan(path, colours=classes.colours if classes else None))
     values = to_network(found, like=prepared.slices).images
     sides = prepared.lungs.sides
     labels, meant = labels_of(values, path, classes, None if sides is None else sides > 0)

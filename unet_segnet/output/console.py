@@ -104,9 +104,9 @@ def say(text: str) -> None:
 
 
 def summed_up(lines: Iterable[str], most: int = 4) -> list[str]:
-    """Findings of one kind as one line: the first of them, and how many more there are of which files.
+    """Findings of one kind as one line: the first of them, and how many more there are, of what.
 
-    Of one kind are lines that differ in what stands before the first colon, in paths and in numbers.
+    Of one kind are lines that differ in paths, in numbers, and in the name that they begin with.
 
     Arguments:
         lines: such as "case_1: lies 3 mm away".
@@ -114,16 +114,19 @@ def summed_up(lines: Iterable[str], most: int = 4) -> list[str]:
     """
     kinds: dict[str, list[str]] = {}
     for line in lines:
-        name, _, text = line.partition(": ")
-        stem = name.rsplit("/", 1)[-1].split(".")[0]
-        kind = re.sub(r"\S*/\S*|[0-9]+(?:[.,][0-9]+)*", "#", (text or name).replace(stem, "#") if stem else text)
-        kinds.setdefault(kind, []).append(line)
+        stem = _file_name(line.split(" ")[0]).split(".")[0]
+        text = line.replace(stem, "#") if stem else line
+        kinds.setdefault(re.sub(r"\S*/\S*|[0-9]+(?:[.,][0-9]+)*", "#", text), []).append(line)
     result = []
     for first, *more in kinds.values():
-        names = [line.partition(": ")[0].rsplit("/", 1)[-1] for line in more]
-        listed = ", ".join(names[:most]) + (", ..." if names[most:] else "")
+        names = [next((new for new, old in zip(line.split(), first.split()) if new != old), line) for line in more]
+        listed = ", ".join(_file_name(name) for name in names[:most]) + (", ..." if names[most:] else "")
         result.append(f"{first} (and {len(more)} more of this kind: {listed})" if more else first)
     return result
+
+
+def _file_name(word: str) -> str:
+    return word.rsplit("/", 1)[-1].strip(":;,")
 
 
 class _Screen:

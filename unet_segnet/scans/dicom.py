@@ -96,15 +96,27 @@ def check_one_study(path: Path, files: list[Path]) -> None:
     """Refuse a tree of DICOM files of several patients or studies: by one slice of each folder.
 
     Raises:
-        InputError: it holds several.
+        InputError: it holds several; or copies of a series, or scans that were given one number by mistake: the same
+            slices in several folders, while a series that was divided among folders has each of them once.
     """
-    owners = set()
+    owners, firsts = set(), []
     for _, of_folder in groupby(sorted(files), key=lambda file: file.parent):
         found = read_file(next(of_folder))
         if found.frames and found.modality not in NO_CT:
             owners.add((found.patient, found.study))
+            firsts.append(found)
     if len(owners) > 1:
         raise InputError(f"{path}: holds DICOM files of {len(owners)} patients or studies; name the folder of one")
+    series = [first.series for first in firsts]
+    repeated = {first.file.parent for first in firsts if series.count(first.series) > 1}
+    slices = [
+        (found.series, *frame.position)
+        for found in (read_file(file) for file in files if file.parent in repeated)
+        for frame in found.frames
+        if not found.is_localizer
+    ]
+    if len(set(slices)) < len(slices):
+        raise InputError(f"{path}: holds the same series in several folders; name the folder of one")
 
 
 def _choose(path: Path, files: list[DicomFile], series: str | None) -> tuple[list[DicomFile], list[str]]:

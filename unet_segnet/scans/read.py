@@ -14,6 +14,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.scans.dicom import check_one_study, read_dicom
 from unet_segnet.scans.dicom_file import DICOM_SUFFIXES, is_dicom
 from unet_segnet.scans.itk import ITK_SUFFIXES, read_itk
+from unet_segnet.scans.names import LABELS, LUNGS, role_of
 from unet_segnet.scans.nifti import read_nifti
 from unet_segnet.scans.scan import UNITS_NOTE, Scan, scan_name
 
@@ -22,6 +23,7 @@ PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 DICOMDIR = "DICOMDIR"  # the index of a disc
 MAX_FILES = 20_000  # of one scan
 ORIENTATION = 0x0112  # in EXIF and TIFF: how the stored picture lies; 1 as it is
+MOST_COLOURS = 16  # of a mask
 PICTURE_FORMATS = ("PNG", "TIFF", "JPEG")  # whatever the name says: Pillow hands some others to outside programs
 EXPECTED = (
     "expected a scan: NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd), NRRD, PNG, TIFF or JPEG slices (or a folder of "
@@ -47,13 +49,14 @@ def find_scans(path: str | Path) -> list[Path]:
     return files if kind == VOLUMES else [path]
 
 
-def read_scan(path: str | Path, *, series: str | None = None) -> Scan:
+def read_scan(path: str | Path, *, series: str | None = None, colours: dict[str, int] | None = None) -> Scan:
     """Read one scan, or a mask or label file of one.
 
     Arguments:
         path: as `find_scans` gives it. Masks and labels of whole numbers 0 to 255 come as "8-bit".
         series: of DICOM, which series: its number, its UID or a part of its description; None: the axial CT series with
             the most slices, where that is clear.
+        colours: of labels that are pictures in colour: "#rrggbb" -> value 0..255; empty or None: there are none.
 
     Returns:
         Scan. Pictures in a folder are taken in natural order (slice2 before slice10), DICOM slices by their position.
@@ -70,7 +73,7 @@ def read_scan(path: str | Path, *, series: str | None = None) -> Scan:
         return read_itk(files[0]) if is_itk else read_nifti(files[0])
     if kind == DICOM:
         return read_dicom(path, files, series)
-    return _read_pictures(path, files)
+    return _read_pictures(path, files, colours)
 
 
 def _look(path: Path) -> tuple[str, list[Path]]:
@@ -89,6 +92,8 @@ def _look(path: Path) -> tuple[str, list[Path]]:
         found = {kind: of_kind for kind, of_kind in _by_kind(files).items() if kind == DICOM} or found
     if DICOM in found:
         found.pop(PICTURES, None)  # of a viewer that came with the disc, or saved out of it
+        if all(role_of(scan_name(file)) in (LABELS, LUNGS) for file in found.get(VOLUMES, ())):
+            found.pop(VOLUMES, None)  # drawn on the series
     if not found:
         raise InputError(f"{path}: no scan in this folder; {EXPECTED}")
     if len(found) > 1:
@@ -146,10 +151,10 @@ def _natural(file: Path) -> list:
     ]
 
 
-def _read_pictures(path: Path, files: list[Path]) -> Scan:
+def _read_pictures(path: Path, files: list[Path], colours: dict[str, int] | None) -> Scan:
     slices = None
     for index, file in enumerate(files):
-        picture = _read_picture(file)
+        picture = _read_picture(file, colours)
         if slices is None:
             if picture.size * len(files) > MAX_VOXELS:
                 raise InputError(f"{path}: {len(files)} pictures of {_size(picture)} are more than can be held")
@@ -179,8 +184,8 @@ def _size(picture: np.ndarray) -> str:
     return f"{picture.shape[0]}x{picture.shape[1]}"
 
 
-def _read_picture(file: Path) -> np.ndarray:
-    """(row, column) values of one picture in grey."""
+def _read_picture(file: Path, colours: dict[str, int] | None) -> np.ndarray:
+    """(row, column) values of one picture in grey, or of labels in these colours."""
     from PIL import Image, UnidentifiedImageError
 
     if not file.stat().st_size:
@@ -213,10 +218,44 @@ def _read_picture(file: Path) -> np.ndarray:
     if bands[-1] == "A":
         values, bands = values[..., :-1], bands[:-1]
         values = values[..., 0] if len(bands) == 1 else values
+    if colours and bands in (("L",), ("R", "G", "B")):
+        return _values_of_colours(file, values if values.ndim == 3 else np.stack([values] * 3, axis=-1), colours)
     if values.ndim == 3:
         if bands != ("R", "G", "B") or (values != values[..., :1]).any():
-            raise InputError(f"{file} is in colour: expected a slice in grey")
+            raise InputError(f"{file} is in colour{_few_colours(values)}: expected a slice in grey")
         values = values[..., 0]
     if not np.isfinite(values).all():
         raise InputError(f"{file} has values that are not finite: repair the file")
     return values
+
+
+def _codes(values: np.ndarray) -> np.ndarray:
+    """(row, column) red, green and blue as one number."""
+    return values[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+
+
+def _few_colours(values: np.ndarray) -> str:
+    """The colours of a mask, and how their meaning is told; nothing of a photograph."""
+    found = [f"#{code:06x}" for code in np.unique(_codes(values))] if values.shape[-1] == 3 else []
+    if not 0 < len(found) <= MOST_COLOURS:
+        return ""
+    rows = " / ".join(
+        f"{colour},{'class ' + str(index) if index else 'background'}" for index, colour in enumerate(found)
+    )
+    return (
+        f" ({', '.join(found)}; if it is a mask, say in classes.csv beside the data, or in `classes`, what each colour "
+        f"means, such as: value,name / {rows})"
+    )
+
+
+def _values_of_colours(file: Path, values: np.ndarray, colours: dict[str, int]) -> np.ndarray:
+    codes = _codes(values)
+    result = np.zeros(codes.shape, np.uint8)
+    for code in np.unique(codes):
+        if (value := colours.get(f"#{code:06x}")) is None:
+            raise InputError(
+                f"{file}: has the colour #{code:06x}, which stands for no class; expected {', '.join(colours)}: add it "
+                "to the file of classes, or save the mask without smoothing"
+            )
+        result[codes == code] = value
+    return result
