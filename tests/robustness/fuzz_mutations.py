@@ -105,6 +105,7 @@ def spoil_content(rng: random.Random, files: Files, name: str) -> str:
         NotImplementedError,
         LookupError,
         ValueError,
+        OverflowError,
         EOFError,
         zlib.error,
         zipfile.BadZipFile,
