@@ -238,3 +238,22 @@ def test_results_among_the_scans_are_no_scans(scan, network, tmp_path):
     assert again.stdout.count("is there already") == 2
     result = predict(tmp_path / "segmented", *arguments[1:])
     assert result.returncode == 2 and "holds results of this command and no scan" in result.stderr
+
+
+def test_the_studys_classes_are_called_by_what_they_are(phantom, tmp_path):
+    """C1 says nothing to a radiologist, in 3D Slicer or in a table."""
+    import keras
+    import SimpleITK
+
+    inputs = keras.Input((64, 64, 1))
+    keras.Model(inputs, keras.layers.Conv2D(4, 1, activation="softmax")(inputs)).save(tmp_path / "four.keras")
+    image = nibabel.Nifti1Image(np.moveaxis(phantom.images.astype(np.int16), 0, 2), np.diag([-0.7, -0.7, 5, 1]))
+    nibabel.save(image, tmp_path / "chest.nii.gz")
+    arguments = ("--model", tmp_path / "four.keras", "--lungs", "none", "--out", tmp_path / "out")
+    result = predict(tmp_path / "chest.nii.gz", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "C1 ground glass, C2 consolidation, C3 pleural effusion" in " ".join(result.stdout.split())
+    written = SimpleITK.ReadImage(str(tmp_path / "out" / "chest" / "labels.seg.nrrd"))
+    names = [written.GetMetaData(f"Segment{number}_Name") for number in range(3)]
+    assert names == ["ground glass", "consolidation", "pleural effusion"]
+    assert '"pleural effusion"' in (tmp_path / "out" / "chest" / "labels.label").read_text()

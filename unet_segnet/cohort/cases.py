@@ -134,7 +134,7 @@ def cases_for_manifest(folder: Path, slices_per_patient: int | None = None) -> t
     volumes = [Case(name, *volume_paths(folder, name), f"rp{name}") for name in volume_names(folder)]
     if not has_slices(folder):
         if not volumes:
-            raise InputError(f"{folder}: is listed already, slice by slice; give it as it is with --data")
+            raise InputError(f"{folder}: nothing to list: its slices are a data set as they are")
         return [], volumes, []
     image, labels, lungs = slice_paths(folder)
     number, step = read_scan(image).array.shape[2], slices_per_patient or 1

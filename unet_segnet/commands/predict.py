@@ -3,8 +3,8 @@
     unet-segnet predict scan.nii.gz --out segmented
     unet-segnet predict patients --out segmented --truth labels
 
-Inputs: NIfTI volumes or slices (.nii, .nii.gz), PNG, TIFF or JPEG slices, folders of such slices, DICOM series; folders
-of these at any depth, such as one of each patient. For research; not a medical device, not for clinical use.
+Inputs: DICOM series, NIfTI, MetaImage and NRRD, PNG, TIFF or JPEG slices and folders of such slices; folders of these at
+any depth, such as one of each patient. For research; not a medical device, not for clinical use.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=Path,
         nargs="+",
         metavar="INPUT",
-        help="scans: NIfTI volumes or slices, PNG, TIFF or JPEG slices, DICOM series; or folders of them at any depth",
+        help="scans: DICOM series, NIfTI, MetaImage, NRRD, PNG, TIFF or JPEG slices; or folders of them at any depth",
     )
     parser.add_argument(
         "--model",

@@ -23,6 +23,7 @@ import numpy as np
 from unet_segnet.commands.predict_inputs import LABEL_FILE
 from unet_segnet.commands.predict_page import case_page, display
 from unet_segnet.commands.predict_truth import Truth
+from unet_segnet.data.slices import MULTICLASS_FINDINGS, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
 from unet_segnet.inference.segmentation import Segmentation
 from unet_segnet.measures.comparison import Comparison
@@ -100,7 +101,8 @@ def _write_labels(result: Segmentation, new: Path) -> tuple[str, ...]:
     from unet_segnet.plots import CLASS_COLOURS
 
     labels, scan = result.array(), result.scan
-    classes = (result.class_names, CLASS_COLOURS[: len(result.class_names)])
+    names = MULTICLASS_FINDINGS if result.class_names == MULTICLASS_NAMES else result.class_names
+    classes = (names, CLASS_COLOURS[: len(names)])
     write_labels(new / LABEL_FILE, labels, scan)
     write_seg_nrrd(new / "labels.seg.nrrd", labels, scan, *classes)
     write_label_descriptions(new / "labels.label", *classes)

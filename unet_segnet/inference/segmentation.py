@@ -10,7 +10,7 @@ import numpy as np
 
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS
 from unet_segnet.data.preprocess import DEFAULT_WINDOW
-from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_NAMES
+from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_FINDINGS, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import (
     AUTO,
@@ -162,6 +162,9 @@ def segment(
         adjoining=scan.is_volume,
     )
     notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
+    if class_names == MULTICLASS_NAMES:
+        meant = (f"{name} {finding}" for name, finding in zip(class_names, MULTICLASS_FINDINGS, strict=True))
+        notes = (*notes, f"classes: {', '.join(meant)}")
     return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes)
 
 

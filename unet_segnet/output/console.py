@@ -119,7 +119,10 @@ def summed_up(lines: Iterable[str], most: int = 4) -> list[str]:
         kinds.setdefault(re.sub(r"\S*/\S*|[0-9]+(?:[.,][0-9]+)*", "#", text), []).append(line)
     result = []
     for first, *more in kinds.values():
-        names = [next((new for new, old in zip(line.split(), first.split()) if new != old), line) for line in more]
+        words = first.split()
+        names = [
+            next((new for new, old in zip(line.split(), words, strict=False) if new != old), line) for line in more
+        ]
         listed = ", ".join(_file_name(name) for name in names[:most]) + (", ..." if names[most:] else "")
         result.append(f"{first} (and {len(more)} more of this kind: {listed})" if more else first)
     return result
