@@ -100,6 +100,7 @@ def spoil_content(rng: random.Random, files: Files, name: str) -> str:
         files[name], told = way(rng, content)
     except (
         pydicom.errors.InvalidDicomError,
+        pydicom.errors.BytesLengthException,
         RecursionError,
         struct.error,
         NotImplementedError,

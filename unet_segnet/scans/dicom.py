@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, printable
 from unet_segnet.scans.dicom_file import DicomFile, Frame, read_file, read_pixels
 from unet_segnet.scans.scan import UNITS_NOTE, Scan, check_spacing, scan_name, voxel_spacing
 
@@ -200,7 +200,7 @@ def _label(group: list[DicomFile]) -> str:
     kind = "localizer" if all(file.is_localizer for file in group) else first.modality or "no modality"
     slices = _count(group)
     size = f", {slices} slice{'s' * (slices != 1)}" if slices else ""
-    return ascii(f"{name}{f' {first.description}' if first.description else ''} ({kind}{size})")[1:-1]
+    return printable(f"{name}{f' {first.description}' if first.description else ''} ({kind}{size})")
 
 
 def _right_way(path: Path, slices: np.ndarray, frames: list[Frame]) -> tuple[np.ndarray, str]:

@@ -118,23 +118,33 @@ def read_file(file: Path) -> DicomFile:
         InputError: it is no DICOM file, damaged, or beyond the limits.
     """
     dataset = _read(file, stop_before_pixels=True)
-    frames, problem = (), None
-    try:
-        said = {
-            "series": str(dataset.get("SeriesInstanceUID") or ""),
-            "study": str(dataset.get("StudyInstanceUID") or ""),
-            "patient": str(dataset.get("PatientID") or dataset.get("PatientName") or ""),
-            "modality": str(dataset.get("Modality") or ""),
-            "number": str(dataset.get("SeriesNumber") or ""),
-            "description": str(dataset.get("SeriesDescription") or ""),
-            "is_localizer": "LOCALIZER" in map(str, np.atleast_1d(dataset.get("ImageType") or [])),
-        }
-        frames = _frames(file, dataset)
-    except InputError as error:
-        problem = error
-    except Exception as error:  # values are parsed when they are asked for
-        raise InputError(f"{file} has a damaged header ({one_line(error)}): restore the file") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # values are parsed when they are asked for
+        try:
+            said = _said(dataset)
+        except Exception as error:
+            raise InputError(f"{file} has a damaged header ({one_line(error)}): restore the file") from error
+        frames, problem = (), None
+        try:
+            frames = _frames(file, dataset)
+        except InputError as error:
+            problem = error
+        except Exception as error:
+            problem = InputError(f"{file} has a damaged header ({one_line(error)}): restore the file")
     return DicomFile(file=file, frames=frames, problem=problem, **said)
+
+
+def _said(dataset) -> dict:
+    """What and whose a file is."""
+    return {
+        "series": str(dataset.get("SeriesInstanceUID") or ""),
+        "study": str(dataset.get("StudyInstanceUID") or ""),
+        "patient": str(dataset.get("PatientID") or dataset.get("PatientName") or ""),
+        "modality": str(dataset.get("Modality") or ""),
+        "number": str(dataset.get("SeriesNumber") or ""),
+        "description": str(dataset.get("SeriesDescription") or ""),
+        "is_localizer": "LOCALIZER" in map(str, np.atleast_1d(dataset.get("ImageType") or [])),
+    }
 
 
 def _frames(file: Path, dataset) -> tuple[Frame, ...]:
