@@ -50,7 +50,7 @@ def case_page(
     if truth is not None:
         labels, class_names = truth.shown(class_names)
         # Where the truth tells less apart, what the network tells is no error.
-        has_same = len(class_names) == len(result.class_names)
+        has_same = len(truth.pairing.names) == len(result.class_names)
         layers = {viewer.TRUTH if has_same else "true infection": labels, **layers}
     thinned = {name: labels.transpose(0, 2, 1)[:, ::step, ::step] for name, labels in layers.items()}
     slices = viewer.slice_viewer(
