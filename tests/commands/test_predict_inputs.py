@@ -100,6 +100,8 @@ def test_labels_of_the_layouts_of_others(tmp_path, scans, truth, pairs):
     if truth == "results":
         make(tmp_path / truth, *(f"{who}/probabilities.nii.gz" for who in ("anna", "ben")))
     found = find_items([tmp_path / scans], "auto", tmp_path / truth)
+    if truth == "labelsTr":
+        assert [item.name for item in found.items] == ["c_1", "c_2"]
     assert {item.path: item.truth for item in found.items} == {
         tmp_path / scans / f"{name}.nii.gz": tmp_path / truth / f"{other}.nii.gz" for name, other in pairs.items()
     }

@@ -3,8 +3,8 @@
     unet-segnet predict scan.nii.gz --out segmented
     unet-segnet predict patients --out segmented --truth labels
 
-Inputs: DICOM series, NIfTI, MetaImage and NRRD, PNG, TIFF or JPEG slices and folders of such slices; folders of these at
-any depth, such as one of each patient. For research; not a medical device, not for clinical use.
+Inputs: DICOM series, NIfTI, MetaImage and NRRD, PNG, TIFF or JPEG slices and folders of such slices; folders of these
+at any depth, such as one of each patient. For research; not a medical device, not for clinical use.
 """
 
 import argparse
@@ -124,7 +124,7 @@ def predict(options) -> int:
         model = _load(options, facts)
         for item, target in there.items():
             check_settings(target, settings(item, options))
-    failed, unscored = len(problems), len(without)
+    failed, unscored = len(problems), 0
     for number, (item, target) in enumerate(targets.items(), start=1):
         try:
             if target.exists() and not options.force:  # since before, or by another process meanwhile
@@ -140,7 +140,7 @@ def predict(options) -> int:
             failed += 1
             _tell(error, options)
         else:
-            unscored += problem is not None
+            unscored += problem is not None or item.name in without
     return _conclude(failed, unscored, len(items) + len(problems), options)
 
 
@@ -222,7 +222,7 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
     from unet_segnet.commands.predict_outputs import summary, write_case
     from unet_segnet.commands.predict_truth import compare_with, read_truth
     from unet_segnet.inference.segmentation import prepare, segment
-    from unet_segnet.scans import read_scan
+    from unet_segnet.scans import read_scan, scan_name
 
     made_with = settings(item, options)  # of the files as they are before they are read
     scan = read_scan(item.path, series=options.series)
@@ -233,6 +233,8 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
     if item.truth is not None:
         try:
             truth = read_truth(item.truth, prepared, model.class_names, options.meaning)
+            if scan_name(item.truth) != item.name:  # matched by what the names share, or by the folder
+                truth = replace(truth, notes=(f"truth: from {item.truth.name}", *truth.notes))
         except InputError as error:
             problem = str(error)
             _tell(f"{problem} (segmented all the same, without scores)", options)

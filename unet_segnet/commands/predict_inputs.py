@@ -95,7 +95,15 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
 
 
 def _items(paths: list[Path]) -> list[Item]:
-    return [Item(path, scan_name(path)) for path in paths]
+    return [Item(path, _called(path)) for path in paths]
+
+
+def _called(path: Path) -> str:
+    """The name of a scan, without nnU-Net's number of the channel."""
+    from unet_segnet.cohort.layouts import CHANNEL, CHANNELLED
+
+    name = scan_name(path)
+    return name.removesuffix(CHANNEL) if path.absolute().parent.name.lower() in CHANNELLED else name
 
 
 def _in_folder(given: Path, left_out: list[Path]) -> list[Item]:
@@ -114,8 +122,8 @@ def _in_folder(given: Path, left_out: list[Path]) -> list[Item]:
         raise InputError(f"{given}: holds results of this command and no scan; expected scans")
     left_out += [path for path in masks_below(given) if not _is_result(path)]
     if len(found) == 1 and found[0][1]:
-        return [Item(found[0][0], scan_name(found[0][0]), (scan_name(given),))]
-    return [Item(path, scan_name(path), below) for path, below in found]
+        return [Item(found[0][0], _called(found[0][0]), (scan_name(given),))]
+    return [Item(path, _called(path), below) for path, below in found]
 
 
 def _is_result(path: Path) -> bool:

@@ -23,7 +23,7 @@ import numpy as np
 from unet_segnet.commands.predict_inputs import LABEL_FILE
 from unet_segnet.commands.predict_page import case_page, display
 from unet_segnet.commands.predict_truth import Truth
-from unet_segnet.data.slices import MULTICLASS_FINDINGS, MULTICLASS_NAMES
+from unet_segnet.data.slices import findings
 from unet_segnet.errors import InputError
 from unet_segnet.inference.segmentation import Segmentation
 from unet_segnet.measures.comparison import Comparison
@@ -81,13 +81,14 @@ def write_case(
         _write_csv(new / "agreement.csv", comparison.rows())
         _write_csv(new / "agreement_slices.csv", comparison.slice_rows())
     shown = display(result, options.window)
-    true, class_names = (None, result.class_names) if truth is None else truth.shown(result.class_names)
+    names = findings(result.class_names)
+    true, names = (None, names) if truth is None else truth.shown(names)
     overview = case_overview(
         shown,
         result.labels.transpose(0, 2, 1),
         None if true is None else true.transpose(0, 2, 1),
         result.slices.names,
-        class_names,
+        names,
         name,
     )
     save_figure(overview, new / "overview.png")
@@ -101,7 +102,7 @@ def _write_labels(result: Segmentation, new: Path) -> tuple[str, ...]:
     from unet_segnet.plots import CLASS_COLOURS
 
     labels, scan = result.array(), result.scan
-    names = MULTICLASS_FINDINGS if result.class_names == MULTICLASS_NAMES else result.class_names
+    names = findings(result.class_names)
     classes = (names, CLASS_COLOURS[: len(names)])
     write_labels(new / LABEL_FILE, labels, scan)
     write_seg_nrrd(new / "labels.seg.nrrd", labels, scan, *classes)

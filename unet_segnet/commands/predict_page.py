@@ -9,6 +9,7 @@ import numpy as np
 
 from unet_segnet.commands.predict_truth import Truth
 from unet_segnet.data.preprocess import window_to_8bit
+from unet_segnet.data.slices import findings
 from unet_segnet.inference.segmentation import Segmentation
 from unet_segnet.measures.comparison import Comparison
 from unet_segnet.output.tabular import Table
@@ -45,11 +46,12 @@ def case_page(
         comparison: with them, or None.
     """
     step = math.ceil(max(shown.shape[1:]) / LARGEST)
-    layers, class_names = {"network": result.labels}, result.class_names
+    layers, class_names = {"network": result.labels}, findings(result.class_names)
     if truth is not None:
-        labels, class_names = truth.shown(result.class_names)
+        labels, class_names = truth.shown(class_names)
         # Where the truth tells less apart, what the network tells is no error.
-        layers = {viewer.TRUTH if class_names == result.class_names else "true infection": labels, **layers}
+        has_same = len(truth.pairing.names) == len(result.class_names)
+        layers = {viewer.TRUTH if has_same else "true infection": labels, **layers}
     thinned = {name: labels.transpose(0, 2, 1)[:, ::step, ::step] for name, labels in layers.items()}
     slices = viewer.slice_viewer(
         "slices",

@@ -12,6 +12,11 @@ MAX_CLASSES = 7  # as many as figures have colours for
 UNITS = ("8-bit", "HU")
 
 
+def findings(class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of classes as a reader of a scan knows them: what C1 to C3 stand for, other names as they are."""
+    return MULTICLASS_FINDINGS if class_names == MULTICLASS_NAMES else class_names
+
+
 @dataclass(frozen=True, eq=False)
 class Slices:
     """Axial slices of one size with their labels and lung masks.
