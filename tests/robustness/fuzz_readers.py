@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -460,7 +461,9 @@ class Commands:
         _, found, last = said.rpartition("error: ")
         holds(found, f"no line about the error: {said[-200:]!r}")
         # What argparse says shows the word as it was given.
-        holds("usage: " in said or last.strip("\n").isprintable(), f"an error of several lines: {last!r}")
+        line, *more = last.strip("\n").split("\n")
+        is_one = line.isprintable() and all(re.fullmatch("all [0-9]+ inputs failed.*", each) for each in more)
+        holds("usage: " in said or is_one, f"an error of several lines: {last!r}")
         raise InputError(f"{folder}: refused")
 
 
