@@ -54,7 +54,7 @@ def decisions_table(draws: int, seed: int = 0) -> Table:
 
 
 def _unusual(random: np.random.Generator, size: int, gap: float) -> bool:
-    other = Spread(float(random.normal(size=REPEATS).std(ddof=1)), "another configuration")
+    other = Spread(float(random.normal(size=REPEATS).std(ddof=1)), REPEATS - 1, "another configuration")
     return rules.prediction(random.normal(size=size), other).holds(random.normal(gap)) is False
 
 
