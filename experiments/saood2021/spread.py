@@ -61,7 +61,9 @@ def repeated(evidence: Evidence, problem: str, score: Score) -> Spread | None:
 
 
 def borrowed(evidence: Evidence, runs: Sequence[FinishedRun], score: Score) -> Spread | None:
-    """A spread for trainings too few to show their own: the wider of repeated trainings' and their last epochs'.
+    """A spread for trainings too few to show their own: repeated trainings' or their last epochs'.
+
+    The one that gives the wider interval, the fewer trainings it was measured on the wider.
 
     Arguments:
         evidence: with all trainings.
@@ -71,4 +73,4 @@ def borrowed(evidence: Evidence, runs: Sequence[FinishedRun], score: Score) -> S
     last = [of for run in runs if len(of := of_last_epochs(run, score)) > 1]
     epochs = pooled_spread(last, f"the last {LAST_EPOCHS} epochs of {len(last)} of these trainings")
     found = [spread for spread in (repeated(evidence, runs[0].counts.problem, score), epochs) if spread]
-    return max(found, key=lambda spread: spread.deviation, default=None)
+    return max(found, key=lambda spread: spread.width, default=None)

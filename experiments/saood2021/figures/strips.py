@@ -104,7 +104,7 @@ def _figure(evidence: Evidence, problem: str, number: int, what: str, panels: li
     if any(lane.interval and lane.borrowed for lane in lanes):
         sentences.append(
             f"Its spread is borrowed where fewer than {ENOUGH} trainings ran (dashed, and wider for that): that of "
-            "repeated trainings of the problem, or of these trainings' last epochs where that is larger."
+            "repeated trainings of the problem, or of these trainings' last epochs, whichever makes it wider."
         )
     if evidence.data not in PAPER_SLICES:
         sentences.append(f"The published values are of the article's slices, not of {evidence.data}.")
