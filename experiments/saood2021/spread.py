@@ -37,6 +37,11 @@ def class_score(name: str, index: int) -> Score:
     return lambda confusion: float(SCORES[name](confusion.sum(axis=0))[index])
 
 
+def independent(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """Trainings that are independent of the authors' own: all but replays of their random numbers."""
+    return [run for run in runs if run.counts.stream != "matlab"]
+
+
 def of_trainings(runs: Sequence[FinishedRun], score: Score) -> list[float]:
     """The score of each training."""
     return [score(run.counts.test_confusion) for run in runs]

@@ -13,7 +13,7 @@ from experiments.saood2021.article import background_accuracy
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.protocol import NETS, VARIANTS
 from experiments.saood2021.published import stated
-from experiments.saood2021.spread import Score, accuracy, class_score, lesion_dice, of_trainings, repeated
+from experiments.saood2021.spread import Score, accuracy, class_score, independent, lesion_dice, of_trainings, repeated
 from experiments.saood2021.tables.selection import released_accuracies, released_candidates
 from experiments.saood2021.tables.trainings import NUM_CONFIGURATIONS, accuracy_matrix
 from experiments.saood2021.tables.with_authors import paired_text
@@ -219,7 +219,7 @@ def _stated_scores(
 
     def judge(evidence: Evidence, variant: str) -> Outcome | None:
         of_both = _of(evidence, problem, variant, net)
-        runs = [run for run in of_both if run.counts.stream == "numpy"]
+        runs = independent(of_both)
         if not of_both:
             return None
         answers, texts = [], []
