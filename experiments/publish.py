@@ -82,9 +82,10 @@ def _of_first_study(run: Path, weights: bool):
     """Where a run belongs, which of its files, and its counts."""
     from experiments.saood2021.counts import PAPER_SLICES
     from experiments.saood2021.protocol import EPOCHS, SIZE
-    from experiments.saood2021.runs import read_finished
+    from experiments.saood2021.runs import read_finished, read_last_epochs
 
     (read, counts), place = read_finished(run), run.resolve()
+    read_last_epochs(run, counts)
     config = read.config
     if weights and counts.fold is not None:
         raise InputError(f"{run}: a fold's network is not the project's; give a run of the grid with --weights")

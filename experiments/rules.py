@@ -36,7 +36,7 @@ def rules(options) -> None:
         InputError: they cannot be written, or are there already.
     """
     from experiments.reporting.simulation import decisions_table
-    from experiments.saood2021.simulation import best_table, coverage_table
+    from experiments.saood2021.verdicts.simulation import best_table, coverage_table
 
     made = {
         "rules": lambda: decisions_table(options.draws),

@@ -297,7 +297,8 @@ def slice_counts(data: str | None, test: str | None = None) -> tuple[int, int]:
         InputError: as `open_data`.
     """
     from unet_segnet.data.catalogue import PHANTOM
-    from unet_segnet.data.nifti import slice_paths, volume_paths, volume_shape
+    from unet_segnet.data.nifti import slice_paths, volume_paths
+    from unet_segnet.data.nifti_file import volume_shape
 
     if data == PHANTOM and test in (None, PHANTOM):
         return PHANTOM_SLICES, PHANTOM_VOLUMES * PHANTOM_VOLUME_SLICES

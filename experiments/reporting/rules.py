@@ -27,11 +27,22 @@ class Spread:
 
     Attributes:
         deviation: standard deviation.
+        freedom: its degrees of freedom.
         source: where it is from, for texts.
     """
 
     deviation: float
+    freedom: int
     source: str
+
+    @property
+    def width(self) -> float:
+        """How far to both sides of a known mean another training would lie, 95 times in 100.
+
+        Of the degrees of freedom three count at most: so many have four trainings of their own, which shall not tell
+        less than three with a borrowed spread.
+        """
+        return self.deviation * _student(min(self.freedom, ENOUGH - 1))
 
 
 @dataclass(frozen=True)
@@ -61,24 +72,29 @@ def prediction(scores: ArrayLike, other: Spread | None = None) -> Prediction | N
 
     Arguments:
         scores: (n,) one per training. From four on, s is theirs and t has n - 1 degrees of freedom.
-        other: s for fewer trainings, with three degrees of freedom whatever it was measured on.
+        other: s for fewer trainings, with its own degrees of freedom, three at most.
 
     Returns:
         None for no training, or for fewer than four and no other spread.
 
     Source: Geisser (1993), Predictive Inference, chapter 2.
     """
-    from scipy.stats import t as student
-
     scores = np.asarray(scores, np.float64)
     n = len(scores)
     own = n >= ENOUGH
     if not n or not (own or other):
         return None
-    deviation = float(scores.std(ddof=1)) if own else other.deviation
-    width = float(student.ppf(1 - LEVEL / 2, max(n, ENOUGH) - 1)) * deviation * math.sqrt(1 + 1 / n)
+    known = float(scores.std(ddof=1)) * _student(n - 1) if own else other.width
+    width = known * math.sqrt(1 + 1 / n)
     mean = float(scores.mean())
     return Prediction(mean - width, mean + width, n, "" if own else other.source)
+
+
+def _student(freedom: int) -> float:
+    """The two-sided quantile at the level of the rules."""
+    from scipy.stats import t as student
+
+    return float(student.ppf(1 - LEVEL / 2, freedom))
 
 
 def pooled_spread(groups: Sequence[ArrayLike], source: str) -> Spread | None:
@@ -88,7 +104,7 @@ def pooled_spread(groups: Sequence[ArrayLike], source: str) -> Spread | None:
     if not freedom:
         return None
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
-    return Spread(math.sqrt(squares / freedom), source)
+    return Spread(math.sqrt(squares / freedom), freedom, source)
 
 
 @dataclass(frozen=True)
@@ -98,21 +114,29 @@ class Lead:
     Attributes:
         difference: mean of the first less mean of the second.
         p_value: two-sided, exact; NaN where one has fewer than four trainings.
-        reversed: share of pairs, one training of each, in which the order is the other one (equal: half a pair).
+        higher: share of pairs, one training of each, in which the first is ahead (equal: half a pair).
         n: trainings of each.
     """
 
     difference: float
     p_value: float
-    reversed: float
+    higher: float
     n: tuple[int, int]
 
     @property
+    def reversed(self) -> float:
+        """Share of pairs in which the order is another one than that of the means."""
+        return 1 - self.higher if self.difference > 0 else self.higher
+
+    @property
     def ahead(self) -> bool | None:
-        """Is the first ahead of the second, beyond chance? False where it is behind, None where nothing can be told."""
+        """Is the first ahead of the second, beyond chance? False where it is behind, None where nothing can be told.
+
+        By the pairs, as the test is; the means may follow one training.
+        """
         if not self.p_value < LEVEL:
             return None
-        return self.difference > 0
+        return self.higher > 0.5
 
 
 def lead(first: ArrayLike, second: ArrayLike) -> Lead:
@@ -131,13 +155,13 @@ def lead(first: ArrayLike, second: ArrayLike) -> Lead:
         return Lead(math.nan, math.nan, math.nan, n)
     p_value = math.nan
     if min(n) >= ENOUGH:
-        # The exact distribution is that without ties; with some, all permutations of so few numbers are counted.
+        # The exact distribution is that without ties; with some, all divisions are counted: up to eight of each, and
+        # of more as many as there are draws.
         ties = len(np.unique(np.concatenate([first, second]))) < sum(n)
-        p_value = float(mannwhitneyu(first, second, method=PermutationMethod() if ties else "exact").pvalue)
-    difference = float(first.mean() - second.mean())
-    order = np.sign(first[:, None] - second)
-    against = float((1 - np.sign(difference) * order).mean() / 2) if difference else 0.5
-    return Lead(difference, p_value, against, n)
+        counted = PermutationMethod(DRAWS, rng=np.random.default_rng(0))
+        p_value = float(mannwhitneyu(first, second, method=counted if ties else "exact").pvalue)
+    higher = float((1 + np.sign(first[:, None] - second)).mean() / 2)
+    return Lead(float(first.mean() - second.mean()), p_value, higher, n)
 
 
 def ahead_over_folds(differences: ArrayLike) -> bool | None:

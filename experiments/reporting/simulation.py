@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from experiments.reporting import rules
@@ -44,7 +46,8 @@ def decisions_table(draws: int, seed: int = 0) -> Table:
         tuple(rows),
         (
             f"{draws:,} simulated studies each; scores of trainings are normal. no gap: the rule's level, its share of "
-            "false alarms, 0.05 at most for a rule that is used. The others are its power.",
+            "false alarms, for a rule that is used 0.05 at most and the chance of the simulation "
+            f"({math.sqrt(rules.LEVEL * (1 - rules.LEVEL) / draws):.3f} standard error). The others are its power.",
             "A stated score is one training of the authors'; the gap lies between their mean and ours. Fewer than four "
             f"of ours: the spread is known from {REPEATS} trainings of another configuration.",
             f"Folds: {FOLDS} with {FOLD_SLICES} slices each, one training of each network a fold; the slices of a fold "
@@ -54,7 +57,7 @@ def decisions_table(draws: int, seed: int = 0) -> Table:
 
 
 def _unusual(random: np.random.Generator, size: int, gap: float) -> bool:
-    other = Spread(float(random.normal(size=REPEATS).std(ddof=1)), "another configuration")
+    other = Spread(float(random.normal(size=REPEATS).std(ddof=1)), REPEATS - 1, "another configuration")
     return rules.prediction(random.normal(size=size), other).holds(random.normal(gap)) is False
 
 

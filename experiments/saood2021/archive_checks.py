@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.saood2021.counts import CLASS_NAMES
 from experiments.saood2021.protocol import STUDIES
-from experiments.saood2021.runs import KIND, RunSpec, check_settings
+from experiments.saood2021.runs import KIND, RunSpec, check_last_epochs, check_settings
 from unet_segnet.data.splits import PARTS
 from unet_segnet.measures.metrics import global_accuracy
 from unet_segnet.networks.facts import MEMBER as FACTS
@@ -103,10 +103,10 @@ def check_run(folder: str, files: dict[str, bytes]) -> PackedRun:
         return PackedRun(spec, files, None)
     confusion = checked("counts.npz", _checked_confusion, config)
     if "last_epochs.npz" in files:
-        checked("last_epochs.npz", _check_last_epochs, config)
+        checked("last_epochs.npz", _check_last_epochs, config, confusion)
     if "model.keras" in files:
         checked("model.keras", _check_model)
-    return PackedRun(spec, files, float(global_accuracy(confusion).mean()))
+    return PackedRun(spec, files, float(global_accuracy(confusion["test"]).mean()))
 
 
 def _checked_config(content):
@@ -186,19 +186,14 @@ def _checked_confusion(content, config):
             raise ValueError(f"impossible counts or scores of the {part} slices")
     if not len(arrays["test_names"]):
         raise ValueError("no test slice was counted")
-    return arrays["test_confusion"]
+    return {part: arrays[f"{part}_confusion"] for part in PARTS[1:]}
 
 
-def _check_last_epochs(content, config):
+def _check_last_epochs(content, config, confusion):
     arrays = read_npz(io.BytesIO(content), KIND.optional["last_epochs.npz"], only=True)
-    epochs, num_classes = arrays["epoch"], len(CLASS_NAMES[config["problem"]])
-    if epochs.dtype.kind not in "iu" or epochs.ndim != 1 or not (np.diff(epochs) > 0).all():
-        raise ValueError("expected epochs one after another")
-    for part in PARTS[1:]:
-        counts = arrays[f"{part}_confusion"]
-        expected = (len(epochs), len(config["split"][part]), num_classes, num_classes)
-        if counts.dtype.kind not in "iu" or counts.shape != expected or (counts < 0).any():
-            raise ValueError(f"impossible counts of the {part} slices")
+    check_last_epochs(arrays, confusion)
+    if arrays["epoch"][-1] > config["recipe"]["epochs"]:
+        raise ValueError(f"counts epochs beyond the training's {config['recipe']['epochs']}")
 
 
 def _check_model(content):

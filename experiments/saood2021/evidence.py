@@ -12,11 +12,11 @@ import numpy as np
 from experiments import RESULTS
 from experiments.saood2021.counts import PAPER_SLICES, RunCounts
 from experiments.saood2021.protocol import EPOCHS, NETS, SIDE_EPOCHS, SIDE_SIZE, SIDE_STUDIES, SIZE, length
-from experiments.saood2021.runs import KIND, read_finished
+from experiments.saood2021.runs import KIND, read_finished, read_last_epochs
 from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS
-from unet_segnet.runs.folder import AGAIN, read_arrays
+from unet_segnet.runs.folder import AGAIN
 from unet_segnet.runs.reading import Run
 
 # What may differ from the study's recipe without making another study of it: see `Recipe`.
@@ -213,10 +213,12 @@ class FinishedRun(Run):
         return super().history(names)
 
     def last_epochs(self) -> dict[str, np.ndarray] | None:
-        """Counts after each of the last epochs, (epochs, n, K, K) by part; None where they were not counted."""
-        ((file, names),) = KIND.optional.items()
-        path = self.folder / file
-        return read_arrays(path, names) if path.is_file() else None
+        """Counts after each of the last epochs, (epochs, n, K, K) by part; None where they were not counted.
+
+        Raises:
+            InputError: the file is damaged, or cannot belong to this training.
+        """
+        return read_last_epochs(self.folder, self.counts)
 
 
 @dataclass(frozen=True)

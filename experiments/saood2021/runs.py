@@ -18,8 +18,9 @@ from experiments.saood2021.counts import RunCounts
 from experiments.saood2021.protocol import EXPERIMENTS, LAST_EPOCHS, PROBLEMS, STREAMS, STUDIES
 from unet_segnet.commands.arguments import SEEDS
 from unet_segnet.data.splits import NUM_FOLDS, PARTS
+from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS, VARIANTS
-from unet_segnet.runs.folder import FORMAT, RunFolder, Trained, weights_by_content
+from unet_segnet.runs.folder import AGAIN, FORMAT, RunFolder, Trained, read_arrays, weights_by_content
 from unet_segnet.runs.job import label
 from unet_segnet.runs.reading import Run, RunKind, read_run
 
@@ -208,6 +209,29 @@ def check_settings(config: dict) -> None:
         raise ValueError(f"impossible value of {', '.join(wrong)}")
 
 
+def check_last_epochs(arrays: Mapping[str, np.ndarray], confusion: Mapping[str, np.ndarray]) -> None:
+    """Whether these can be counts of a training's last epochs.
+
+    Arguments:
+        arrays: of last_epochs.npz.
+        confusion: part -> (n, K, K), what its last network counted.
+
+    Raises:
+        ValueError: they cannot, saying why.
+    """
+    epochs = arrays["epoch"]
+    if epochs.dtype.kind not in "iu" or epochs.ndim != 1 or not len(epochs) or epochs[0] < 1:
+        raise ValueError("expected numbers of epochs, counted from 1")
+    if not (np.diff(epochs) == 1).all():
+        raise ValueError("expected epochs one after another")
+    for part, last in confusion.items():
+        counts = arrays[f"{part}_confusion"]
+        if counts.dtype.kind not in "iu" or counts.shape != (len(epochs), *last.shape) or (counts < 0).any():
+            raise ValueError(f"impossible counts of the {part} slices")
+        if (counts.sum(axis=-1) != last.sum(axis=-1)).any():
+            raise ValueError(f"its {part} slices are not those of counts.npz")
+
+
 def _check(config: dict, result: dict, counts: Mapping[str, np.ndarray]) -> None:
     check_settings(config)
     wrong = [] if counts["test_names"].ndim == 1 else ["test_names"]
@@ -241,6 +265,28 @@ def read_finished(folder: Path) -> tuple[Run, RunCounts | None]:
     """
     run = read_run(folder, KIND)
     return run, None if run.counts is None else _run_counts(run.config, run.counts)
+
+
+def read_last_epochs(folder: Path, counts: RunCounts) -> dict[str, np.ndarray] | None:
+    """What a training counted after each of its last epochs: (epochs, n, K, K) by part; None where it did not.
+
+    Arguments:
+        folder: of the run.
+        counts: what its last network counted.
+
+    Raises:
+        InputError: the file is damaged, or cannot belong to this training.
+    """
+    ((file, names),) = KIND.optional.items()
+    path = folder / file
+    if not path.is_file():
+        return None
+    arrays = read_arrays(path, names)
+    try:
+        check_last_epochs(arrays, {part: getattr(counts, f"{part}_confusion") for part in COUNTED})
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; {AGAIN}") from error
+    return arrays
 
 
 def _run_counts(config: dict, counts: Mapping[str, np.ndarray]) -> RunCounts:

@@ -37,6 +37,11 @@ def class_score(name: str, index: int) -> Score:
     return lambda confusion: float(SCORES[name](confusion.sum(axis=0))[index])
 
 
+def independent(runs: Sequence[FinishedRun]) -> list[FinishedRun]:
+    """Trainings that are independent of the authors' own: all but replays of their random numbers."""
+    return [run for run in runs if run.counts.stream != "matlab"]
+
+
 def of_trainings(runs: Sequence[FinishedRun], score: Score) -> list[float]:
     """The score of each training."""
     return [score(run.counts.test_confusion) for run in runs]
@@ -61,7 +66,9 @@ def repeated(evidence: Evidence, problem: str, score: Score) -> Spread | None:
 
 
 def borrowed(evidence: Evidence, runs: Sequence[FinishedRun], score: Score) -> Spread | None:
-    """A spread for trainings too few to show their own: the wider of repeated trainings' and their last epochs'.
+    """A spread for trainings too few to show their own: repeated trainings' or their last epochs'.
+
+    The one that gives the wider interval, the fewer trainings it was measured on the wider.
 
     Arguments:
         evidence: with all trainings.
@@ -71,4 +78,4 @@ def borrowed(evidence: Evidence, runs: Sequence[FinishedRun], score: Score) -> S
     last = [of for run in runs if len(of := of_last_epochs(run, score)) > 1]
     epochs = pooled_spread(last, f"the last {LAST_EPOCHS} epochs of {len(last)} of these trainings")
     found = [spread for spread in (repeated(evidence, runs[0].counts.problem, score), epochs) if spread]
-    return max(found, key=lambda spread: spread.deviation, default=None)
+    return max(found, key=lambda spread: spread.width, default=None)

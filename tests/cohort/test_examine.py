@@ -93,7 +93,7 @@ def test_every_problem_is_listed(tmp_path, capsys):
     status, printed = checked(folder, capsys)
     assert status == 1
     for problem in (
-        "p1.nii.gz: has unknown values (5); expected 0 = healthy, 1 = lesion",
+        "p1.nii.gz: has unknown values (5), which stand for no class; expected 0 = healthy, 1 = lesion",
         "p2.nii.gz is 16x32x3, the scan is 32x32x3",
         "p3.nii.gz: lies up to",
         "p4: 100% of its lesion pixels lie outside the lungs",

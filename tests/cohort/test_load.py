@@ -9,7 +9,8 @@ from own_data import AFFINE, drawn, write_cohort, write_nifti, write_slice, writ
 
 from unet_segnet.cohort import load
 from unet_segnet.cohort.cases import find_cases
-from unet_segnet.cohort.classes import read_classes, recognise_classes
+from unet_segnet.cohort.classes import read_classes
+from unet_segnet.cohort.conventions import LabelFacts, recognise_classes
 from unet_segnet.cohort.load import load_cohort
 from unet_segnet.errors import InputError
 
@@ -139,7 +140,10 @@ def test_an_unknown_value_names_its_file_and_the_way_out(tmp_path):
     assert load_cohort(tmp_path, size=32).slices.class_names == ("healthy", "ground glass")
     labels[0, 5, 9] = 7
     write_nifti(tmp_path / "labels" / "p1.nii.gz", labels)
-    refused(tmp_path, r"labels/p1.nii.gz: has the value 7, which stands for no class; expected 0 = healthy, 1 = ground")
+    refused(
+        tmp_path,
+        r"labels/p1.nii.gz: has unknown values \(7\), which stand for no class; expected 0 = healthy, 1 = ground",
+    )
 
 
 def test_one_name_for_several_values_is_one_class(tmp_path):
@@ -179,14 +183,14 @@ def test_bad_class_files(tmp_path, text, message):
     ],
 )
 def test_classes_are_found_in_the_values(values, names):
-    assert recognise_classes(values).names == names
+    assert recognise_classes([LabelFacts(tuple(values))]).names == names
 
 
 def test_pictures_in_place_of_labels_are_refused():
     with pytest.raises(InputError, match=r"hold 50 different values .* are they label files"):
-        recognise_classes(range(50))
+        recognise_classes([LabelFacts(tuple(range(50)))])
     with pytest.raises(InputError, match="no label file marks anything"):
-        recognise_classes([0, 0])
+        recognise_classes([LabelFacts((0,)), LabelFacts((0,))])
 
 
 @pytest.mark.parametrize(
@@ -248,7 +252,10 @@ def test_eight_bit_slices_without_lungs_are_refused_with_the_way_out(tmp_path):
 
 
 def test_no_data_is_one_clear_line(tmp_path):
-    refused(tmp_path, "no data set; expected a manifest")
+    refused(
+        tmp_path,
+        r"no data set in .* the smallest one is images/NAME.nii.gz with the labels .* `unet-segnet data manifest",
+    )
     refused(tmp_path / "missing", "no data set .* no folder of that path")
     (tmp_path / "images").mkdir()
     refused(tmp_path, "no scan in this folder")
@@ -284,8 +291,11 @@ def test_binary_merges_the_lesion_classes(tmp_path):
     write_cohort(tmp_path, 2)
     write_volume(tmp_path, "p3", lesion=2)
     cohort = load_cohort(tmp_path, size=32)
-    assert cohort.slices.num_classes == 3
-    merged = cohort.binary()
+    assert cohort.slices.class_names == ("background", "value 1", "value 2")
+    with pytest.raises(InputError, match=r"would be a guess .* value,name / 0,background / 1,infected / 2,infected"):
+        cohort.binary()
+    (tmp_path / "classes.csv").write_text("value,name\n0,healthy\n1,glass\n2,scar\n")
+    merged = load_cohort(tmp_path, size=32).binary()
     np.testing.assert_array_equal(merged.slices.labels, cohort.slices.labels > 0)
     assert merged.classes.text() == "0 = not infected, 1 = infected, 2 = infected"
 

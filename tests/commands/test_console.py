@@ -13,7 +13,7 @@ from forked import words
 
 from unet_segnet.commands import VERBS
 from unet_segnet.errors import InputError
-from unet_segnet.output.console import HelpFormatter, Progress, progress, run_command
+from unet_segnet.output.console import HelpFormatter, Progress, progress, run_command, summed_up
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"keras", "tensorflow", "matplotlib", "pandas", "scipy", "rich", "jinja2", "skimage", "sklearn", "nibabel"}
@@ -198,3 +198,18 @@ def test_importing_the_package_has_no_side_effects():
     code = "import sys; before = set(sys.modules); import unet_segnet; print(sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "['unet_segnet']"
+
+
+def test_findings_of_one_kind_are_summed_up():
+    lines = [
+        f"/data/labels/{name}.nii.gz: there is no {name} in images/; rename it" for name in ("anna", "ben", "cleo")
+    ]
+    lines += ["slice 017 has no lung pixel", "every mask is empty", "slice 018 has no lung pixel", "p4: 7% lie outside"]
+    lines += ["p5: 12.5% lie outside"]
+    assert summed_up(lines, most=1) == [
+        f"{lines[0]} (and 2 more of this kind: ben.nii.gz, ...)",
+        "slice 017 has no lung pixel (and 1 more of this kind: 018)",
+        "every mask is empty",
+        "p4: 7% lie outside (and 1 more of this kind: p5)",
+    ]
+    assert summed_up([]) == []

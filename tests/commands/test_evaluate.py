@@ -182,7 +182,7 @@ def test_what_the_network_was_trained_on_is_compared_and_known_again(own, tmp_pa
 def test_more_classes_than_the_data_has_are_scored_together(own, tmp_path):
     path = bright_network(tmp_path / "four.keras", num_classes=4)
     printed = " ".join(evaluate(path, own, tmp_path / "four").split())
-    assert "Scored as infected or not: the network tells 4 classes apart, the data 2." in printed
+    assert "the network tells 4 classes apart, the data 2; C1, C2, C3 are taken together." in printed
     cohort = load_cohort(own, size=SIZE)
     expected = f1_score(cohort.slices.labels.ravel() > 0, cohort.slices.images.ravel() > LEVEL)
     assert float(rows_of(tmp_path / "four" / "scores.csv")[0]["Dice value"]) == pytest.approx(expected)
@@ -209,6 +209,9 @@ def test_classes_that_cannot_be_matched_are_refused(tmp_path):
         InputError, match="the network tells C0, C1, C2, C3 apart, the data background, value 1, value 2"
     ):
         evaluate(path, folder, tmp_path / "out")
+    with pytest.raises(InputError, match="say it in a file"):
+        evaluate(path, folder, tmp_path / "out", "--problem", "binary")
+    (folder / "classes.csv").write_text("value,name\n0,healthy\n1,glass\n2,scar\n")
     evaluate(path, folder, tmp_path / "out", "--problem", "binary")
 
 

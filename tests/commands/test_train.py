@@ -356,7 +356,7 @@ def test_grey_levels_become_standardised_values_and_one_probability_two():
             ["--batch-size", "7"],
             "own: 6 training slices do not fill one mini-batch of 7; use more slices, or a smaller --batch-size",
         ),
-        (lambda folder: folder.mkdir(), [], "no data set; expected a manifest"),
+        (lambda folder: folder.mkdir(), [], "no layout of labelled scans is recognised"),
     ],
     ids=["one patient", "folds", "no lesion", "best", "leak", "batch", "nothing"],
 )

@@ -10,13 +10,13 @@ import pytest
 
 from unet_segnet.data import Slices
 from unet_segnet.data.nifti import (
-    read_image,
     read_medseg_slices,
     read_volume,
     read_volumes,
     volume_names,
     write_volume,
 )
+from unet_segnet.data.nifti_file import read_image
 from unet_segnet.data.preprocess import prepare, window_to_8bit
 from unet_segnet.errors import InputError
 

@@ -61,6 +61,30 @@ def test_a_run_and_its_network_become_the_project_s(run, tmp_path):
     assert pretrained.load_model("binary").count_params() > 0
 
 
+def test_counts_of_the_last_epochs_come_along_where_there_are_some(run):
+    publish.publish(options(run))
+    target = publish.RESULTS / "grid" / run.parent.name / run.name
+    assert not (target / "last_epochs.npz").exists()
+    counts = np.array([[[[90, 2], [3, 5]]]])
+    np.savez(run / "last_epochs.npz", epoch=np.array([160]), test_confusion=counts, validation_confusion=counts)
+    publish.publish(options(run, force=True))
+    assert (target / "last_epochs.npz").read_bytes() == (run / "last_epochs.npz").read_bytes()
+    (run / "last_epochs.npz").unlink()
+    publish.publish(options(run, force=True))  # nothing of the other remains
+    assert sorted(path.name for path in target.iterdir()) == sorted(publish.FILES)
+
+
+def test_impossible_counts_of_the_last_epochs_are_refused(run):
+    counts = np.array([[[[90, 2], [3, 5]]], [[[50, 40], [5, 5]]]])
+    np.savez(run / "last_epochs.npz", epoch=np.array([159, 160]), test_confusion=counts, validation_confusion=counts)
+    with pytest.raises(InputError, match=r"last_epochs\.npz: .*not those of counts\.npz"):
+        publish.publish(options(run))
+    (run / "last_epochs.npz").write_bytes(b"cut")
+    with pytest.raises(InputError, match=r"last_epochs\.npz: cannot be read"):
+        publish.publish(options(run))
+    assert not publish.RESULTS.exists()
+
+
 def test_a_network_of_other_trainings_is_not_the_project_s(run):
     other = run.with_name("exp4-seed1")
     shutil.copytree(run, other)

@@ -13,8 +13,11 @@ from experiments.saood2021.runs import RunSpec
 from unet_segnet.runs.folder import RunFolder
 
 
-def make_run(out, spec, right=90, epoch_seconds=(9.0, 2.0, 2.0), network=0, **changes):
-    """A finished run folder without a training: two test slices of 100 pixels, `right` of them hit."""
+def make_run(out, spec, right=90, epoch_seconds=(9.0, 2.0, 2.0), network=0, last_epochs=0, **changes):
+    """A finished run folder without a training: two test slices of 100 pixels, `right` of them hit.
+
+    `last_epochs` of its epochs are counted, each as the last one.
+    """
     num_classes = 2 if spec.problem == "binary" else 4
     confusion = np.zeros((2, num_classes, num_classes), np.int64)
     confusion[:, 0, 0], confusion[:, 1, 0] = right, 100 - right
@@ -39,6 +42,13 @@ def make_run(out, spec, right=90, epoch_seconds=(9.0, 2.0, 2.0), network=0, **ch
             folder.counts,
             **{f"test_{key}": value for key, value in counts.items()},
             **{f"validation_{key}": value for key, value in validation.items()},
+        )
+    if last_epochs:
+        np.savez_compressed(
+            folder.path / "last_epochs.npz",
+            epoch=np.arange(len(epoch_seconds) - last_epochs, len(epoch_seconds)) + 1,
+            test_confusion=np.stack([confusion] * last_epochs),
+            validation_confusion=np.stack([confusion[:1]] * last_epochs),
         )
     if network:
         with zipfile.ZipFile(folder.model, "w") as model:

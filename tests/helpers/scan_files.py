@@ -3,8 +3,9 @@
 import nibabel
 import numpy as np
 import pydicom
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 from scipy.spatial.transform import Rotation
 
 SPACING = (5.0, 0.8, 0.7)  # slice, row, column, mm
@@ -58,3 +59,54 @@ def save_dicom(folder, images, affine, **settings):
         name = f"IM{(index * 7 + 3) % 11:02}.dcm"
         pydicom.dcmwrite(folder / name, dicom_slice(image, affine, index, **settings))
     return folder
+
+
+def save_enhanced(path, images, affine, order, factors=None):
+    """Slices as the frames of one file of enhanced CT, in some order; with a rescale slope for each frame, or one."""
+    datasets = [dicom_slice(images[index], affine, index) for index in order]
+    whole = datasets[0]
+    whole.SOPClassUID = whole.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    places = [
+        _item(PlanePositionSequence=_item(ImagePositionPatient=dataset.ImagePositionPatient)) for dataset in datasets
+    ]
+    shared = _item(
+        PlaneOrientationSequence=_item(ImageOrientationPatient=whole.ImageOrientationPatient),
+        PixelMeasuresSequence=_item(PixelSpacing=whole.PixelSpacing, SliceThickness="5"),
+    )
+    for groups, factor in zip(places, factors, strict=True) if factors else [(shared, 1)]:
+        scale = _item(RescaleSlope=str(factor), RescaleIntercept="-1024", RescaleType="HU")
+        groups.PixelValueTransformationSequence = Sequence([scale])
+    for key in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+        delattr(whole, key)
+    whole.NumberOfFrames = len(datasets)
+    whole.PerFrameFunctionalGroupsSequence = Sequence(places)
+    whole.SharedFunctionalGroupsSequence = Sequence([shared])
+    whole.PixelData = b"".join(dataset.PixelData for dataset in datasets)
+    pydicom.dcmwrite(path, whole)
+    return path
+
+
+def _item(**values):
+    """A dataset; one that it holds becomes a sequence of it alone."""
+    made = Dataset()
+    for key, value in values.items():
+        setattr(made, key, Sequence([value]) if isinstance(value, Dataset) else value)
+    return made
+
+
+def compress_dicom(path, syntax):
+    """Store a file's pixels in another of GDCM's transfer syntaxes, such as "JPEGLSLossless"."""
+    import gdcm
+
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+    assert reader.Read()
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()

@@ -1,6 +1,8 @@
 """Reading networks from `.mat` files: written ones in both versions, and files that are none."""
 
+import struct
 import sys
+import tracemalloc
 
 import h5py
 import numpy as np
@@ -132,6 +134,22 @@ def test_an_array_that_claims_gigabytes(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"claims\.mat: .*it claims more than 1024 MiB of memory"):
         read_layer_graph(tmp_path / "claims.mat")
     assert resource.getrlimit(resource.RLIMIT_AS) == limits
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded where there is /proc")
+@pytest.mark.parametrize("gigabytes", [2, 3])
+def test_a_name_that_claims_gigabytes(tmp_path, gigabytes):
+    """SciPy sets aside what the name of a variable of version 5 claims to take."""
+    element = lambda kind, length, content: struct.pack("<II", kind, length) + content  # noqa: E731
+    flags, sizes = element(6, 8, struct.pack("<II", 6, 0)), element(5, 8, struct.pack("<ii", 1, 1))
+    body = flags + sizes + element(1, gigabytes * 2**30, bytes(64))
+    header = b"MATLAB 5.0 MAT-file".ljust(116) + bytes(8) + struct.pack("<H2s", 0x0100, b"IM")
+    (tmp_path / "claims.mat").write_bytes(header + element(14, len(body), body))
+    tracemalloc.start()
+    said = refused(tmp_path / "claims.mat")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "claims more than 1024 MiB of memory" in said and peak < 2**26
 
 
 def test_a_truncated_released_network(real_data, tmp_path):

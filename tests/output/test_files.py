@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from unet_segnet.cohort.cases import Case, find_cases, write_manifest
+from unet_segnet.cohort.cases import find_cases
+from unet_segnet.cohort.manifest import Case, write_manifest
 from unet_segnet.data.splits import read_splits
 from unet_segnet.errors import InputError
 from unet_segnet.networks.facts import read_facts

@@ -21,7 +21,7 @@ from fault_commands import COMMANDS, files_below, finished, result, write_inputs
 SAME = "went on to the same result"
 SAID = "said in one line what to do, then went on to the same result"
 PROGRESS = re.compile(r"\S.* \d+/\d+  \d")
-SUMMARY = re.compile(r"\d+ of \d+ scans failed; ")
+SUMMARY = re.compile(r"(\d+ of|all) \d+ inputs failed[;:] ")
 
 
 class WrongError(Exception):

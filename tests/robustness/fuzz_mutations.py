@@ -100,11 +100,13 @@ def spoil_content(rng: random.Random, files: Files, name: str) -> str:
         files[name], told = way(rng, content)
     except (
         pydicom.errors.InvalidDicomError,
+        pydicom.errors.BytesLengthException,
         RecursionError,
         struct.error,
         NotImplementedError,
         LookupError,
         ValueError,
+        OverflowError,
         EOFError,
         zlib.error,
         zipfile.BadZipFile,
@@ -323,6 +325,33 @@ def spoil_dicom(rng: random.Random, content: bytes) -> tuple[bytes, str]:
     return stream.getvalue(), told
 
 
+def spoil_itk(rng: random.Random, content: bytes) -> tuple[bytes, str]:
+    """A line of the header is gone, doubled, or says something else."""
+    begins = [content.find(b"\nElementDataFile"), content.find(b"\n\n")]
+    end = content.find(b"\n", max(begins) + 1)
+    lines, rest = content[:end].split(b"\n"), content[end:]
+    at = rng.randrange(len(lines))
+    key, mark, value = lines[at].partition(b"=" if b"=" in lines[at] else b":")
+    how = rng.randrange(8)
+    if how == 0:
+        told = f"no line {lines.pop(at)[:40]!r}"
+    elif how == 1:
+        lines.insert(at, lines[at])
+        told = f"{lines[at][:40]!r} doubled"
+    else:
+        numbers = [str(number) for number in (*EXTREMES, *REALS, "3 4", "6 7 1000000", "2 2 2 2")]
+        words = ("MET_UCHAR", "MET_DOUBLE", "MET_STRING", "double", "block", "LIST", "%03d.raw 1 9 1", "gzip", "bzip2")
+        words += ("hex", "ascii", "True", "False", "(nan,0,0) (0,1,0) (0,0,1)", "none", "RAI", "???", "scanner-xyz")
+        parts = value.split()
+        new = rng.choice((*numbers, *numbers, *words, *TEXTS)).encode()
+        if how > 4 and len(parts) > 1:
+            parts[rng.randrange(len(parts))] = new
+            new = b" ".join(parts)
+        lines[at] = key + mark + b" " + new
+        told = f"{lines[at][:60]!r}"
+    return b"\n".join(lines) + rest, told
+
+
 def spoil_zip(rng: random.Random, content: bytes) -> tuple[bytes, str]:
     """A member is spoilt, renamed, doubled, removed, a link, compressed another way, or claims another size."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -404,6 +433,10 @@ BY_ENDING = {
     ".png": spoil_png,
     ".tif": spoil_tiff,
     ".dcm": spoil_dicom,
+    ".mha": spoil_itk,
+    ".mhd": spoil_itk,
+    ".nrrd": spoil_itk,
+    ".nhdr": spoil_itk,
     ".npy": spoil_npy,
     ".npz": spoil_zip,
     ".zip": spoil_zip,

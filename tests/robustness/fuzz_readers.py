@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -123,6 +124,24 @@ class Scan(_Scan):
         return [{name: content} for name, content in files.items()]
 
 
+class Itk(_Scan):
+    """MetaImage and NRRD scans, in one file and in two."""
+
+    def samples(self, folder: Path) -> list[Files]:
+        import SimpleITK
+
+        values = np.random.default_rng(0).integers(-1000, 300, (4, 7, 6)).astype(np.int16)
+        made = []
+        for name, packed in (("a.mha", True), ("b.mha", False), ("c.mhd", True), ("d.nrrd", True), ("e.nhdr", False)):
+            image = SimpleITK.GetImageFromArray(values)
+            image.SetSpacing((0.7, 0.8, 5.0))
+            image.SetOrigin((-100.0, -90.0, 30.0))
+            (folder / name[0]).mkdir()
+            SimpleITK.WriteImage(image, str(folder / name[0] / name), packed)
+            made.append(contents(folder / name[0]))
+        return made
+
+
 class Pictures(_Scan):
     """PNG, TIFF and JPEG slices."""
 
@@ -148,15 +167,23 @@ class Pictures(_Scan):
 
 
 class Dicom(_Scan):
-    """DICOM series and single files."""
+    """DICOM series, single files, a disc with two series, enhanced CT, compressed slices."""
 
     def samples(self, folder: Path) -> list[Files]:
-        from scan_files import network_affine, save_dicom
+        from scan_files import compress_dicom, network_affine, save_dicom, save_enhanced
 
-        values = np.random.default_rng(0).integers(-1000, 300, (3, 6, 7))
-        save_dicom(folder / "series", values, network_affine())
-        series = {name.rpartition("/")[2]: content for name, content in contents(folder).items()}
-        return [series, dict([min(series.items())])]
+        values = np.random.default_rng(0).integers(-1000, 300, (3, 12, 16))
+        series = contents(save_dicom(folder / "series", values, network_affine()))
+        save_dicom(folder / "other", values[:2], network_affine(), series="1.2.3.5")
+        disc = {f"{name.replace('.dcm', '')}": content for name, content in contents(folder).items()}
+        save_enhanced(folder / "whole.dcm", values, network_affine(), (2, 0, 1))
+        made = [series, dict([min(series.items())]), disc, {"whole.dcm": (folder / "whole.dcm").read_bytes()}]
+        for syntax in ("JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless", "RLELossless"):
+            packed = save_dicom(folder / syntax, values, network_affine())
+            for path in packed.iterdir():
+                compress_dicom(path, syntax)
+            made.append(contents(packed))
+        return made
 
 
 class Matlab:
@@ -434,7 +461,9 @@ class Commands:
         _, found, last = said.rpartition("error: ")
         holds(found, f"no line about the error: {said[-200:]!r}")
         # What argparse says shows the word as it was given.
-        holds("usage: " in said or last.strip("\n").isprintable(), f"an error of several lines: {last!r}")
+        line, *more = last.strip("\n").split("\n")
+        is_one = line.isprintable() and all(re.fullmatch("all [0-9]+ inputs failed.*", each) for each in more)
+        holds("usage: " in said or is_one, f"an error of several lines: {last!r}")
         raise InputError(f"{folder}: refused")
 
 
@@ -442,6 +471,7 @@ READERS = {
     "png tree": PngTree,
     "medseg": Medseg,
     "scan": Scan,
+    "itk": Itk,
     "pictures": Pictures,
     "dicom": Dicom,
     "matlab": Matlab,
@@ -457,8 +487,9 @@ TITLES = {
     "png tree": "PNG tree of the released slices",
     "medseg": "MedSeg's NIfTI slices and volumes",
     "scan": "a scan in NIfTI",
+    "itk": "a scan in MetaImage or NRRD",
     "pictures": "PNG, TIFF and JPEG slices",
-    "dicom": "DICOM series",
+    "dicom": "DICOM series, discs, enhanced CT",
     "matlab": "MATLAB networks (.mat)",
     "runs": "folders of runs",
     "archives": "packed archives of runs",

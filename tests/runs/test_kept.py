@@ -17,6 +17,7 @@ from run_folders import contents, make_run, spec
 from experiments.bizopoulos2021 import runs as second
 from experiments.saood2021 import runs as first
 from unet_segnet.commands import predict_settings
+from unet_segnet.commands.predict_inputs import find_items
 from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.networks import load as pretrained
 from unet_segnet.networks.save import save_network
@@ -312,24 +313,34 @@ def test_settings_know_the_files_of_a_scan_by_their_contents(tmp_path, monkeypat
         (scan / name).write_bytes(name.encode())
     monkeypatch.setattr(pretrained, "model_path", lambda source: scan / "1.dcm")
     options = Namespace(
-        model="binary", lungs="auto", orientation=None, truth=truth, window=(-1100, 400), probabilities=False
+        model="binary", series=None, orientation=None, classes=None, window=(-1100, 400), probabilities=False
     )
 
+    def made_with(lungs="auto"):
+        (item,) = find_items([scan], lungs, truth).items
+        return predict_settings.settings(item, options)
+
     def changed(change):
-        before = predict_settings.settings(scan, options)
+        before = made_with()
         change()
-        after = predict_settings.settings(scan, options)
+        after = made_with()
         return {key for key in before if before[key] != after[key]}
 
     assert not changed(lambda: (scan / ".hidden").write_bytes(b"other"))
     assert changed(lambda: (scan / "2.dcm").write_bytes(b"3.dcm")) == {"scan"}
+    (scan / "segmented" / "series").mkdir(parents=True)  # its results
+
+    def segmented():
+        for name in predict_settings.MARKS:
+            (scan / "segmented" / "series" / name).write_text("{}")
+
+    assert not changed(segmented)
     assert changed(lambda: (scan / "2.dcm").rename(scan / "3.dcm")) == {"scan"}
     assert changed(lambda: (truth / "series.nii.gz").write_bytes(b"labels")) == {"truth"}
     assert changed(lambda: (truth / "series.nii.gz").write_bytes(b"others")) == {"truth"}
     assert not changed(lambda: (truth / "another.nii.gz").write_bytes(b"labels"))
-    options.lungs = str(tmp_path / "lungs.nii.gz")
     with pytest.raises(InputError, match=r"lungs\.nii\.gz: cannot be read"):
-        predict_settings.settings(scan, options)
+        made_with(str(tmp_path / "lungs.nii.gz"))
 
 
 def test_files_that_were_added_to_a_segmented_scan_are_not_hidden(case):

@@ -16,7 +16,7 @@ from unet_segnet.data.phantom import phantom_slices
 from unet_segnet.data.preprocess import prepare, window_to_8bit
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import LEFT, RIGHT, split_left_right
-from unet_segnet.scans import Scan, fit, from_network, read_scan, to_network, unfit
+from unet_segnet.scans import Scan, fit, from_network, lay_on, read_scan, to_network, unfit
 from unet_segnet.scans.scan import voxel_spacing
 
 
@@ -125,11 +125,11 @@ def test_a_given_orientation_wins_over_the_affine_and_says_so(phantom):
     np.testing.assert_array_equal(given.images, phantom.images[::-1, ::-1])
     assert given.notes == ("orientation: RPI as given; the affine says LPS",)
     assert given.names[0] == "007" and not given.is_measured
-    # Two affines: each file by its own; a mask without one: as the scan.
+    # A mask lies as the scan that it was laid on.
     mask = np.moveaxis(phantom.labels, 0, 2)
     flipped = nio.inv_ornt_aff(np.array([[0, -1], [1, 1], [2, 1]]), mask.shape)
-    own = to_network(scan_of(mask[::-1], network_affine() @ flipped), like=to_network(scan))
-    np.testing.assert_array_equal(own.images, phantom.labels)
+    laid = lay_on(scan, scan_of(mask[::-1], network_affine() @ flipped))
+    np.testing.assert_array_equal(to_network(laid, like=to_network(scan)).images, phantom.labels)
     np.testing.assert_array_equal(to_network(scan_of(mask), like=given).images, phantom.labels[::-1, ::-1])
 
 

@@ -131,10 +131,10 @@ def test_what_a_folder_holds(tmp_path, pictures, series):
         file.rename(file.with_suffix(""))  # as scanners write them
     (series / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
     assert read_scan(series).array.shape == (10, 8, 6)
-    with pytest.raises(InputError, match="holds 2 NIfTI files"):
+    with pytest.raises(InputError, match="holds 2 volume files"):
         read_scan(volumes)
     (volumes / "extra.png").write_bytes(b"")
-    with pytest.raises(InputError, match="NIfTI files and pictures"):
+    with pytest.raises(InputError, match="volume files and pictures"):
         find_scans(volumes)
     (tmp_path / "nothing").mkdir()
     (tmp_path / "nothing" / ".hidden.png").write_bytes(b"")
@@ -149,7 +149,7 @@ def test_what_a_folder_holds(tmp_path, pictures, series):
     [
         (np.eye(4), 1, None, "identity"),
         (np.diag([-1, -1, 1, 1]), 1, None, "identity"),
-        (np.diag([0.7, 0.7, 5, 1]), 0, (0.7, 0.7, 5), "no affine: orientation unknown"),
+        (np.diag([0.7, 0.7, 5, 1]), 0, (0.7, 0.7, 5), "neither sform nor qform: orientation RAS"),
         (np.eye(4), 0, None, "no affine: orientation and spacing unknown"),
     ],
 )
@@ -187,7 +187,8 @@ def test_labels_lie_exactly_on_a_nifti_scan(tmp_path, codes):
 
 
 def test_labels_of_dicom_and_of_pictures(tmp_path, series, pictures):
-    for source, affine in ((series, AFFINE), (pictures, np.eye(4))):
+    by_columns = AFFINE[:, [1, 0, 2, 3]]
+    for source, affine in ((series, by_columns), (pictures, np.eye(4))):
         scan = read_scan(source)
         write_labels(tmp_path / "labels.nii.gz", np.ones(scan.array.shape, np.uint8), scan)
         image = nibabel.load(tmp_path / "labels.nii.gz")
@@ -202,7 +203,7 @@ def test_labels_of_a_tilted_gantry_have_one_geometry(tmp_path):
     write_labels(tmp_path / "labels.nii.gz", np.ones(scan.array.shape, np.uint8), scan)
     header = nibabel.load(tmp_path / "labels.nii.gz").header
     assert (int(header["sform_code"]), int(header["qform_code"])) == (1, 0)
-    np.testing.assert_allclose(header.get_best_affine(), scan.affine, atol=1e-4)
+    np.testing.assert_allclose(header.get_best_affine(), scan.affine[:, [1, 0, 2, 3]], atol=1e-4)
 
 
 def test_two_dimensions_four_dimensions_and_other_units_of_length(tmp_path):
@@ -238,10 +239,10 @@ def test_bad_nifti_files_each_get_one_clear_line(tmp_path, nifti):
         ("empty.nii.gz", b"", ["empty"]),
         ("cut.nii.gz", content[: len(content) // 2], ["damaged"]),
         ("short.nii", raw[:-100], ["cut off"]),
-        ("text.nii", b"no scan" * 100, ["not a NIfTI-1 file"]),
+        ("text.nii", b"no scan" * 100, ["not a NIfTI file"]),
         ("huge.nii.gz", gzip.compress(bytes(huge)), ["voxels", "at most"]),
         ("odd.nii", odd, ["unknown type (-31795)"]),
-        ("case.mha", raw, ["unknown kind of file", "NIfTI"]),
+        ("case.hdr", raw, ["unknown kind of file", "NIfTI"]),
     ):
         (tmp_path / name).write_bytes(data)
         refused(tmp_path / name, name, *words)
@@ -309,7 +310,7 @@ def test_grey_in_several_channels_of_16_bits_is_refused(tmp_path, kind, channels
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"SeriesInstanceUID": "1.2.9"}, ["2 DICOM series"]),
+        ({"SeriesInstanceUID": "1.2.9"}, ["series: 10.00 mm between", "missing"]),
         ({"Rows": 9}, ["9x8", "10x8"]),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}, ["another plane"]),
         ({"PixelSpacing": [0.9, 0.9]}, ["pixel spacing"]),
@@ -384,15 +385,6 @@ def test_dicom_with_an_impossible_place(tmp_path, keyword, value):
     dataset.save_as(tmp_path / "far.dcm")
     with pytest.raises(InputError, match=r"far\.dcm has a place in the patient that cannot be"):
         read_scan(tmp_path)
-
-
-def test_axes_that_cannot_be_told_apart_are_no_orientation(tmp_path):
-    affine = np.eye(4)
-    affine[:2, :2] = [[1e15, 1e15], [1, 2]]  # can be inverted, but for rounding
-    assert np.linalg.det(affine) > 1
-    scan = read_scan(save_nifti(tmp_path / "flat.nii.gz", np.moveaxis(VALUES, 0, 2), affine))
-    assert scan.affine is None and scan.spacing is None
-    assert "cannot be inverted" in scan.notes[1] and to_network(scan).images.shape[0] == 6
 
 
 @pytest.mark.parametrize("code", [0, 1])

@@ -4,5 +4,7 @@
     manifest.csv             image,labels,lungs,patient,...: a row for each scan, wherever its files are
     classes.csv              value,name: what the label files' values mean
 
+and the layouts of other data sets (`layouts`), such as nnU-Net's.
+
 A folder in one of the layouts of `unet_segnet.data` (the released slices) is taken too; its patients are unknown.
 """

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.cohort.cases import CaseList, find_cases
-from unet_segnet.cohort.classes import read_classes, recognise_classes
+from unet_segnet.cohort.classes import read_classes
+from unet_segnet.cohort.conventions import recognise_classes, some
 from unet_segnet.cohort.copies import find_copies
-from unet_segnet.cohort.load import GIVEN, LoadedCase, Reader
+from unet_segnet.cohort.load import WITH_THE_SCANS, LoadedCase, Reader
+from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.balance import class_sizes
 from unet_segnet.data.examine import Examination
 from unet_segnet.data.mask_fit import BAD_FIT
@@ -15,6 +17,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import AUTO
 
 MANY = 12  # names in a line
+WARNING = "WARNING: "
 
 
 def examine_cohort(
@@ -33,19 +36,28 @@ def examine_cohort(
     """
     listed = find_cases(data)
     found = Examination(problems=list(listed.problems))
-    loaded = _read_all(listed, Reader(lungs, orientation), found)
+    given = None
+    try:
+        if path := classes or listed.classes:
+            given = read_classes(path)
+    except InputError as error:
+        found.problems.append(str(error))
+        return found
+    loaded = _read_all(listed, Reader(lungs, orientation, classes=given), found)
     _add_facts(listed, loaded, found)
     labelled = [one for one in loaded if one.labels is not None]
     if not labelled:
         found.problems.append("no sound labels: neither training nor scoring is possible")
         return found
     try:
-        path = classes or listed.classes
-        meaning = read_classes(path) if path else recognise_classes(value for one in labelled for value in one.values)
+        meaning = given or recognise_classes([one.found for one in labelled])
     except InputError as error:
         found.problems.append(str(error))
         return found
-    found.facts.append(f"classes, {'as given' if meaning.given else 'found in the label files'}: {meaning.text()}")
+    found.facts.append(f"classes, {meaning.origin}: {meaning.text()}")
+    for note in (*meaning.notes, *mixtures(labelled, meaning)):
+        is_warning = note.startswith(WARNING)
+        (found.warnings if is_warning else found.facts).append(note.removeprefix(WARNING))
     _add_labels(labelled, meaning, found)
     _add_copies(loaded, found)
     return found
@@ -62,6 +74,9 @@ def _read_all(listed: CaseList, read: Reader, found: Examination) -> list[Loaded
 
 
 def _add_facts(listed: CaseList, loaded: list[LoadedCase], found: Examination) -> None:
+    if listed.layout:
+        found.facts.append(f"layout: {listed.layout}")
+    found.facts += listed.notes
     for one in loaded:
         facts = one.facts
         spacing = "spacing unknown" if facts.spacing is None else "{:.3g} x {:.3g} x {:.3g} mm".format(*facts.spacing)
@@ -73,7 +88,7 @@ def _add_facts(listed: CaseList, loaded: list[LoadedCase], found: Examination) -
         )
     unlabelled = [case.name for case in listed.cases if case.labels is None]
     if unlabelled:
-        found.facts.append(f"without labels, left out of training and scoring: {_some(unlabelled)}")
+        found.facts.append(f"without labels, left out of training and scoring: {some(unlabelled, MANY)}")
     patients = {one.patient for one in loaded}
     unknown = sum(len(one.names) for one in loaded if one.patient is None)
     if unknown:
@@ -90,10 +105,10 @@ def _add_facts(listed: CaseList, loaded: list[LoadedCase], found: Examination) -
 def _add_labels(labelled: list[LoadedCase], classes, found: Examination) -> None:
     sizes = np.zeros((2, len(classes.names)), np.int64)
     for one in labelled:
-        if unknown := classes.unknown(one.values):
-            found.problems.append(
-                f"{one.case.labels}: has unknown values ({', '.join(map(str, unknown[:5]))}); expected {classes.text()}"
-            )
+        try:
+            classes.check_values(one.found.values, one.found.source)
+        except InputError as error:
+            found.problems.append(str(error))
         labels = classes.indices(one.labels)
         sizes += class_sizes(labels, len(classes.names))
         found.rows += _rows(one, labels, classes.names)
@@ -101,7 +116,7 @@ def _add_labels(labelled: list[LoadedCase], classes, found: Examination) -> None
         outside = (lesion & ~one.lungs).sum() / max(lesion.sum(), 1)
         if outside > BAD_FIT:
             line = f"{one.case.name}: {outside:.0%} of its lesion pixels lie outside the lungs"
-            if one.facts.lungs == GIVEN:
+            if one.facts.lungs == WITH_THE_SCANS:
                 found.problems.append(
                     f"{line}; expected labels that belong to this scan, are they another's, or turned?"
                 )
@@ -116,12 +131,18 @@ def _add_copies(loaded: list[LoadedCase], found: Examination) -> None:
     names = [f"{one.case.name}/{name}" for one in loaded for name in one.names]
     patients = [one.patient for one in loaded for _ in one.names]
     groups = [name if patient is None else patient for name, patient in zip(names, patients, strict=True)]
-    for i, j in find_copies(np.concatenate([one.images for one in loaded]), groups):
-        who = [f"slice {names[k]} of patient {patients[k] or 'unknown'}" for k in (i, j)]
-        found.problems.append(
-            f"{who[0]} and {who[1]} are the same picture: a leak if one trains and one tests; expected each "
-            "once, or one name for the patient"
-        )
+    pairs = find_copies(np.concatenate([one.images for one in loaded]), groups)
+    if not pairs:
+        return
+    who = [f"slice {names[k]} of patient {patients[k] or 'unknown'}" for k in pairs[0]]
+    whose = list(dict.fromkeys(groups[k] for pair in pairs for k in pair))
+    more = (
+        f" ({len(pairs) - 1} more such pairs, all of {len(whose)} patients: {some(whose, MANY)})" if pairs[1:] else ""
+    )
+    found.problems.append(
+        f"{who[0]} and {who[1]} are the same picture{more}: a leak if one trains and one tests; expected each "
+        "once, or one name for the patient"
+    )
 
 
 def _rows(one: LoadedCase, labels: np.ndarray, names):
@@ -143,7 +164,3 @@ def _rows(one: LoadedCase, labels: np.ndarray, names):
 
 def _plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:MANY]) + (", ..." if names[MANY:] else "")

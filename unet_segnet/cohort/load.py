@@ -9,21 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.cohort.cases import Case, CaseList, find_cases
-from unet_segnet.cohort.classes import Classes, read_classes, recognise_classes
+from unet_segnet.cohort.cases import CaseList, find_cases
+from unet_segnet.cohort.classes import Classes, read_classes
+from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_classes
+from unet_segnet.cohort.manifest import Case
+from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.catalogue import read_slices
-from unet_segnet.data.nifti import MAX_VOXELS, SUFFIXES, volume_shape
+from unet_segnet.data.nifti_file import MAX_VOXELS, SUFFIXES, volume_shape
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
-from unet_segnet.data.slices import BINARY_NAMES, Slices
+from unet_segnet.data.slices import Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import AUTO
 from unet_segnet.inference.segmentation import cut_off_note, find_lungs
-from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, read_scan, to_network
-from unet_segnet.scans.matching import MASK_VALUES, check_mask, check_same_size
+from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
+from unet_segnet.scans.matching import MASK_VALUES, check_same_size
 
-GIVEN = "given with the scans"
+WITH_THE_SCANS = "given with the scans"
 NUM_SLICES = 100  # of the article
 
 
@@ -108,11 +111,12 @@ class Cohort:
         )
 
     def binary(self) -> Cohort:
-        """The same for the binary problem: every lesion class becomes "infected"."""
-        index_of = {value: min(index, 1) for value, index in self.classes.index_of.items()}
-        return replace(
-            self, slices=self.slices.binary(), classes=replace(self.classes, names=BINARY_NAMES, index_of=index_of)
-        )
+        """The same for the binary problem: every lesion class becomes "infected".
+
+        Raises:
+            InputError: it is not known whether all values of the labels are lesions.
+        """
+        return replace(self, slices=self.slices.binary(), classes=self.classes.binary())
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +129,9 @@ class LoadedCase:
         names: of the slices.
         images, labels, lungs: (num_slices, size, size): uint8 grey levels of the lungs alone; uint8 values of the
             label file, or None; bool, all True where nothing is masked.
-        values: all that occur in the label file.
+        found: what occurs in the label file, or None.
         facts: see `CaseFacts`.
-        notes: of the orientation.
+        notes: of the geometry of its files and of the orientation.
     """
 
     case: Case
@@ -136,7 +140,7 @@ class LoadedCase:
     images: np.ndarray
     labels: np.ndarray | None
     lungs: np.ndarray
-    values: tuple[int, ...]
+    found: LabelFacts | None
     facts: CaseFacts
     notes: tuple[str, ...]
 
@@ -179,8 +183,7 @@ def load_cohort(
             "or in the manifest's column labels"
         )
     given = read_classes(classes or found.classes) if classes or found.classes else None
-    background = 0 if given is None else next(value for value, index in given.index_of.items() if index == 0)
-    read = Reader(lungs, orientation, window, size, background)
+    read = Reader(lungs, orientation, window, size, given)
     loaded = []
     if found.is_released:
         loaded.append(read.released(found))
@@ -188,16 +191,12 @@ def load_cohort(
         loaded.append(read(case))
         if report:
             report(number, len(labelled))
-    return _joined(found, loaded, given or recognise_classes(value for one in loaded for value in one.values))
+    return _joined(found, loaded, given or recognise_classes([one.found for one in loaded]))
 
 
 def _joined(found: CaseList, loaded: list[LoadedCase], classes: Classes) -> Cohort:
     for one in loaded:
-        if unknown := classes.unknown(one.values):
-            raise InputError(
-                f"{one.case.labels or found.source}: has the value {unknown[0]}, which stands for no class; expected "
-                f"{classes.text()}; add it to classes.csv, several values may have one name"
-            )
+        classes.check_values(one.found.values, one.found.source)
     slices = Slices(
         images=np.concatenate([one.images for one in loaded]),
         labels=classes.indices(np.concatenate([one.labels for one in loaded])),
@@ -233,7 +232,13 @@ def _article_parts(found: CaseList, num_slices: int) -> tuple[str, ...] | None:
 
 
 def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
-    yield f"classes, {'as given' if classes.given else 'found in the label files'}: {classes.text()}"
+    if found.layout:
+        yield f"layout: {found.layout}"
+    yield from found.notes
+    yield f"classes, {classes.origin}: {classes.text()}"
+    if not found.is_released:
+        yield from classes.notes
+    yield from mixtures(loaded, classes)
     unlabelled = [case.name for case in found.cases if case.labels is None]
     if unlabelled:
         listed = ", ".join(unlabelled[:5]) + (", ..." if unlabelled[5:] else "")
@@ -251,12 +256,13 @@ class Reader:
 
     Arguments:
         lungs, orientation, window, size: as of `load_cohort`.
-        background: label value of what is padded around slices that are not square.
+        classes: what the label values mean, where a file says it: its background is padded around slices that are not
+            square, its colours are read.
     """
 
-    def __init__(self, lungs=AUTO, orientation=None, window=DEFAULT_WINDOW, size=DEFAULT_SIZE, background=0):
+    def __init__(self, lungs=AUTO, orientation=None, window=DEFAULT_WINDOW, size=DEFAULT_SIZE, classes=None):
         self.lungs, self.orientation, self.window, self.size = lungs, orientation, window, size
-        self.background = background
+        self.background, self.colours = (classes.background, classes.colours) if classes else (0, {})
         self._kept: dict[str, tuple[Path, Scan]] = {}
         self._volumes: dict[Path, str] = {}
 
@@ -271,13 +277,14 @@ class Reader:
         masks = {}
         for kind, path in (("labels", case.labels), ("lungs", case.lungs)):
             if path is not None:
-                masks[kind] = self._read(kind, path)
-                check_mask(whole, masks[kind], MASK_VALUES if kind == "lungs" else 256)
+                masks[kind] = lay_on(whole, self._read(kind, path), MASK_VALUES if kind == "lungs" else 256)
         scan, labels, lungs = (
             None if one is None else _part(one, case) for one in (whole, masks.get("labels"), masks.get("lungs"))
         )
         patient = case.patient or (None if min(scan.array.shape) == 1 else self._volume(case))
-        return self._prepared(case, patient, scan, labels, lungs)
+        one = self._prepared(case, patient, scan, labels, lungs)
+        assumed = [f"{kind}: {note}" for kind, mask in masks.items() for note in mask.mask_notes]
+        return replace(one, notes=(*scan.notes, *assumed, *one.notes))
 
     def released(self, found: CaseList) -> LoadedCase:
         """Read a folder of the released slices; patients are unknown, masks that were exchanged are put back."""
@@ -297,7 +304,7 @@ class Reader:
     def _read(self, kind: str, path: Path) -> Scan:
         if kind not in self._kept or self._kept[kind][0] != path:
             self._kept.pop(kind, None)  # before the next one is held too
-            self._kept[kind] = (path, read_scan(path))
+            self._kept[kind] = (path, read_scan(path, colours=self.colours if kind == "labels" else None))
         return self._kept[kind][1]
 
     def _volume(self, case: Case) -> str:
@@ -331,7 +338,7 @@ class Reader:
             images=fit(slices.images, inside, self.window, self.size),
             labels=None if values is None else fit_labels(values, self.size, self.background),
             lungs=fit_labels(np.ones(slices.images.shape, bool) if inside is None else inside, self.size),
-            values=() if values is None else tuple(sorted({int(value) for one in values for value in np.unique(one)})),
+            found=None if values is None else label_facts(values, inside, case.labels),
             facts=CaseFacts(
                 units=scan.units,
                 shape=slices.images.shape[1:],
@@ -351,7 +358,7 @@ class Reader:
             inside = to_network(lungs, orientation, like=slices).images > 0
             if not inside.any():
                 raise InputError(f"{case.lungs or case.image}: marks no lung; expected values above 0 inside the lungs")
-            return inside, GIVEN, 0
+            return inside, WITH_THE_SCANS, 0
         try:
             found = find_lungs(scan, slices, self.lungs, orientation)
         except InputError as error:

@@ -22,11 +22,14 @@ def own_parser(prog: str, description: str, epilog: str) -> tuple[argparse.Argum
         "--data",
         required=True,
         metavar="DIR|FILE",
-        help="a folder with images/ and labels/ (and lungs/), a manifest (.csv), or the name of a data set in "
-        "$UNET_SEGNET_DATA",
+        help="a folder of scans and labels (images/ and labels/, nnU-Net, a folder for each patient, ...), a manifest "
+        "(.csv), or the name of a data set in $UNET_SEGNET_DATA",
     )
     data.add_argument(
-        "--classes", type=Path, metavar="FILE", help="CSV: value,name; by default classes.csv beside the data"
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="CSV: value,name; by default classes.csv beside the data, or nnU-Net's dataset.json",
     )
     data.add_argument(
         "--problem",
@@ -84,11 +87,14 @@ def load_own(options, window, size: int):
         *(window, size, reporter("reading scans")),
     )
     if options.problem == "binary":
+        lesions = cohort.classes.names[1:]
         cohort = cohort.binary()
+        if len(lesions) > 1:
+            say(f"note: {', '.join(lesions)} are taken together as infected")
     known = len(set(cohort.patients) - {None})
     say(f"{len(cohort)} slices of {len(cohort.facts)} scans, {known} patients, from {cohort.source}")
     for note in cohort.notes:
-        say(f"note: {note}")
+        say(note if note.startswith("WARNING") else f"note: {note}")
     if cohort.num_unknown:
         say(
             f"WARNING: nobody knows whose {cohort.num_unknown} of the slices are: slices of one patient may stand on "

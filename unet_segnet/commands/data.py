@@ -10,7 +10,7 @@ from unet_segnet.commands.arguments import one_seed, positive
 from unet_segnet.commands.cohort_options import lungs_option
 from unet_segnet.data.fetch import BASE_URL
 from unet_segnet.errors import InputError
-from unet_segnet.output.console import HelpFormatter, reporter, run_command, with_flags
+from unet_segnet.output.console import HelpFormatter, reporter, run_command, summed_up, with_flags
 from unet_segnet.output.files import whole_file
 
 
@@ -56,14 +56,21 @@ def check(options) -> int:
         print(f"\nclass sizes ({title})\n  {'class':14}{'pixel count':>14}{'image pixel count':>20}")
         for name, count, image_count in zip(class_names, pixels, image_pixels, strict=True):
             print(f"  {name:14}{count:14}{image_count:20}")
-    for heading, lines in (("mended on loading", found.mended), ("problems", found.problems)):
+    for heading, lines in (
+        ("mended on loading", found.mended),
+        ("warnings", found.warnings),
+        ("problems", found.problems),
+    ):
         if lines:
             print(f"\n{heading}")
-            for line in lines:
+            for line in summed_up(lines):
                 print(f"  {with_flags(line, options)}")
     if table is not None:
         _write_csv(table, found.rows)
-    verdict = f"{len(found.problems)} problem(s): mend them first" if found.problems else "usable"
+    usable = (
+        f"usable, with {len(found.warnings)} warning(s): see whether they are meant" if found.warnings else "usable"
+    )
+    verdict = f"{len(found.problems)} problem(s): mend them first" if found.problems else usable
     print(f"\n{verdict}")
     return 1 if found.problems else 0
 
@@ -76,7 +83,8 @@ def manifest(options) -> int:
     """
     from dataclasses import replace
 
-    from unet_segnet.cohort.cases import cases_for_manifest, write_manifest
+    from unet_segnet.cohort.cases import cases_for_manifest, class_file
+    from unet_segnet.cohort.manifest import write_manifest
     from unet_segnet.data.catalogue import find_data
 
     to = options.to
@@ -85,7 +93,7 @@ def manifest(options) -> int:
     if to.exists() and not options.force:
         raise InputError(f"{to} exists: give another name, or --force to replace it")
     folder = find_data(options.path)
-    slices, volumes = cases_for_manifest(folder, options.slices_per_patient)
+    slices, volumes, left_out = cases_for_manifest(folder, options.slices_per_patient)
     of_volumes = options.volume_orientation or options.orientation
     cases = [
         replace(case, orientation=orientation, part="test" if options.test == kind else "")
@@ -97,8 +105,12 @@ def manifest(options) -> int:
     except OSError as error:
         raise InputError(f"cannot write {to} ({error.strerror}): choose another place") from error
     check_it = f"unet-segnet data check {shlex.quote(str(to))}"
-    classes = folder / "classes.csv"
-    if classes.is_file() and classes.resolve().parent != to.resolve().parent:
+    for line in summed_up(left_out):
+        print(f"note: not listed: {line}")
+    if unlabelled := sum(case.labels is None for case in cases):
+        print(f"note: {unlabelled} of {len(cases)} scans have no labels; name them in the column labels")
+    classes = class_file(folder)
+    if classes is not None and classes.resolve().parent != to.resolve().parent:
         print(f"note: {classes} is looked for beside the table; copy it there, or give it with --classes")
         check_it += f" --classes {shlex.quote(str(classes))}"
     print(f"{len(cases)} scans in {to}; look through it, then `{check_it}`")
@@ -172,12 +184,12 @@ def build_parser() -> argparse.ArgumentParser:
     verb = add_verb(
         check,
         "examine a data set",
-        description="Say what a data set holds and what is wrong with it. Of your own scans (a folder with images/ and "
-        "labels/, or a manifest): files without a partner, geometry that does not match, unknown label values, labels "
-        "of another scan, and slices that stand under two patients' names. Of a released layout (PNG tree, MedSeg "
-        "NIfTI): sizes, values and units, unknown labels, empty masks, class sizes as in the article's Table 1, and "
-        "slices whose mask does not fit their image; two masks that stand in each other's place are found by that, "
-        "and every command puts them back on loading.",
+        description="Say what a data set holds and what is wrong with it. Of your own scans (a folder in a known "
+        "layout, or a manifest): which layout it is, files without a partner, geometry that does not match, unknown "
+        "label values, labels of another scan, scans unlike the others, and slices that stand under two patients' "
+        "names. Of a released layout (PNG tree, MedSeg NIfTI): sizes, values and units, unknown labels, empty masks, "
+        "class sizes as in the article's Table 1, and slices whose mask does not fit their image; two masks that stand "
+        "in each other's place are found by that, and every command puts them back on loading.",
         epilog="Exit status: 0 usable, 1 problems that loading does not mend, 2 no such data set.",
     )
     verb.add_argument("path", help="a name in $UNET_SEGNET_DATA (COVID19-DL, medseg), a folder, or a manifest (.csv)")
@@ -190,9 +202,9 @@ def build_parser() -> argparse.ArgumentParser:
     verb = add_verb(
         manifest,
         "list the scans of a folder in a CSV file, to say more about them",
-        description="Write a manifest (image, labels, lungs, patient, slices, orientation, part) of a folder with "
-        "images/ and labels/, or of one in MedSeg's layout, where it divides the slices among patients. Edit it where "
-        "it knows less than you; train, evaluate and check take it as their data.",
+        description="Write a manifest (image, labels, lungs, patient, slices, orientation, part) of a folder of "
+        "scans, with their labels where its layout is known, or of one in MedSeg's layout, where it divides the slices "
+        "among patients. Edit it where it knows less than you; train, evaluate and check take it as their data.",
     )
     verb.add_argument("path", help="a name in $UNET_SEGNET_DATA, or a folder")
     verb.add_argument("--to", type=Path, required=True, metavar="FILE", help="the manifest, a .csv file")

@@ -59,6 +59,7 @@ def evaluate(options) -> None:
     import_keras()
     import numpy as np
 
+    from unet_segnet.cohort.conventions import pair_classes
     from unet_segnet.cohort.domain import describe, differences, released_domain, released_thresholds
     from unet_segnet.cohort.seen import seen_slices
     from unet_segnet.data.catalogue import RELEASED
@@ -84,13 +85,14 @@ def evaluate(options) -> None:
         raise InputError(f"{path}: its run names {len(class_names)} classes, it tells {model.output_shape[-1]} apart")
     cohort = load_own(options, window, slice_size(model))
     chosen = chosen_slices(cohort, options)
+    pairing = pair_classes(class_names, cohort.classes)
     seen = len(set(seen_slices(facts, cohort)) & set(chosen))
     cohort = cohort.subset(chosen)
     say(f"scored: {len(cohort)} slices")
     with whole_folder(options.out, MARKS) as new:  # from here on, so that a second process learns who is at it
         _check_free(options)
         predictions = predicted(model, cohort.slices.images, options.batch_size, Path(options.model).name)
-        slices, predictions, notes = same_classes(cohort.slices, predictions, class_names)
+        slices, predictions, notes = same_classes(cohort.slices, predictions, pairing)
         if seen:
             say(f"WARNING: the network was trained on {seen} of these slices")
             notes.append(f"The network was trained on {seen} of these slices: the scores are too high.")
@@ -168,31 +170,18 @@ def predicted(model, images, batch_size: int, label: str):
     return np.concatenate(found)
 
 
-def same_classes(slices, predictions, class_names: tuple[str, ...]):
-    """Slices and predictions with the classes that both have, in the network's order, and notes on the matching.
+def same_classes(slices, predictions, pairing):
+    """Slices and predictions with the classes that both have, and notes on the matching.
 
-    Raises:
-        InputError: they tell different numbers of classes apart, and neither is the binary problem.
+    Arguments:
+        slices: of the data.
+        predictions: class indices of the network.
+        pairing: `unet_segnet.cohort.conventions.Pairing`.
     """
     from dataclasses import replace
 
-    import numpy as np
-
-    if sorted(class_names) == sorted(slices.class_names):
-        index_of = np.array([class_names.index(name) for name in slices.class_names], np.uint8)
-        return replace(slices, labels=index_of[slices.labels], class_names=class_names), predictions, []
-    if len(class_names) == slices.num_classes:
-        pairs = ", ".join(f"{of} for {here}" for of, here in zip(class_names, slices.class_names, strict=True))
-        return slices, predictions, [f"The network's classes are taken by their order: {pairs}."]
-    if 2 not in (len(class_names), slices.num_classes):
-        raise InputError(
-            f"the network tells {', '.join(class_names)} apart, the data {', '.join(slices.class_names)}; expected the "
-            "same, --problem binary scores all lesions together"
-        )
-    note = (
-        f"Scored as infected or not: the network tells {len(class_names)} classes apart, the data {slices.num_classes}."
-    )
-    return slices.binary(), (predictions > 0).astype(np.uint8), [note]
+    same = replace(slices, labels=pairing.of_labels[slices.labels], class_names=pairing.names)
+    return same, pairing.of_network[predictions], list(pairing.notes)
 
 
 def methods_of(slices, predictions, facts: dict) -> list:

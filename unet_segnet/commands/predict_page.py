@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from unet_segnet.commands.predict_truth import Truth
 from unet_segnet.data.preprocess import window_to_8bit
+from unet_segnet.data.slices import findings
 from unet_segnet.inference.segmentation import Segmentation
 from unet_segnet.measures.comparison import Comparison
 from unet_segnet.output.tabular import Table
@@ -25,28 +28,38 @@ def display(result: Segmentation, window: tuple[float, float]) -> np.ndarray:
 
 
 def case_page(
-    name: str, result: Segmentation, shown: np.ndarray, truth: np.ndarray | None, comparison: Comparison | None
+    name: str,
+    result: Segmentation,
+    notes: Sequence[str],
+    shown: np.ndarray,
+    truth: Truth | None,
+    comparison: Comparison | None,
 ) -> str:
     """One self-contained HTML document.
 
     Arguments:
         name: of the scan.
         result: the labelled scan.
+        notes: what was recognised or assumed, one line each.
         shown: (num_slices, height, width) uint8, from `display`.
-        truth: true labels in the networks' orientation, or None.
+        truth: true labels, or None.
         comparison: with them, or None.
     """
     step = math.ceil(max(shown.shape[1:]) / LARGEST)
-    layers = {} if truth is None else {viewer.TRUTH: truth}
-    layers["network"] = result.labels
+    layers, class_names = {"network": result.labels}, findings(result.class_names)
+    if truth is not None:
+        labels, class_names = truth.shown(class_names)
+        # Where the truth tells less apart, what the network tells is no error.
+        has_same = len(truth.pairing.names) == len(result.class_names)
+        layers = {viewer.TRUTH if has_same else "true infection": labels, **layers}
     thinned = {name: labels.transpose(0, 2, 1)[:, ::step, ::step] for name, labels in layers.items()}
     slices = viewer.slice_viewer(
         "slices",
         np.ascontiguousarray(shown[:, ::step, ::step]),
         result.slices.names,
         thinned,
-        result.class_names,
-        CLASS_COLOURS[: len(result.class_names)],
+        class_names,
+        CLASS_COLOURS[: len(class_names)],
     )
     tables = [table.table_html(severity_table(result), "severity")]
     if comparison is not None:
@@ -57,7 +70,7 @@ def case_page(
         num_slices=len(result.labels),
         slices=slices,
         tables=tables,
-        notes=(*result.notes, *result.severity.notes),
+        notes=(*notes, *result.severity.notes),
     )
     return render_page(name, body, scripts=(table.SCRIPT, viewer.SCRIPT), styles=(viewer.STYLE,))
 

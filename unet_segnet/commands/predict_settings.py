@@ -1,48 +1,62 @@
 """What a segmented scan was made from and with, so that the same command, started again, goes on with the others."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
+from unet_segnet.commands.predict_inputs import MARKS, Item
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import LUNGS
 from unet_segnet.output.records import write_json
 
-FORMAT = 2
-FILE = "settings.json"
-MARKS = (FILE, "severity.json")  # of results, which may be replaced
+FORMAT = 3
+FILE = MARKS[0]
 ADVICE = "give another folder with --out, or --force"
 AGAIN = "remove that folder to segment the scan again"
 
 
-def settings(path: Path, options) -> dict:
+def settings(item: Item, options) -> dict:
     """All that determines a scan's results; files by their names and contents.
 
     Arguments:
-        path: of the scan.
+        item: the scan.
         options: the command's, its window settled.
 
     Raises:
-        InputError: a file cannot be read, or several could be the scan's truth.
+        InputError: a file cannot be read.
     """
-    from unet_segnet.commands.predict_outputs import find_truth
     from unet_segnet.networks.load import model_path
 
-    truth = None if options.truth is None else find_truth(options.truth, path)
     return {
-        "scan": _contents(path),
+        "scan": _contents(item.path),
+        "series": options.series,
         "network": _sha256(model_path(options.model)),
-        "lungs": str(options.lungs) if options.lungs in LUNGS else _contents(Path(options.lungs)),
+        "lungs": str(item.lungs) if item.lungs in LUNGS else _contents(Path(item.lungs)),
         "orientation": options.orientation,
-        "truth": None if truth is None else _contents(truth),
+        "truth": None if item.truth is None else _contents(item.truth),
+        "classes": None if options.classes is None else _contents(options.classes),
         "window": [float(value) for value in options.window],
         "probabilities": options.probabilities,
     }
 
 
-def write_settings(folder: Path, made_with: dict) -> None:
-    """Write them beside the results, with the SHA-256 of each file that is there."""
+def write_settings(folder: Path, made_with: dict, problem: str | None = None) -> None:
+    """Write them beside the results, with the SHA-256 of each file that is there.
+
+    Arguments:
+        folder: of the results.
+        made_with: what `settings` gave.
+        problem: why they are not compared with the truth that was given.
+    """
     files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
-    write_json(folder / FILE, {"format": FORMAT, "settings": made_with, "files": files})
+    write_json(folder / FILE, {"format": FORMAT, "settings": made_with, "files": files, "problem": problem})
+
+
+def read_problem(folder: Path) -> str | None:
+    """Why results that are there and whole are not compared with the truth that was given; None where they are."""
+    from unet_segnet.output.records import read_json
+
+    return read_json(folder / FILE).get("problem")
 
 
 def read_settings(folder: Path) -> dict:
@@ -82,16 +96,29 @@ def check_settings(folder: Path, wanted: dict) -> None:
 
 
 def _contents(path: Path) -> dict:
-    """Where a file or a folder of slices lies, and its SHA-256; a folder's is that of its files' names and hashes."""
+    """Where a file or a folder of slices lies, and its SHA-256; a folder's is that of the names and hashes of
+    the files in it, at any depth."""
     try:
         if path.is_file():
             return {"path": str(path.resolve()), "sha256": _sha256(path)}
         digest = hashlib.sha256()
-        for file in sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")):
-            digest.update(f"{file.name}\0{_sha256(file)}\0".encode(errors="surrogateescape"))
+        for name, file in sorted((file.relative_to(path).as_posix(), file) for file in _files_below(path)):
+            digest.update(f"{name}\0{_sha256(file)}\0".encode(errors="surrogateescape"))
         return {"path": str(path.resolve()), "sha256": digest.hexdigest()}
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """The files of a folder and of those in it, but for hidden ones and for results that lie among them.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    for path in folder.iterdir():
+        if not path.name.startswith(".") and not all((path / mark).is_file() for mark in MARKS):
+            is_folder = path.is_dir() and not path.is_symlink()  # which may lead back here
+            yield from _files_below(path) if is_folder else [path] if path.is_file() else []
 
 
 def _sha256(file: Path) -> str:

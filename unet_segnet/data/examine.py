@@ -36,6 +36,7 @@ class Examination:
     Attributes:
         facts: what it holds, one line each.
         mended: what is wrong in the files and is put right on loading, one line each.
+        warnings: what is unusual and is taken as it is, one line each.
         problems: what is wrong and stays wrong, one line each.
         sizes: (title, class names, pixel counts, image pixel counts), the paper's Table 1 columns.
         rows: one dict for each slice as it is in the files: its set, name, size, pixels of lung and of each
@@ -44,6 +45,7 @@ class Examination:
 
     facts: list[str] = field(default_factory=list)
     mended: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     sizes: list[tuple] = field(default_factory=list)
     rows: list[dict] = field(default_factory=list)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.data.mask_fit import mend_exchanges
-from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS
+from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS, MAX_VOXELS
 from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES, Slices
 from unet_segnet.errors import InputError
 

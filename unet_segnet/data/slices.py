@@ -6,9 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 MULTICLASS_NAMES = ("C0", "C1", "C2", "C3")
+MULTICLASS_FINDINGS = ("no lesion", "ground glass", "consolidation", "pleural effusion")  # what these stand for
 BINARY_NAMES = ("not infected", "infected")
 MAX_CLASSES = 7  # as many as figures have colours for
 UNITS = ("8-bit", "HU")
+
+
+def findings(class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of classes as a reader of a scan knows them: what C1 to C3 stand for, other names as they are."""
+    return MULTICLASS_FINDINGS if class_names == MULTICLASS_NAMES else class_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +27,7 @@ class Slices:
         lungs: (num_slices, height, width) bool, True inside the lungs, or None where unknown.
         names: one per slice, unique, such as "001".
         units: what the images' values are, "8-bit" or "HU".
-        class_names: ("C0", "C1", "C2", "C3") = healthy and background, ground glass, consolidation, pleural
-            effusion; or ("not infected", "infected").
+        class_names: `MULTICLASS_NAMES`, C0 healthy tissue and background; or `BINARY_NAMES`.
         notes: what was mended on loading, one line each; empty if nothing was.
 
     Raises:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import MAX_SLICE_PIXELS
+from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS
 from unet_segnet.data.preprocess import DEFAULT_WINDOW
-from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_NAMES
+from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_FINDINGS, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import (
     AUTO,
@@ -23,8 +23,7 @@ from unet_segnet.inference.lungs import (
     split_left_right,
 )
 from unet_segnet.measures.severity import Severity, severity
-from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, read_scan, to_network, unfit
-from unet_segnet.scans.matching import check_mask
+from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, lay_on, read_scan, to_network, unfit
 from unet_segnet.scans.orientation import shows_lungs_alone
 
 
@@ -64,8 +63,38 @@ class Segmentation:
         return maps
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A scan before its inference, with all that can be wrong with it or its lungs found out.
+
+    Attributes:
+        scan: what was read.
+        slices: the same in the networks' orientation, from foot to head.
+        lungs: its lungs, likewise.
+        is_told: how the slices run is known or given, not assumed.
+    """
+
+    scan: Scan
+    slices: NetworkSlices
+    lungs: FoundLungs
+    is_told: bool
+
+
+def prepare(source: str | Path | Scan, lungs: str | Path = AUTO, orientation: str | None = None) -> Prepared:
+    """Read a scan, turn it and find its lungs; arguments as of `segment`.
+
+    Raises:
+        InputError: the scan or the mask cannot be read or do not fit each other, or there is no lung.
+    """
+    scan = source if isinstance(source, Scan) else read_scan(source)
+    slices = to_network(scan, orientation)
+    return Prepared(
+        scan, slices, find_lungs(scan, slices, lungs, orientation), slices.is_measured or orientation is not None
+    )
+
+
 def segment(
-    source: str | Path | Scan,
+    source: str | Path | Scan | Prepared,
     model="binary",
     lungs: str | Path = AUTO,
     orientation: str | None = None,
@@ -77,11 +106,12 @@ def segment(
     """Label the lesions of a scan.
 
     Arguments:
-        source: a scan's path (see `unet_segnet.scans.read_scan`) or a `Scan`.
+        source: a scan's path (see `unet_segnet.scans.read_scan`), a `Scan`, or what `prepare` made of one, of which
+            lungs and orientation are settled.
         model: a `keras.Model`, or what `unet_segnet.networks.load.load_model` takes; its `class_names` are those of the
             labels, where it has any.
         lungs: "auto" (found in Hounsfield units; or taken from slices that show lungs alone), "none" (the slices go
-            in as they are), "lungmask" (by that package), or the path of a mask in the scan's own geometry.
+            in as they are), "lungmask" (by that package), or the path of a mask of the same voxels.
         orientation: how the scan's array lies, see `unet_segnet.scans.to_network`; None: by its geometry, or assumed.
         window: (low, high) HU that become grey levels 0 and 255; None: as the network was trained.
         batch_size: slices at a time.
@@ -94,7 +124,6 @@ def segment(
     Raises:
         InputError: the scan, the mask or the network cannot be read or do not fit each other, or there is no lung.
     """
-    scan = source if isinstance(source, Scan) else read_scan(source)
     if isinstance(model, (str, Path)):
         from unet_segnet.networks.load import load_model
 
@@ -102,9 +131,9 @@ def segment(
     size, num_classes = slice_size(model), model.output_shape[-1]
     window = window or getattr(model, "window", DEFAULT_WINDOW)
     class_names = names_of_classes(model)
-    slices = to_network(scan, orientation)
-    found_lungs = find_lungs(scan, slices, lungs, orientation)
-    sides, images = found_lungs.sides, slices.images
+    prepared = source if isinstance(source, Prepared) else prepare(source, lungs, orientation)
+    scan, slices = prepared.scan, prepared.slices
+    sides, images = prepared.lungs.sides, slices.images
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
     inside = None if sides is None else sides > 0
@@ -129,10 +158,13 @@ def segment(
         class_names,
         slices.names,
         # Where nothing says how the slices run, that they run from foot to head is an assumption.
-        towards_head=True if scan.is_volume and (slices.is_measured or orientation) else None,
+        towards_head=True if scan.is_volume and prepared.is_told else None,
         adjoining=scan.is_volume,
     )
-    notes = (*scan.notes, *slices.notes, *found_lungs.notes(len(images)))
+    notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
+    if class_names == MULTICLASS_NAMES:
+        meant = (f"{name} {finding}" for name, finding in zip(class_names, MULTICLASS_FINDINGS, strict=True))
+        notes = (*notes, f"classes: {', '.join(meant)}")
     return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes)
 
 
@@ -183,15 +215,18 @@ class FoundLungs:
         sides: (num_slices, height, width) uint8, 0 no lung, 1 left, 2 right; None where they are unknown.
         source: how they were found.
         cut_off: in how many slices they are cut off by the picture's edge, and left out there.
+        assumed: about the file that they come from, one line each.
     """
 
     sides: np.ndarray | None
     source: str
     cut_off: int = 0
+    assumed: tuple[str, ...] = ()
 
     def notes(self, num_slices: int) -> tuple[str, ...]:
-        """A line on how they were found, and one where they are cut off in some of the slices."""
-        return (f"lungs: {self.source}", *((cut_off_note(self.cut_off, num_slices),) if self.cut_off else ()))
+        """How they were found, what was assumed about their file, and in how many slices they are cut off."""
+        cut_off = (cut_off_note(self.cut_off, num_slices),) if self.cut_off else ()
+        return (f"lungs: {self.source}", *(f"lungs: {note}" for note in self.assumed), *cut_off)
 
 
 def cut_off_note(cut_off: int, num_slices: int) -> str:
@@ -213,7 +248,7 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
             raise InputError(f"{scan.source}: `lungs` lungmask needs Hounsfield units; these are 8-bit grey levels")
         return FoundLungs(external_lung_masks(images, slices.spacing), "by the lungmask package")
     if str(lungs) != AUTO:
-        return FoundLungs(_given_lungs(scan, slices, Path(lungs), orientation), f"from {Path(lungs).name}")
+        return _given_lungs(scan, slices, Path(lungs), orientation)
     if scan.units == "HU":
         try:
             found = lung_masks(images, slices.spacing, adjoining=scan.is_volume)
@@ -231,11 +266,10 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
     return FoundLungs(split_left_right(shown), "the slices show lungs alone")
 
 
-def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> np.ndarray:
-    mask = read_scan(path)
-    check_mask(scan, mask)
+def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> FoundLungs:
+    mask = lay_on(scan, read_scan(path))
     middles = midlines(slices.images, scan.is_volume) if scan.units == "HU" else None
     sides = split_left_right(to_network(mask, orientation, like=slices).images > 0, middles)
     if not sides.any():
         raise InputError(f"{path}: marks no lung; expected values above 0 inside the lungs")
-    return sides
+    return FoundLungs(sides, f"from {path.name}", assumed=mask.mask_notes)

@@ -82,9 +82,9 @@ def _read_network_object(path: Path):
         warnings.simplefilter("ignore")  # of damage, which is noticed below as well
         try:
             _check_alone(path)
-            variables = matio.whosmat(str(path))
-            networks = [name for name, (_, kind) in variables.items() if kind in NETWORK_CLASSES]
             size = 2**30 + 8 * path.stat().st_size
+            variables = _within_memory(size, lambda: matio.whosmat(str(path)))
+            networks = [name for name, (_, kind) in variables.items() if kind in NETWORK_CLASSES]
             found = _within_memory(size, lambda: _read_objects(path, networks)) if len(networks) == 1 else {}
         except Exception as error:  # the reader meets damage with whatever error comes first
             raise InputError(f"{path}: not a readable MATLAB file ({one_line(error)}); {_EXPECTED}") from None

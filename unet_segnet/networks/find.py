@@ -4,12 +4,14 @@ from pathlib import Path
 
 from unet_segnet.errors import InputError
 
+NETWORK = "model.keras"  # in the folder of a finished run
+
 
 def find_model(source: str) -> tuple[str, dict]:
     """What `load_model` takes for a MODEL, and what is known of it.
 
     Raises:
-        InputError: a folder that is no finished run, or facts that are damaged.
+        InputError: a folder that is no finished run, or holds several, or facts that are damaged.
     """
     from unet_segnet.data.catalogue import RELEASED
     from unet_segnet.networks.facts import check_facts, read_facts
@@ -17,15 +19,13 @@ def find_model(source: str) -> tuple[str, dict]:
     from unet_segnet.output.records import read_json
 
     is_folder = Path(source).is_dir()
-    file = Path(source, "model.keras") if is_folder else Path(source)
-    if is_folder and not file.is_file():
-        raise InputError(f"{source}: no network in this folder (model.keras); expected the folder of a finished run")
+    file = _network_of(Path(source)) if is_folder else Path(source)
     if file.suffix == ".mat":
         return source, {"data": RELEASED}
     if file.suffix == ".keras":
         facts = read_facts(file) if file.is_file() else {}
         beside = file.with_name("config.json")  # of runs whose networks were kept without facts
-        if not facts and (is_folder or (file.name == "model.keras" and beside.is_file())):
+        if not facts and (is_folder or (file.name == NETWORK and beside.is_file())):
             facts = _facts_of_run(read_json(beside))
             try:
                 check_facts(facts)
@@ -33,6 +33,19 @@ def find_model(source: str) -> tuple[str, dict]:
                 raise InputError(f"{beside}: has an {error} of its network; restore the file") from error
         return str(file), facts
     return source, _facts_of_run(model_facts(source))
+
+
+def _network_of(folder: Path) -> Path:
+    """The network of a run's folder, or of the only run in a folder of runs."""
+    if (folder / NETWORK).is_file():
+        return folder / NETWORK
+    runs = sorted(file.parent.name for file in folder.glob(f"*/{NETWORK}"))
+    if not runs:
+        raise InputError(f"{folder}: no network in this folder ({NETWORK}); expected the folder of a finished run")
+    if len(runs) > 1:
+        some = ", ".join(runs[:6]) + (", ..." if len(runs) > 6 else "")
+        raise InputError(f"{folder}: holds the networks of {len(runs)} runs ({some}); give one of these folders")
+    return folder / runs[0] / NETWORK
 
 
 def _facts_of_run(config: dict) -> dict:

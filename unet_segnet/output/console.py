@@ -103,6 +103,35 @@ def say(text: str) -> None:
     print(textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False), flush=True)
 
 
+def summed_up(lines: Iterable[str], most: int = 4) -> list[str]:
+    """Findings of one kind as one line: the first of them, and how many more there are, of what.
+
+    Of one kind are lines that differ in paths, in numbers, and in the name that they begin with.
+
+    Arguments:
+        lines: such as "case_1: lies 3 mm away".
+        most: names after the first.
+    """
+    kinds: dict[str, list[str]] = {}
+    for line in lines:
+        stem = _file_name(line.split(" ")[0]).split(".")[0]
+        text = line.replace(stem, "#") if stem else line
+        kinds.setdefault(re.sub(r"\S*/\S*|[0-9]+(?:[.,][0-9]+)*", "#", text), []).append(line)
+    result = []
+    for first, *more in kinds.values():
+        words = first.split()
+        names = [
+            next((new for new, old in zip(line.split(), words, strict=False) if new != old), line) for line in more
+        ]
+        listed = ", ".join(_file_name(name) for name in names[:most]) + (", ..." if names[most:] else "")
+        result.append(f"{first} (and {len(more)} more of this kind: {listed})" if more else first)
+    return result
+
+
+def _file_name(word: str) -> str:
+    return word.rsplit("/", 1)[-1].strip(":;,")
+
+
 class _Screen:
     """Standard output on which the names of files, scans and classes cannot command the terminal."""
 

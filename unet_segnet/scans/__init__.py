@@ -1,8 +1,10 @@
 """A user's scan in, ready for the networks, and labels back again."""
 
+from unet_segnet.scans.matching import lay_on
 from unet_segnet.scans.orientation import NETWORK_AXES, NetworkSlices, fit, fit_labels, from_network, to_network, unfit
-from unet_segnet.scans.read import find_scans, read_scan, scan_name
-from unet_segnet.scans.scan import Scan
+from unet_segnet.scans.read import find_scans, read_scan
+from unet_segnet.scans.scan import Scan, scan_name
+from unet_segnet.scans.segments import write_dicom_segmentation, write_label_descriptions, write_seg_nrrd
 from unet_segnet.scans.write import write_labels, write_maps
 
 __all__ = [
@@ -13,10 +15,14 @@ __all__ = [
     "fit",
     "fit_labels",
     "from_network",
+    "lay_on",
     "read_scan",
     "scan_name",
     "to_network",
     "unfit",
+    "write_dicom_segmentation",
+    "write_label_descriptions",
     "write_labels",
     "write_maps",
+    "write_seg_nrrd",
 ]

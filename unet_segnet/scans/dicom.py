@@ -1,4 +1,4 @@
-"""Read the files of one DICOM series as a volume.
+"""Read a DICOM series as a volume: one file or folder, or a tree of them as archives and discs have it.
 
 The slices are ordered by where they lie along the normal of their plane, never by file name or number. Coordinates
 are turned from DICOM's (towards left, posterior, superior) into NIfTI's (towards right, anterior, superior).
@@ -6,97 +6,65 @@ are turned from DICOM's (towards left, posterior, superior) into NIfTI's (toward
 
 from __future__ import annotations
 
-import io
-import warnings
-from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
-from unet_segnet.errors import InputError, one_line
-from unet_segnet.scans.scan import Scan, check_spacing, voxel_spacing
+from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
+from unet_segnet.errors import InputError, printable
+from unet_segnet.scans.dicom_file import DicomFile, Frame, read_file, read_pixels
+from unet_segnet.scans.scan import UNITS_NOTE, Scan, check_spacing, scan_name, voxel_spacing
 
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 UNEVEN = 0.01  # of the usual distance of slices
 ROUNDING_MM = 0.02  # of positions with two decimals
-NEAR_MM, FAR_MM = 1e-4, 1e5  # of any length in a scanner
-MAX_FILE_BYTES = 2**26  # of one slice
-MAX_HEADER_BYTES = 2**22  # of one slice, all but its pixels
-MAX_ITEMS = 50_000  # of its sequences, and fragments of its pixels
-MAX_READS = 200_000  # one or two for an element; each takes pydicom some 10 microseconds, and it has no limit
-ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
-DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax; pydicom unpacks it without a limit
+NO_CT = {"MR", "PT", "NM", "US", "CR", "DX", "MG", "XA", "RF", "SEG", "RTDOSE"}  # pictures whose values are no CT's
+MOST_NAMED = 6  # series in one line
+STEEP = 0.7  # of a slice's normal along the body: an axial one, the gantry tilted or not
+# Of MONOCHROME1 it is not said whether values or only the picture are inverted: a chest has so much air and lung.
+AIR, AIR_SHARE = (-1100, -400), 0.05
 
 
-@dataclass(frozen=True)
-class _Header:
-    """What one file says about its slice, in DICOM's coordinates (mm)."""
-
-    file: Path
-    series: str
-    number: int | None
-    size: tuple[int, int]
-    position: np.ndarray
-    directions: np.ndarray  # (2, 3): along a row, along a column
-    pixel: tuple[float, float]  # distance of rows, of columns
-    thickness: float  # 0 where the file does not say
-
-    @property
-    def normal(self) -> np.ndarray:
-        return np.cross(*self.directions)
-
-
-class _Stream(io.BytesIO):
-    """A file in memory that pydicom cannot go on reading for minutes."""
-
-    reads_left = MAX_READS
-
-    def read(self, size=-1):
-        self.reads_left -= 1
-        if self.reads_left < 0:
-            raise ValueError("too many elements")
-        return super().read(size)
-
-
-def is_dicom(file: Path) -> bool:
-    """Has the file DICOM's mark? The index of a disc (DICOMDIR) does not count."""
-    if file.name.upper() == "DICOMDIR":
-        return False
-    try:
-        with file.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
-def read_dicom(path: Path, files: list[Path]) -> Scan:
+def read_dicom(path: Path, files: list[Path], series: str | None = None) -> Scan:
     """Read a series.
 
     Arguments:
         path: the folder, or the one file.
-        files: its DICOM files in any order, one slice each.
+        files: its DICOM files in any order.
+        series: number, UID or a part of the description of the one to take; None: the axial CT series with the most
+            slices, where that is clear.
 
     Returns:
         Scan with axes (row, column, slice), the values after rescale slope and intercept, and slices named by their
-        instance number where each has its own.
+        instance number where each has its own. Its notes name the other series.
 
     Raises:
-        InputError: a damaged file or one without a picture; several series, sizes or orientations; slices that are
-            missing or there twice; several frames in a file; a compression that cannot be decoded.
+        InputError: a damaged file; no CT series, or several of which none is clearly meant; several sizes or
+            orientations in it; slices that are missing or there twice; a compression that cannot be decoded.
     """
-    headers = [_read_header(file) for file in files]
-    _check_alike(path, headers)
-    normal = headers[0].normal
-    headers.sort(key=lambda header: float(header.position @ normal))
-    step = _step(path, headers)
-    first = headers[0]
+    chosen, notes = _choose(path, [read_file(file) for file in files], series)
+    for one in chosen:
+        if one.problem is not None:
+            raise one.problem
+    frames = [frame for one in chosen for frame in one.frames]
+    _check_alike(frames)
+    normal = frames[0].normal
+    frames.sort(key=lambda frame: float(frame.position @ normal))
+    step, rounding = _step(path, frames)
+    if rounding:
+        notes.append(f"positions are rounded to {2 * rounding:.2g} mm: the slices are taken as evenly spaced")
+    first = frames[0]
     height, width = first.size
-    if height * width * len(headers) > MAX_VOXELS or height * width > MAX_SLICE_PIXELS:
-        raise InputError(f"{path}: claims {len(headers)} slices of {height}x{width}: more than can be held")
-    slices = np.empty((len(headers), height, width), np.float32)
-    for index, header in enumerate(headers):
-        slices[index] = _read_pixels(header)
+    if height * width * len(frames) > MAX_VOXELS or height * width > MAX_SLICE_PIXELS:
+        raise InputError(f"{path}: claims {len(frames)} slices of {height}x{width}: more than can be held")
+    slices = np.empty((len(frames), height, width), np.float32)
+    place = {id(frame): index for index, frame in enumerate(frames)}
+    for file, of_file in groupby(sorted(frames, key=lambda frame: frame.file), key=lambda frame: frame.file):
+        wanted = list(of_file)
+        slices[[place[id(frame)] for frame in wanted]] = read_pixels(file, wanted)
+    if first.mirror is not None:
+        slices, note = _right_way(path, slices, frames)
+        notes.append(note)
     slices, units = recognise_units(slices, path)
     affine = np.eye(4)
     affine[:3, 0] = first.directions[1] * first.pixel[0]  # the next row lies along a column
@@ -104,173 +72,211 @@ def read_dicom(path: Path, files: list[Path]) -> Scan:
     affine[:3, 2] = step
     affine[:3, 3] = first.position
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-    spacing = voxel_spacing(affine) if len(headers) > 1 or first.thickness else None
+    spacing = voxel_spacing(affine) if len(frames) > 1 or first.thickness else None
     check_spacing(path, spacing)
-    notes = ("values: " + ("Hounsfield units" if units == "HU" else "8-bit grey levels"), "DICOM series")
-    names = tuple(f"{header.number:03}" for header in headers if header.number is not None)
+    if spacing is None:
+        notes.append("the thickness of the slice is not told: spacing unknown")
+    names = tuple(f"{frame.number:03}" for frame in frames if frame.number is not None)
     return Scan(
-        name=path.stem if path.is_file() else path.resolve().name,
+        name=scan_name(path),
         array=np.moveaxis(slices, 0, 2),
         affine=affine,
         units=units,
         spacing=spacing,
         source=path,
-        slice_names=names if len(set(names)) == len(headers) else None,
-        is_volume=len(headers) > 1,
-        notes=notes if spacing else (*notes, "the thickness of the slice is not told: spacing unknown"),
+        slice_names=names if len(set(names)) == len(frames) else None,
+        is_volume=len(frames) > 1,
+        notes=(UNITS_NOTE[units], *notes),
+        rows_first=True,
+        files=tuple(dict.fromkeys(frame.file for frame in frames)),
     )
 
 
-def _read_header(file: Path) -> _Header:
-    dataset = _read(file, stop_before_pixels=True)
-    try:
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        size = (int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0))
-        if not all(size):
-            raise InputError(f"{file} has no pixel data: expected the slices of one CT series only")
-        if frames > 1:
-            raise InputError(f"{file} has {frames} frames: expected one slice per file; convert it to NIfTI (dcm2niix)")
-        if dataset.get("PhotometricInterpretation", "MONOCHROME2") != "MONOCHROME2":
-            raise InputError(f"{file} is {dataset.PhotometricInterpretation!r}: expected CT slices (MONOCHROME2)")
-        stored = int(dataset.get("BitsStored") or 0)
-        if stored and int(dataset.get("HighBit", stored - 1)) != stored - 1:  # which pydicom does not look at
+def check_one_study(path: Path, files: list[Path]) -> None:
+    """Refuse a tree of DICOM files of several patients or studies: by one slice of each folder.
+
+    Raises:
+        InputError: it holds several; or copies of a series, or scans that were given one number by mistake: the same
+            slices in several folders, while a series that was divided among folders has each of them once.
+    """
+    owners, firsts = set(), []
+    for _, of_folder in groupby(sorted(files), key=lambda file: file.parent):
+        found = read_file(next(of_folder))
+        if found.frames and found.modality not in NO_CT:
+            owners.add((found.patient, found.study))
+            firsts.append(found)
+    if len(owners) > 1:
+        raise InputError(f"{path}: holds DICOM files of {len(owners)} patients or studies; name the folder of one")
+    series = [first.series for first in firsts]
+    repeated = {first.file.parent for first in firsts if series.count(first.series) > 1}
+    slices = [
+        (found.series, *frame.position)
+        for found in (read_file(file) for file in files if file.parent in repeated)
+        for frame in found.frames
+        if not found.is_localizer
+    ]
+    if len(set(slices)) < len(slices):
+        raise InputError(f"{path}: holds the same series in several folders; name the folder of one")
+
+
+def _choose(path: Path, files: list[DicomFile], series: str | None) -> tuple[list[DicomFile], list[str]]:
+    """The files of the series to read, and notes."""
+    by_series: dict[str, list[DicomFile]] = {}
+    for file in files:
+        by_series.setdefault(file.series, []).append(file)
+    if series is not None:
+        groups = list(by_series.values())
+        wanted = [group for group in groups if series in (group[0].series, group[0].number)]
+        wanted = wanted or [group for group in groups if series.lower() in group[0].description.lower()]
+        if len(wanted) != 1:
             raise InputError(
-                f"{file} keeps its values elsewhere than in the lowest {stored} bits: convert it to NIfTI (dcm2niix)"
+                f"{path}: {len(wanted) or 'none'} of its series are called {series!r:.99}; expected the number, the "
+                f"UID or a part of the description of one of: {_listed(groups)}"
             )
-        needed = ("SeriesInstanceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-        missing = [name for name in needed if not dataset.get(name)]
-        if missing:
-            raise InputError(f"{file} has no {missing[0]}: expected CT slices with their place in the patient")
-        header = _Header(
-            file=file,
-            series=str(dataset.SeriesInstanceUID),
-            number=None if dataset.get("InstanceNumber") is None else int(dataset.InstanceNumber),
-            size=size,
-            position=np.array(dataset.ImagePositionPatient, float),
-            directions=np.array(dataset.ImageOrientationPatient, float).reshape(2, 3),
-            pixel=(float(dataset.PixelSpacing[0]), float(dataset.PixelSpacing[1])),
-            thickness=float(dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 0.0),
+        chosen = wanted[0]
+    else:
+        chosen = _clearly_meant(path, list(by_series.values()))
+    slices = [file for file in chosen if not file.is_localizer] or chosen
+    if slices[0].is_localizer:
+        raise InputError(f"{path}: is a localizer (scout), by which a scan is planned: expected the axial CT slices")
+    others = [group for group in by_series.values() if group is not chosen]
+    notes = ["DICOM series" if not others else f"DICOM {_label(slices)}; left out: {_listed(others)}"]
+    if left := len(chosen) - len(slices):
+        notes.append(f"{left} localizer{'s' * (left > 1)} in the series, left out")
+    return slices, notes
+
+
+def _clearly_meant(path: Path, groups: list[list[DicomFile]]) -> list[DicomFile]:
+    """The series of axial CT slices with the most of them."""
+    found = [group for group in groups if _is_ct(group)]
+    if not found:
+        if any(file.is_localizer for group in groups for file in group):
+            raise InputError(
+                f"{path}: is a localizer (scout), by which a scan is planned: expected the axial CT slices"
+            )
+        files = [group[0] for group in groups if group[0].modality in ("CT", "") or len(groups) == 1]
+        for file in files:
+            if file.problem is not None and file.modality not in NO_CT:
+                raise file.problem
+        raise InputError(f"{path}: holds no CT series, but {_listed(groups)}; expected the slices of one")
+    found = [group for group in found if _is_axial(group)] or found
+    most = max(map(_count, found))
+    best = [group for group in found if _count(group) == most]
+    for what, owners in (
+        ("patients", {group[0].patient for group in found}),
+        ("studies", {group[0].study for group in found}),
+    ):
+        if len(owners) > 1:
+            raise InputError(
+                f"{path}: holds CT series of {len(owners)} {what}: {_listed(found)}; give the folder of one, or choose "
+                "with `series`"
+            )
+    if len(best) > 1:
+        raise InputError(f"{path}: holds {len(found)} DICOM series: {_listed(found)}; choose one with `series`")
+    return best[0]
+
+
+def _is_ct(group: list[DicomFile]) -> bool:
+    return group[0].modality not in NO_CT and any(file.frames and not file.is_localizer for file in group)
+
+
+def _is_axial(group: list[DicomFile]) -> bool:
+    return abs(next(file for file in group if file.frames and not file.is_localizer).frames[0].normal[2]) > STEEP
+
+
+def _count(group: list[DicomFile]) -> int:
+    return sum(len(file.frames) for file in group if not file.is_localizer)
+
+
+def _listed(groups) -> str:
+    labels = [_label(group) for group in groups]
+    return ", ".join(labels[:MOST_NAMED]) + (f" and {len(labels) - MOST_NAMED} more" if labels[MOST_NAMED:] else "")
+
+
+def _label(group: list[DicomFile]) -> str:
+    """What a series is called in a message."""
+    first = group[0]
+    name = f"series {first.number}" if first.number else f"series of {first.file.name}"
+    kind = "localizer" if all(file.is_localizer for file in group) else first.modality or "no modality"
+    slices = _count(group)
+    size = f", {slices} slice{'s' * (slices != 1)}" if slices else ""
+    return printable(f"{name}{f' {first.description}' if first.description else ''} ({kind}{size})")
+
+
+def _right_way(path: Path, slices: np.ndarray, frames: list[Frame]) -> tuple[np.ndarray, str]:
+    """Slices of MONOCHROME1 as they are or inverted, whichever has air, and a note."""
+
+    def has_air(values):
+        return np.count_nonzero((values > AIR[0]) & (values < AIR[1])) > AIR_SHARE * values.size
+
+    as_stored = has_air(slices)
+    inverted = np.array([frame.mirror for frame in frames], np.float32)[:, None, None] - slices
+    if as_stored == has_air(inverted):
+        raise InputError(
+            f"{path} is MONOCHROME1, and whether its values are inverted cannot be told: convert it to NIfTI (dcm2niix)"
         )
-        # Unit vectors at right angles, and lengths of a body; anything else is no plane.
-        gram = header.directions @ header.directions.T
-        lengths = (*header.pixel, abs(header.thickness) or 1.0)
-        is_sound = np.allclose(gram, np.eye(2), atol=1e-3) and header.position.shape == (3,)
-        is_near = (np.abs(header.position) < FAR_MM).all()  # not where a number is none
-        if not (is_sound and is_near and all(NEAR_MM < length < FAR_MM for length in lengths)):
-            raise InputError(f"{file} has a place in the patient that cannot be: repair or convert the series")
-        return header
-    except InputError:
-        raise
-    except Exception as error:  # values are parsed when they are asked for
-        raise InputError(f"{file} has a damaged header ({one_line(error)}): restore the file") from error
+    if as_stored:
+        return slices, "MONOCHROME1: the values are taken as stored, by which air is where a chest has it"
+    return inverted, "MONOCHROME1: the values are inverted, by which air is where a chest has it"
 
 
-def _read(file: Path, stop_before_pixels: bool = False):
-    import pydicom
-
-    try:
-        size = file.stat().st_size
-        if not size:
-            raise InputError(f"{file} is empty: expected a DICOM file; restore it")
-        if size > MAX_FILE_BYTES:
-            raise InputError(f"{file} has {size} bytes: expected one slice per file, at most {MAX_FILE_BYTES}")
-        content = file.read_bytes()
-        if DEFLATED in content:
-            raise InputError(f"{file} is deflated: convert the series to NIfTI (dcm2niix)")
-        if (items := sum(map(content.count, ITEM_TAGS))) > MAX_ITEMS:
-            raise InputError(
-                f"{file} claims {items} items: expected at most {MAX_ITEMS}; convert it to NIfTI (dcm2niix)"
-            )
-        stream = _Stream(content)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Out of memory: of a file, as many bytes are set aside as an element claims to have.
-            dataset = pydicom.dcmread(stream, stop_before_pixels=stop_before_pixels)
-        # Elements behind the pixels count too.
-        header = stream.tell() if stop_before_pixels else size - len(_raw_pixels(dataset, file))
-        if header > MAX_HEADER_BYTES:
-            raise InputError(
-                f"{file} has {header} bytes besides its pixels: expected at most {MAX_HEADER_BYTES}; convert it to "
-                "NIfTI (dcm2niix)"
-            )
-        return dataset
-    except InputError:
-        raise
-    except pydicom.errors.InvalidDicomError as error:
-        raise InputError(f"{file} is not a DICOM file: expected the slices of one series") from error
-    except Exception as error:  # pydicom raises many types on damaged files
-        raise InputError(f"{file} is damaged ({one_line(error)}): restore the file") from error
+def _check_alike(frames: list[Frame]) -> None:
+    first = frames[0]
+    for frame in frames[1:]:
+        if frame.size != first.size:
+            sizes = ["{}x{}".format(*each.size) for each in (frame, first)]
+            raise InputError(f"{frame.file} is {sizes[0]}, {first.file.name} is {sizes[1]}: expected one size")
+        if not np.allclose(frame.directions, first.directions, atol=1e-3):
+            raise InputError(f"{frame.file} lies in another plane than {first.file.name}: expected parallel slices")
+        if not np.allclose(frame.pixel, first.pixel, rtol=1e-3):
+            raise InputError(f"{frame.file} has another pixel spacing than {first.file.name}: expected one")
+        if (frame.mirror is None) != (first.mirror is None):
+            raise InputError(f"{frame.file} is shown inverted and {first.file.name} is not: expected one way")
 
 
-def _raw_pixels(dataset, file: Path) -> bytes:
-    """The bytes of the pixel data, nothing in them looked at yet."""
-    found = dataset.get_item("PixelData")
-    if found is None or not isinstance(found.value, bytes) or found.VR == "SQ":
-        raise InputError(f"{file} has no pixel data: expected the slices of one CT series only")
-    return found.value
+def _step(path: Path, frames: list[Frame]) -> tuple[np.ndarray, float]:
+    """From one slice to the next, in mm; and by how much places are off if their digits are too few, else 0.
 
-
-def _read_pixels(header: _Header) -> np.ndarray:
-    """(row, column) float32 values after rescale slope and intercept."""
-    from pydicom.pixels import apply_modality_lut
-
-    file = header.file
-    dataset = _read(file)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values = np.asarray(apply_modality_lut(dataset.pixel_array, dataset), np.float32)
-    except Exception as error:  # depends on the decoder
-        syntax = dataset.file_meta.get("TransferSyntaxUID")
-        if syntax is not None and syntax.is_transfer_syntax and syntax.is_compressed:
-            raise InputError(
-                f"{file} is compressed ({syntax.name}) and cannot be decoded here: install a decoder "
-                "(pip install pylibjpeg[all]) or convert the series to NIfTI (dcm2niix)"
-            ) from error
-        raise InputError(f"{file} has damaged pixel data ({one_line(error)}): restore the file") from error
-    if values.shape != header.size or not np.isfinite(values).all():
-        raise InputError(f"{file} has pixel data that do not fit its header: restore the file")
-    return values
-
-
-def _check_alike(path: Path, headers: list[_Header]) -> None:
-    first = headers[0]
-    series = {header.series for header in headers}
-    if len(series) > 1:
-        raise InputError(f"{path}: holds {len(series)} DICOM series; expected one, put each into its own folder")
-    for header in headers[1:]:
-        if header.size != first.size:
-            sizes = ["{}x{}".format(*each.size) for each in (header, first)]
-            raise InputError(f"{header.file} is {sizes[0]}, {first.file.name} is {sizes[1]}: expected one size")
-        if not np.allclose(header.directions, first.directions, atol=1e-3):
-            raise InputError(f"{header.file} lies in another plane than {first.file.name}: expected parallel slices")
-        if not np.allclose(header.pixel, first.pixel, rtol=1e-3):
-            raise InputError(f"{header.file} has another pixel spacing than {first.file.name}: expected one")
-
-
-def _step(path: Path, headers: list[_Header]) -> np.ndarray:
-    """From one slice to the next, in mm; the slices are in order."""
-    first = headers[0]
-    if len(headers) == 1:
-        return first.normal * (abs(first.thickness) or 1.0)
-    positions = np.stack([header.position for header in headers])
-    gaps = np.diff(positions @ first.normal)
+    The slices are in order.
+    """
+    first = frames[0]
+    if len(frames) == 1:
+        return first.normal * (abs(first.thickness) or 1.0), 0.0
+    positions = np.stack([frame.position for frame in frames])
+    along = positions @ first.normal
+    gaps = np.diff(along)
     usual = float(np.median(gaps))
     tolerance = max(UNEVEN * usual, ROUNDING_MM)
     same = np.flatnonzero(gaps < ROUNDING_MM)
     if len(same):
-        pair = [headers[same[0] + offset].file.name for offset in (0, 1)]
+        pair = [frames[same[0] + offset].file.name for offset in (0, 1)]
         raise InputError(f"{path}: {pair[0]} and {pair[1]} lie at the same place; expected each slice once")
     uneven = np.flatnonzero(np.abs(gaps - usual) > tolerance)
+    rounding = 0.0
     if len(uneven):
-        at = uneven[np.argmax(gaps[uneven])]
-        pair = [headers[at + offset].file.name for offset in (0, 1)]
-        raise InputError(
-            f"{path}: {gaps[at]:.2f} mm between {pair[0]} and {pair[1]}, elsewhere {usual:.2f} mm; slices are missing "
-            "or unevenly spaced, complete the series"
-        )
-    step = (positions[-1] - positions[0]) / (len(headers) - 1)
-    off = np.abs(positions - positions[0] - np.arange(len(headers))[:, None] * step).max(axis=1)
+        # Digits that are zero may be left out: the longest number tells how positions were rounded.
+        rounding = float(np.min([frame.rounding for frame in frames], axis=0) @ np.abs(first.normal))
+        if 2 * rounding <= tolerance or _distance_from_even(along) > rounding + UNEVEN * usual:
+            at = uneven[np.argmax(gaps[uneven])]
+            pair = [frames[at + offset].file.name for offset in (0, 1)]
+            raise InputError(
+                f"{path}: {gaps[at]:.2f} mm between {pair[0]} and {pair[1]}, elsewhere {usual:.2f} mm; slices are "
+                "missing or unevenly spaced, complete the series"
+            )
+        tolerance = 2 * rounding
+    step = (positions[-1] - positions[0]) / (len(frames) - 1)
+    off = np.abs(positions - positions[0] - np.arange(len(frames))[:, None] * step).max(axis=1)
     if off.max() > max(tolerance, 0.5 * min(first.pixel)):
-        raise InputError(f"{path}: {headers[off.argmax()].file.name} is shifted sideways; expected slices in one line")
-    return step
+        raise InputError(f"{path}: {frames[off.argmax()].file.name} is shifted sideways; expected slices in one line")
+    return step, rounding
+
+
+def _distance_from_even(places: np.ndarray) -> float:
+    """How far numbers are at least from evenly spaced ones."""
+    from scipy.optimize import linprog
+
+    index, one = np.arange(len(places)), np.ones(len(places))
+    # start + index * step may differ from each place by a distance, which is to be small.
+    rows = np.concatenate([np.stack([one, index, -one], 1), np.stack([-one, -index, -one], 1)])
+    found = linprog([0, 0, 1], rows, np.concatenate([places, -places]), bounds=[(None, None)] * 2 + [(0, None)])
+    return float(found.x[2]) if found.success else np.inf

@@ -23,7 +23,7 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW, prepare
 from unet_segnet.data.resize import resize_labels
 from unet_segnet.data.slices import Slices
 from unet_segnet.errors import InputError
-from unet_segnet.scans.scan import Scan
+from unet_segnet.scans.scan import Scan, axes_of
 
 NETWORK_AXES = ("S", "L", "P")  # (slice, row, column): the side of the patient towards which each runs
 NAMED_AXES = {  # of a file's own (i, j, k) = (row, column, slice)
@@ -69,8 +69,8 @@ def to_network(scan: Scan, orientation: str | None = None, like: NetworkSlices |
             on the left), "upside-down" (the same, top and bottom exchanged), or three letters such as "LPS" for the
             sides towards which its own axes run. It wins over the affine. None: by the affine; where there is none,
             "network" for slices that show lungs alone, else "upright".
-        like: of a mask or label file, the slices of the scan that it belongs to: unless both files have an affine
-            of their own, it lies as that scan.
+        like: of a mask or labels that were laid on a scan (`unet_segnet.scans.lay_on`), that scan's slices: it lies as
+            they do.
 
     Raises:
         InputError: an unknown orientation; or the axial slices have pixels far from square, which the networks do not
@@ -78,7 +78,7 @@ def to_network(scan: Scan, orientation: str | None = None, like: NetworkSlices |
     """
     import nibabel.orientations as nio
 
-    measured = None if scan.affine is None else "".join(nio.aff2axcodes(scan.affine))
+    measured = None if scan.affine is None else axes_of(scan.affine)
     is_measured = False
     notes: tuple[str, ...] = ()
     if orientation is not None:
@@ -87,11 +87,14 @@ def to_network(scan: Scan, orientation: str | None = None, like: NetworkSlices |
             notes = (f"orientation: {axes} as given; the affine says {measured}",)
         else:
             notes = (f"orientation: {axes} as given",)
-    elif like is not None and not (measured and like.is_measured):
-        axes = like.axes
+    elif like is not None:
+        axes, is_measured = like.axes, like.is_measured
     elif measured:
         axes, is_measured = measured, True
         notes = (f"orientation: {axes} by the affine",)
+    elif scan.axes is not None:
+        axes = scan.axes
+        notes = (f"orientation: {axes}, assumed by the format's rule; give the orientation if that is wrong",)
     else:
         name = "network" if shows_lungs_alone(np.moveaxis(scan.array, 2, 0)) else "upright"
         axes = NAMED_AXES[name]

@@ -1,4 +1,4 @@
-"""Read a user's scan: NIfTI, pictures (PNG, TIFF, JPEG), folders of pictures, folders of one DICOM series."""
+"""Read a user's scan: NIfTI, MetaImage, NRRD, pictures (PNG, TIFF, JPEG) and folders of them, DICOM."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import MAX_SLICE_PIXELS, MAX_VOXELS, SUFFIXES, read_image, recognise_units, voxel_lengths
+from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS, MAX_VOXELS, SUFFIXES, recognise_units
 from unet_segnet.errors import InputError
-from unet_segnet.output.files import check_text
-from unet_segnet.scans.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
-from unet_segnet.scans.scan import Scan, check_spacing, is_identity, voxel_spacing
+from unet_segnet.scans.dicom import check_one_study, read_dicom
+from unet_segnet.scans.dicom_file import DICOM_SUFFIXES, is_dicom
+from unet_segnet.scans.itk import ITK_SUFFIXES, read_itk
+from unet_segnet.scans.names import LABELS, LUNGS, role_of
+from unet_segnet.scans.nifti import read_nifti
+from unet_segnet.scans.scan import UNITS_NOTE, Scan, scan_name
 
-NIFTI, PICTURES, DICOM = "NIfTI files", "pictures", "DICOM files"
+VOLUMES, PICTURES, DICOM = "volume files", "pictures", "DICOM files"
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+DICOMDIR = "DICOMDIR"  # the index of a disc
+MAX_FILES = 20_000  # of one scan
 ORIENTATION = 0x0112  # in EXIF and TIFF: how the stored picture lies; 1 as it is
+MOST_COLOURS = 16  # of a mask
 PICTURE_FORMATS = ("PNG", "TIFF", "JPEG")  # whatever the name says: Pillow hands some others to outside programs
-UNITS_NOTE = {"HU": "values: Hounsfield units", "8-bit": "values: 8-bit grey levels"}
-MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # NIfTI's codes of length: metre, millimetre, micrometre
 EXPECTED = (
-    "expected a scan: NIfTI (.nii, .nii.gz), PNG, TIFF or JPEG slices (or a folder of them), or a folder with one "
-    "DICOM series"
+    "expected a scan: NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd), NRRD, PNG, TIFF or JPEG slices (or a folder of "
+    "them), or a folder with a DICOM series"
 )
 
 
@@ -31,35 +35,28 @@ def find_scans(path: str | Path) -> list[Path]:
     """What is there to read: each item is one scan for `read_scan`.
 
     Arguments:
-        path: a scan file; a folder of pictures or of one DICOM series, which is one scan; or a folder of NIfTI
-            files, each of which is one. Folders inside a folder are not looked into.
+        path: a scan file; a folder of pictures or of DICOM files, or a tree of folders of the latter, which is one
+            scan; or a folder of volume files (NIfTI, MetaImage, NRRD), each of which is one.
 
     Raises:
-        InputError: the path does not exist, has no scan in it, or scans of several kinds.
+        InputError: the path does not exist, has no scan in it, or scans of several kinds; or it is a tree of DICOM
+            files of several patients or studies, whose folders are to be named.
     """
     path = Path(path)
     kind, files = _look(path)
-    return files if kind == NIFTI else [path]
+    if kind == DICOM and files[0].parent != files[-1].parent:
+        check_one_study(path, files)
+    return files if kind == VOLUMES else [path]
 
 
-def scan_name(path: Path) -> str:
-    """What a scan is called: its file without the ending, or its folder.
-
-    Raises:
-        InputError: the name is no text, so that nothing can be written about it.
-    """
-    name = path.name if path.name not in ("", "..") else path.resolve().name
-    check_text(name)
-    if path.is_dir():
-        return name
-    return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else Path(name).stem
-
-
-def read_scan(path: str | Path) -> Scan:
+def read_scan(path: str | Path, *, series: str | None = None, colours: dict[str, int] | None = None) -> Scan:
     """Read one scan, or a mask or label file of one.
 
     Arguments:
         path: as `find_scans` gives it. Masks and labels of whole numbers 0 to 255 come as "8-bit".
+        series: of DICOM, which series: its number, its UID or a part of its description; None: the axial CT series with
+            the most slices, where that is clear.
+        colours: of labels that are pictures in colour: "#rrggbb" -> value 0..255; empty or None: there are none.
 
     Returns:
         Scan. Pictures in a folder are taken in natural order (slice2 before slice10), DICOM slices by their position.
@@ -69,13 +66,14 @@ def read_scan(path: str | Path) -> Scan:
     """
     path = Path(path)
     kind, files = _look(path)
-    if kind == NIFTI:
+    if kind == VOLUMES:
         if len(files) > 1:
-            raise InputError(f"{path}: holds {len(files)} NIfTI files; expected one scan, name the file")
-        return _read_nifti(files[0])
+            raise InputError(f"{path}: holds {len(files)} {VOLUMES}; expected one scan, name the file")
+        is_itk = files[0].name.lower().endswith(ITK_SUFFIXES)
+        return read_itk(files[0]) if is_itk else read_nifti(files[0])
     if kind == DICOM:
-        return read_dicom(path, files)
-    return _read_pictures(path, files)
+        return read_dicom(path, files, series)
+    return _read_pictures(path, files, colours)
 
 
 def _look(path: Path) -> tuple[str, list[Path]]:
@@ -87,28 +85,60 @@ def _look(path: Path) -> tuple[str, list[Path]]:
         return kind, [path]
     if not os.path.isdir(path):
         raise InputError(f"{path}: no such file or folder; {EXPECTED}")
-    try:
-        files = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    found: dict[str, list[Path]] = {}
-    for file in sorted(files, key=_natural):
-        if (kind := _kind(file)) is not None:
-            found.setdefault(kind, []).append(file)
+    files = _files_in(path, is_tree=False)
+    found = _by_kind(files)
+    if any(file.name.upper() == DICOMDIR for file in files) or not found:
+        files = _files_in(path, is_tree=True)
+        found = {kind: of_kind for kind, of_kind in _by_kind(files).items() if kind == DICOM} or found
+    if DICOM in found:
+        found.pop(PICTURES, None)  # of a viewer that came with the disc, or saved out of it
+        if all(role_of(scan_name(file)) in (LABELS, LUNGS) for file in found.get(VOLUMES, ())):
+            found.pop(VOLUMES, None)  # drawn on the series
     if not found:
         raise InputError(f"{path}: no scan in this folder; {EXPECTED}")
     if len(found) > 1:
         raise InputError(f"{path}: holds {' and '.join(found)}; expected scans of one kind, name the files")
-    if DICOM in found and (empty := [file for file in files if not file.stat().st_size]):
-        # Of a slice at the end of a series nothing else would tell that it is missing.
-        raise InputError(f"{empty[0]} is empty: expected a DICOM file; restore or remove it")
+    if DICOM in found:
+        folders = {file.parent for file in found[DICOM]}
+        if empty := [file for file in files if file.parent in folders and _is_empty_slice(file)]:
+            # Of a slice at the end of a series nothing else would tell that it is missing.
+            raise InputError(f"{empty[0]} is empty: expected a DICOM file; restore or remove it")
     return next(iter(found.items()))
+
+
+def _files_in(folder: Path, is_tree: bool) -> list[Path]:
+    """The files in a folder, or in all folders below it too, in natural order; none that are hidden."""
+    files = []
+    try:
+        for at, folders, names in os.walk(folder) if is_tree else [(folder, [], os.listdir(folder))]:
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            paths = [Path(at) / name for name in names if not name.startswith(".")]
+            files += [path for path in paths if path.is_file()]
+            if len(files) > MAX_FILES:
+                raise InputError(f"{folder}: holds more than {MAX_FILES} files: name the folder of one scan")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
+    return sorted(files, key=lambda file: (file.parent, _natural(file)))
+
+
+def _by_kind(files: list[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        if (kind := _kind(file)) is not None:
+            found.setdefault(kind, []).append(file)
+    return found
+
+
+def _is_empty_slice(file: Path) -> bool:
+    """Is a file empty that could have been a slice? Notes have a suffix of letters, files of scanners none."""
+    suffix = file.suffix.lower()
+    return (not suffix[1:].isalpha() or suffix in DICOM_SUFFIXES) and not file.stat().st_size
 
 
 def _kind(file: Path) -> str | None:
     name = file.name.lower()
-    if name.endswith(SUFFIXES):
-        return NIFTI
+    if name.endswith(SUFFIXES + ITK_SUFFIXES):
+        return VOLUMES
     if name.endswith(PICTURE_SUFFIXES):
         return PICTURES
     return DICOM if name.endswith(DICOM_SUFFIXES) or is_dicom(file) else None
@@ -121,51 +151,10 @@ def _natural(file: Path) -> list:
     ]
 
 
-def _read_nifti(path: Path) -> Scan:
-    from nibabel.orientations import aff2axcodes
-
-    values, header = read_image(path, np.float32)
-    values, units = recognise_units(values, path)
-    notes = [UNITS_NOTE[units]]
-    affine = np.asarray(header.get_best_affine(), float)
-    to_mm = MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
-    spacing = None
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12 or None in aff2axcodes(affine):
-        affine = None
-        notes.append("the affine cannot be inverted: orientation and spacing unknown")
-    elif is_identity(affine):
-        affine = None
-        notes.append("the affine is the identity: orientation and spacing unknown")
-    elif not header["sform_code"] and not header["qform_code"]:
-        # What nibabel gives then is a guess about the orientation; the lengths are the file's own.
-        lengths = tuple(float(length) * to_mm for length in np.diag(np.abs(affine))[:3])
-        spacing = None if lengths == (1.0, 1.0, 1.0) else lengths
-        affine = None
-        notes.append(f"the header has no affine: orientation{'' if spacing else ' and spacing'} unknown")
-    else:
-        affine[:3] *= to_mm
-        spacing = voxel_spacing(affine)
-    if spacing is not None and not header["sform_code"] and not all(voxel_lengths(path)):
-        spacing = None
-        notes.append("the header does not tell the size of a voxel along each axis: spacing unknown")
-    check_spacing(path, spacing)
-    return Scan(
-        name=scan_name(path),
-        array=np.moveaxis(values, 0, 2),
-        affine=affine,
-        units=units,
-        spacing=spacing,
-        source=path,
-        is_volume=min(values.shape) > 1,
-        notes=tuple(notes),
-        header=header,
-    )
-
-
-def _read_pictures(path: Path, files: list[Path]) -> Scan:
+def _read_pictures(path: Path, files: list[Path], colours: dict[str, int] | None) -> Scan:
     slices = None
     for index, file in enumerate(files):
-        picture = _read_picture(file)
+        picture = _read_picture(file, colours)
         if slices is None:
             if picture.size * len(files) > MAX_VOXELS:
                 raise InputError(f"{path}: {len(files)} pictures of {_size(picture)} are more than can be held")
@@ -187,6 +176,7 @@ def _read_pictures(path: Path, files: list[Path]) -> Scan:
         slice_names=names if len(set(names)) == len(names) else tuple(file.name for file in files),
         is_volume=False,
         notes=(UNITS_NOTE[units], "pictures: orientation and spacing unknown"),
+        rows_first=True,
     )
 
 
@@ -194,8 +184,8 @@ def _size(picture: np.ndarray) -> str:
     return f"{picture.shape[0]}x{picture.shape[1]}"
 
 
-def _read_picture(file: Path) -> np.ndarray:
-    """(row, column) values of one picture in grey."""
+def _read_picture(file: Path, colours: dict[str, int] | None) -> np.ndarray:
+    """(row, column) values of one picture in grey, or of labels in these colours."""
     from PIL import Image, UnidentifiedImageError
 
     if not file.stat().st_size:
@@ -228,10 +218,44 @@ def _read_picture(file: Path) -> np.ndarray:
     if bands[-1] == "A":
         values, bands = values[..., :-1], bands[:-1]
         values = values[..., 0] if len(bands) == 1 else values
+    if colours and bands in (("L",), ("R", "G", "B")):
+        return _values_of_colours(file, values if values.ndim == 3 else np.stack([values] * 3, axis=-1), colours)
     if values.ndim == 3:
         if bands != ("R", "G", "B") or (values != values[..., :1]).any():
-            raise InputError(f"{file} is in colour: expected a slice in grey")
+            raise InputError(f"{file} is in colour{_few_colours(values)}: expected a slice in grey")
         values = values[..., 0]
     if not np.isfinite(values).all():
         raise InputError(f"{file} has values that are not finite: repair the file")
     return values
+
+
+def _codes(values: np.ndarray) -> np.ndarray:
+    """(row, column) red, green and blue as one number."""
+    return values[..., :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+
+
+def _few_colours(values: np.ndarray) -> str:
+    """The colours of a mask, and how their meaning is told; nothing of a photograph."""
+    found = [f"#{code:06x}" for code in np.unique(_codes(values))] if values.shape[-1] == 3 else []
+    if not 0 < len(found) <= MOST_COLOURS:
+        return ""
+    rows = " / ".join(
+        f"{colour},{'class ' + str(index) if index else 'background'}" for index, colour in enumerate(found)
+    )
+    return (
+        f" ({', '.join(found)}; if it is a mask, say in classes.csv beside the data, or in `classes`, what each colour "
+        f"means, such as: value,name / {rows})"
+    )
+
+
+def _values_of_colours(file: Path, values: np.ndarray, colours: dict[str, int]) -> np.ndarray:
+    codes = _codes(values)
+    result = np.zeros(codes.shape, np.uint8)
+    for code in np.unique(codes):
+        if (value := colours.get(f"#{code:06x}")) is None:
+            raise InputError(
+                f"{file}: has the colour #{code:06x}, which stands for no class; expected {', '.join(colours)}: add it "
+                "to the file of classes, or save the mask without smoothing"
+            )
+        result[codes == code] = value
+    return result

@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.errors import InputError
+from unet_segnet.output.files import check_text
 
+UNITS_NOTE = {"HU": "values: Hounsfield units", "8-bit": "values: 8-bit grey levels"}
+DOUBLE_SUFFIXES = (".nii.gz", ".seg.nrrd")
+FLAT = 1e-3  # volume of three unit vectors that span no space
 VOXEL_MM = (0.01, 100.0)  # of any scan of a body
 
 
@@ -21,14 +25,18 @@ class Scan:
         array: (i, j, k) float32 Hounsfield units or uint8 grey levels (masks too). NIfTI: the file's own axes, k = 1
             for a file of two dimensions. Pictures and DICOM: (row, column, slice).
         affine: (4, 4) float64 from voxel indices to millimetres, as in NIfTI towards the patient's right, front and
-            head (RAS+); None where the orientation is unknown.
+            head (RAS+); None where the file does not tell its place.
         units: "HU" or "8-bit".
         spacing: voxel size along i, j, k in mm, or None where it is unknown.
         source: the file or folder.
         slice_names: one per index k, all different, or None: the slices have numbers only.
         is_volume: the slices are neighbours in one body; False for a single slice and for a folder of pictures.
         notes: what was recognised or assumed, one line each.
-        header: the `nibabel.Nifti1Header` of a NIfTI file, whose geometry goes into the label file; else None.
+        header: the header of a NIfTI file (nibabel's), whose geometry goes into the label file; else None.
+        axes: three letters, towards which side of the patient i, j, k run where the format's own rule says it though
+            the file does not tell its place; else None.
+        rows_first: the array's axes are (row, column, slice), as of pictures and DICOM; else the file's own.
+        files: those that a DICOM series was read from; else none.
     """
 
     name: str
@@ -41,6 +49,9 @@ class Scan:
     is_volume: bool = True
     notes: tuple[str, ...] = ()
     header: object | None = None
+    axes: str | None = None
+    rows_first: bool = False
+    files: tuple[Path, ...] = ()
 
     def __post_init__(self):
         expected = np.uint8 if self.units == "8-bit" else np.float32
@@ -51,6 +62,41 @@ class Scan:
             )
         if self.slice_names is not None and len(set(self.slice_names)) != self.array.shape[2]:
             raise ValueError(f"slice_names must be {self.array.shape[2]} different names")
+
+    @property
+    def mask_notes(self) -> tuple[str, ...]:
+        """The notes that matter of a mask or of labels: not that its values are whole numbers."""
+        return tuple(note for note in self.notes if note != UNITS_NOTE["8-bit"])
+
+
+def scan_name(path: Path) -> str:
+    """What a scan is called: its file without the ending, or its folder.
+
+    Raises:
+        InputError: the name is no text, so that nothing can be written about it.
+    """
+    name = path.name if path.name not in ("", "..") else path.resolve().name
+    check_text(name)
+    if path.is_dir():
+        return name
+    double = next((suffix for suffix in DOUBLE_SUFFIXES if name.lower().endswith(suffix)), None)
+    return name[: -len(double)] if double else Path(name).stem
+
+
+def axes_of(affine: np.ndarray) -> str | None:
+    """Towards which side of the patient i, j, k run, such as "LPS".
+
+    None for a matrix that is no geometry: not finite, or not to be inverted.
+    """
+    from nibabel.orientations import aff2axcodes
+
+    columns = np.asarray(affine, float)[:3, :3]
+    if not np.isfinite(affine).all() or not np.linalg.norm(columns, axis=0).all():
+        return None
+    if abs(np.linalg.det(columns / np.linalg.norm(columns, axis=0))) < FLAT:
+        return None
+    axes = aff2axcodes(affine)
+    return None if None in axes else "".join(axes)
 
 
 def voxel_spacing(affine: np.ndarray) -> tuple[float, float, float]:

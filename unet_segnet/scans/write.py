@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti import save_gzipped
+from unet_segnet.data.nifti_file import save_gzipped
 from unet_segnet.scans.scan import Scan
 
 SAME_AFFINE_MM = 1e-3
@@ -20,7 +20,8 @@ def write_labels(path: str | Path, labels: np.ndarray, scan: Scan) -> None:
     """Write labels as a gzipped NIfTI file with the scan's geometry, atomically; equal labels give equal bytes.
 
     A scan from NIfTI gives its own qform, sform, codes and units; one from DICOM its affine with code 1 (scanner
-    coordinates), as sform alone where it is sheared; one without geometry the identity.
+    coordinates), as sform alone where it is sheared, and its voxels by columns, as all other programs turn DICOM into
+    volumes; one without geometry the identity.
 
     Arguments:
         path: file to write, ending in .nii.gz; its folder must exist.
@@ -67,6 +68,8 @@ def _write(path: str | Path, array: np.ndarray, scan: Scan) -> None:
         image = nibabel.Nifti1Image(array, None, header)
     else:
         affine = np.eye(4) if scan.affine is None else scan.affine
+        if scan.affine is not None and scan.rows_first:
+            array, affine = array.swapaxes(0, 1), affine[:, [1, 0, 2, 3]]
         image = nibabel.Nifti1Image(array, affine, header)
         image.set_qform(affine, code=1)
         image.set_sform(affine, code=1)

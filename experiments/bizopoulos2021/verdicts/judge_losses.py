@@ -81,9 +81,9 @@ def _closing(evidence: Evidence, change: tuple[int, str, str], needed: str) -> J
 def losses_fall_early(evidence: Evidence) -> Judgement:
     """Holds where the mean loss of each experiment and architecture falls faster per epoch early than after.
 
-    Fails where one falls more slowly early beyond chance, by encoder.
+    Fails where one falls more slowly early beyond chance, by encoder and among all of them.
     """
-    found, answers = curves(evidence.comparable), []
+    found, gains = curves(evidence.comparable), []
     for kind, name in KINDS.items():
         early = int(number(f"{name}_fast_epochs"))
         for experiment, architecture in product(EXPERIMENTS, ARCHITECTURES):
@@ -93,16 +93,16 @@ def losses_fall_early(evidence: Evidence) -> Judgement:
                 if (key[0], key[2]) == (experiment, architecture) and len(c) > early
             }
             if falls:
-                more = means_of_encoders(falls)
-                answers.append(True if more.mean() > 0 else beyond_chance(gain(more)))
+                gains.append(gain(means_of_encoders(falls)))
     all_of_them = len(KINDS) * len(EXPERIMENTS) * len(ARCHITECTURES)
     decides = f"Runs of each architecture in each experiment, longer than 15 epochs: {COMMAND}."
-    if not answers:
+    if not gains:
         return not_run("", decides)
-    holds = all_of(answers)
-    if holds and len(answers) < all_of_them:
-        holds = None
-    text = f"{answers.count(True)} of {len(answers)} mean curves fall faster early ({all_of_them} there would be)"
+    faster = sum(of.mean > 0 for of in gains)
+    holds = True if faster == all_of_them else None
+    if any(of.mean < 0 and beyond_chance(of, all_of_them) is False for of in gains):
+        holds = False
+    text = f"{faster} of {len(gains)} mean curves fall faster early ({all_of_them} there would be)"
     return judged(evidence, holds, text, "", decides)
 
 
@@ -150,7 +150,7 @@ def linknet_converges_slowest(evidence: Evidence) -> Judgement:
 def _convergence(evidence: Evidence, architecture: str, kinds: tuple[str, ...], sign: int) -> Judgement:
     """`sign` 1: is the architecture faster than each other one; -1: slower."""
     decides = f"At least {MIN_PAIRS} encoders with all four architectures: {COMMAND}."
-    found, answers, texts = curves(evidence.comparable), [], []
+    found, gains, texts = curves(evidence.comparable), [], []
     place = list(ARCHITECTURES).index(architecture)
     for kind in kinds:
         of_all = _with_all_architectures(found[kind])
@@ -159,10 +159,10 @@ def _convergence(evidence: Evidence, architecture: str, kinds: tuple[str, ...], 
         epochs = means_of_encoders({key: list(map(epochs_to_converge, of)) for key, of in of_all.items()})
         for other in range(len(ARCHITECTURES)):
             if other != place:
-                answers.append(beyond_chance(gain(sign * (epochs[:, other] - epochs[:, place]))))
+                gains.append(gain(sign * (epochs[:, other] - epochs[:, place])))
         texts.append(f"{KINDS[kind]} loss, epochs to nine tenths of its fall: {named(epochs.mean(axis=0), '.1f')}")
         texts[-1] += f" ({how_many(len(epochs), 'encoder')})"
-    holds, decides = if_long_enough(all_of(answers), found["loss"].values(), decides)
+    holds, decides = if_long_enough(all_of(gains), found["loss"].values(), decides)
     return judged(evidence, holds, "; ".join(texts), "", decides)
 
 
@@ -184,7 +184,7 @@ def fpn_varies_most(evidence: Evidence) -> Judgement:
     alone: the mean is that of one experiment and initialisation, over the encoders that ran with all four.
     """
     decides = f"At least {MIN_PAIRS} encoders with all four architectures: {COMMAND}."
-    found, answers, texts = curves(evidence.comparable), [], []
+    found, gains, texts = curves(evidence.comparable), [], []
     place = list(ARCHITECTURES).index("fpn")
     for kind, name in KINDS.items():
         distances = _distances(_with_all_architectures(found[kind]))
@@ -193,9 +193,9 @@ def fpn_varies_most(evidence: Evidence) -> Judgement:
         of_each = means_of_encoders(distances)
         for other in range(len(ARCHITECTURES)):
             if other != place:
-                answers.append(beyond_chance(gain(of_each[:, place] - of_each[:, other])))
+                gains.append(gain(of_each[:, place] - of_each[:, other]))
         texts.append(f"{name} {named(of_each.mean(axis=0), '.3f')} ({how_many(len(of_each), 'encoder')})")
-    holds, decides = if_long_enough(all_of(answers), found["loss"].values(), decides)
+    holds, decides = if_long_enough(all_of(gains), found["loss"].values(), decides)
     return judged(evidence, holds, f"mean distance from the curve of all encoders: {'; '.join(texts)}", "", decides)
 
 

@@ -103,8 +103,9 @@ def volumes_match(evidence: Evidence) -> Judgement:
         for e, title in EXPERIMENTS.items()
         if any((e, a) in of_scans for a in ARCHITECTURES)
     )
-    holds = all_of([beyond_chance(gain(values - GOOD_DICE)) for values in of_scans.values()])
-    if holds and len(of_scans) < len(EXPERIMENTS) * len(ARCHITECTURES):
+    all_of_them = len(EXPERIMENTS) * len(ARCHITECTURES)
+    holds = all_of([gain(values - GOOD_DICE) for values in of_scans.values()], all_of_them)
+    if holds and len(of_scans) < all_of_them:
         holds = None
     number = max(map(len, of_scans.values()))
     return judged(

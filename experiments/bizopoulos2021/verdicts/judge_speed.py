@@ -16,7 +16,7 @@ from experiments.bizopoulos2021.evidence import Evidence
 from experiments.bizopoulos2021.published import ARCHITECTURES, stated
 from experiments.bizopoulos2021.tables.analysis import MIN_PAIRS, by_encoder, gain
 from experiments.bizopoulos2021.tables.errata import timing_text
-from experiments.bizopoulos2021.verdicts.outcomes import COMMAND, all_of, beyond_chance, judged, named, not_run
+from experiments.bizopoulos2021.verdicts.outcomes import COMMAND, all_of, judged, named, not_run
 from experiments.reporting.judgement import Judgement, how_many, undecided
 
 
@@ -49,15 +49,15 @@ def _speed(evidence: Evidence, architecture: str, sign: int) -> Judgement:
     common = np.where(np.isnan(seconds).any(axis=(2, 3), keepdims=True), np.nan, seconds)
     if np.isnan(common).all():
         return not_run(beside, decides)
-    place, answers, texts = list(ARCHITECTURES).index(architecture), [], []
+    place, gains, texts = list(ARCHITECTURES).index(architecture), [], []
     for part, what in enumerate(KINDS.values()):
         of = np.stack([by_encoder(common[:, :, part, a]) for a in range(len(ARCHITECTURES))])  # (4, 25)
-        answers += [beyond_chance(gain(sign * (of[a] - of[place]))) for a in range(len(ARCHITECTURES)) if a != place]
+        gains += [gain(sign * (of[a] - of[place])) for a in range(len(ARCHITECTURES)) if a != place]
         texts.append(f"{what} {named(np.nanmean(of, axis=1), '.2f')} s")
     number = int((~np.isnan(of[0])).sum())
     return judged(
         evidence,
-        all_of(answers) if stated("card") in machine[0] else None,
+        all_of(gains) if stated("card") in machine[0] else None,
         f"{'; '.join(texts)}, means of {how_many(number, 'encoder')} on {', '.join(machine)}",
         beside,
         decides,

@@ -3,7 +3,8 @@
 Claims look at the largest group of runs of one data set and recipe (`Evidence.comparable`) and compare models that
 differ in one thing alone. The unit is the encoder, and for scores the scan too: networks on one encoder share it,
 slices of one scan are alike. A difference counts where the two-sided signed-rank test over the units gives p < 0.05,
-for which there must be six; for scores by encoder and by scan, the same way. Where losses end up, and that something
+for which there must be six; for scores by encoder and by scan, the same way. A claim of several differences needs all
+of them, and is denied by one at the level divided by their number. Where losses end up, and that something
 does not hold, is decided by runs as long as the article's alone; runs on the phantom decide nothing. What Table II says
 by encoder decides where our trainings cannot, and is told apart by what the verdict rests on.
 """
@@ -11,7 +12,7 @@ by encoder decides where our trainings cannot, and is told apart by what the ver
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -20,10 +21,10 @@ from experiments.bizopoulos2021.protocol import EPOCHS
 from experiments.bizopoulos2021.published import ARCHITECTURES
 from experiments.bizopoulos2021.tables.analysis import MIN_PAIRS, Gain, p_text
 from experiments.reporting.judgement import TABLES, TRAINING, UNDECIDED, Judgement, decided, how_many, undecided
+from experiments.reporting.rules import LEVEL
 from unet_segnet.data.catalogue import PHANTOM
 
 COMMAND = "python -m experiments.compare"
-SIGNIFICANT = 0.05
 
 
 def judged(
@@ -88,15 +89,28 @@ def if_long_enough(holds: bool | None, found: Iterable[np.ndarray], decides: str
     return None, _longer(decides)
 
 
-def beyond_chance(found: Gain) -> bool | None:
-    """True for a gain that is not chance, False for such a loss, None where the pairs cannot tell."""
-    if found.n < MIN_PAIRS or not found.p < SIGNIFICANT:
+def beyond_chance(found: Gain, tests: int = 1) -> bool | None:
+    """True for a gain that is not chance, False for such a loss, None where the pairs cannot tell.
+
+    Arguments:
+        found: over the units.
+        tests: of one claim of which any may deny it; a loss has to be beyond chance among so many (Bonferroni).
+    """
+    if found.n < MIN_PAIRS or not found.p < LEVEL:
         return None
-    return found.effect > 0
+    if found.effect > 0:
+        return True
+    return False if found.p < LEVEL / tests else None
 
 
-def all_of(answers: list[bool | None]) -> bool | None:
-    """False where any answer is, True where all are, None where some are open."""
+def all_of(gains: Sequence[Gain], tests: int | None = None) -> bool | None:
+    """Of a claim that is all of these: True where each is a gain beyond chance, False where any is such a loss.
+
+    Arguments:
+        gains: over the units.
+        tests: how many there would be, where some could not be made yet; so that further ones take nothing back.
+    """
+    answers = [beyond_chance(found, tests or len(gains)) for found in gains]
     return False if False in answers else None if None in answers else True
 
 

@@ -11,7 +11,15 @@ from experiments.saood2021.counts import CLASS_NAMES, PAPER_SLICES, SCORES
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.figures.networks import VARIANT_NAMES
 from experiments.saood2021.protocol import NETS, VARIANTS
-from experiments.saood2021.spread import Score, accuracy, borrowed, class_score, of_last_epochs
+from experiments.saood2021.spread import (
+    Score,
+    accuracy,
+    borrowed,
+    class_score,
+    independent,
+    of_last_epochs,
+    of_trainings,
+)
 from experiments.saood2021.tables.summary import PROBLEM_NAMES
 from unet_segnet.models.registry import NETWORKS
 from unet_segnet.plots.strips import Lane, Strip, Training, strips
@@ -70,7 +78,8 @@ def _strip(evidence: Evidence, problem: str, net: str, score: Score, printed: fl
                 )
                 for run in runs
             ]
-            found = prediction([training.score for training in trainings], borrowed(evidence, runs, score))
+            judging = independent(runs)
+            found = prediction(of_trainings(judging, score), borrowed(evidence, judging, score)) if judging else None
             limits = None
             if found and math.isfinite(found.low):  # scores are shares
                 limits = (max(found.low, 0.0), min(found.high, 1.0))
@@ -100,11 +109,13 @@ def _figure(evidence: Evidence, problem: str, number: int, what: str, panels: li
             f"{' or '.join(map(str, sorted(epochs)))} epochs, the thick part the middle half of them."
         )
     if any(lane.interval for lane in lanes):
-        sentences.append("95 % prediction interval: where 95 of 100 further trainings would lie, judged by these.")
+        sentences.append(
+            "95 % prediction interval: where 95 of 100 further trainings would lie, judged by these but replays."
+        )
     if any(lane.interval and lane.borrowed for lane in lanes):
         sentences.append(
             f"Its spread is borrowed where fewer than {ENOUGH} trainings ran (dashed, and wider for that): that of "
-            "repeated trainings of the problem, or of these trainings' last epochs where that is larger."
+            "repeated trainings of the problem, or of these trainings' last epochs, whichever makes it wider."
         )
     if evidence.data not in PAPER_SLICES:
         sentences.append(f"The published values are of the article's slices, not of {evidence.data}.")

@@ -16,6 +16,33 @@ from unet_segnet.measures.statistics import bootstrap_mean, paired_comparison
 from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Cell, PValue, Table
 
+TRUTH = "The test slices' truth: any finished training on the paper's split."
+
+
+def test_truth(evidence: Evidence) -> np.ndarray | None:
+    """(18, 2) healthy and lesion pixels of each test slice, in the order of the split; None without a training."""
+    run = next(iter(_on_paper_slices(evidence)), None)
+    return None if run is None else run.counts.test_confusion.sum(axis=2)[_order(run)]
+
+
+def released_counts(net: str, experiment: int, truth: np.ndarray) -> np.ndarray:
+    """(18, 2, 2) pixels of a released binary run by slice, rows the truth; they were released as their sum alone.
+
+    Global and mean accuracy of a slice, which were released, are two equations for its two unknown counts: T / n and
+    (t0 / n0 + t1 / n1) / 2, T = t0 + t1 being the right ones of its n = n0 + n1 pixels.
+
+    Arguments:
+        net, experiment: of the run.
+        truth: as `test_truth` gives it, lesions in each slice.
+    """
+    scores = published.image_metrics(net, experiment).values()
+    right = np.array([of.global_accuracy for of in scores]) * truth.sum(axis=1)
+    shares = 2 * np.array([of.mean_accuracy for of in scores])
+    healthy, lesion = truth.T
+    found = (shares - right / healthy) / (1 / lesion - 1 / healthy)
+    kept = right - found
+    return np.rint(np.stack([kept, healthy - kept, lesion - found, found], axis=1)).reshape(-1, 2, 2)
+
 
 def paired_table(evidence: Evidence) -> Table | None:
     """Accuracy slice by slice, ours less theirs, of each training with the authors' configuration; None without one."""
@@ -65,13 +92,14 @@ def paired_text(evidence: Evidence, net: str) -> str:
 
 
 def _comparable(evidence: Evidence) -> list[FinishedRun]:
-    """Binary trainings of the released networks on the paper's split: those the authors have a like of."""
-    return [
-        run
-        for run in evidence.grid("binary", "released")
-        if sorted(run.counts.test_names) == sorted(_test_names())
-        and published.image_metrics(run.counts.net, run.counts.experiment)
-    ]
+    """Those whose like the authors have."""
+    return [run for run in _on_paper_slices(evidence) if published.image_metrics(run.counts.net, run.counts.experiment)]
+
+
+def _on_paper_slices(evidence: Evidence) -> list[FinishedRun]:
+    """Binary trainings of the released networks on the paper's split."""
+    runs = evidence.grid("binary", "released")
+    return [run for run in runs if sorted(run.counts.test_names) == sorted(_test_names())]
 
 
 def _test_names() -> list[str]:
@@ -81,8 +109,12 @@ def _test_names() -> list[str]:
     return [f"{index + 1:03}" for index in paper_split().test]
 
 
+def _order(run: FinishedRun) -> list[int]:
+    """Where each slice of the split stands in a training's counts."""
+    return [run.counts.test_names.index(name) for name in _test_names()]
+
+
 def _pairs(run: FinishedRun) -> tuple[np.ndarray, np.ndarray]:
     """Accuracy of each test slice: ours and the authors', in the order of the split."""
     counts = run.counts
-    order = [counts.test_names.index(name) for name in _test_names()]
-    return global_accuracy(counts.test_confusion)[order], released_accuracies(counts.net, counts.experiment)
+    return global_accuracy(counts.test_confusion)[_order(run)], released_accuracies(counts.net, counts.experiment)

@@ -12,6 +12,7 @@ from experiments.saood2021.verdicts import judge_article as article
 from experiments.saood2021.verdicts import judge_recipe as recipe
 from experiments.saood2021.verdicts import judge_scores as scores
 from experiments.saood2021.verdicts import judge_slices as slices
+from experiments.saood2021.verdicts import judge_spread as spread
 
 JUDGES: dict[str, Callable[[Evidence], Judgement]] = {
     "segnet-wins-binary": scores.segnet_wins_binary,
@@ -29,10 +30,10 @@ JUDGES: dict[str, Callable[[Evidence], Judgement]] = {
     "larger-batches-updates": recipe.larger_batches_updates,
     "accuracy-shows-quality": article.accuracy_shows_quality,
     "specificity-shows-healthy": article.specificity_shows_healthy,
-    "sigma-consistent": article.sigma_consistent,
-    "sigma-multiclass": article.sigma_multiclass,
-    "five-fold-close": article.five_fold_close,
-    "five-fold-steady": article.five_fold_steady,
+    "sigma-consistent": spread.sigma_consistent,
+    "sigma-multiclass": spread.sigma_multiclass,
+    "five-fold-close": spread.five_fold_close,
+    "five-fold-steady": spread.five_fold_steady,
     "encoder-vgg16": article.encoder_vgg16,
     "class-disparity": slices.class_disparity,
     "infection-regions": slices.infection_regions,

@@ -74,10 +74,10 @@ def _side_text(evidence: Evidence, equal: str) -> str:
 
 
 def _by_signs(theirs: list[bool], ours: list[bool], text: str, basis: str) -> Judgement:
-    """The sign test at the rules' level: own pairs where they are as many, else the authors'."""
-    worse, basis = (ours, TRAINING) if len(ours) >= len(theirs) else (theirs, basis)
-    if _sign_test(worse) < LEVEL:
-        return decided(np.mean(worse) > 0.5, text, basis)
+    """The sign test at the rules' level: own pairs where they are as many and can tell, else the authors'."""
+    for worse, rests_on in ((ours, TRAINING), (theirs, basis)):
+        if len(worse) >= len(theirs) and _sign_test(worse) < LEVEL:
+            return decided(np.mean(worse) > 0.5, text, rests_on)
     return undecided(
         text,
         "More pairs: trainings with equal numbers of updates and an equal decay of the learning rate per update; small "

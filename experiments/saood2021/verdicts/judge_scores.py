@@ -13,7 +13,7 @@ from experiments.saood2021.article import background_accuracy
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.protocol import NETS, VARIANTS
 from experiments.saood2021.published import stated
-from experiments.saood2021.spread import Score, accuracy, class_score, lesion_dice, of_trainings, repeated
+from experiments.saood2021.spread import Score, accuracy, class_score, independent, lesion_dice, of_trainings, repeated
 from experiments.saood2021.tables.selection import released_accuracies, released_candidates
 from experiments.saood2021.tables.trainings import NUM_CONFIGURATIONS, accuracy_matrix
 from experiments.saood2021.tables.with_authors import paired_text
@@ -211,20 +211,29 @@ def _folds_text(evidence: Evidence, problem: str, variant: str, nets: tuple[str,
 def _stated_scores(
     evidence: Evidence, net: str, problem: str, wanted: Mapping[str, tuple[Score, float]], beside: str = ""
 ) -> Judgement:
-    """Would a training with all of these scores be an ordinary one among ours?"""
+    """Would a training with all of these scores be an ordinary one among ours?
+
+    Replays of the authors' random numbers are told: beside the authors' run they are no independent trainings.
+    """
     experiment = published.BEST_EXPERIMENT[net, problem]
 
     def judge(evidence: Evidence, variant: str) -> Outcome | None:
-        runs = _of(evidence, problem, variant, net)
-        if not runs:
+        of_both = _of(evidence, problem, variant, net)
+        runs = independent(of_both)
+        if not of_both:
             return None
         answers, texts = [], []
-        for name, (score, value) in wanted.items():
+        for name, (score, value) in wanted.items() if runs else ():
             holds, text = ordinary(evidence, runs, score, name, value)
             answers.append(holds)
             texts.append(text)
-        holds = False if False in answers else None if None in answers else True
-        return Outcome(holds, f"{NETWORKS[net].title} {experiment} ({_trainings(runs)}): {'; '.join(texts)}")
+        told = [f"{NETWORKS[net].title} {experiment} ({how_many(len(runs))}): {'; '.join(texts)}"] if runs else []
+        for run in of_both:
+            if run.counts.stream == "matlab":
+                scores = ", ".join(f"{name} {of(run.counts.test_confusion):.3f}" for name, (of, _) in wanted.items())
+                told.append(f"with the authors' random numbers {scores}")
+        holds = False if False in answers else True if answers and None not in answers else None
+        return Outcome(holds, "; ".join(told))
 
     if problem == "binary":
         beside = f"{beside} {paired_text(evidence, net)}".strip()

@@ -63,7 +63,7 @@ def test_without_runs_only_table_and_release_decide(found):
             TABLES,
             ("worst are dpn98 (87.83 %) and resnet34", "efficientnet-b4", "vgg19"),
         ),
-        ("parameters-correlate", DOES_NOT, TABLES, ("100 models", "0.18 (lung, p = 0.068)", "-0.07 (lesion B")),
+        ("parameters-correlate", UNDECIDED, "", ("100 models", "0.18 (lung, p = 0.068)", "-0.07 (lesion B")),
         ("largest-not-best", REPLICATES, TABLES, ("linknet-dpn98", "74.11")),
         ("linknet-larger", DOES_NOT, TABLES, ("25.41", "27.83")),
         ("empty-prediction-right", DOES_NOT, RELEASE, ("373 of the 829", "100.0 %", "55.0 %")),
@@ -297,11 +297,17 @@ def test_the_phantom_decides_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("device", "threads", "num_encoders", "verdict"),
-    [(CARD, 2, 6, REPLICATES), (CARD, 4, 6, UNDECIDED), (CARD, 2, 5, UNDECIDED), ("a processor", 2, 6, UNDECIDED)],
+    [
+        (CARD, 2, 6, REPLICATES),
+        (CARD, 2, 8, REPLICATES),
+        (CARD, 4, 6, UNDECIDED),
+        (CARD, 2, 5, UNDECIDED),
+        ("a processor", 2, 6, UNDECIDED),
+    ],
 )
 def test_only_the_articles_card_and_equal_threads_decide_speed(tmp_path, device, threads, num_encoders, verdict):
     for architecture in published.ARCHITECTURES:
-        for encoder in ENCODERS[:num_encoders]:
+        for encoder in (*ENCODERS, "densenet121", "xception")[:num_encoders]:
             of = threads if architecture == "pspnet" else 2
             made_run(tmp_path, "lung", architecture, encoder, threads=of, device=device)
     evidence = collect(tmp_path)
@@ -313,7 +319,9 @@ def test_only_the_articles_card_and_equal_threads_decide_speed(tmp_path, device,
     )
     assert judge_speed.linknet_slowest(evidence).verdict == verdict
     if verdict == REPLICATES:
-        assert judge_speed._speed(evidence, "fpn", 1).verdict == DOES_NOT
+        # One of six comparisons denies at a sixth of the level: of six encoders p is 0.03, of eight 0.008.
+        denied = DOES_NOT if num_encoders == 8 else UNDECIDED
+        assert judge_speed._speed(evidence, "fpn", 1).verdict == denied
 
 
 def test_only_runs_of_one_recipe_are_compared(tmp_path):

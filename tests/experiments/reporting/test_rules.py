@@ -12,7 +12,7 @@ from experiments.reporting.rules import Spread, ahead_over_folds, lead, pooled_s
 from experiments.rules import rules as command
 from unet_segnet.errors import InputError
 
-T_QUANTILES = {3: 3.182446, 7: 2.364624}  # of 0.975, from a printed table
+T_QUANTILES = {1: 12.706205, 2: 4.302653, 3: 3.182446, 7: 2.364624}  # of 0.975, from a printed table
 
 
 class TestPrediction:
@@ -22,24 +22,36 @@ class TestPrediction:
         mean = sum(scores) / n
         deviation = math.sqrt(sum((score - mean) ** 2 for score in scores) / (n - 1))
         width = T_QUANTILES[n - 1] * deviation * math.sqrt(1 + 1 / n)
-        found = prediction(scores, Spread(9.0, "not used"))
+        found = prediction(scores, Spread(9.0, 5, "not used"))
         assert (found.low, found.high) == pytest.approx((mean - width, mean + width), rel=1e-6)
         assert found.holds(mean + 0.99 * width) is True and found.holds(mean + 1.01 * width) is False
 
     @pytest.mark.parametrize("n", [1, 2, 3])
-    def test_few_trainings_borrow_a_wider_one_and_confirm_nothing(self, n):
-        found = prediction([0.9] * n, Spread(0.01, "repeats"))
-        assert found.high - 0.9 == pytest.approx(T_QUANTILES[3] * 0.01 * math.sqrt(1 + 1 / n), rel=1e-6)
+    @pytest.mark.parametrize("freedom", [1, 2, 3, 40])
+    def test_few_trainings_borrow_a_wider_one_and_confirm_nothing(self, n, freedom):
+        found = prediction([0.9] * n, Spread(0.001, freedom, "repeats"))
+        width = T_QUANTILES[min(freedom, 3)] * 0.001 * math.sqrt(1 + 1 / n)
+        assert found.high - 0.9 == pytest.approx(width, rel=1e-6)
         assert found.borrowed == "repeats"
         assert found.holds(0.9) is None and found.holds(0.8) is False
 
+    @pytest.mark.parametrize("repeats", [2, 3, 4, 8])
+    def test_level_with_a_spread_of_few_repeats(self, repeats):
+        """Of two trainings alone, three degrees of freedom would call 19 in 100 ordinary trainings unusual."""
+        random, unusual = np.random.default_rng(repeats), []
+        for _ in range(2000):
+            other = pooled_spread([random.normal(size=repeats)], "repeats")
+            unusual.append(prediction(random.normal(size=1), other).holds(random.normal()) is False)
+        assert np.mean(unusual) < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 2000)
+
     def test_none_without_trainings_or_spread(self):
-        assert prediction([], Spread(0.01, "repeats")) is None and prediction([0.9]) is None
+        assert prediction([], Spread(0.01, 3, "repeats")) is None and prediction([0.9]) is None
 
     def test_pooled_spread(self):
         groups = [[1.0, 3.0], [5.0], [10.0, 11.0, 12.0]]
         squares = 2 * 1.0 + 2 * 1.0  # (1-2)^2 + (3-2)^2 and (10-11)^2 + (12-11)^2, over 1 + 2 degrees of freedom
-        assert pooled_spread(groups, "").deviation == pytest.approx(math.sqrt(squares / 3))
+        found = pooled_spread(groups, "")
+        assert (found.deviation, found.freedom) == (pytest.approx(math.sqrt(squares / 3)), 3)
         assert pooled_spread([[1.0], [2.0]], "") is None
 
 
@@ -65,6 +77,23 @@ class TestLead:
         found = lead([4.0, 1.0], [2.0, 0.0, 1.0])
         assert found.difference == pytest.approx(1.5)
         assert found.reversed == pytest.approx((1 + 0.5) / 6)  # 1 below 2; 1 equal to 1
+
+    def test_ties_of_eight_against_eight(self):
+        """All 12,870 divisions are counted, whatever was drawn before."""
+        first, second = [3.0, 3.0, 4.0, 4.0, 5.0, 5.0, 6.0, 6.0], [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]
+        everything = np.array(first + second)
+        chosen = np.array(list(itertools.combinations(range(16), 8)))
+        ranks = (everything[:, None] > everything).sum(axis=1) + (everything[:, None] == everything).sum(axis=1) / 2
+        sums = ranks[chosen].sum(axis=1)  # all rank sums order the divisions as the test's statistic does
+        expected = 2 * (sums >= ranks[:8].sum()).mean()
+        assert lead(first, second).p_value == pytest.approx(expected)
+
+    def test_one_training_far_off_does_not_turn_the_order(self):
+        """The test is over pairs, and so is the answer: the mean of the second is higher by one of its eight alone."""
+        first, second = np.arange(10.0, 18.0), [*np.arange(1.0, 8.0), 1000.0]
+        found = lead(first, second)
+        assert found.difference < 0 and found.ahead is True and lead(second, first).ahead is False
+        assert found.higher == pytest.approx(7 / 8) and found.reversed == pytest.approx(7 / 8)
 
     def test_four_of_each_are_needed(self):
         apart = [10.0, 11.0, 12.0, 13.0], [0.0, 1.0, 2.0, 3.0]

@@ -32,9 +32,9 @@ FOUR = ("config.json", "history.npz", "counts.npz", "result.json")
 
 @pytest.fixture
 def out(tmp_path):
-    """Five finished runs, one that diverged, one unfinished; the best two with a network."""
+    """Five finished runs, one that diverged, one unfinished; the best two with a network, one with its last epochs."""
     out = tmp_path / "there"
-    make_run(out, spec(), 95, network=5000)
+    make_run(out, spec(), 95, network=5000, last_epochs=2)
     make_run(out, spec(experiment=5), 90, network=6000)
     make_run(out, spec("unet", "multiclass"), 80, network=7000)
     make_run(out, spec("unet", variant="paper"), 99, network=8000)
@@ -73,6 +73,9 @@ def test_pack_and_merge_bring_every_finished_run_and_the_best_networks(out, pack
     ]
     expected |= {name: contents(out)[name] for name in networks}
     assert contents(here) == expected
+    assert [name for name in expected if "last_epochs" in name] == [
+        "grid/released-binary-segnet/exp4-seed0/last_epochs.npz"
+    ]
     assert read_finished(here / "grid/released-binary-segnet/exp5-seed0")[1].test_names == ("t1", "t2")
     assert read_finished(here / "grid/released-binary-segnet/exp9-seed0")[1] is None
 
@@ -190,7 +193,7 @@ def test_an_unfinished_run_is_replaced_if_its_settings_are_the_same(packed, tmp_
     (unfinished.path / "counts.npz.123.tmp").write_bytes(b"left by a kill")
     merge([packed], here)
     assert unfinished.finished
-    assert {path.name for path in unfinished.path.iterdir()} - {"lock"} == {*FOUR, "model.keras"}
+    assert {path.name for path in unfinished.path.iterdir()} - {"lock"} == {*FOUR, "last_epochs.npz", "model.keras"}
     other = make_run(tmp_path / "other", spec(), epoch_seconds=(1.0,))
     other.result.unlink()
     with pytest.raises(InputError, match="differs from the run"):
@@ -484,11 +487,30 @@ def test_arrays_that_swell_are_refused(packed, tmp_path):
         ("counts.npz", {"test_confusion": np.zeros((2, 4, 4), np.int64)}, "expected a matrix of 2 classes"),
         ("counts.npz", {"test_confusion": np.full((2, 2, 2), -1)}, "impossible counts"),
         ("counts.npz", {"validation_bf": np.zeros(9)}, "impossible counts or scores"),
+        ("last_epochs.npz", {"epoch": np.array([3, 2])}, "expected epochs one after another"),
+        ("last_epochs.npz", {"epoch": np.array([1, 3])}, "expected epochs one after another"),
+        ("last_epochs.npz", {"epoch": np.array([0, 1])}, "counted from 1"),
+        ("last_epochs.npz", {"epoch": np.zeros(0, int)}, "counted from 1"),
+        ("last_epochs.npz", {"epoch": np.array([2.0, 3.0])}, "counted from 1"),
+        ("last_epochs.npz", {"epoch": np.array([3, 4])}, "beyond the training's 3"),
+        ("last_epochs.npz", {"test_confusion": np.zeros((2, 2, 4, 4), int)}, "impossible counts of the test slices"),
+        ("last_epochs.npz", {"test_confusion": np.zeros((3, 2, 2, 2), int)}, "impossible counts of the test slices"),
+        ("last_epochs.npz", {"validation_confusion": np.full((2, 1, 2, 2), -1)}, "impossible counts of the validation"),
+        ("last_epochs.npz", {"test_confusion": np.full((2, 2, 2, 2), 25)}, "are not those of counts"),
+        ("last_epochs.npz", {"more": np.zeros(3)}, "expected nothing but"),
     ],
 )
 def test_arrays_that_cannot_be_are_refused(packed, tmp_path, file, arrays, match):
     content = npz(**{**arrays_of(packed, file), **arrays})
     refused(changed(packed, tmp_path, file, content), tmp_path, match)
+
+
+def test_last_epochs_of_a_run_that_diverged_are_refused(packed, tmp_path):
+    """It has counted nothing."""
+    name = "grid/released-binary-segnet/exp9-seed0"
+    stray = (f"{name}/last_epochs.npz", npz(**arrays_of(packed, "last_epochs.npz")))
+    bad = write(tmp_path / "bad.zip", [*members_of(packed), stray])
+    refused(bad, tmp_path, "last_epochs.npz: does not belong to a run that diverged")
 
 
 def test_a_network_with_other_files_in_it_is_refused(packed, tmp_path):

@@ -1,0 +1,256 @@
+"""Folders as nnU-Net, Decathlon, MosMed, Zenodo 3757476 and hospitals arrange them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from own_data import AFFINE, drawn, write_nifti, write_volume
+from scan_files import save_dicom
+
+from unet_segnet.cohort.cases import find_cases
+from unet_segnet.cohort.layouts import scans_below
+from unet_segnet.cohort.load import load_cohort
+from unet_segnet.commands import data as command
+from unet_segnet.errors import InputError
+from unet_segnet.scans.names import pair_names, role_of
+
+IMAGE, LABELS, LUNGS = drawn(lesion=1)
+
+
+def write(folder, *names):
+    """A scan, labels or lungs under each of the names; which of them, the name tells."""
+    for name in names:
+        array = (
+            LUNGS if "Lung" in name else LABELS if "seg" in name.lower() or "ask" in name or "abel" in name else IMAGE
+        )
+        write_nifti(folder / f"{name}.nii.gz", IMAGE if "CT-Seg" in name or "ct_" in name else array)
+    return folder
+
+
+def found(folder):
+    """The name of each case with its files, relative to the folder."""
+    cases = find_cases(folder)
+    assert not cases.problems
+    return cases.layout, {
+        case.name: [str(path.relative_to(folder)) for path in (case.image, case.labels, case.lungs) if path]
+        for case in cases.cases
+    }
+
+
+def call(*arguments):
+    return command.data(command.build_parser().parse_args(list(map(str, arguments))))
+
+
+def test_nnunet(tmp_path):
+    write(tmp_path, "imagesTr/a_0000", "imagesTr/b_0000", "labelsTr/a", "labelsTr/b", "imagesTs/c_0000", "labelsTs/c")
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "GGO": 1}}))
+    (tmp_path / "imagesTr" / "._a_0000.nii.gz").write_bytes(b"macOS")
+    layout, cases = found(tmp_path)
+    assert layout == "nnU-Net (imagesTr/, labelsTr/)"
+    assert cases["a"] == ["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"] and len(cases) == 3
+    cohort = load_cohort(tmp_path, size=32)
+    assert cohort.slices.class_names == ("background", "GGO")
+    assert set(cohort.parts) == {"", "test"} and cohort.parts[cohort.cases.index("c")] == "test"
+    assert "layout: nnU-Net (imagesTr/, labelsTr/)" in cohort.notes
+    shutil.rmtree(tmp_path / "labelsTs")
+    assert len(find_cases(tmp_path).cases) == 2 and "imagesTs: 1 scans without labels" in find_cases(tmp_path).notes[0]
+    write(tmp_path, "imagesTr/a_0001")
+    assert "further channels (a_0001)" in find_cases(tmp_path).problems[0]
+
+
+def test_decathlon(tmp_path):
+    write(tmp_path, "imagesTr/lung_001", "imagesTr/lung_002", "labelsTr/lung_001", "labelsTr/lung_002")
+    assert found(tmp_path)[0] == "Decathlon (imagesTr/, labelsTr/)" and len(found(tmp_path)[1]) == 2
+    listed = [{"image": f"./data/x{n}.nii.gz", "label": f"./truth/y{n}.nii.gz"} for n in (1, 2)]
+    write(tmp_path / "b", "data/x1", "data/x2")
+    for number in (1, 2):
+        write_nifti(tmp_path / "b" / "truth" / f"y{number}.nii.gz", LABELS)
+    (tmp_path / "b" / "dataset.json").write_text(
+        json.dumps({"training": listed, "labels": {"0": "healthy", "1": "GGO"}})
+    )
+    layout, cases = found(tmp_path / "b")
+    assert layout == "Decathlon (dataset.json)" and cases["x2"] == ["data/x2.nii.gz", "truth/y2.nii.gz"]
+    assert load_cohort(tmp_path / "b", size=32).slices.class_names == ("healthy", "GGO")
+
+
+@pytest.mark.parametrize("images", ["studies/CT-1", "images"])
+def test_mosmed(tmp_path, images):
+    masks = "masks" if images != "images" else "labels"
+    write(tmp_path, *(f"{images}/study_000{n}" for n in range(3)), *(f"{masks}/study_000{n}_mask" for n in range(2)))
+    layout, cases = found(tmp_path)
+    assert layout.startswith("MosMed")
+    assert cases["study_0000"] == [f"{images}/study_0000.nii.gz", f"{masks}/study_0000_mask.nii.gz"]
+    assert cases["study_0002"] == [f"{images}/study_0002.nii.gz"]
+    assert "study_0000_mask belongs to study_0000, and 1 more" in find_cases(tmp_path).notes[0]
+
+
+def test_zenodo(tmp_path):
+    images = ("coronacases_org_001", "coronacases_org_010", "radiopaedia_org_covid-19-pneumonia-10_85506_0-dcm")
+    masks = ("coronacases_001", "coronacases_010", "radiopaedia_10_85506_0")
+    write(tmp_path, *(f"COVID-19-CT-Seg_20cases/{name}" for name in images))
+    write(
+        tmp_path,
+        *(f"{of}/{name}" for of in ("Infection_Mask", "Lung_Mask", "Lung_and_Infection_Mask") for name in masks),
+    )
+    layout, cases = found(tmp_path)
+    assert layout == "Zenodo 3757476 (COVID-19-CT-Seg_20cases/, Infection_Mask/, Lung_Mask/)"
+    for image, mask in zip(images, masks, strict=True):
+        assert cases[image][1:] == [f"Infection_Mask/{mask}.nii.gz", f"Lung_Mask/{mask}.nii.gz"]
+    np.testing.assert_array_equal(load_cohort(tmp_path, size=32).slices.labels[:3], LABELS)
+    assert [path.name for path, _ in scans_below(tmp_path)] == [f"{name}.nii.gz" for name in images]
+
+
+def test_a_folder_for_each_patient(tmp_path):
+    write(tmp_path, "anna/ct", "anna/seg", "ben/ct", "ben/seg", "ben/Lung_mask", "cleo/CT/image", "cleo/Masks/mask")
+    write(tmp_path, "dora/ct")
+    (tmp_path / "anna" / "report.txt").write_text("a note")
+    layout, cases = found(tmp_path)
+    assert layout == "a folder for each patient" and list(cases) == ["anna", "ben", "cleo", "dora"]
+    assert cases["ben"] == ["ben/ct.nii.gz", "ben/seg.nii.gz", "ben/Lung_mask.nii.gz"]
+    assert cases["cleo"] == ["cleo/CT/image.nii.gz", "cleo/Masks/mask.nii.gz"] and len(cases["dora"]) == 1
+    cohort = load_cohort(tmp_path, size=32)
+    assert set(cohort.patients) == {"anna", "ben", "cleo"}
+    assert [(path.name, below) for path, below in scans_below(tmp_path)] == [
+        *(("ct.nii.gz", ("anna",)), ("ct.nii.gz", ("ben",)), ("image.nii.gz", ("cleo",)), ("ct.nii.gz", ("dora",)))
+    ]
+
+
+def test_several_studies_of_a_patient_stay_together(tmp_path):
+    write(
+        tmp_path, *(f"{who}/{when}/{what}" for who in ("p1", "p2") for when in ("jan", "may") for what in ("ct", "seg"))
+    )
+    cohort = load_cohort(tmp_path, size=32)
+    assert set(cohort.cases) == {"p1-jan", "p1-may", "p2-jan", "p2-may"} and set(cohort.patients) == {"p1", "p2"}
+
+
+def test_scans_and_labels_in_one_folder(tmp_path):
+    write(tmp_path, "a_ct", "a_seg", "b_ct", "b_seg")
+    assert found(tmp_path) == ("scans and labels in one folder", {
+        "a_ct": ["a_ct.nii.gz", "a_seg.nii.gz"], "b_ct": ["b_ct.nii.gz", "b_seg.nii.gz"]
+    })  # fmt: skip
+
+
+def test_names_as_challenges_have_them(tmp_path):
+    """COVID-19-20 and LiTS: all in one folder, which an archive has packed into another."""
+    for number in (3, 11):
+        name = f"volume-covid19-A-{number:04}"
+        write(tmp_path / "covid" / "Train", f"{name}_ct", f"{name}_seg")
+        write(tmp_path / "lits", f"volume-{number}", f"segmentation-{number}")
+    layout, cases = found(tmp_path / "covid")
+    assert layout == "scans and labels in one folder"
+    assert cases["volume-covid19-A-0011_ct"] == [f"Train/volume-covid19-A-0011_{what}.nii.gz" for what in ("ct", "seg")]
+    assert found(tmp_path / "lits")[1]["volume-3"] == ["volume-3.nii.gz", "segmentation-3.nii.gz"]
+
+
+def test_a_data_set_in_the_folder_of_its_archive(tmp_path):
+    write(tmp_path / "Dataset001_Covid", "imagesTr/a_0000", "imagesTr/b_0000", "labelsTr/a", "labelsTr/b")
+    (tmp_path / "Dataset001_Covid" / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "GGO": 1}}))
+    assert found(tmp_path)[1]["a"] == [f"Dataset001_Covid/{of}.nii.gz" for of in ("imagesTr/a_0000", "labelsTr/a")]
+    assert load_cohort(tmp_path, size=32).slices.class_names == ("background", "GGO")
+
+
+def test_two_masks_that_could_both_be_meant_are_a_problem(tmp_path):
+    write(tmp_path, "anna/ct", "anna/seg_one", "anna/seg_two", "ben/ct", "ben/seg")
+    (problem,) = find_cases(tmp_path).problems
+    assert "anna: seg_one.nii.gz and seg_two.nii.gz could all be masks of ct.nii.gz" in problem
+
+
+def test_dicom_folders_with_labels_beside(tmp_path):
+    for folder in ("beside", "alike"):
+        for who in ("anna", "ben"):
+            series = tmp_path / folder / who if folder == "alike" else tmp_path / folder / who / "dicom"
+            series.parent.mkdir(parents=True, exist_ok=True)
+            save_dicom(series, IMAGE, AFFINE)
+            mask = tmp_path / folder / (f"{who}_seg.nii.gz" if folder == "alike" else f"{who}/seg.nii.gz")
+            write_nifti(mask, LABELS)
+    assert found(tmp_path / "beside")[1] == {who: [f"{who}/dicom", f"{who}/seg.nii.gz"] for who in ("anna", "ben")}
+    np.testing.assert_array_equal(load_cohort(tmp_path / "beside", size=32).slices.labels[:3], LABELS)
+    assert found(tmp_path / "alike")[1] == {who: [who, f"{who}_seg.nii.gz"] for who in ("anna", "ben")}
+
+
+def test_dicom_trees_with_labels_in_them(tmp_path):
+    """A study of two series, the slices beside the labels, and a patient without labels."""
+    for who in ("anna", "ben", "cleo"):
+        study = tmp_path / who if who == "ben" else tmp_path / who / "study"
+        study.mkdir(parents=True)
+        save_dicom(study / "axial", IMAGE, AFFINE, series=f"1.2.{len(who)}.1")
+        save_dicom(study / "scout", IMAGE[:1], AFFINE, series=f"1.2.{len(who)}.2")
+    for path in list((tmp_path / "ben").glob("*/*.dcm")):
+        path.rename(tmp_path / "ben" / f"{path.parent.name}-{path.name}")
+    for who in ("anna", "ben"):
+        write_nifti(tmp_path / who / "seg.nii.gz", LABELS)
+    cohort = load_cohort(tmp_path, size=32)
+    assert set(cohort.cases) == {"anna", "ben"}
+    np.testing.assert_array_equal(cohort.slices.labels, np.concatenate([LABELS, LABELS]))
+    assert [path for path, _ in scans_below(tmp_path)] == [
+        *(tmp_path / "anna" / "study", tmp_path / "ben", tmp_path / "cleo" / "study")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("images", "others", "pairs"),
+    [
+        (["1", "2"], ["2", "1"], {"1": "1", "2": "2"}),
+        (["case_1_0000", "case_2_0000"], ["case_1", "case_2"], {"case_1_0000": "case_1", "case_2_0000": "case_2"}),
+        (["volume-0"], ["segmentation-0"], {"volume-0": "segmentation-0"}),
+        (["ct1", "ct11"], ["mask11", "mask1"], {"ct1": "mask1", "ct11": "mask11"}),
+        (["abc_1", "abc_2"], ["xyz_1", "xyz_2"], {"abc_1": "xyz_1", "abc_2": "xyz_2"}),
+        (["ct"], ["seg"], {"ct": "seg"}),
+        # What might be another's belongs to none.
+        (["scan_1"], ["scan_1_2"], {}),
+        (["a_1", "b_1"], ["mask_1"], {}),
+        (["anna"], ["ben"], {}),
+    ],
+)  # fmt: skip
+def test_names_that_belong_together(images, others, pairs):
+    assert pair_names(images, others) == pairs
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("seg", "labels"), ("anna_lesion_mask", "labels"), ("lung_infection_mask", "labels"), ("lung_mask", "lungs"),
+        ("left_lung", "lungs"), ("ct", "images"), ("anna", None), ("study_0001", None), ("covid_lung_001", None),
+    ],
+)  # fmt: skip
+def test_what_a_name_says(name, role):
+    assert role_of(name) == role
+
+
+def test_check_says_the_layout_and_manifest_lists_it(tmp_path, capsys):
+    data = write(tmp_path / "data", "anna/ct", "anna/seg", "ben/ct", "ben/seg")
+    assert call("check", data) in (0, 1) and "layout: a folder for each patient" in capsys.readouterr().out
+    assert call("manifest", data, "--to", tmp_path / "list.csv") == 0
+    assert (tmp_path / "list.csv").read_text().splitlines()[1:] == [
+        f"data/{who}/ct.nii.gz,data/{who}/seg.nii.gz,,{who},,," for who in ("anna", "ben")
+    ]
+
+
+def test_a_folder_of_no_layout_becomes_a_table_to_fill_in(tmp_path, capsys):
+    write_volume(tmp_path / "data" / "x", "p1")
+    shutil.move(tmp_path / "data" / "x" / "labels", tmp_path / "data" / "x" / "notes")
+    with pytest.raises(
+        InputError, match=r"no layout .* smallest one is images/NAME.nii.gz with .* `unet-segnet data manif"
+    ):
+        find_cases(tmp_path / "data" / "x" / "notes")
+    assert call("manifest", tmp_path / "data" / "x" / "notes", "--to", tmp_path / "list.csv") == 0
+    assert "1 of 1 scans have no labels" in capsys.readouterr().out
+    assert (tmp_path / "list.csv").read_text().splitlines()[1] == "data/x/notes/p1.nii.gz,,,,,,"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="nothing to list"):
+        call("manifest", tmp_path / "empty", "--to", tmp_path / "other.csv")
+
+
+def test_findings_of_one_kind_are_one_line(tmp_path, capsys):
+    for number in range(6):
+        write_volume(tmp_path, f"case_{number}", lesion=1)  # six times the same scan
+        shutil.copy(tmp_path / "labels" / f"case_{number}.nii.gz", tmp_path / "labels" / f"other_{number}9.nii.gz")
+    assert call("check", tmp_path) == 1
+    unpaired, copies = sorted(
+        capsys.readouterr().out.split("problems\n")[1].split("\n\n")[0].splitlines(), key=lambda line: "picture" in line
+    )
+    assert "there is no other_09 in images/" in unpaired and unpaired.endswith(
+        "(and 5 more of this kind: other_19.nii.gz, other_29.nii.gz, other_39.nii.gz, other_49.nii.gz, ...)"
+    )
+    assert "are the same picture (44 more such pairs, all of 6 patients" in copies

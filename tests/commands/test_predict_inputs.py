@@ -1,0 +1,156 @@
+"""Which scans are found, what they are called, and which masks and labels belong to them."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from scan_files import network_affine, save_dicom
+
+from unet_segnet.commands.predict_inputs import Item, find_items, partners
+from unet_segnet.errors import InputError
+
+
+def make(folder, *names):
+    """NIfTI files that are found, not read."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, 2), np.int16), np.eye(4)), folder / name)
+    return folder
+
+
+def names_of(*inputs):
+    found = find_items(list(inputs), "auto", None)
+    assert not found.problems
+    return {item.name: item.path for item in found.items}
+
+
+def test_scans_in_folders_of_patients_are_called_as_the_patients(tmp_path):
+    make(tmp_path, "anna/ct.nii.gz", "ben/ct.nii.gz", "carl/before/ct.nii", "carl/after/ct.nii")
+    assert names_of(tmp_path) == {
+        "anna": tmp_path / "anna/ct.nii.gz",
+        "ben": tmp_path / "ben/ct.nii.gz",
+        "carl-before-ct": tmp_path / "carl/before/ct.nii",
+        "carl-after-ct": tmp_path / "carl/after/ct.nii",
+    }
+    one_by_one = names_of(*sorted(tmp_path.glob("[ab]*/ct.nii.gz")))
+    assert one_by_one == {name: tmp_path / name / "ct.nii.gz" for name in ("anna", "ben")}
+    assert list(names_of(tmp_path / "anna/ct.nii.gz")) == ["ct"]
+    assert list(names_of(tmp_path / "anna", tmp_path / "ben")) == ["anna", "ben"]
+
+
+def test_two_scans_never_have_one_name(tmp_path):
+    make(tmp_path, "a/p/ct.nii.gz", "b/p/ct.nii.gz")
+    with pytest.raises(InputError, match="2 inputs are called p-ct: segment them with different --out folders"):
+        names_of(*sorted(tmp_path.glob("*/p/ct.nii.gz")))
+
+
+def test_the_series_of_a_tree_is_found(tmp_path):
+    (tmp_path / "DICOM" / "PAT0").mkdir(parents=True)
+    save_dicom(tmp_path / "DICOM" / "PAT0" / "SER0", np.zeros((3, 4, 4)), network_affine())
+    (found,) = names_of(tmp_path).values()
+    assert found in (tmp_path, *(tmp_path / part for part in ("DICOM", "DICOM/PAT0", "DICOM/PAT0/SER0")))
+
+
+def test_bad_inputs_among_good_ones_are_told(tmp_path):
+    make(tmp_path, "a.nii.gz", "b.nii.gz")
+    (tmp_path / "participants.tsv").write_text("id\n")
+    (tmp_path / "empty").mkdir()
+    found = find_items(sorted(tmp_path.iterdir()), "auto", None)
+    assert [item.name for item in found.items] == ["a", "b"]
+    assert len(found.problems) == 2 and "empty: no scan" in found.problems[0]
+    assert "participants.tsv: unknown kind" in found.problems[1]
+
+
+def test_masks_and_labels_are_found_by_the_scans_or_the_patients_name(tmp_path):
+    scans = make(tmp_path / "scans", "anna/ct.nii.gz", "ben/ct.nii.gz", "carl/ct.nii.gz")
+    lungs = make(tmp_path / "lungs", "anna.nii.gz", "ben.nii.gz")
+    truth = make(tmp_path / "truth", "anna/lesions.nii.gz", "carl.nii")
+    found = find_items([scans], str(lungs), truth)
+    assert [(item.name, item.lungs, item.truth) for item in found.items] == [
+        ("anna", lungs / "anna.nii.gz", truth / "anna"),
+        ("ben", lungs / "ben.nii.gz", None),
+    ]
+    assert len(found.problems) == 1 and "there is no carl in" in found.problems[0]
+
+
+def test_labels_are_found_by_the_whole_name(tmp_path):
+    make(tmp_path, "1.3.6.111.nii.gz", "1.3.6.999.nii.gz", "b.nii.gz", "b.nii")
+    items = [Item(Path(f"s/{name}.nii"), name) for name in ("1.3.6.999", "1.3.6.222", "b")]
+    found = partners(tmp_path, items, "labels")
+    assert found["1.3.6.999"] == tmp_path / "1.3.6.999.nii.gz" and "1.3.6.222" not in found
+    assert isinstance(found["b"], InputError) and "several files are called b" in str(found["b"])
+
+
+@pytest.mark.parametrize(
+    ("scans", "truth", "pairs"),
+    [
+        ("imagesTr", "labelsTr", {"c_1_0000": "c_1", "c_2_0000": "c_2"}),  # nnU-Net
+        ("studies", "masks", {"study_0001": "study_0001_mask", "study_0002": "study_0002_mask"}),  # MosMed
+        ("ct", "inf", {"coronacases_org_001": "coronacases_001", "coronacases_org_002": "coronacases_002"}),  # Zenodo
+        ("", "", {"anna/ct": "anna/seg", "ben/ct": "ben/seg"}),
+        ("", "", {"imagesTr/c_1_0000": "labelsTr/c_1", "imagesTr/c_2_0000": "labelsTr/c_2"}),
+        ("scans", "results", {"anna/ct": "anna/labels", "ben/ct": "ben/labels"}),  # of this command
+    ],
+)
+def test_labels_of_the_layouts_of_others(tmp_path, scans, truth, pairs):
+    make(tmp_path / scans, *(f"{name}.nii.gz" for name in pairs))
+    make(tmp_path / truth, *(f"{name}.nii.gz" for name in pairs.values()))
+    if truth == "results":
+        make(tmp_path / truth, *(f"{who}/probabilities.nii.gz" for who in ("anna", "ben")))
+    found = find_items([tmp_path / scans], "auto", tmp_path / truth)
+    if truth == "labelsTr":
+        assert [item.name for item in found.items] == ["c_1", "c_2"]
+    assert {item.path: item.truth for item in found.items} == {
+        tmp_path / scans / f"{name}.nii.gz": tmp_path / truth / f"{other}.nii.gz" for name, other in pairs.items()
+    }
+
+
+def test_masks_beside_scans_are_left_out_and_told(tmp_path):
+    make(tmp_path, "anna/ct.nii.gz", "anna/seg.nii.gz", "ben/ct.nii.gz", "ben/lung_mask.nii.gz")
+    found = find_items([tmp_path], "auto", None)
+    assert [(item.name, item.path.name) for item in found.items] == [("anna", "ct.nii.gz"), ("ben", "ct.nii.gz")]
+    (note,) = found.notes
+    assert "2 taken for labels or lung masks by their names" in note
+    assert f"{tmp_path / 'anna' / 'seg.nii.gz'}, {tmp_path / 'ben' / 'lung_mask.nii.gz'}" in note
+    (note,) = find_items([tmp_path], "auto", tmp_path).notes
+    assert "1 taken for" in note and "lung_mask" in note
+
+
+def test_one_mask_for_several_scans_is_noted(tmp_path):
+    make(tmp_path, "a.nii.gz", "b.nii.gz", "truth.nii.gz")
+    found = find_items([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], "auto", tmp_path / "truth.nii.gz")
+    assert {item.truth for item in found.items} == {tmp_path / "truth.nii.gz"}
+    assert "one file of true labels for 2 scans" in found.notes[0]
+
+
+def in_study(folder, images, series, study):
+    """A series that tells its study."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    save_dicom(folder, images, network_affine(), series=series)
+    for file in folder.iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.StudyInstanceUID = study
+        dataset.save_as(file)
+
+
+def test_studies_in_trees_of_folders_are_one_scan_each(tmp_path):
+    """Two patients with two series each; one patient's disc is one scan whatever its folders are called."""
+    for patient, study in (("anna", "1.2.7"), ("ben", "1.2.8")):
+        for number in (1, 2):
+            folder = tmp_path / patient / "STUDY" / f"SER{number}"
+            in_study(folder, np.zeros((3, 4, 4)), f"{study}.{number}", study)
+    assert names_of(tmp_path) == {name: tmp_path / name / "STUDY" for name in ("anna", "ben")}
+    assert names_of(tmp_path / "anna") == {"anna": tmp_path / "anna"}
+
+
+def test_scans_of_one_number_by_mistake_stay_apart_and_a_divided_series_together(tmp_path):
+    for name in ("anna", "ben"):
+        in_study(tmp_path / "same" / name, np.zeros((3, 4, 4)), "1.2.7.1", "1.2.7")
+    assert names_of(tmp_path / "same") == {name: tmp_path / "same" / name for name in ("anna", "ben")}
+    in_study(tmp_path / "divided" / "DIR1", np.zeros((6, 4, 4)), "1.2.7.1", "1.2.7")
+    (tmp_path / "divided" / "DIR2").mkdir()
+    for file in sorted((tmp_path / "divided" / "DIR1").iterdir())[:3]:
+        file.rename(tmp_path / "divided" / "DIR2" / file.name)
+    assert names_of(tmp_path / "divided") == {"divided": tmp_path / "divided"}

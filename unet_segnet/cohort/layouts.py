@@ -1,0 +1,352 @@
+"""Which files of a folder belong together, in the layouts that data sets of labelled scans come in.
+
+images/NAME, labels/NAME, lungs/NAME      under these or like names; labels may be called NAME_mask and so on
+imagesTr/NAME_0000, labelsTr/NAME         nnU-Net, with dataset.json; without _0000, Decathlon
+COVID-19-CT-Seg_20cases, Infection_Mask   Zenodo 3757476, and Lung_Mask
+studies/, masks/NAME_mask                 MosMed
+PATIENT/ct.nii.gz, PATIENT/seg.nii.gz     a folder for each patient; or all files in one folder, labels by name
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from unet_segnet.cohort.manifest import Case, dataset_json
+from unet_segnet.data.nifti_file import SUFFIXES
+from unet_segnet.errors import InputError
+from unet_segnet.scans import find_scans, scan_name
+from unet_segnet.scans.itk import ITK_SUFFIXES
+from unet_segnet.scans.names import IMAGES, LABELS, LUNGS, pair_names, role_of, says_only_what
+from unet_segnet.scans.read import PICTURE_SUFFIXES
+
+FOLDERS = {  # by their names in lower case; the first that is there is taken
+    IMAGES: (
+        *(IMAGES, "imagestr", "covid-19-ct-seg_20cases", "studies", "image", "imgs", "img"),
+        *("scans", "scan", "cts", "ct", "volumes"),
+    ),
+    LABELS: (
+        *(LABELS, "labelstr", "infection_mask", "infection_masks", "lung_and_infection_mask", "masks", "mask", "label"),
+        *("segmentations", "segmentation", "segs", "seg", "lesions", "lesion", "annotations", "groundtruth", "gt"),
+    ),
+    LUNGS: (LUNGS, "lung_mask", "lung_masks", "lungmask", "lungmasks", "lung"),
+}
+TESTED = {IMAGES: "imagests", LABELS: "labelsts"}  # of nnU-Net
+CHANNELLED = ("imagestr", "imagests")
+CHANNEL = "_0000"  # of nnU-Net: the first, which is the only one of CT
+
+
+@dataclass
+class Layout:
+    """A folder whose layout was recognised.
+
+    Attributes:
+        name: of the layout, with its folders.
+        cases: in the order of their names.
+        problems: files that have no partner, one line each.
+        notes: what was left alone, one line each.
+    """
+
+    name: str
+    cases: list[Case] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def unpacked(folder: Path) -> Path:
+    """The folder, or the one inside it where it holds nothing else, as archives unpack; that is no patient."""
+    entries = _entries(folder)
+    is_packed = len(entries) == 1 and entries[0].is_dir() and not says_only_what(entries[0].name)
+    return unpacked(entries[0]) if is_packed else folder
+
+
+def has_folders(folder: Path) -> bool:
+    """Whether it has folders for images and labels, or one called images."""
+    places = _places(unpacked(folder))
+    return IMAGES in places and (LABELS in places or places[IMAGES].name == IMAGES)
+
+
+def layout_of_folders(folder: Path) -> Layout | None:
+    """The cases of a folder with folders for images and labels; None of another. No scan is opened.
+
+    Raises:
+        InputError: there is no scan, or a folder cannot be read.
+    """
+    if not has_folders(folder):
+        return None
+    folder = unpacked(folder)
+    layout = _of_folders(folder, _places(folder))
+    if not layout.problems and not any(case.labels for case in layout.cases):
+        return layout_of_names(folder) or layout
+    return layout
+
+
+def layout_of_names(folder: Path) -> Layout | None:
+    """The cases of a folder that lists them in dataset.json, or in which files and folders are named by what they are.
+
+    Returns:
+        None where no scan has labels.
+
+    Raises:
+        InputError: a folder that cannot be read.
+    """
+    layout = _of_list(unpacked(folder)) or _together(folder)
+    return layout if any(case.labels for case in layout.cases) else None
+
+
+def scans_below(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
+    """The scans of a folder and of the folders in it, without what is labels or lung masks by its place or name.
+
+    Arguments:
+        folder: in a layout, or any.
+
+    Returns:
+        Of each scan what `read_scan` takes, and the folders between `folder` and the scan, the patient's first;
+        folders that only say what is in them (images, CT) are left out.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if has_folders(folder):
+        folder = unpacked(folder)
+        tested = [path for path in _entries(folder) if path.name.lower() == TESTED[IMAGES] and path.is_dir()]
+        return [(scan, ()) for path in (_places(folder)[IMAGES], *tested) for scan in _items(path, []).values()]
+    return [(unit.path, unit.below) for unit in _units(folder) if unit.role == IMAGES]
+
+
+def masks_below(folder: Path) -> list[Path]:
+    """What `scans_below` takes for labels or lung masks by their names."""
+    return [] if has_folders(folder) else [unit.path for unit in _units(folder) if unit.role != IMAGES]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder but for hidden files, such as ._NAME of macOS."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
+
+
+def _places(folder: Path) -> dict[str, Path]:
+    """The folders for images, labels and lungs."""
+    there = {path.name.lower(): path for path in reversed(_entries(folder)) if path.is_dir()}
+    there |= {path.name: path for path in there.values()}  # as it is written first
+    found = {kind: [there[name] for name in names if name in there] for kind, names in FOLDERS.items()}
+    return {kind: paths[0] for kind, paths in found.items() if paths}
+
+
+def _of_folders(folder: Path, places: dict[str, Path]) -> Layout:
+    """Cases of folders for images, labels and lungs, matched by name."""
+    layout = Layout(_name(places))
+    found = {kind: _items(path, layout.problems) for kind, path in places.items()}
+    if not found[IMAGES]:
+        raise InputError(f"{places[IMAGES]}: no scan in this folder; expected the scans of {LABELS}/")
+    _add_cases(layout, found, places[IMAGES].name)
+    tested = {path.name.lower(): path for path in _entries(folder) if path.is_dir()}
+    if TESTED[IMAGES] in tested:
+        of_test = {kind: _items(tested[name], layout.problems) for kind, name in TESTED.items() if name in tested}
+        if LABELS in of_test:
+            _add_cases(layout, of_test, tested[TESTED[IMAGES]].name, part="test")
+        else:
+            layout.notes.append(
+                f"{tested[TESTED[IMAGES]].name}: {len(of_test[IMAGES])} scans without labels, left alone"
+            )
+    return layout
+
+
+def _name(places: dict[str, Path]) -> str:
+    images, kinds = places[IMAGES], ", ".join(f"{path.name}/" for path in places.values())
+    known = {"imagestr": "nnU-Net", "covid-19-ct-seg_20cases": "Zenodo 3757476", "studies": "MosMed"}
+    called = known.get(images.name.lower(), "folders by kind")
+    names = [scan_name(path) for path in _entries(images)]
+    if called == "nnU-Net" and not any(name.endswith(CHANNEL) for name in names):
+        called = "Decathlon"
+    elif all(re.fullmatch("study_[0-9]{4}", name) for name in names):
+        called = "MosMed"
+    return f"{called} ({kinds})"
+
+
+def _items(folder: Path, problems: list[str]) -> dict[str, Path]:
+    """Scans by name: files, and folders that hold one scan each, or several (MosMed's CT-1/)."""
+    items: dict[str, Path] = {}
+    for path in _entries(folder):
+        try:
+            scans, name = find_scans(path), scan_name(path)
+            found = {name: path} if len(scans) == 1 else {scan_name(scan): scan for scan in scans}
+        except InputError as error:
+            inner: dict[str, Path] = {}
+            if path.is_dir() and any(entry.is_dir() for entry in _entries(path)):
+                inner = _items(path, [])
+            if not inner:
+                problems.append(str(error))
+                continue
+            found = inner if len(inner) > 1 else dict.fromkeys([path.name], *inner.values())
+        for name, scan in found.items():
+            if name in items:
+                problems.append(f"{scan}: {items[name].name} has the same name; expected one of them")
+            else:
+                items[name] = scan
+    if folder.name.lower() not in CHANNELLED or not all(re.search("_[0-9]{4}$", name) for name in items):
+        return items
+    if others := [name for name in items if not name.endswith(CHANNEL)]:
+        problems.append(
+            f"{folder}: has further channels ({others[0]}); expected CT alone, of one channel: move the others away"
+        )
+    return {name.removesuffix(CHANNEL): scan for name, scan in items.items() if name.endswith(CHANNEL)}
+
+
+def _add_cases(layout: Layout, found: dict[str, dict[str, Path]], where: str, part: str = "") -> None:
+    images = found[IMAGES]
+    partner = {}
+    for kind in (LABELS, LUNGS):
+        items = found.get(kind, {})
+        partner[kind] = pair_names(list(images), list(items))
+        layout.problems += sorted(
+            f"{items[name]}: there is no {name} in {where}/; expected the same names, rename or remove it"
+            for name in items.keys() - partner[kind].values()
+        )
+        partner[kind] = {name: items[other] for name, other in partner[kind].items()}
+        others = [name for name, path in partner[kind].items() if scan_name(path) != name]
+        if others:
+            name = others[0]
+            layout.notes.append(
+                f"{kind} of other names than their scans, matched by what the names share: "
+                f"{scan_name(partner[kind][name])} belongs to {name}"
+                + (f", and {len(others) - 1} more" if others[1:] else "")
+            )
+    taken = {case.name for case in layout.cases}
+    layout.cases += [
+        Case(
+            name if name not in taken else f"{where}-{name}",
+            image,
+            partner[LABELS].get(name),
+            partner[LUNGS].get(name),
+            part=part,
+        )
+        for name, image in images.items()
+    ]
+
+
+def _of_list(folder: Path) -> Layout | None:
+    """Cases of dataset.json where it lists them (Decathlon, nnU-Net's first version) and the files are there."""
+    path = folder / "dataset.json"
+    if not path.is_file():
+        return None
+    listed = dataset_json(path).get("training")
+    pairs = [
+        (folder / row["image"], folder / row["label"])
+        for row in (listed if isinstance(listed, list) else ())
+        if isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("image", "label"))
+    ]
+    if not pairs or not all(os.path.exists(file) for pair in pairs for file in pair):
+        return None
+    names = [scan_name(image).removesuffix(CHANNEL) for image, _ in pairs]
+    if len(set(names)) < len(names):
+        return None
+    return Layout("Decathlon (dataset.json)", [Case(name, *pair) for name, pair in zip(names, pairs, strict=True)])
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A scan or mask: what `read_scan` takes, the folders above it that say whose it is, and what it is."""
+
+    path: Path
+    below: tuple[str, ...]
+    role: str
+    is_series: bool = False  # a folder of DICOM files
+
+
+def _together(folder: Path) -> Layout:
+    """Cases of folders that hold a patient's scan and labels, or of one folder with all, told apart by their names."""
+    units = _units(folder)
+    groups: dict[tuple[str, ...], list[_Unit]] = {}
+    for unit in units:
+        groups.setdefault(unit.below, []).append(unit)
+    layout = Layout("a folder for each patient" if any(groups) else "scans and labels in one folder")
+    for below in [below for below, group in groups.items() if not any(unit.role == IMAGES for unit in group)]:
+        near = [of for of in groups if of != below and (of[: len(below)] == below or below[: len(of)] == of)]
+        if len(near) == 1:  # the scan lies in a folder of its own beside its labels
+            groups[near[0]] += groups.pop(below)
+    for below, group in groups.items():
+        of_role = {role: [unit.path for unit in group if unit.role == role] for role in (IMAGES, LABELS, LUNGS)}
+        patient = below[0] if below else None
+        if below and len(of_role[IMAGES]) == 1 and all(len(of_role[role]) < 2 for role in (LABELS, LUNGS)):
+            masks = (next(iter(of_role[role]), None) for role in (LABELS, LUNGS))
+            layout.cases.append(Case("-".join(below), of_role[IMAGES][0], *masks, patient=patient))
+            continue
+        where = "/".join((folder.name, *below))
+        several = next((paths for role, paths in of_role.items() if role != IMAGES and len(paths) > 1), None)
+        if len(of_role[IMAGES]) == 1 and several:
+            names = " and ".join(path.name for path in several)
+            layout.problems.append(
+                f"{where}: {names} could all be masks of {of_role[IMAGES][0].name}; expected one: list the files in a "
+                "manifest"
+            )
+            continue
+        found = {role: {scan_name(path): path for path in paths} for role, paths in of_role.items()}
+        begun = len(layout.cases)
+        _add_cases(layout, found, where)
+        layout.cases[begun:] = [
+            Case("-".join((*below, case.name)), case.image, case.labels, case.lungs, patient)
+            for case in layout.cases[begun:]
+        ]
+    return layout
+
+
+def _units(folder: Path) -> list[_Unit]:
+    """The scans and masks of a folder and of those in it."""
+    units = list(_walk(unpacked(folder), None, None))
+    if len(units) == 1 and units[0].is_series and _is_one_study(folder):  # a disc, whatever its folders are called
+        units = [replace(units[0], path=folder, below=())]
+    if not any(unit.role == IMAGES for unit in units):  # lung_001.nii.gz is a scan where there is no other
+        units = [_Unit(u.path, u.below, IMAGES if u.role == LUNGS else u.role) for u in units]
+    return units
+
+
+def _walk(folder: Path, outer: tuple[str, ...] | None, role: str | None) -> Iterator[_Unit]:
+    """Those of a folder; `outer` is `below` of the one that it lies in, None for the first."""
+    only_what = outer is not None and says_only_what(folder.name)
+    below = () if outer is None else outer if only_what else (*outer, folder.name)
+    entries = _entries(folder)
+    files, folders = [path for path in entries if not path.is_dir()], [path for path in entries if path.is_dir()]
+    loose = []
+    for path in files:
+        try:
+            loose += find_scans(path)
+        except InputError:  # a note, a table
+            continue
+    slices = [path for path in loose if not _is_volume(path)]
+    roles = {path: role_of(scan_name(path)) or role or IMAGES for path in loose}
+    is_series = any(not path.name.lower().endswith(PICTURE_SUFFIXES) for path in slices)
+    inner = [
+        unit
+        for path in folders
+        for unit in _walk(path, below, role_of(path.name) if says_only_what(path.name) else role)
+    ]
+    several = sum(unit.is_series for unit in inner) > 1 and all(unit.is_series or unit.below == below for unit in inner)
+    if several and not slices and _is_one_study(folder):
+        inner = [unit for unit in inner if not unit.is_series]
+        is_series = True
+    if is_series or (
+        slices and len({roles[path] for path in slices}) == 1
+    ):  # or pictures of one kind: one scan's slices
+        loose = [path for path in loose if _is_volume(path)]
+        # A folder of slices alone is like a file of its name; with masks beside them it is the patient's.
+        whose = below if loose or inner or outer is None else outer
+        called = None if outer is None else role_of(folder.name)
+        yield _Unit(folder, whose, called or role or IMAGES, is_series)
+    yield from (_Unit(path, below, roles[path]) for path in loose)
+    yield from inner
+
+
+def _is_one_study(folder: Path) -> bool:
+    """Whether the DICOM series below a folder are one patient's study, of which `read_scan` takes the right one."""
+    try:
+        return find_scans(folder) == [folder]
+    except InputError:
+        return False
+
+
+def _is_volume(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES + ITK_SUFFIXES)

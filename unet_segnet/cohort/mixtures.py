@@ -1,0 +1,60 @@
+"""What differs within a data set and should be alike: units, label values, lungs in place of lesions."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from unet_segnet.cohort.classes import GIVEN, Classes
+from unet_segnet.cohort.conventions import ALL_LUNG, some
+
+
+def mixtures(loaded: Sequence, classes: Classes) -> Iterator[str]:
+    """Lines about scans that are unlike the others, each with a count and the first names.
+
+    Arguments:
+        loaded: `unet_segnet.cohort.load.LoadedCase` of all labelled scans.
+        classes: what their label values mean.
+    """
+    by_units: dict[str, list[str]] = {}
+    for one in loaded:
+        by_units.setdefault(one.facts.units, []).append(one.case.name)
+    if len(by_units) > 1:
+        listed = " and ".join(
+            f"{len(names)} in {'Hounsfield units' if units == 'HU' else '8-bit grey levels'} ({some(names)})"
+            for units, names in by_units.items()
+        )
+        yield (
+            f"WARNING: scans of two kinds: {listed}; the window applies to Hounsfield units only, so that one grey "
+            "level may mean two tissues; expected scans of one kind: take the originals of the 8-bit ones"
+        )
+    marked = {one.case.name: frozenset(one.found.values) - {0} for one in loaded if one.found}
+    if not classes.are_lesions:
+        yield from _other_values(marked)
+    full = [
+        one.case.name
+        for one in loaded
+        if one.found and len(one.names) > 1 and sum(one.found.covered.values()) >= ALL_LUNG * one.found.lungs > 0
+        if len(one.found.covered) == 1
+    ]
+    if full and classes.origin != GIVEN:
+        yield (
+            f"WARNING: {len(full)} of {len(loaded)} label files mark {ALL_LUNG:.0%} of the lungs and more "
+            f"({some(full)}): are they lung masks, not lesions?"
+        )
+
+
+def _other_values(marked: dict[str, frozenset[int]]) -> Iterator[str]:
+    """A line where some files have none of the values that the others have."""
+    counts = Counter(values for values in marked.values() if values)
+    if len(counts) < 2:
+        return
+    usual = counts.most_common(1)[0][0]
+    others = {values: [n for n, of in marked.items() if of == values] for values in counts if not values & usual}
+    for values, names in others.items():
+        yield (
+            f"WARNING: {len(names)} of {len(marked)} label files mark {_listed(values)}, where most mark "
+            f"{_listed(usual)} ({some(names)}): do they mean the same?"
+        )
+
+
+def _listed(values: frozenset[int]) -> str:
+    return " ".join(map(str, sorted(values)))

@@ -1,0 +1,209 @@
+"""Which scans `predict` is given, what their results are called, and which lungs and true labels belong to them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unet_segnet.errors import InputError
+from unet_segnet.inference.lungs import LUNGS
+from unet_segnet.scans import find_scans, scan_name
+from unet_segnet.scans.names import pair_names
+
+LABEL_FILE = "labels.nii.gz"
+MARKS = ("settings.json", "severity.json")  # of results
+
+
+@dataclass(frozen=True)
+class Item:
+    """A scan to segment.
+
+    Attributes:
+        path: for `read_scan`.
+        name: of its results, different for each.
+        below: folders between the one that was given and the scan, outermost first; its names for the patient.
+        lungs: the option's word, or the mask's path.
+        truth: file or folder of the true labels, or None.
+    """
+
+    path: Path
+    name: str
+    below: tuple[str, ...] = ()
+    lungs: str | Path = ""
+    truth: Path | None = None
+
+
+@dataclass
+class Found:
+    """What was given.
+
+    Attributes:
+        items: the scans.
+        problems: what is wrong with inputs that cannot be segmented, one line each.
+        notes: what was left out, one line each.
+    """
+
+    items: list[Item]
+    problems: list[str]
+    notes: list[str]
+
+
+def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
+    """The scans that are given, their names, and the lungs and true labels that belong to them.
+
+    Arguments:
+        inputs: scans, or folders of them at any depth.
+        lungs: a word of `LUNGS`, a mask, or a folder of masks by the scans' names.
+        truth: true labels, or a folder of them by the scans' names; or None.
+
+    Raises:
+        InputError: two scans would have one name.
+    """
+    items: dict[Path, Item] = {}
+    problems, notes, left_out = [], [], []
+    for given in inputs:
+        try:
+            for item in _in_folder(given, left_out) if given.is_dir() else _items(find_scans(given)):
+                items.setdefault(item.path, item)
+        except InputError as error:
+            problems.append(str(error))
+    named = _named(list(items.values()))
+    masks = None if lungs in LUNGS else partners(Path(lungs), named, "lungs")
+    labels = {} if truth is None else partners(truth, named, "labels")
+    matched = []
+    for item in named:
+        its = [found.get(item.name) for found in (masks or {}, labels)]
+        wrong = [str(found) for found in its if isinstance(found, InputError)]
+        if masks is not None and its[0] is None:
+            wrong.append(f"{item.path}: there is no {item.name} in {lungs}; expected a lung mask of that name")
+        problems += wrong[:1]
+        if not wrong:
+            matched.append(replace(item, lungs=lungs if masks is None else its[0], truth=its[1]))
+    for given, kind in ((lungs, "lung mask"), (truth, "file of true labels")):
+        if len(named) > 1 and given is not None and given not in LUNGS and not Path(given).is_dir():
+            notes.append(f"{given}: one {kind} for {len(named)} scans, taken for that of each")
+    used = {path for item in matched for path in (item.lungs, item.truth)}
+    if masks_left := [path for path in left_out if path not in used]:
+        some = ", ".join(map(str, masks_left[:3])) + (", ..." if masks_left[3:] else "")
+        notes.append(
+            f"{len(masks_left)} taken for labels or lung masks by their names, and left out: {some}; to segment one, "
+            "give its own path"
+        )
+    return Found(matched, problems, notes)
+
+
+def _items(paths: list[Path]) -> list[Item]:
+    return [Item(path, _called(path)) for path in paths]
+
+
+def _called(path: Path) -> str:
+    """The name of a scan, without nnU-Net's number of the channel."""
+    from unet_segnet.cohort.layouts import CHANNEL, CHANNELLED
+
+    name = scan_name(path)
+    return name.removesuffix(CHANNEL) if path.absolute().parent.name.lower() in CHANNELLED else name
+
+
+def _in_folder(given: Path, left_out: list[Path]) -> list[Item]:
+    """The scans of a folder and of the folders in it; what is taken for masks is added to `left_out`.
+
+    Raises:
+        InputError: there is none.
+    """
+    from unet_segnet.cohort.layouts import masks_below, scans_below
+
+    there = scans_below(given)
+    if not there:
+        return _items(find_scans(given))
+    found = [(path, below) for path, below in there if not _is_result(path)]
+    if not found:
+        raise InputError(f"{given}: holds results of this command and no scan; expected scans")
+    left_out += [path for path in masks_below(given) if not _is_result(path)]
+    if len(found) == 1 and found[0][1]:
+        return [Item(found[0][0], _called(found[0][0]), (scan_name(given),))]
+    return [Item(path, _called(path), below) for path, below in found]
+
+
+def _is_result(path: Path) -> bool:
+    """Does it lie in a folder of results, such as those of an earlier call beside the scans?"""
+    return any(all((folder / mark).is_file() for mark in MARKS) for folder in (path, path.parent))
+
+
+def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | InputError]:
+    """The mask or the labels of each scan, by its results' name, where there is one.
+
+    Arguments:
+        given: a file, which is of all; or a folder, with one for each by the scan's or the patient's name, in one of
+            the layouts of data sets (`unet_segnet.cohort.layouts`), or with results of `predict`. Of a single scan
+            it may be the folder of the mask's pictures.
+        items: the scans.
+        kind: "labels" or "lungs", in a layout.
+
+    Returns:
+        The path, or what is wrong where several could be meant.
+    """
+    if not given.is_dir():
+        return dict.fromkeys((item.name for item in items), given)
+    cases = _cases(given)
+    of_image = {case.image.resolve(): getattr(case, kind) for case in cases if getattr(case, kind) is not None}
+    of_name = {case.name: getattr(case, kind) for case in cases if getattr(case, kind) is not None}
+    entries: dict[str, list[Path]] = {}
+    for entry in sorted(given.iterdir()):
+        if not entry.name.startswith("."):
+            entries.setdefault(scan_name(entry), []).append(entry)
+    found: dict[str, Path | InputError] = {}
+    for item in items:
+        names = dict.fromkeys((scan_name(item.path), item.name, *item.below))
+        of_item = of_image.get(item.path.resolve()) or next((of_name[name] for name in names if name in of_name), None)
+        same = next((entries[name] for name in names if name in entries), [])
+        if of_item is not None:
+            found[item.name] = of_item
+        elif len(same) > 1:
+            found[item.name] = InputError(
+                f"{given}: several files are called {scan_name(same[0])}; expected one per scan"
+            )
+        elif same:
+            results = same[0] / LABEL_FILE
+            found[item.name] = results if results.is_file() else same[0]
+    left = [item for item in items if item.name not in found]
+    alike = pair_names([item.name for item in left], [name for name, paths in entries.items() if len(paths) == 1])
+    found |= {name: entries[other][0] for name, other in alike.items()}
+    if len(items) == 1 and not found:
+        with contextlib.suppress(InputError):
+            found |= {items[0].name: given} if find_scans(given) == [given] else {}
+    return found
+
+
+def _cases(folder: Path) -> list:
+    """The cases of a data set's folder; none where it is in no known layout."""
+    from unet_segnet.cohort.layouts import layout_of_folders, layout_of_names
+
+    try:
+        layout = layout_of_folders(folder) or layout_of_names(folder)
+    except InputError:
+        return []
+    return layout.cases if layout else []
+
+
+def _named(items: list[Item]) -> list[Item]:
+    """The scans with names of their own: the file's, or where several have that one, the patient's folder's.
+
+    Raises:
+        InputError: two have the same.
+    """
+    choices = [
+        (item.below[0], f"{item.below[0]}-{item.name}", "-".join(dict.fromkeys((*item.below, item.name))))
+        if item.below
+        else (item.name, folder := item.path.absolute().parent.name, f"{folder}-{item.name}")
+        for item in items
+    ]
+    names = [choice[0] for choice in choices]
+    for step in (1, 2):
+        twice = {name for name, number in Counter(names).items() if number > 1}
+        names = [choice[step] if name in twice else name for name, choice in zip(names, choices, strict=True)]
+    for name, number in Counter(names).items():
+        if number > 1:
+            raise InputError(f"{number} inputs are called {name}: segment them with different --out folders")
+    return [replace(item, name=name) for item, name in zip(items, names, strict=True)]
