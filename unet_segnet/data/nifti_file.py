@@ -74,7 +74,7 @@ def read_image(path: Path, dtype: type):
         shape = (*header.get_data_shape(), 1)[:3]
         data = ArrayProxy(
             io.BytesIO(content),
-            (shape, header.get_data_dtype(), int(header["vox_offset"]), *header.get_slope_inter()),
+            (shape, header.get_data_dtype(), int(header["vox_offset"]), *_scale(header)),
         )
         del content
         result = np.empty((shape[2], shape[0], shape[1]), dtype)
@@ -95,6 +95,14 @@ def read_image(path: Path, dtype: type):
         raise
     except Exception as error:  # nibabel raises many types on a damaged header
         raise InputError(f"{path} cannot be read as NIfTI ({one_line(error)}): restore the file") from error
+
+
+def _scale(header) -> tuple[float, float]:
+    """Slope and intercept: 1 and 0 where the slope is 0 or no number, by which the standard says that none is meant."""
+    slope, intercept = (float(header[name]) for name in ("scl_slope", "scl_inter"))
+    if not slope or not np.isfinite(slope):
+        return 1.0, 0.0
+    return slope, intercept if np.isfinite(intercept) else 0.0
 
 
 def are_whole(values: np.ndarray, low: int, high: int) -> bool:
