@@ -21,6 +21,7 @@ from unet_segnet.scans.scan import UNITS_NOTE, Scan, axes_of, check_spacing, is_
 
 META_SUFFIXES, NRRD_SUFFIXES = (".mha", ".mhd"), (".nrrd", ".nhdr")
 ITK_SUFFIXES = META_SUFFIXES + NRRD_SUFFIXES
+HEADER_SUFFIXES = (".mhd", ".nhdr")  # of files that keep their values in another
 MAX_HEADER_BYTES = 2**20
 ITK_AXES = "LPS"  # as which ITK takes the axes of a header that does not tell them
 TO_LPS = {
@@ -112,6 +113,19 @@ def read_itk(path: Path) -> Scan:
         notes=(UNITS_NOTE[units], *notes),
         axes=axes,
     )
+
+
+def values_beside(path: Path) -> Path | None:
+    """The file in which a header (.mhd, .nhdr) keeps its values; None of other files, and where it is not to be had."""
+    if not path.name.lower().endswith(HEADER_SUFFIXES):
+        return None
+    try:
+        is_meta = path.name.lower().endswith(META_SUFFIXES)
+        header, _ = _header(path, is_meta)
+        name = header.get("elementdatafile") if is_meta else header.get("data file", header.get("datafile"))
+        return _beside(path, name) if name and name.upper() != "LOCAL" else None
+    except (InputError, OSError):
+        return None
 
 
 def _header(path: Path, is_meta: bool) -> tuple[dict[str, str], int]:
