@@ -250,3 +250,17 @@ def test_series_of_own_writer_needs_no_modality(tmp_path):
         del dataset.Modality
         dataset.save_as(path)
     np.testing.assert_array_equal(read_scan(series).array, ARRAY)
+
+
+@pytest.mark.parametrize("kind", ["MIP", "MINIP", "PROJECTION IMAGE"])
+def test_projections_are_taken_only_where_there_is_nothing_else(tmp_path, kind):
+    """They may have more slices than what they were made from, and values that no tissue has."""
+    write(tmp_path / "study", SeriesNumber=2)
+    many = np.repeat(VALUES, 2, axis=0)
+    derived = {"series": "1.2.3.5", "SeriesNumber": 3, "ImageType": ["DERIVED", "SECONDARY", "AXIAL", kind]}
+    write(tmp_path / "study", many, name="P{:02}.dcm", **derived)
+    scan = read_scan(tmp_path / "study")
+    np.testing.assert_array_equal(scan.array, ARRAY)
+    assert "left out: series 3" in scan.notes[1]
+    assert read_scan(tmp_path / "study", series="3").array.shape[2] == 12
+    assert read_scan(write(tmp_path / "alone", many, **derived)).array.shape[2] == 12

@@ -147,7 +147,7 @@ def _choose(path: Path, files: list[DicomFile], series: str | None) -> tuple[lis
 
 
 def _clearly_meant(path: Path, groups: list[list[DicomFile]]) -> list[DicomFile]:
-    """The series of axial CT slices with the most of them."""
+    """The series of axial CT slices with the most of them, of slices as they were reconstructed where there are any."""
     found = [group for group in groups if _is_ct(group)]
     if not found:
         if any(file.is_localizer for group in groups for file in group):
@@ -160,6 +160,7 @@ def _clearly_meant(path: Path, groups: list[list[DicomFile]]) -> list[DicomFile]
                 raise file.problem
         raise InputError(f"{path}: holds no CT series, but {_listed(groups)}; expected the slices of one")
     found = [group for group in found if _is_axial(group)] or found
+    found = [group for group in found if not group[0].is_projection] or found
     most = max(map(_count, found))
     best = [group for group in found if _count(group) == most]
     for what, owners in (
