@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 import SimpleITK
+from PIL import Image
 from scan_files import network_affine, save_dicom, save_nifti
 
 from unet_segnet.errors import InputError
@@ -205,3 +206,20 @@ def test_other_damage(tmp_path):
 
 def test_names(tmp_path):
     assert [scan_name(tmp_path / name) for name in ("a.seg.nrrd", "b.1.mha", "c.NII.GZ")] == ["a", "b.1", "c"]
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd", "a.nii.gz"])
+def test_images_that_simpleitk_was_told_no_geometry_of_have_its_axes(tmp_path, name):
+    """Its first axis is the column of a slice; pictures begin with rows, and are never laid on it as they lie."""
+    square = VALUES[:, :8]
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(square), str(tmp_path / name))
+    scan = read_scan(tmp_path / name)
+    assert scan.affine is None and scan.spacing is None and any("identity" in note for note in scan.notes)
+    network = to_network(scan)
+    assert network.axes == "LPS" and not network.is_measured
+    np.testing.assert_array_equal(network.images, square.transpose(0, 2, 1))  # rows to the left, columns to the back
+    (tmp_path / "slices").mkdir()
+    for index, image in enumerate((square > 0).astype(np.uint8)):
+        Image.fromarray(image).save(tmp_path / "slices" / f"{index}.png")
+    with pytest.raises(InputError, match="cannot be known"):
+        lay_on(scan, read_scan(tmp_path / "slices"))

@@ -17,13 +17,23 @@ import numpy as np
 
 from unet_segnet.data.nifti_file import MAX_BYTES, MAX_DEFLATE_RATIO, MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
 from unet_segnet.errors import InputError, one_line
-from unet_segnet.scans.scan import UNITS_NOTE, Scan, axes_of, check_spacing, is_identity, scan_name, voxel_spacing
+from unet_segnet.scans.scan import (
+    IDENTITY_NOTE,
+    ITK_AXES,
+    UNITS_NOTE,
+    Scan,
+    axes_of,
+    axes_of_identity,
+    check_spacing,
+    is_identity,
+    scan_name,
+    voxel_spacing,
+)
 
 META_SUFFIXES, NRRD_SUFFIXES = (".mha", ".mhd"), (".nrrd", ".nhdr")
 ITK_SUFFIXES = META_SUFFIXES + NRRD_SUFFIXES
 HEADER_SUFFIXES = (".mhd", ".nhdr")  # of files that keep their values in another
 MAX_HEADER_BYTES = 2**20
-ITK_AXES = "LPS"  # as which ITK takes the axes of a header that does not tell them
 TO_LPS = {
     **dict.fromkeys(("left-posterior-superior", "lps"), (1.0, 1.0, 1.0)),
     **dict.fromkeys(("right-anterior-superior", "ras"), (-1.0, -1.0, 1.0)),
@@ -349,7 +359,8 @@ def _geometry(layout: _Layout):
             return None, None, None, ["the header's directions cannot be inverted: orientation and spacing unknown"]
         if not is_identity(affine):
             return affine, None, voxel_spacing(affine), []
-    elif spacing is not None and set(spacing) != {1.0} and np.isfinite(spacing).all():
+        return None, axes_of_identity(affine), None, [IDENTITY_NOTE]
+    if spacing is not None and set(spacing) != {1.0} and np.isfinite(spacing).all():
         note = f"the header does not tell how the axes run: {ITK_AXES}, as ITK takes them"
         return None, ITK_AXES, tuple(map(abs, spacing)), [note]
     return None, None, None, ["the header tells no geometry: orientation and spacing unknown"]

@@ -14,9 +14,11 @@ import numpy as np
 
 from unet_segnet.data.nifti_file import read_image, recognise_units, voxel_lengths
 from unet_segnet.scans.scan import (
+    IDENTITY_NOTE,
     UNITS_NOTE,
     Scan,
     axes_of,
+    axes_of_identity,
     check_spacing,
     is_identity,
     scan_name,
@@ -41,8 +43,8 @@ def read_nifti(path: Path) -> Scan:
     to_mm = MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
     axes = spacing = None
     if affine is not None and is_identity(affine):
-        affine = None
-        notes.append("the affine is the identity: orientation and spacing unknown")
+        affine, axes = None, axes_of_identity(affine)
+        notes.append(IDENTITY_NOTE)
     elif affine is not None:
         affine[:3] *= to_mm
         spacing = voxel_spacing(affine)

@@ -11,7 +11,9 @@ from unet_segnet.errors import InputError
 from unet_segnet.output.files import check_text
 
 UNITS_NOTE = {"HU": "values: Hounsfield units", "8-bit": "values: 8-bit grey levels"}
+IDENTITY_NOTE = "the affine is the identity: orientation and spacing unknown"
 DOUBLE_SUFFIXES = (".nii.gz", ".seg.nrrd")
+ITK_AXES = "LPS"  # as which ITK takes the axes of a file that does not tell them
 FLAT = 1e-3  # volume of three unit vectors that span no space
 VOXEL_MM = (0.01, 100.0)  # of any scan of a body
 
@@ -122,6 +124,14 @@ def check_spacing(source: Path, spacing: tuple[float, float, float] | None) -> N
             f"{source}: claims voxels of {sizes} mm; expected {low:g} to {high:g}: mend its affine, or the unit of its "
             "lengths"
         )
+
+
+def axes_of_identity(affine: np.ndarray) -> str | None:
+    """The axes of an identity: ITK's, by which it reads and writes what tells no geometry, has rows to the left.
+
+    None of that in RAS, in which programs write arrays of any order.
+    """
+    return ITK_AXES if affine[0, 0] < 0 else None
 
 
 def is_identity(affine: np.ndarray) -> bool:
