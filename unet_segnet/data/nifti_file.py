@@ -19,6 +19,7 @@ ROUNDING = 2e-3  # of whole numbers that were stored as multiples of a scale fac
 MAX_VOXELS = 2**28  # 1024 slices of 512x512
 MAX_SLICE_PIXELS = 2**24
 MAX_BYTES = 7 * 2**28  # of a file and the float32 values made of it, together
+UNSHIFTED = "; are these values as a scanner stores them, without the intercept of DICOM (often -1024)? Add it"
 GZIP_MARK = b"\x1f\x8b"
 NIFTI2_MARKS = ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))  # how its header begins
 MAX_DEFLATE_RATIO = 1032  # no deflate stream grows by more
@@ -47,7 +48,7 @@ def recognise_units(images: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
         return whole, "8-bit"
     raise InputError(
         f"{path} has values from {low:g} to {high:g}: expected Hounsfield units (air below -200), or whole numbers "
-        "0 to 255 (grey levels, or a mask)"
+        "0 to 255 (grey levels, or a mask)" + (UNSHIFTED if low >= 0 and high > 1000 else "")
     )
 
 
