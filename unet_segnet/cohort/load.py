@@ -21,7 +21,7 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
-from unet_segnet.inference.lungs import AUTO
+from unet_segnet.inference.lungs import AUTO, check_marked
 from unet_segnet.inference.segmentation import cut_off_note, find_lungs
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
 from unet_segnet.scans.matching import MASK_VALUES, check_same_size
@@ -356,8 +356,7 @@ class Reader:
         """Where the lungs are (None: everywhere), how that is known, and in how many slices they are cut off."""
         if lungs is not None:
             inside = to_network(lungs, orientation, like=slices).images > 0
-            if not inside.any():
-                raise InputError(f"{case.lungs or case.image}: marks no lung; expected values above 0 inside the lungs")
+            check_marked(inside, case.lungs or case.image)
             return inside, WITH_THE_SCANS, 0
         try:
             found = find_lungs(scan, slices, self.lungs, orientation)
