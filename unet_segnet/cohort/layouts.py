@@ -320,8 +320,8 @@ def _walk(folder: Path, outer: tuple[str, ...] | None, role: str | None) -> Iter
     for path in files:
         try:
             loose += find_scans(path)
-        except InputError:  # a note, a table
-            continue
+        except InputError:  # a note, a table; but a link to a scan that is not there is told when it is read
+            loose += [path] if _is_volume(path) else []
     slices = [path for path in loose if not _is_volume(path)]
     roles = {path: role_of(scan_name(path)) or role or IMAGES for path in loose}
     is_series = any(not path.name.lower().endswith(PICTURE_SUFFIXES) for path in slices)
