@@ -182,9 +182,10 @@ def _meta_layout(header: dict[str, str]) -> _Layout:
     origin = next((header[key] for key in ("offset", "position", "origin") if key in header), None)
     spacing = _reals(header.get("elementspacing") or header.get("elementsize") or "1 " * number, number)[:3]
     affine = None
-    if matrix is not None and number >= 3:
-        affine = np.eye(4)  # a row of the matrix is the direction of an axis
-        affine[:3, :3] = np.reshape(_reals(matrix, number**2), (number, number))[:3, :3].T * spacing
+    if (matrix or origin) and number >= 3:
+        directions = np.reshape(_reals(matrix, number**2), (number, number)) if matrix else np.eye(number)
+        affine = np.eye(4)
+        affine[:3, :3] = directions[:3, :3].T * spacing  # a row of the matrix is the direction of an axis
         affine[:3, 3] = _reals(origin or "0 " * number, number)[:3]
     data = header["elementdatafile"]
     return _Layout(
@@ -293,6 +294,7 @@ def _values(path: Path, layout: _Layout, start: int) -> np.ndarray:
 
 def _beside(path: Path, name: str) -> Path:
     """The file with the values, in the header's folder."""
+    name = name.removeprefix("./")
     if name != Path(name).name or "%" in name or name.upper().startswith("LIST") or name in ("", ".", ".."):
         raise InputError(
             f"{path}: keeps its values in {name!r:.99}; expected them in the file itself or in one file beside it: "

@@ -65,6 +65,23 @@ class Scan:
         if self.slice_names is not None and len(set(self.slice_names)) != self.array.shape[2]:
             raise ValueError(f"slice_names must be {self.array.shape[2]} different names")
 
+    def for_file(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What belongs to this scan as files of volumes have it, and the affine with which it lies on the scan there.
+
+        Arguments:
+            array: (i, j, k, ...) along the scan's axes.
+
+        Returns:
+            The array, by columns as all other programs turn DICOM into volumes; and (4, 4) in RAS: the scan's own, of
+            one that tells its axes alone what other programs take it for, else the identity.
+        """
+        if self.affine is not None:
+            if self.rows_first:
+                return array.swapaxes(0, 1), self.affine[:, [1, 0, 2, 3]]
+            return array, self.affine
+        signs = [1 if side in "RAS" else -1 for side in self.axes or "RAS"]
+        return array, np.diag([*np.multiply(signs, self.spacing or 1.0), 1.0])
+
     @property
     def mask_notes(self) -> tuple[str, ...]:
         """The notes that matter of a mask or of labels: not that its values are whole numbers."""
