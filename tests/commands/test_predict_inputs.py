@@ -76,6 +76,14 @@ def test_a_link_to_a_scan_that_is_not_there_is_told_when_it_is_read(tmp_path):
         read_scan(tmp_path / "b.nii.gz")
 
 
+def test_a_link_back_to_the_folder_is_no_patient(tmp_path):
+    make(tmp_path, "anna/ct.nii.gz", "ben/ct.nii.gz")
+    for link in (tmp_path / "again", tmp_path / "anna" / "up"):
+        link.symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "carl").symlink_to(make(tmp_path / ".kept", "ct.nii.gz"), target_is_directory=True)
+    assert set(names_of(tmp_path)) == {"anna", "ben", "carl"}
+
+
 def test_settings_know_the_values_beside_a_header(tmp_path):
     network = tmp_path / "network.keras"
     network.write_bytes(b"network")

@@ -274,8 +274,8 @@ def pair_classes(network: Sequence[str], labels: Classes) -> Pairing:
         )
     if 2 not in (len(names), len(labels.names)):
         raise InputError(
-            f"the network tells {', '.join(names)} apart, the data {', '.join(labels.names)}; expected the same, "
-            "`problem` binary scores all lesions together"
+            f"the network tells {', '.join(names)} apart, the data {', '.join(labels.names)}; expected the same: "
+            "say in classes.csv what the values mean (of one name for all lesions, they are scored together)"
         )
     labels.binary()
     more = max(names, labels.names, key=len)

@@ -128,6 +128,7 @@ def _entries(folder: Path) -> list[Path]:
         there = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
+    there = [path for path in there if not (path.is_symlink() and folder.resolve().is_relative_to(path.resolve()))]
     values = {values_beside(path) for path in there}
     return [path for path in there if path not in values and path.name.lower() not in SYSTEM_FILES]
 
