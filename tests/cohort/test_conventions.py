@@ -207,7 +207,8 @@ def test_one_truth_file_alone():
     found, classes = labels_of(sided(labels, lungs), "t.nii", lungs=lungs > 0)
     np.testing.assert_array_equal(found, labels > 0)
     assert "Zenodo" in classes.notes[0]
-    healthy, _ = labels_of(sided(labels * 0, lungs), "t.nii", lungs=lungs > 0)
+    healthy, meant = labels_of(sided(labels * 0, lungs), "t.nii", lungs=lungs > 0)
+    assert "3 for infection, of which there is none" in meant.notes[0] and "none" not in classes.notes[0]
     assert not healthy.any()
     assert not labels_of(labels * 0, "t.nii")[0].any()
     with pytest.raises(InputError, match=r"t\.nii.*anti-aliased"):

@@ -195,7 +195,8 @@ def _of_lungs(files: Sequence[LabelFacts], found: tuple[int, ...]) -> Classes | 
     if set(found) <= set(LUNGS_AND_INFECTION) and whole.is_parted and (whole.share >= FULL or not whole.lungs):
         note = (
             f"classes: 1 and 2 stand on the two sides of the body, and the labels fill {how}: they are taken for the "
-            "lungs and 3 for infection, as in Zenodo 3757476; if they mean something else, say so in classes.csv"
+            f"lungs and 3 for infection{'' if 3 in found else ', of which there is none'}, as in Zenodo 3757476; if "
+            "they mean something else, say so in classes.csv"
         )
         return Classes(BINARY_NAMES, dict(LUNGS_AND_INFECTION), FOUND, notes=(note,))
     several = len(found) > 2
