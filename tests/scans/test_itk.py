@@ -145,7 +145,7 @@ def test_one_slice_and_a_fourth_axis(tmp_path):
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(VALUES[0]), str(tmp_path / "flat.mha"))
     flat = read_scan(tmp_path / "flat.mha")
     np.testing.assert_array_equal(flat.array[..., 0], VALUES[0].T)
-    assert flat.affine is None and not flat.is_volume
+    assert flat.affine is None and not flat.is_volume and to_network(flat).axes == "LPS"  # as ITK shows it
     SimpleITK.WriteImage(SimpleITK.JoinSeries([image_of(VALUES)]), str(tmp_path / "four.mha"))
     four = read_scan(tmp_path / "four.mha")
     np.testing.assert_array_equal(four.array, VALUES.transpose(2, 1, 0))

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 from scan_files import dicom_slice, network_affine, save_dicom, save_nifti
@@ -212,6 +213,12 @@ def test_two_dimensions_four_dimensions_and_other_units_of_length(tmp_path):
     write_labels(tmp_path / "labels.nii.gz", np.ones((10, 8, 1), np.uint8), flat)
     assert nibabel.load(tmp_path / "labels.nii.gz").shape == (10, 8, 1)
     np.testing.assert_allclose(nibabel.load(tmp_path / "labels.nii.gz").affine, AFFINE, atol=1e-4)
+    assert flat.spacing == pytest.approx((0.7, 0.8, 5.0), rel=1e-4)
+    plane = SimpleITK.GetImageFromArray(VALUES[0])  # of which nobody knows the thickness
+    plane.SetSpacing((0.7, 0.8))
+    SimpleITK.WriteImage(plane, str(tmp_path / "plane.nii.gz"))
+    plane = read_scan(tmp_path / "plane.nii.gz")
+    assert plane.spacing is None and "spacing unknown" in plane.notes[-1] and to_network(plane).is_measured
     four = save_nifti(tmp_path / "four.nii.gz", np.moveaxis(VALUES, 0, 2)[..., None], AFFINE)
     assert read_scan(four).array.shape == (10, 8, 6)
     image = nibabel.Nifti1Image(np.moveaxis(VALUES, 0, 2), AFFINE / [1000, 1000, 1000, 1])

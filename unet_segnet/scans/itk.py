@@ -354,7 +354,7 @@ def _geometry(layout: _Layout):
     """Affine, the axes where they are assumed, spacing in mm, and notes."""
     affine, spacing = layout.affine, layout.spacing
     if len(layout.sizes) < 3:
-        return None, None, None, ["one slice: orientation and spacing unknown"]
+        return None, ITK_AXES, None, ["one slice: orientation and spacing unknown"]
     if affine is not None:
         affine = RAS_OF_LPS @ affine
         if axes_of(affine) is None:

@@ -53,7 +53,8 @@ def read_nifti(path: Path) -> Scan:
         notes.append(f"the header has neither sform nor qform: orientation {METHOD_1}, as the standard has it then")
     else:
         notes.append("the header has no affine: orientation and spacing unknown")
-    if spacing is not None and not header["sform_code"] and not all(lengths):
+    is_flat = affine is not None and header["dim"][0] < 3 and np.isclose(spacing[2], 1)  # as programs fill it in
+    if spacing is not None and not all(lengths) and (is_flat or not header["sform_code"]):
         spacing = None
         notes.append("the header does not tell the size of a voxel along each axis: spacing unknown")
     check_spacing(path, spacing)
