@@ -76,6 +76,14 @@ def test_a_link_to_a_scan_that_is_not_there_is_told_when_it_is_read(tmp_path):
         read_scan(tmp_path / "b.nii.gz")
 
 
+def test_labels_deep_in_a_patients_folder(tmp_path):
+    scans = make(tmp_path / "bids", "sub-01/ses-1/ct/sub-01_ct.nii.gz", "sub-02/ses-1/ct/sub-02_ct.nii.gz")
+    masks = ["sub-01/ses-1/ct/sub-01_desc-lesion_mask.nii.gz", "sub-02/a/mask.nii.gz", "sub-02/b/mask.nii.gz"]
+    truth = make(tmp_path / "manual", *masks)
+    found = {item.name: item.truth for item in find_items([scans], "auto", truth).items}
+    assert found == {"sub-01": truth / masks[0], "sub-02": truth / "sub-02"}  # of two nobody knows which
+
+
 def test_a_link_back_to_the_folder_is_no_patient(tmp_path):
     make(tmp_path, "anna/ct.nii.gz", "ben/ct.nii.gz")
     for link in (tmp_path / "again", tmp_path / "anna" / "up"):

@@ -32,7 +32,7 @@ def read_dicom(path: Path, files: list[Path], series: str | None = None) -> Scan
         path: the folder, or the one file.
         files: its DICOM files in any order.
         series: number, UID or a part of the description of the one to take; None: the axial CT series with the most
-            slices, where that is clear.
+            slices, where that is clear; projections aside.
 
     Returns:
         Scan with axes (row, column, slice), the values after rescale slope and intercept, and slices named by their

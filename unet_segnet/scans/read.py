@@ -55,7 +55,7 @@ def read_scan(path: str | Path, *, series: str | None = None, colours: dict[str,
     Arguments:
         path: as `find_scans` gives it. Masks and labels of whole numbers 0 to 255 come as "8-bit".
         series: of DICOM, which series: its number, its UID or a part of its description; None: the axial CT series with
-            the most slices, where that is clear.
+            the most slices, where that is clear; projections aside.
         colours: of labels that are pictures in colour: "#rrggbb" -> value 0..255; empty or None: there are none.
 
     Returns:
