@@ -264,3 +264,21 @@ def test_projections_are_taken_only_where_there_is_nothing_else(tmp_path, kind):
     assert "left out: series 3" in scan.notes[1]
     assert read_scan(tmp_path / "study", series="3").array.shape[2] == 12
     assert read_scan(write(tmp_path / "alone", many, **derived)).array.shape[2] == 12
+
+
+def test_a_picture_in_colour_within_the_series(tmp_path):
+    """As some scanners save the report of the dose; alone it is no scan."""
+    dose = dicom_slice(VALUES[0], AFFINE, 0)
+    dose.SOPInstanceUID = dose.file_meta.MediaStorageSOPInstanceUID = "1.2.3.99"
+    dose.PhotometricInterpretation, dose.SamplesPerPixel, dose.PlanarConfiguration = "RGB", 3, 0
+    dose.BitsAllocated, dose.BitsStored, dose.HighBit = 8, 8, 7
+    dose.PixelData = bytes(3 * VALUES[0].size)
+    del dose.ImagePositionPatient, dose.ImageOrientationPatient
+    for folder in (write(tmp_path / "series"), tmp_path / "alone"):
+        folder.mkdir(exist_ok=True)
+        pydicom.dcmwrite(folder / "dose.dcm", dose)
+    scan = read_scan(tmp_path / "series")
+    np.testing.assert_array_equal(scan.array, ARRAY)
+    assert scan.notes[-1] == "1 in colour in the series, left out: dose.dcm"
+    with pytest.raises(InputError, match="expected CT slices"):
+        read_scan(tmp_path / "alone")

@@ -143,6 +143,10 @@ def _choose(path: Path, files: list[DicomFile], series: str | None) -> tuple[lis
     notes = ["DICOM series" if not others else f"DICOM {_label(slices)}; left out: {_listed(others)}"]
     if left := len(chosen) - len(slices):
         notes.append(f"{left} localizer{'s' * (left > 1)} in the series, left out")
+    pictures = [file for file in slices if file.is_picture]
+    if 0 < len(pictures) < len(slices):
+        notes.append(f"{len(pictures)} in colour in the series, left out: {pictures[0].file.name}")
+        slices = [file for file in slices if not file.is_picture]
     return slices, notes
 
 

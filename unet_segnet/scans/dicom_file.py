@@ -65,6 +65,7 @@ class DicomFile:
         modality: such as "CT"; "" where it does not say.
         number, description: of the series.
         is_localizer: it is a scout, by which the scan was planned.
+        is_picture: it is in colour and has no place in the patient, such as a report of the dose saved from the screen.
         is_projection: each slice shows the highest or lowest values of several, which are no tissue's HU.
         frames: its slices; none where something is wrong with them.
         problem: what.
@@ -78,6 +79,7 @@ class DicomFile:
     number: str
     description: str
     is_localizer: bool
+    is_picture: bool
     is_projection: bool
     frames: tuple[Frame, ...]
     problem: InputError | None
@@ -148,6 +150,8 @@ def _said(dataset) -> dict:
         "number": str(dataset.get("SeriesNumber") or ""),
         "description": str(dataset.get("SeriesDescription") or ""),
         "is_localizer": "LOCALIZER" in kinds,
+        "is_picture": not dataset.get("ImagePositionPatient")
+        and str(dataset.get("PhotometricInterpretation") or GREY[0]) not in GREY,
         "is_projection": bool(kinds & PROJECTIONS),
     }
 
