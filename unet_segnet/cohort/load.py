@@ -11,7 +11,7 @@ import numpy as np
 
 from unet_segnet.cohort.cases import CaseList, find_cases
 from unet_segnet.cohort.classes import Classes, read_classes
-from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_classes
+from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_classes, some
 from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.catalogue import read_slices
@@ -241,8 +241,7 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
     yield from mixtures(loaded, classes)
     unlabelled = [case.name for case in found.cases if case.labels is None]
     if unlabelled:
-        listed = ", ".join(unlabelled[:5]) + (", ..." if unlabelled[5:] else "")
-        yield f"{len(unlabelled)} of {len(found.cases)} scans have no labels and are left out: {listed}"
+        yield f"{len(unlabelled)} of {len(found.cases)} scans have no labels and are left out: {some(unlabelled)}"
     for note, count in Counter(note for one in loaded for note in one.notes).items():
         yield note if len(loaded) == 1 else f"{note} ({count} of {len(loaded)} scans)"
     for source, count in Counter(one.facts.lungs for one in loaded).items():
