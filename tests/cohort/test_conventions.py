@@ -207,7 +207,8 @@ def test_one_truth_file_alone():
     found, classes = labels_of(sided(labels, lungs), "t.nii", lungs=lungs > 0)
     np.testing.assert_array_equal(found, labels > 0)
     assert "Zenodo" in classes.notes[0]
-    healthy, _ = labels_of(sided(labels * 0, lungs), "t.nii", lungs=lungs > 0)
+    healthy, meant = labels_of(sided(labels * 0, lungs), "t.nii", lungs=lungs > 0)
+    assert "3 for infection, of which there is none" in meant.notes[0] and "none" not in classes.notes[0]
     assert not healthy.any()
     assert not labels_of(labels * 0, "t.nii")[0].any()
     with pytest.raises(InputError, match=r"t\.nii.*anti-aliased"):
@@ -256,3 +257,15 @@ def test_names_of_healthy_lung_are_background(tmp_path, name):
 def test_names_of_lesions_are_not(tmp_path, name):
     (tmp_path / "classes.csv").write_text(f"value,name\n0,background\n1,{name}\n2,infected\n")
     assert read_classes(tmp_path / "classes.csv").index_of == {0: 0, 1: 1, 2: 2}
+
+
+def test_a_mask_of_all_but_the_lesions_is_asked_about(tmp_path):
+    """0 for what is infected, 255 for everything else; nobody knows the lungs."""
+    for number in (1, 2):
+        _, labels, _ = write_volume(tmp_path, f"p{number}", seed=number, lesion=1)
+        (tmp_path / "lungs" / f"p{number}.nii.gz").unlink()
+        write_nifti(tmp_path / "labels" / f"p{number}.nii.gz", np.where(labels > 0, 0, 255).astype(np.uint8))
+    with pytest.raises(InputError, match=r"255 seems to be lungs, or all but the lesions, not lesions; say it in"):
+        load_cohort(tmp_path, size=32, lungs="none")
+    (tmp_path / "classes.csv").write_text("value,name\n255,healthy\n0,infected\n")
+    assert 0 < load_cohort(tmp_path, size=32, lungs="none").slices.labels.mean() < 0.2

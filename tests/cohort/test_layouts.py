@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import SimpleITK
 from own_data import AFFINE, drawn, write_nifti, write_volume
 from scan_files import save_dicom
 
@@ -83,6 +84,32 @@ def test_mosmed(tmp_path, images):
     assert cases["study_0000"] == [f"{images}/study_0000.nii.gz", f"{masks}/study_0000_mask.nii.gz"]
     assert cases["study_0002"] == [f"{images}/study_0002.nii.gz"]
     assert "study_0000_mask belongs to study_0000, and 1 more" in find_cases(tmp_path).notes[0]
+
+
+def test_one_study_of_a_degree_in_mosmed_is_called_as_it_is(tmp_path):
+    write(tmp_path, "studies/CT-1/study_0255", "studies/CT-4/study_1109", "masks/study_1109_mask")
+    _, cases = found(tmp_path)
+    assert cases == {
+        "study_0255": ["studies/CT-1/study_0255.nii.gz"],
+        "study_1109": ["studies/CT-4/study_1109.nii.gz", "masks/study_1109_mask.nii.gz"],
+    }
+    write(tmp_path / "other", "images/CT-1/chest", "labels/CT-1/mask")  # a folder for each scan
+    assert found(tmp_path / "other")[1] == {"CT-1": ["images/CT-1", "labels/CT-1"]}
+
+
+def test_values_beside_a_header_and_files_of_systems_are_no_scans(tmp_path):
+    for kind, array in (("images", IMAGE), ("labels", LABELS)):
+        (tmp_path / kind).mkdir()
+        image = SimpleITK.GetImageFromArray(array.T)
+        SimpleITK.WriteImage(image, tmp_path / kind / "a.mhd", useCompression=kind == "labels")
+        SimpleITK.WriteImage(image, tmp_path / kind / "b.nhdr")
+        (tmp_path / kind / "Thumbs.db").write_bytes(b"Windows")
+    _, cases = found(tmp_path)
+    assert cases == {"a": ["images/a.mhd", "labels/a.mhd"], "b": ["images/b.nhdr", "labels/b.nhdr"]}
+    (tmp_path / "labels" / "a.raw").write_bytes(b"whose?")
+    (tmp_path / "labels" / "notes.txt").write_text("of nobody")
+    problems = find_cases(tmp_path).problems
+    assert len(problems) == 2 and "a.raw: unknown kind" in problems[0] and "notes.txt: unknown kind" in problems[1]
 
 
 def test_zenodo(tmp_path):

@@ -1,15 +1,19 @@
 """Which scans are found, what they are called, and which masks and labels belong to them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from scan_files import network_affine, save_dicom
 
 from unet_segnet.commands.predict_inputs import Item, find_items, partners
+from unet_segnet.commands.predict_settings import settings
 from unet_segnet.errors import InputError
+from unet_segnet.scans import read_scan
 
 
 def make(folder, *names):
@@ -61,6 +65,45 @@ def test_bad_inputs_among_good_ones_are_told(tmp_path):
     assert [item.name for item in found.items] == ["a", "b"]
     assert len(found.problems) == 2 and "empty: no scan" in found.problems[0]
     assert "participants.tsv: unknown kind" in found.problems[1]
+
+
+def test_a_link_to_a_scan_that_is_not_there_is_told_when_it_is_read(tmp_path):
+    """As git-annex leaves them where the content was not fetched."""
+    make(tmp_path, "a.nii.gz")
+    (tmp_path / "b.nii.gz").symlink_to(tmp_path / "elsewhere.nii.gz")
+    assert names_of(tmp_path) == {"a": tmp_path / "a.nii.gz", "b": tmp_path / "b.nii.gz"}
+    with pytest.raises(InputError, match=r"b\.nii\.gz: no such file"):
+        read_scan(tmp_path / "b.nii.gz")
+
+
+def test_labels_deep_in_a_patients_folder(tmp_path):
+    scans = make(tmp_path / "bids", "sub-01/ses-1/ct/sub-01_ct.nii.gz", "sub-02/ses-1/ct/sub-02_ct.nii.gz")
+    masks = ["sub-01/ses-1/ct/sub-01_desc-lesion_mask.nii.gz", "sub-02/a/mask.nii.gz", "sub-02/b/mask.nii.gz"]
+    truth = make(tmp_path / "manual", *masks)
+    found = {item.name: item.truth for item in find_items([scans], "auto", truth).items}
+    assert found == {"sub-01": truth / masks[0], "sub-02": truth / "sub-02"}  # of two nobody knows which
+
+
+def test_a_link_back_to_the_folder_is_no_patient(tmp_path):
+    make(tmp_path, "anna/ct.nii.gz", "ben/ct.nii.gz")
+    for link in (tmp_path / "again", tmp_path / "anna" / "up"):
+        link.symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "carl").symlink_to(make(tmp_path / ".kept", "ct.nii.gz"), target_is_directory=True)
+    assert set(names_of(tmp_path)) == {"anna", "ben", "carl"}
+
+
+def test_settings_know_the_values_beside_a_header(tmp_path):
+    network = tmp_path / "network.keras"
+    network.write_bytes(b"network")
+    options = SimpleNamespace(
+        series=None, model=network, orientation=None, classes=None, window=(-1250, 250), probabilities=False
+    )
+    found = []
+    for value in (0, 1):
+        image = SimpleITK.GetImageFromArray(np.full((2, 4, 4), value, np.uint8))
+        SimpleITK.WriteImage(image, str(tmp_path / "a.mhd"))
+        found.append(settings(Item(tmp_path / "a.mhd", "a", lungs="auto"), options)["scan"])
+    assert found[0]["sha256"] == found[1]["sha256"] and found[0] != found[1]
 
 
 def test_masks_and_labels_are_found_by_the_scans_or_the_patients_name(tmp_path):

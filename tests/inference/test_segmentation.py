@@ -129,6 +129,7 @@ def test_probabilities_and_progress(files):
     [
         ("small.nii.gz", "is 4x4x4, the scan is 48x48x6"),
         ("empty.nii.gz", "marks no lung"),
+        ("full.nii.gz", "marks every voxel as lung; expected 0 outside"),  # 1 and 2 in place of 0 and 1
         ("elsewhere.nii.gz", r"elsewhere\.nii\.gz: lies up to 300\.0 mm away"),
         ("stretched.nii.gz", "mm away from the scan, or along other axes"),
         ("case.nii.gz", r"case\.nii\.gz: expected a mask of whole numbers 0 to 255, not Hounsfield units"),
@@ -137,7 +138,8 @@ def test_probabilities_and_progress(files):
 )
 def test_masks_that_do_not_fit_are_one_line(files, tmp_path, lungs, message):
     save_nifti(tmp_path / "small.nii.gz", np.ones((4, 4, 4), np.uint8), np.eye(4))
-    save_nifti(tmp_path / "empty.nii.gz", np.zeros((48, 48, 6), np.uint8), np.eye(4))
+    for name, value in (("empty", 0), ("full", 1)):
+        save_nifti(tmp_path / f"{name}.nii.gz", np.full((48, 48, 6), value, np.uint8), np.eye(4))
     elsewhere = network_affine()
     elsewhere[0, 3] += 300
     save_nifti(tmp_path / "elsewhere.nii.gz", np.ones((48, 48, 6), np.uint8), elsewhere)

@@ -250,3 +250,35 @@ def test_series_of_own_writer_needs_no_modality(tmp_path):
         del dataset.Modality
         dataset.save_as(path)
     np.testing.assert_array_equal(read_scan(series).array, ARRAY)
+
+
+@pytest.mark.parametrize("kind", ["MIP", "MINIP", "PROJECTION IMAGE"])
+def test_projections_are_taken_only_where_there_is_nothing_else(tmp_path, kind):
+    """They may have more slices than what they were made from, and values that no tissue has."""
+    write(tmp_path / "study", SeriesNumber=2)
+    many = np.repeat(VALUES, 2, axis=0)
+    derived = {"series": "1.2.3.5", "SeriesNumber": 3, "ImageType": ["DERIVED", "SECONDARY", "AXIAL", kind]}
+    write(tmp_path / "study", many, name="P{:02}.dcm", **derived)
+    scan = read_scan(tmp_path / "study")
+    np.testing.assert_array_equal(scan.array, ARRAY)
+    assert "left out: series 3" in scan.notes[1]
+    assert read_scan(tmp_path / "study", series="3").array.shape[2] == 12
+    assert read_scan(write(tmp_path / "alone", many, **derived)).array.shape[2] == 12
+
+
+def test_a_picture_in_colour_within_the_series(tmp_path):
+    """As some scanners save the report of the dose; alone it is no scan."""
+    dose = dicom_slice(VALUES[0], AFFINE, 0)
+    dose.SOPInstanceUID = dose.file_meta.MediaStorageSOPInstanceUID = "1.2.3.99"
+    dose.PhotometricInterpretation, dose.SamplesPerPixel, dose.PlanarConfiguration = "RGB", 3, 0
+    dose.BitsAllocated, dose.BitsStored, dose.HighBit = 8, 8, 7
+    dose.PixelData = bytes(3 * VALUES[0].size)
+    del dose.ImagePositionPatient, dose.ImageOrientationPatient
+    for folder in (write(tmp_path / "series"), tmp_path / "alone"):
+        folder.mkdir(exist_ok=True)
+        pydicom.dcmwrite(folder / "dose.dcm", dose)
+    scan = read_scan(tmp_path / "series")
+    np.testing.assert_array_equal(scan.array, ARRAY)
+    assert scan.notes[-1] == "1 in colour in the series, left out: dose.dcm"
+    with pytest.raises(InputError, match="expected CT slices"):
+        read_scan(tmp_path / "alone")

@@ -7,10 +7,12 @@ import zlib
 import numpy as np
 import pytest
 import SimpleITK
+from PIL import Image
 from scan_files import network_affine, save_dicom, save_nifti
 
 from unet_segnet.errors import InputError
-from unet_segnet.scans import find_scans, lay_on, read_scan, scan_name, to_network
+from unet_segnet.scans import find_scans, lay_on, read_scan, scan_name, to_network, write_labels, write_seg_nrrd
+from unet_segnet.scans.itk import values_beside
 
 VALUES = np.random.default_rng(5).integers(-1000, 900, (6, 10, 8)).astype(np.int16)  # (slice, row, column)
 LABELS = np.random.default_rng(6).integers(0, 4, (6, 10, 8)).astype(np.uint8)
@@ -120,6 +122,15 @@ def test_other_byte_orders_encodings_and_places_of_the_values(tmp_path):
             np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))), VALUES)
 
 
+def test_values_in_this_folder(tmp_path):
+    """As Teem names them."""
+    head = ["NRRD0004", "type: short", "dimension: 3", "sizes: 8 10 6", "endian: little", "encoding: raw"]
+    (tmp_path / "a.nhdr").write_text("\n".join([*head, "data file: ./a.raw", ""]))
+    (tmp_path / "a.raw").write_bytes(VALUES.tobytes())
+    np.testing.assert_array_equal(read_scan(tmp_path / "a.nhdr").array, VALUES.transpose(2, 1, 0))
+    assert values_beside(tmp_path / "a.nhdr") == tmp_path / "a.raw"
+
+
 def test_values_to_each_voxel(tmp_path):
     lists = ["encoding: raw", "space: LPS", "space directions: none (1,0,0) (0,1,0) (0,0,2)"]
     path = nrrd(tmp_path / "layers.seg.nrrd", *lists)
@@ -134,7 +145,7 @@ def test_one_slice_and_a_fourth_axis(tmp_path):
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(VALUES[0]), str(tmp_path / "flat.mha"))
     flat = read_scan(tmp_path / "flat.mha")
     np.testing.assert_array_equal(flat.array[..., 0], VALUES[0].T)
-    assert flat.affine is None and not flat.is_volume
+    assert flat.affine is None and not flat.is_volume and to_network(flat).axes == "LPS"  # as ITK shows it
     SimpleITK.WriteImage(SimpleITK.JoinSeries([image_of(VALUES)]), str(tmp_path / "four.mha"))
     four = read_scan(tmp_path / "four.mha")
     np.testing.assert_array_equal(four.array, VALUES.transpose(2, 1, 0))
@@ -152,7 +163,7 @@ def meta(path, values=VALUES, **changes):
     }
     fields |= {"DimSize": "8 10 6", "ElementNumberOfChannels": 1, "ElementType": "MET_SHORT"}
     fields |= {"ElementDataFile": "LOCAL"} | changes
-    lines = "".join(f"{key} = {value}\n" for key, value in fields.items())
+    lines = "".join(f"{key} = {value}\n" for key, value in fields.items() if value is not None)
     path.write_bytes(lines.encode() + values.tobytes())
     return path
 
@@ -205,3 +216,39 @@ def test_other_damage(tmp_path):
 
 def test_names(tmp_path):
     assert [scan_name(tmp_path / name) for name in ("a.seg.nrrd", "b.1.mha", "c.NII.GZ")] == ["a", "b.1", "c"]
+
+
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd", "a.nii.gz"])
+def test_images_that_simpleitk_was_told_no_geometry_of_have_its_axes(tmp_path, name):
+    """Its first axis is the column of a slice; pictures begin with rows, and are never laid on it as they lie."""
+    square = VALUES[:, :8]
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(square), str(tmp_path / name))
+    scan = read_scan(tmp_path / name)
+    assert scan.affine is None and scan.spacing is None and any("identity" in note for note in scan.notes)
+    network = to_network(scan)
+    assert network.axes == "LPS" and not network.is_measured
+    np.testing.assert_array_equal(network.images, square.transpose(0, 2, 1))  # rows to the left, columns to the back
+    (tmp_path / "slices").mkdir()
+    for index, image in enumerate((square > 0).astype(np.uint8)):
+        Image.fromarray(image).save(tmp_path / "slices" / f"{index}.png")
+    with pytest.raises(InputError, match="cannot be known"):
+        lay_on(scan, read_scan(tmp_path / "slices"))
+    labels = (scan.array > 0).astype(np.uint8)
+    write_labels(tmp_path / "labels.nii.gz", labels, scan)
+    write_seg_nrrd(tmp_path / "labels.seg.nrrd", labels, scan, ("none", "bright"), ("#000000", "#ff0000"))
+    expected = SimpleITK.ReadImage(str(tmp_path / name))
+    for written in ("labels.nii.gz", "labels.seg.nrrd"):
+        image = SimpleITK.ReadImage(str(tmp_path / written))
+        assert image.GetDirection() == expected.GetDirection() and image.GetOrigin() == expected.GetOrigin()
+        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image), square > 0)
+
+
+@pytest.mark.parametrize("fields", [{"TransformMatrix": None}, {"TransformMatrix": None, "Offset": None}])
+def test_labels_of_a_metaimage_without_directions_lie_on_it(tmp_path, fields):
+    path = meta(tmp_path / "a.mha", **fields)
+    scan = read_scan(path)
+    assert (scan.affine is None) == ("Offset" in fields) and to_network(scan).axes == "LPS"
+    write_labels(tmp_path / "labels.nii.gz", np.ones(scan.array.shape, np.uint8), scan)
+    theirs, ours = (SimpleITK.ReadImage(str(each)) for each in (path, tmp_path / "labels.nii.gz"))
+    for what in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(ours, what)() == pytest.approx(getattr(theirs, what)())

@@ -127,3 +127,16 @@ def test_labels_off_by_rounding_are_whole_numbers(tmp_path):
     np.testing.assert_array_equal(read_scan(tmp_path / "scaled.nii").array, labels)
     with pytest.raises(InputError, match=r"has values from 0 to 2\.7: expected Hounsfield units"):
         read_scan(save_nifti(tmp_path / "off.nii", labels * np.float32(0.9), AFFINE))
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "factors"),
+    [(0, 0, (1, 0)), (0, 7, (1, 0)), (np.nan, np.nan, (1, 0)), (1, np.nan, (1, 0)), (2, -5, (2, -5))],
+)
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_no_scale_factor_is_none(tmp_path, slope, intercept, factors, dtype):
+    path = save(tmp_path / "case.nii", AFFINE, 1, AFFINE, 1, scl_slope=slope, scl_inter=intercept)
+    header = nibabel.Nifti1Header(path.read_bytes()[:348])
+    header.set_data_dtype(dtype)
+    path.write_bytes(header.binaryblock + bytes(4) + VALUES.astype(dtype).tobytes(order="F"))
+    np.testing.assert_array_equal(read_scan(path).array, VALUES * np.float32(factors[0]) + np.float32(factors[1]))

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
 from scan_files import dicom_slice, network_affine, save_dicom, save_nifti
@@ -212,6 +213,12 @@ def test_two_dimensions_four_dimensions_and_other_units_of_length(tmp_path):
     write_labels(tmp_path / "labels.nii.gz", np.ones((10, 8, 1), np.uint8), flat)
     assert nibabel.load(tmp_path / "labels.nii.gz").shape == (10, 8, 1)
     np.testing.assert_allclose(nibabel.load(tmp_path / "labels.nii.gz").affine, AFFINE, atol=1e-4)
+    assert flat.spacing == pytest.approx((0.7, 0.8, 5.0), rel=1e-4)
+    plane = SimpleITK.GetImageFromArray(VALUES[0])  # of which nobody knows the thickness
+    plane.SetSpacing((0.7, 0.8))
+    SimpleITK.WriteImage(plane, str(tmp_path / "plane.nii.gz"))
+    plane = read_scan(tmp_path / "plane.nii.gz")
+    assert plane.spacing is None and "spacing unknown" in plane.notes[-1] and to_network(plane).is_measured
     four = save_nifti(tmp_path / "four.nii.gz", np.moveaxis(VALUES, 0, 2)[..., None], AFFINE)
     assert read_scan(four).array.shape == (10, 8, 6)
     image = nibabel.Nifti1Image(np.moveaxis(VALUES, 0, 2), AFFINE / [1000, 1000, 1000, 1])
@@ -496,3 +503,32 @@ def test_a_word_of_the_file_is_shown_without_its_control_characters(tmp_path):
 def test_a_name_that_is_too_long(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         read_scan(tmp_path / ("9" * 5000))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
+def test_what_transparency_hides_is_no_label(tmp_path, mode):
+    """A mask may be drawn on a transparent ground that is white below."""
+    mask = np.zeros((9, 8), np.uint8)
+    mask[2:5, 3:6] = 255
+    colours = 2 if mode == "LA" else 4
+    for below, is_refused in ((0, False), (255, True)):
+        if mode == "P":
+            picture = Image.fromarray(mask // 255, "P")
+            picture.putpalette([below] * 3 + [255] * 3)
+            picture.save(tmp_path / "mask.png", transparency=0)
+        else:
+            values = np.stack([np.where(mask > 0, 255, below)] * (colours - 1) + [mask], axis=-1)
+            Image.fromarray(values.astype(np.uint8), mode).save(tmp_path / "mask.png")
+        if is_refused:
+            with pytest.raises(InputError, match=r"mask\.png is transparent in part.*save it without"):
+                read_scan(tmp_path / "mask.png")
+        else:
+            np.testing.assert_array_equal(read_scan(tmp_path / "mask.png").array[..., 0], mask)
+
+
+def test_values_without_the_intercept_are_told_from_others(tmp_path):
+    stored = np.abs(np.moveaxis(VALUES, 0, 2)) + 200
+    with pytest.raises(InputError, match="without the intercept of DICOM"):
+        read_scan(save_nifti(tmp_path / "stored.nii", stored.astype(np.int16), AFFINE))
+    with pytest.raises(InputError, match=r"or a mask\)$"):
+        read_scan(save_nifti(tmp_path / "shares.nii", (stored / 4096).astype(np.float32), AFFINE))

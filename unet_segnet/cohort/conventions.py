@@ -25,6 +25,7 @@ SMALLER = 0.2  # of both lungs' healthy pixels, in the one that has fewer
 MUCH = 0.4  # of the lungs: too much for two kinds of lesion that keep to a side each
 # Where nobody knows the lungs, of a slice: what each lung takes, and both; lesions take 0.07 of the study's slices.
 ONE_LUNG, BOTH_LUNGS = 0.03, 0.15
+NO_LESION = 0.6  # of the slices, marked by one value: what is not lung or not lesion
 MOST_VALUE = 15  # of classes that are counted; higher values are grey levels, whose meaning is to be asked for
 
 
@@ -73,7 +74,7 @@ class LabelFacts:
         several = sum(value > 0 for value in self.values) > 1
         if self.lungs:
             return self.share >= (FULL if several else ALL_LUNG)
-        return several and self.marked >= BOTH_LUNGS * self.pixels > 0
+        return self.marked >= (BOTH_LUNGS if several else NO_LESION) * self.pixels > 0
 
 
 def _together(files: Sequence[LabelFacts]) -> LabelFacts:
@@ -194,7 +195,8 @@ def _of_lungs(files: Sequence[LabelFacts], found: tuple[int, ...]) -> Classes | 
     if set(found) <= set(LUNGS_AND_INFECTION) and whole.is_parted and (whole.share >= FULL or not whole.lungs):
         note = (
             f"classes: 1 and 2 stand on the two sides of the body, and the labels fill {how}: they are taken for the "
-            "lungs and 3 for infection, as in Zenodo 3757476; if they mean something else, say so in classes.csv"
+            f"lungs and 3 for infection{'' if 3 in found else ', of which there is none'}, as in Zenodo 3757476; if "
+            "they mean something else, say so in classes.csv"
         )
         return Classes(BINARY_NAMES, dict(LUNGS_AND_INFECTION), FOUND, notes=(note,))
     several = len(found) > 2
@@ -202,7 +204,8 @@ def _of_lungs(files: Sequence[LabelFacts], found: tuple[int, ...]) -> Classes | 
         suspects = [1, 2] if whole.is_parted else [max(whole.covered, key=whole.covered.get)] if several else []
         raise InputError(
             f"{whole.source}: the labels (values {', '.join(map(str, found[:7]))}) fill {how}: "
-            f"{'some of them seem' if several else f'{found[1]} seems'} to be lungs, not lesions; "
+            f"{'some of them seem' if several else f'{found[1]} seems'} to be lungs"
+            f"{'' if whole.lungs or several else ', or all but the lesions'}, not lesions; "
             f"{ask(found[:7], suspects)}"
         )
     # Of single slices, lesions may fill the lungs.
@@ -272,8 +275,8 @@ def pair_classes(network: Sequence[str], labels: Classes) -> Pairing:
         )
     if 2 not in (len(names), len(labels.names)):
         raise InputError(
-            f"the network tells {', '.join(names)} apart, the data {', '.join(labels.names)}; expected the same, "
-            "`problem` binary scores all lesions together"
+            f"the network tells {', '.join(names)} apart, the data {', '.join(labels.names)}; expected the same: "
+            "say in classes.csv what the values mean (of one name for all lesions, they are scored together)"
         )
     labels.binary()
     more = max(names, labels.names, key=len)

@@ -10,8 +10,6 @@ import numpy as np
 
 from unet_segnet.cohort.load import Cohort
 
-"""Name of the data set of the 100 released slices."""
-
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LEVELS_APART = 20  # grey levels of 256
 TIMES_APART = 2.0  # of shares and sizes

@@ -17,7 +17,7 @@ from unet_segnet.cohort.manifest import Case, dataset_json
 from unet_segnet.data.nifti_file import SUFFIXES
 from unet_segnet.errors import InputError
 from unet_segnet.scans import find_scans, scan_name
-from unet_segnet.scans.itk import ITK_SUFFIXES
+from unet_segnet.scans.itk import ITK_SUFFIXES, values_beside
 from unet_segnet.scans.names import IMAGES, LABELS, LUNGS, pair_names, role_of, says_only_what
 from unet_segnet.scans.read import PICTURE_SUFFIXES
 
@@ -33,6 +33,8 @@ FOLDERS = {  # by their names in lower case; the first that is there is taken
     LUNGS: (LUNGS, "lung_mask", "lung_masks", "lungmask", "lungmasks", "lung"),
 }
 TESTED = {IMAGES: "imagests", LABELS: "labelsts"}  # of nnU-Net
+MOSMED_STUDY = "study_[0-9]{4}"
+SYSTEM_FILES = ("thumbs.db", "desktop.ini")  # of Windows
 CHANNELLED = ("imagestr", "imagests")
 CHANNEL = "_0000"  # of nnU-Net: the first, which is the only one of CT
 
@@ -121,11 +123,14 @@ def masks_below(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder but for hidden files, such as ._NAME of macOS."""
+    """What is in a folder but for what systems leave there, such as ._NAME of macOS, and for values beside a header."""
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
+        there = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
+    there = [path for path in there if not (path.is_symlink() and folder.resolve().is_relative_to(path.resolve()))]
+    values = {values_beside(path) for path in there}
+    return [path for path in there if path not in values and path.name.lower() not in SYSTEM_FILES]
 
 
 def _places(folder: Path) -> dict[str, Path]:
@@ -162,7 +167,7 @@ def _name(places: dict[str, Path]) -> str:
     names = [scan_name(path) for path in _entries(images)]
     if called == "nnU-Net" and not any(name.endswith(CHANNEL) for name in names):
         called = "Decathlon"
-    elif all(re.fullmatch("study_[0-9]{4}", name) for name in names):
+    elif all(re.fullmatch(MOSMED_STUDY, name) for name in names):
         called = "MosMed"
     return f"{called} ({kinds})"
 
@@ -173,7 +178,9 @@ def _items(folder: Path, problems: list[str]) -> dict[str, Path]:
     for path in _entries(folder):
         try:
             scans, name = find_scans(path), scan_name(path)
-            found = {name: path} if len(scans) == 1 else {scan_name(scan): scan for scan in scans}
+            is_study = all(re.fullmatch(MOSMED_STUDY, scan_name(scan)) for scan in scans)
+            is_degree = is_study and re.fullmatch("CT-[0-9]", name)  # of MosMed, though of one study alone
+            found = {name: path} if len(scans) == 1 and not is_degree else {scan_name(scan): scan for scan in scans}
         except InputError as error:
             inner: dict[str, Path] = {}
             if path.is_dir() and any(entry.is_dir() for entry in _entries(path)):
@@ -314,8 +321,8 @@ def _walk(folder: Path, outer: tuple[str, ...] | None, role: str | None) -> Iter
     for path in files:
         try:
             loose += find_scans(path)
-        except InputError:  # a note, a table
-            continue
+        except InputError:  # a note, a table; but a link to a scan that is not there is told when it is read
+            loose += [path] if _is_volume(path) else []
     slices = [path for path in loose if not _is_volume(path)]
     roles = {path: role_of(scan_name(path)) or role or IMAGES for path in loose}
     is_series = any(not path.name.lower().endswith(PICTURE_SUFFIXES) for path in slices)

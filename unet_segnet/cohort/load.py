@@ -11,7 +11,7 @@ import numpy as np
 
 from unet_segnet.cohort.cases import CaseList, find_cases
 from unet_segnet.cohort.classes import Classes, read_classes
-from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_classes
+from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_classes, some
 from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.catalogue import read_slices
@@ -21,7 +21,7 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
-from unet_segnet.inference.lungs import AUTO
+from unet_segnet.inference.lungs import AUTO, check_marked
 from unet_segnet.inference.segmentation import cut_off_note, find_lungs
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
 from unet_segnet.scans.matching import MASK_VALUES, check_same_size
@@ -241,8 +241,7 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
     yield from mixtures(loaded, classes)
     unlabelled = [case.name for case in found.cases if case.labels is None]
     if unlabelled:
-        listed = ", ".join(unlabelled[:5]) + (", ..." if unlabelled[5:] else "")
-        yield f"{len(unlabelled)} of {len(found.cases)} scans have no labels and are left out: {listed}"
+        yield f"{len(unlabelled)} of {len(found.cases)} scans have no labels and are left out: {some(unlabelled)}"
     for note, count in Counter(note for one in loaded for note in one.notes).items():
         yield note if len(loaded) == 1 else f"{note} ({count} of {len(loaded)} scans)"
     for source, count in Counter(one.facts.lungs for one in loaded).items():
@@ -356,8 +355,7 @@ class Reader:
         """Where the lungs are (None: everywhere), how that is known, and in how many slices they are cut off."""
         if lungs is not None:
             inside = to_network(lungs, orientation, like=slices).images > 0
-            if not inside.any():
-                raise InputError(f"{case.lungs or case.image}: marks no lung; expected values above 0 inside the lungs")
+            check_marked(inside, case.lungs or case.image)
             return inside, WITH_THE_SCANS, 0
         try:
             found = find_lungs(scan, slices, self.lungs, orientation)

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--series",
         metavar="NAME",
         help="of DICOM, the series to take: its number, its UID or a part of its description; by default the axial CT "
-        "series with the most slices",
+        "series with the most slices, projections (MIP) aside",
     )
     parser.add_argument(
         "--truth",

@@ -166,7 +166,7 @@ def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | Inpu
             )
         elif same:
             results = same[0] / LABEL_FILE
-            found[item.name] = results if results.is_file() else same[0]
+            found[item.name] = results if results.is_file() else _only_one_in(same[0])
     left = [item for item in items if item.name not in found]
     alike = pair_names([item.name for item in left], [name for name, paths in entries.items() if len(paths) == 1])
     found |= {name: entries[other][0] for name, other in alike.items()}
@@ -174,6 +174,17 @@ def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | Inpu
         with contextlib.suppress(InputError):
             found |= {items[0].name: given} if find_scans(given) == [given] else {}
     return found
+
+
+def _only_one_in(path: Path) -> Path:
+    """The one mask in the folders below a patient's, as BIDS keeps them; else the path itself."""
+    from unet_segnet.cohort.layouts import masks_below, scans_below
+
+    with contextlib.suppress(InputError):
+        if find_scans(path):
+            return path
+    below = [*masks_below(path), *(scan for scan, _ in scans_below(path))] if path.is_dir() else []
+    return below[0] if len(below) == 1 else path
 
 
 def _cases(folder: Path) -> list:

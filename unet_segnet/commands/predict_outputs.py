@@ -118,7 +118,8 @@ def _write_labels(result: Segmentation, new: Path) -> tuple[str, ...]:
 def summary(name: str, result: Segmentation, comparison: Comparison | None) -> str:
     """One line about a scan, of the labels as they are written."""
     whole = result.severity.involvement(region="whole scan")
-    line = f"{name}: {len(result.labels)} slices, {whole.num_lesions} lesions, {_amount(whole)}"
+    counts = ((len(result.labels), "slice"), (whole.num_lesions, "lesion"))
+    line = f"{name}: " + "".join(f"{number} {noun}{'s' * (number != 1)}, " for number, noun in counts) + _amount(whole)
     if result.lungs is None:
         line += f", {100 * whole.share:.1f} % of the whole scan"
     else:

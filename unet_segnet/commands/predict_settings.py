@@ -97,10 +97,14 @@ def check_settings(folder: Path, wanted: dict) -> None:
 
 def _contents(path: Path) -> dict:
     """Where a file or a folder of slices lies, and its SHA-256; a folder's is that of the names and hashes of
-    the files in it, at any depth."""
+    the files in it, at any depth; a header's goes with that of the file that has its values."""
+    from unet_segnet.scans.itk import values_beside
+
     try:
         if path.is_file():
-            return {"path": str(path.resolve()), "sha256": _sha256(path)}
+            values = values_beside(path)
+            beside = {} if values is None else {"values": _sha256(values)}
+            return {"path": str(path.resolve()), "sha256": _sha256(path), **beside}
         digest = hashlib.sha256()
         for name, file in sorted((file.relative_to(path).as_posix(), file) for file in _files_below(path)):
             digest.update(f"{name}\0{_sha256(file)}\0".encode(errors="surrogateescape"))

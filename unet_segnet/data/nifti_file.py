@@ -19,6 +19,7 @@ ROUNDING = 2e-3  # of whole numbers that were stored as multiples of a scale fac
 MAX_VOXELS = 2**28  # 1024 slices of 512x512
 MAX_SLICE_PIXELS = 2**24
 MAX_BYTES = 7 * 2**28  # of a file and the float32 values made of it, together
+UNSHIFTED = "; are these values as a scanner stores them, without the intercept of DICOM (often -1024)? Add it"
 GZIP_MARK = b"\x1f\x8b"
 NIFTI2_MARKS = ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))  # how its header begins
 MAX_DEFLATE_RATIO = 1032  # no deflate stream grows by more
@@ -47,7 +48,7 @@ def recognise_units(images: np.ndarray, path: Path) -> tuple[np.ndarray, str]:
         return whole, "8-bit"
     raise InputError(
         f"{path} has values from {low:g} to {high:g}: expected Hounsfield units (air below -200), or whole numbers "
-        "0 to 255 (grey levels, or a mask)"
+        "0 to 255 (grey levels, or a mask)" + (UNSHIFTED if low >= 0 and high > 1000 else "")
     )
 
 
@@ -74,7 +75,7 @@ def read_image(path: Path, dtype: type):
         shape = (*header.get_data_shape(), 1)[:3]
         data = ArrayProxy(
             io.BytesIO(content),
-            (shape, header.get_data_dtype(), int(header["vox_offset"]), *header.get_slope_inter()),
+            (shape, header.get_data_dtype(), int(header["vox_offset"]), *_scale(header)),
         )
         del content
         result = np.empty((shape[2], shape[0], shape[1]), dtype)
@@ -95,6 +96,14 @@ def read_image(path: Path, dtype: type):
         raise
     except Exception as error:  # nibabel raises many types on a damaged header
         raise InputError(f"{path} cannot be read as NIfTI ({one_line(error)}): restore the file") from error
+
+
+def _scale(header) -> tuple[float, float]:
+    """Slope and intercept: 1 and 0 where the slope is 0 or no number, by which the standard says that none is meant."""
+    slope, intercept = (float(header[name]) for name in ("scl_slope", "scl_inter"))
+    if not slope or not np.isfinite(slope):
+        return 1.0, 0.0
+    return slope, intercept if np.isfinite(intercept) else 0.0
 
 
 def are_whole(values: np.ndarray, low: int, high: int) -> bool:

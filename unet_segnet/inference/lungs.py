@@ -86,6 +86,21 @@ def lung_masks(
     return lungs
 
 
+def check_marked(lungs: np.ndarray, source: object) -> None:
+    """Refuse a mask that marks nothing, or everything.
+
+    Raises:
+        InputError: it does.
+    """
+    if not lungs.any():
+        raise InputError(f"{source}: marks no lung; expected values above 0 inside the lungs")
+    if lungs.all():
+        raise InputError(
+            f"{source}: marks every voxel as lung; expected 0 outside the lungs (`lungs` none takes the slices as they "
+            "are)"
+        )
+
+
 def midlines(images: np.ndarray, adjoining: bool = True) -> np.ndarray:
     """Where the middle of the body is, which lungs do not tell: one of them may be without air, or missing.
 

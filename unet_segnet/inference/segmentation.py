@@ -16,6 +16,7 @@ from unet_segnet.inference.lungs import (
     AUTO,
     LUNGMASK,
     NONE,
+    check_marked,
     external_lung_masks,
     lung_masks,
     midlines,
@@ -270,6 +271,5 @@ def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str
     mask = lay_on(scan, read_scan(path))
     middles = midlines(slices.images, scan.is_volume) if scan.units == "HU" else None
     sides = split_left_right(to_network(mask, orientation, like=slices).images > 0, middles)
-    if not sides.any():
-        raise InputError(f"{path}: marks no lung; expected values above 0 inside the lungs")
+    check_marked(sides, path)
     return FoundLungs(sides, f"from {path.name}", assumed=mask.mask_notes)

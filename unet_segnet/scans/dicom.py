@@ -32,7 +32,7 @@ def read_dicom(path: Path, files: list[Path], series: str | None = None) -> Scan
         path: the folder, or the one file.
         files: its DICOM files in any order.
         series: number, UID or a part of the description of the one to take; None: the axial CT series with the most
-            slices, where that is clear.
+            slices, where that is clear; projections aside.
 
     Returns:
         Scan with axes (row, column, slice), the values after rescale slope and intercept, and slices named by their
@@ -143,11 +143,15 @@ def _choose(path: Path, files: list[DicomFile], series: str | None) -> tuple[lis
     notes = ["DICOM series" if not others else f"DICOM {_label(slices)}; left out: {_listed(others)}"]
     if left := len(chosen) - len(slices):
         notes.append(f"{left} localizer{'s' * (left > 1)} in the series, left out")
+    pictures = [file for file in slices if file.is_picture]
+    if 0 < len(pictures) < len(slices):
+        notes.append(f"{len(pictures)} in colour in the series, left out: {pictures[0].file.name}")
+        slices = [file for file in slices if not file.is_picture]
     return slices, notes
 
 
 def _clearly_meant(path: Path, groups: list[list[DicomFile]]) -> list[DicomFile]:
-    """The series of axial CT slices with the most of them."""
+    """The series of axial CT slices with the most of them, of slices as they were reconstructed where there are any."""
     found = [group for group in groups if _is_ct(group)]
     if not found:
         if any(file.is_localizer for group in groups for file in group):
@@ -160,6 +164,7 @@ def _clearly_meant(path: Path, groups: list[list[DicomFile]]) -> list[DicomFile]
                 raise file.problem
         raise InputError(f"{path}: holds no CT series, but {_listed(groups)}; expected the slices of one")
     found = [group for group in found if _is_axial(group)] or found
+    found = [group for group in found if not group[0].is_projection] or found
     most = max(map(_count, found))
     best = [group for group in found if _count(group) == most]
     for what, owners in (

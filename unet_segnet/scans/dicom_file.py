@@ -30,6 +30,7 @@ MARK = b"DICM"
 FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
 FIRST_KINDS = (b"UL", b"OB", b"UI", b"CS", b"DA", b"TM", b"LO", b"SH", b"ST", b"SQ", b"PN")
 FIRST_LENGTH = 256
+PROJECTIONS = {"MIP", "MINIP", "MIN_IP", "MAX_IP", "PROJECTION IMAGE"}  # of image types
 GREY = ("MONOCHROME1", "MONOCHROME2")
 
 
@@ -64,6 +65,8 @@ class DicomFile:
         modality: such as "CT"; "" where it does not say.
         number, description: of the series.
         is_localizer: it is a scout, by which the scan was planned.
+        is_picture: it is in colour and has no place in the patient, such as a report of the dose saved from the screen.
+        is_projection: each slice shows the highest or lowest values of several, which are no tissue's HU.
         frames: its slices; none where something is wrong with them.
         problem: what.
     """
@@ -76,6 +79,8 @@ class DicomFile:
     number: str
     description: str
     is_localizer: bool
+    is_picture: bool
+    is_projection: bool
     frames: tuple[Frame, ...]
     problem: InputError | None
 
@@ -136,6 +141,7 @@ def read_file(file: Path) -> DicomFile:
 
 def _said(dataset) -> dict:
     """What and whose a file is."""
+    kinds = set(map(str, np.atleast_1d(dataset.get("ImageType") or [])))
     return {
         "series": str(dataset.get("SeriesInstanceUID") or ""),
         "study": str(dataset.get("StudyInstanceUID") or ""),
@@ -143,7 +149,10 @@ def _said(dataset) -> dict:
         "modality": str(dataset.get("Modality") or ""),
         "number": str(dataset.get("SeriesNumber") or ""),
         "description": str(dataset.get("SeriesDescription") or ""),
-        "is_localizer": "LOCALIZER" in map(str, np.atleast_1d(dataset.get("ImageType") or [])),
+        "is_localizer": "LOCALIZER" in kinds,
+        "is_picture": not dataset.get("ImagePositionPatient")
+        and str(dataset.get("PhotometricInterpretation") or GREY[0]) not in GREY,
+        "is_projection": bool(kinds & PROJECTIONS),
     }
 
 

@@ -17,12 +17,23 @@ import numpy as np
 
 from unet_segnet.data.nifti_file import MAX_BYTES, MAX_DEFLATE_RATIO, MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
 from unet_segnet.errors import InputError, one_line
-from unet_segnet.scans.scan import UNITS_NOTE, Scan, axes_of, check_spacing, is_identity, scan_name, voxel_spacing
+from unet_segnet.scans.scan import (
+    IDENTITY_NOTE,
+    ITK_AXES,
+    UNITS_NOTE,
+    Scan,
+    axes_of,
+    axes_of_identity,
+    check_spacing,
+    is_identity,
+    scan_name,
+    voxel_spacing,
+)
 
 META_SUFFIXES, NRRD_SUFFIXES = (".mha", ".mhd"), (".nrrd", ".nhdr")
 ITK_SUFFIXES = META_SUFFIXES + NRRD_SUFFIXES
+HEADER_SUFFIXES = (".mhd", ".nhdr")  # of files that keep their values in another
 MAX_HEADER_BYTES = 2**20
-ITK_AXES = "LPS"  # as which ITK takes the axes of a header that does not tell them
 TO_LPS = {
     **dict.fromkeys(("left-posterior-superior", "lps"), (1.0, 1.0, 1.0)),
     **dict.fromkeys(("right-anterior-superior", "ras"), (-1.0, -1.0, 1.0)),
@@ -114,6 +125,19 @@ def read_itk(path: Path) -> Scan:
     )
 
 
+def values_beside(path: Path) -> Path | None:
+    """The file in which a header (.mhd, .nhdr) keeps its values; None of other files, and where it is not to be had."""
+    if not path.name.lower().endswith(HEADER_SUFFIXES):
+        return None
+    try:
+        is_meta = path.name.lower().endswith(META_SUFFIXES)
+        header, _ = _header(path, is_meta)
+        name = header.get("elementdatafile") if is_meta else header.get("data file", header.get("datafile"))
+        return _beside(path, name) if name and name.upper() != "LOCAL" else None
+    except (InputError, OSError):
+        return None
+
+
 def _header(path: Path, is_meta: bool) -> tuple[dict[str, str], int]:
     """The lines of a file's header, keys in lower case, and the number of its bytes."""
     if not path.is_file():
@@ -158,9 +182,10 @@ def _meta_layout(header: dict[str, str]) -> _Layout:
     origin = next((header[key] for key in ("offset", "position", "origin") if key in header), None)
     spacing = _reals(header.get("elementspacing") or header.get("elementsize") or "1 " * number, number)[:3]
     affine = None
-    if matrix is not None and number >= 3:
-        affine = np.eye(4)  # a row of the matrix is the direction of an axis
-        affine[:3, :3] = np.reshape(_reals(matrix, number**2), (number, number))[:3, :3].T * spacing
+    if (matrix or origin) and number >= 3:
+        directions = np.reshape(_reals(matrix, number**2), (number, number)) if matrix else np.eye(number)
+        affine = np.eye(4)
+        affine[:3, :3] = directions[:3, :3].T * spacing  # a row of the matrix is the direction of an axis
         affine[:3, 3] = _reals(origin or "0 " * number, number)[:3]
     data = header["elementdatafile"]
     return _Layout(
@@ -269,6 +294,7 @@ def _values(path: Path, layout: _Layout, start: int) -> np.ndarray:
 
 def _beside(path: Path, name: str) -> Path:
     """The file with the values, in the header's folder."""
+    name = name.removeprefix("./")
     if name != Path(name).name or "%" in name or name.upper().startswith("LIST") or name in ("", ".", ".."):
         raise InputError(
             f"{path}: keeps its values in {name!r:.99}; expected them in the file itself or in one file beside it: "
@@ -328,14 +354,15 @@ def _geometry(layout: _Layout):
     """Affine, the axes where they are assumed, spacing in mm, and notes."""
     affine, spacing = layout.affine, layout.spacing
     if len(layout.sizes) < 3:
-        return None, None, None, ["one slice: orientation and spacing unknown"]
+        return None, ITK_AXES, None, ["one slice: orientation and spacing unknown"]
     if affine is not None:
         affine = RAS_OF_LPS @ affine
         if axes_of(affine) is None:
             return None, None, None, ["the header's directions cannot be inverted: orientation and spacing unknown"]
         if not is_identity(affine):
             return affine, None, voxel_spacing(affine), []
-    elif spacing is not None and set(spacing) != {1.0} and np.isfinite(spacing).all():
+        return None, axes_of_identity(affine), None, [IDENTITY_NOTE]
+    if spacing is not None and set(spacing) != {1.0} and np.isfinite(spacing).all():
         note = f"the header does not tell how the axes run: {ITK_AXES}, as ITK takes them"
         return None, ITK_AXES, tuple(map(abs, spacing)), [note]
     return None, None, None, ["the header tells no geometry: orientation and spacing unknown"]

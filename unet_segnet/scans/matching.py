@@ -59,7 +59,7 @@ def lay_on(scan: Scan, mask: Scan, most_values: int = MASK_VALUES) -> Scan:
             notes = (*notes, "it covers a part of the scan, as 3D Slicer crops segments; beside it nothing is marked")
     else:
         _check_unplaced(scan, mask)
-        if scan.affine is not None or mask.affine is not None:
+        if scan.affine is not None or mask.affine is not None or scan.rows_first != mask.rows_first:
             notes = (*notes, UNPLACED_NOTE)
     return replace(
         mask,

@@ -14,9 +14,11 @@ import numpy as np
 
 from unet_segnet.data.nifti_file import read_image, recognise_units, voxel_lengths
 from unet_segnet.scans.scan import (
+    IDENTITY_NOTE,
     UNITS_NOTE,
     Scan,
     axes_of,
+    axes_of_identity,
     check_spacing,
     is_identity,
     scan_name,
@@ -41,8 +43,8 @@ def read_nifti(path: Path) -> Scan:
     to_mm = MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
     axes = spacing = None
     if affine is not None and is_identity(affine):
-        affine = None
-        notes.append("the affine is the identity: orientation and spacing unknown")
+        affine, axes = None, axes_of_identity(affine)
+        notes.append(IDENTITY_NOTE)
     elif affine is not None:
         affine[:3] *= to_mm
         spacing = voxel_spacing(affine)
@@ -51,7 +53,8 @@ def read_nifti(path: Path) -> Scan:
         notes.append(f"the header has neither sform nor qform: orientation {METHOD_1}, as the standard has it then")
     else:
         notes.append("the header has no affine: orientation and spacing unknown")
-    if spacing is not None and not header["sform_code"] and not all(lengths):
+    is_flat = affine is not None and header["dim"][0] < 3 and np.isclose(spacing[2], 1)  # as programs fill it in
+    if spacing is not None and not all(lengths) and (is_flat or not header["sform_code"]):
         spacing = None
         notes.append("the header does not tell the size of a voxel along each axis: spacing unknown")
     check_spacing(path, spacing)

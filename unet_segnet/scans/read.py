@@ -55,7 +55,7 @@ def read_scan(path: str | Path, *, series: str | None = None, colours: dict[str,
     Arguments:
         path: as `find_scans` gives it. Masks and labels of whole numbers 0 to 255 come as "8-bit".
         series: of DICOM, which series: its number, its UID or a part of its description; None: the axial CT series with
-            the most slices, where that is clear.
+            the most slices, where that is clear; projections aside.
         colours: of labels that are pictures in colour: "#rrggbb" -> value 0..255; empty or None: there are none.
 
     Returns:
@@ -202,8 +202,8 @@ def _read_picture(file: Path, colours: dict[str, int] | None) -> np.ndarray:
                 raise InputError(f"{file} has several channels of 16 bits: save it in grey, of one channel")
             if image.getexif().get(ORIENTATION, 1) != 1:
                 raise InputError(f"{file} is stored turned or mirrored (EXIF): save it as it is to be seen")
-            if image.mode == "P":
-                image = image.convert("RGB")  # a palette of greys
+            if image.mode == "P":  # a palette of greys
+                image = image.convert("RGBA" if "transparency" in image.info else "RGB")
             elif image.mode == "1":
                 image = image.convert("L")
             values = np.asarray(image)
@@ -216,6 +216,10 @@ def _read_picture(file: Path, colours: dict[str, int] | None) -> np.ndarray:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{file} is damaged ({reason}): restore the file") from error
     if bands[-1] == "A":
+        if ((values[..., -1] < 255) & values[..., :-1].any(axis=-1)).any():
+            raise InputError(
+                f"{file} is transparent in part, where its values are not seen: save it without (no alpha)"
+            )
         values, bands = values[..., :-1], bands[:-1]
         values = values[..., 0] if len(bands) == 1 else values
     if colours and bands in (("L",), ("R", "G", "B")):

@@ -11,7 +11,9 @@ from unet_segnet.errors import InputError
 from unet_segnet.output.files import check_text
 
 UNITS_NOTE = {"HU": "values: Hounsfield units", "8-bit": "values: 8-bit grey levels"}
+IDENTITY_NOTE = "the affine is the identity: orientation and spacing unknown"
 DOUBLE_SUFFIXES = (".nii.gz", ".seg.nrrd")
+ITK_AXES = "LPS"  # as which ITK takes the axes of a file that does not tell them
 FLAT = 1e-3  # volume of three unit vectors that span no space
 VOXEL_MM = (0.01, 100.0)  # of any scan of a body
 
@@ -62,6 +64,23 @@ class Scan:
             )
         if self.slice_names is not None and len(set(self.slice_names)) != self.array.shape[2]:
             raise ValueError(f"slice_names must be {self.array.shape[2]} different names")
+
+    def for_file(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What belongs to this scan as files of volumes have it, and the affine with which it lies on the scan there.
+
+        Arguments:
+            array: (i, j, k, ...) along the scan's axes.
+
+        Returns:
+            The array, by columns as all other programs turn DICOM into volumes; and (4, 4) in RAS: the scan's own, of
+            one that tells its axes alone what other programs take it for, else the identity.
+        """
+        if self.affine is not None:
+            if self.rows_first:
+                return array.swapaxes(0, 1), self.affine[:, [1, 0, 2, 3]]
+            return array, self.affine
+        signs = [1 if side in "RAS" else -1 for side in self.axes or "RAS"]
+        return array, np.diag([*np.multiply(signs, self.spacing or 1.0), 1.0])
 
     @property
     def mask_notes(self) -> tuple[str, ...]:
@@ -122,6 +141,14 @@ def check_spacing(source: Path, spacing: tuple[float, float, float] | None) -> N
             f"{source}: claims voxels of {sizes} mm; expected {low:g} to {high:g}: mend its affine, or the unit of its "
             "lengths"
         )
+
+
+def axes_of_identity(affine: np.ndarray) -> str | None:
+    """The axes of an identity: ITK's, by which it reads and writes what tells no geometry, has rows to the left.
+
+    None of that in RAS, in which programs write arrays of any order.
+    """
+    return ITK_AXES if affine[0, 0] < 0 else None
 
 
 def is_identity(affine: np.ndarray) -> bool:

@@ -45,9 +45,8 @@ def write_seg_nrrd(
         names: of the classes, background first.
         colours: of the classes, "#rrggbb"; the background's is not used.
     """
-    affine = LPS @ (np.eye(4) if scan.affine is None else scan.affine)
-    if scan.affine is not None and scan.rows_first:  # by columns, as `write_labels` does
-        labels, affine = labels.swapaxes(0, 1), affine[:, [1, 0, 2, 3]]
+    labels, affine = scan.for_file(labels)
+    affine = LPS @ affine
     sizes = labels.shape
     fields = {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",

@@ -20,8 +20,7 @@ def write_labels(path: str | Path, labels: np.ndarray, scan: Scan) -> None:
     """Write labels as a gzipped NIfTI file with the scan's geometry, atomically; equal labels give equal bytes.
 
     A scan from NIfTI gives its own qform, sform, codes and units; one from DICOM its affine with code 1 (scanner
-    coordinates), as sform alone where it is sheared, and its voxels by columns, as all other programs turn DICOM into
-    volumes; one without geometry the identity.
+    coordinates), as sform alone where it is sheared, and its voxels by columns, see `Scan.for_file`.
 
     Arguments:
         path: file to write, ending in .nii.gz; its folder must exist.
@@ -67,9 +66,7 @@ def _write(path: str | Path, array: np.ndarray, scan: Scan) -> None:
             header[field] = scan.header[field]
         image = nibabel.Nifti1Image(array, None, header)
     else:
-        affine = np.eye(4) if scan.affine is None else scan.affine
-        if scan.affine is not None and scan.rows_first:
-            array, affine = array.swapaxes(0, 1), affine[:, [1, 0, 2, 3]]
+        array, affine = scan.for_file(array)
         image = nibabel.Nifti1Image(array, affine, header)
         image.set_qform(affine, code=1)
         image.set_sform(affine, code=1)
