@@ -328,8 +328,8 @@ def read_pixels(file: Path, frames: list[Frame]) -> np.ndarray:
         syntax = dataset.file_meta.get("TransferSyntaxUID")
         if syntax is not None and syntax.is_transfer_syntax and syntax.is_compressed:
             raise InputError(
-                f"{file} is compressed ({syntax.name}) and damaged, or cannot be decoded ({one_line(error)}): "
-                "restore it, or convert the series to NIfTI (dcm2niix)"
+                f"{file} is compressed ({syntax.name}) and damaged, or cannot be decoded: restore it, or convert the "
+                "series to NIfTI (dcm2niix)"
             ) from error
         raise InputError(f"{file} has damaged pixel data ({one_line(error)}): restore the file") from error
     if values.shape[1:] != frames[0].size or not np.isfinite(values).all():
