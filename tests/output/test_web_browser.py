@@ -191,9 +191,9 @@ def test_overlays_lie_where_the_lesions_are(page):
 
 def test_outlines_are_drawn_in_full_strength(page):
     page.locator("#viewer-binary .style").select_option("outline")
-    assert page.locator("#viewer-binary .percent").inner_text() == "100 %"
+    expect(page.locator("#viewer-binary .percent")).to_have_text("100 %")  # the change comes as an event
     page.locator("#viewer-binary .style").select_option("fill")
-    assert page.locator("#viewer-binary .percent").inner_text() == "60 %"
+    expect(page.locator("#viewer-binary .percent")).to_have_text("60 %")
 
 
 def test_figures_enlarge_and_close(page):
