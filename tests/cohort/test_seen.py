@@ -50,10 +50,12 @@ def test_medsegs_slices_are_known_by_their_lesions(real_data, tmp_path):
 
     masks = nibabel.load(real_data / "dataset" / "raw" / "tr_mask.nii.gz")
     labels = np.asarray(masks.dataobj).astype(np.uint8)
+    lungs = np.ones_like(labels)
+    lungs[0, 0] = 0  # a mask of everything is refused
     for name, array in (
         ("tr_im", np.where(labels > 0, -100, -700).astype(np.int16)),
         ("tr_mask", labels),
-        ("tr_lungmasks_updated", np.ones_like(labels)),
+        ("tr_lungmasks_updated", lungs),
     ):
         nibabel.save(nibabel.Nifti1Image(array, masks.affine), tmp_path / f"{name}.nii.gz")
     cohort = load_cohort(tmp_path, lungs="none")
