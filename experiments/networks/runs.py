@@ -17,6 +17,7 @@ from unet_segnet.runs.folder import FORMAT, RunFolder, Trained
 
 STUDY = "networks"
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+HALF = THRESHOLDS.index(0.5)
 TRAINED, VALIDATION, TEST = "trained", "validation", "test"
 TESTS_ALONE = ("P001",)
 VALIDATING = {"COVID19-DL": ("validation",), "ct20": ("9", "10")}  # cases that choose the threshold
@@ -137,12 +138,36 @@ class NetworkJob:
         tested = [case for case in data.cases if part_of(case, spec) in (VALIDATION, TEST)]
         counts = count(model, spec, tested)
         summary = {"parameters": model.count_params(), "training_seconds": float(history["epoch_seconds"].sum())}
-        return Trained(model, history, counts, summary, {"class_names": class_names(spec.task), "task": spec.task})
+        return Trained(model, history, counts, summary, facts(spec, counts))
 
 
-def class_names(task: str) -> list[str]:
-    """Of a network's two classes."""
-    return ["not infected", "infected"] if task == "lesions" else ["no lung", "lung"]
+def facts(spec: NetworkSpec, counts: dict[str, np.ndarray]) -> dict:
+    """What a network's file says of it (`unet_segnet.networks.facts`), with the threshold of the validation scans."""
+    from unet_segnet.data.slices import BINARY_NAMES
+    from unet_segnet.networks.facts import LUNG_LEVELS, WHOLE_SLICES
+
+    is_lungs = spec.task == "lungs"
+    return {
+        "class_names": ["no lung", "lung"] if is_lungs else list(BINARY_NAMES),
+        "takes": WHOLE_SLICES if is_lungs else LUNG_LEVELS,
+        "threshold": THRESHOLDS[best_threshold(counts["confusion"][counts["parts"] == VALIDATION])],
+    }
+
+
+def best_threshold(confusion: np.ndarray) -> int:
+    """Index of the threshold of the largest Dice over all pixels; that of 0.5 where there are none.
+
+    Arguments:
+        confusion: (num_slices, num_thresholds, 2, 2), truth in rows.
+    """
+    return int(np.nanargmax([dice_of(of) for of in confusion.sum(axis=0)])) if confusion.any() else HALF
+
+
+def dice_of(confusion: np.ndarray) -> float:
+    """Of the second class of a 2x2 confusion matrix; NaN where it is neither there nor found."""
+    from unet_segnet.measures.metrics import dice
+
+    return float(dice(confusion)[1])
 
 
 def count(model, spec: NetworkSpec, cases: Sequence[Case]) -> dict[str, np.ndarray]:

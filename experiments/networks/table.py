@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.networks.runs import STUDY, TEST, THRESHOLDS, VALIDATION
+from experiments.networks.runs import HALF, STUDY, TEST, THRESHOLDS, VALIDATION, best_threshold, dice_of
 from unet_segnet.errors import InputError
 from unet_segnet.output.tabular import Table
 
@@ -13,7 +13,6 @@ COLUMNS = (
     "Dice: mean of scans", "Dice: at 0.5", "sensitivity", "precision", "share of lungs", "AUC of slices",
 )  # fmt: skip
 COUNTS = ("slices", "cases", "sources", "parts", "infected", "lung_pixels", "confusion")
-HALF = THRESHOLDS.index(0.5)
 NOTES = (
     "Counted at the scans' own size. The threshold is the one of the largest Dice on the validation scans of sources "
     "that were trained on; all scores but that at 0.5 are at it. share of lungs: found lesion over found lungs, "
@@ -78,9 +77,9 @@ def score_rows(config: dict, counts: dict[str, np.ndarray]) -> list[tuple]:
                 len(scans),
                 len(confusion),
                 THRESHOLDS[at],
-                _dice(sum(scans)[at]) if known else None,
-                float(np.nanmean([_dice(of[at]) for of in scans])) if known and len(scans) > 1 else None,
-                _dice(sum(scans)[HALF]) if known else None,
+                dice_of(sum(scans)[at]) if known else None,
+                float(np.nanmean([dice_of(of[at]) for of in scans])) if known and len(scans) > 1 else None,
+                dice_of(sum(scans)[HALF]) if known else None,
                 float(found / (missed + found)) if known else None,
                 float(found / (wrong + found)) if known and wrong + found else None,
                 share,
@@ -88,17 +87,6 @@ def score_rows(config: dict, counts: dict[str, np.ndarray]) -> list[tuple]:
             )
         )
     return rows
-
-
-def best_threshold(confusion: np.ndarray) -> int:
-    """Index of the threshold of the largest Dice over all pixels; that of 0.5 where there are none.
-
-    Arguments:
-        confusion: (num_slices, num_thresholds, 2, 2), truth in rows.
-    """
-    if not confusion.any():
-        return HALF
-    return int(np.nanargmax([_dice(of) for of in confusion.sum(axis=0)]))
 
 
 def slice_auc(infected: np.ndarray, marked: np.ndarray) -> float | None:
@@ -116,13 +104,6 @@ def slice_auc(infected: np.ndarray, marked: np.ndarray) -> float | None:
         return None
     ranks = rankdata(marked)[infected].sum()
     return float((ranks - positive * (positive + 1) / 2) / (positive * negative))
-
-
-def _dice(confusion: np.ndarray) -> float:
-    """Of the second class of a 2x2 confusion matrix; NaN where it is neither there nor found."""
-    from unet_segnet.measures.metrics import dice
-
-    return float(dice(confusion)[1])
 
 
 def _counts(folder: Path) -> dict[str, np.ndarray]:

@@ -108,6 +108,42 @@ def test_lungs_are_found_named_or_left_out(files, tmp_path):
     assert whole.lungs is None and whole.labels.sum() > 2 * given.labels.sum()  # the chest wall is bright too
 
 
+class Dense:
+    """Calls what is denser than healthy lung infected, by levels that refer to the lungs."""
+
+    takes, threshold = "lung levels", 0.6
+    input_shape, output_shape = (None, 48, 48, 1), (None, 48, 48, 2)
+
+    def predict_on_batch(self, levels):
+        assert levels.dtype == np.float32 and levels.min() >= 0 and levels.max() <= 1.5
+        infected = np.clip(levels[..., 0], 0, 1)
+        return np.stack([1 - infected, infected], axis=-1)
+
+
+def test_a_network_that_refers_grey_levels_to_the_lungs(files, tmp_path):
+    image, lungs = nibabel.load(files / "case.nii.gz"), files / "case_lungs.nii.gz"
+    result = segment(files / "case.nii.gz", Dense(), lungs, batch_size=4, probabilities=True)
+    assert result.labels.any() and not (result.labels.astype(bool) & (result.lungs == 0)).any()
+    np.testing.assert_array_equal(
+        result.labels > 0, (result.probabilities[..., 1] > np.float16(0.6)) & (result.lungs > 0)
+    )
+    assert any(note.startswith("grey levels: referred") for note in result.notes)
+    assert "labels: infected where its probability is above 0.6" in result.notes
+    # Another scale of the same scan, which a window would not survive.
+    save_nifti(tmp_path / "case.nii.gz", np.asarray(image.dataobj) // 2 - 300, image.affine)
+    other = segment(tmp_path / "case.nii.gz", Dense(), lungs, window=(-200, 0))
+    assert (other.labels != result.labels).mean() < 0.01
+
+
+def test_lungs_that_are_not_known_and_networks_that_find_them_are_told(files):
+    with pytest.raises(InputError, match="refers grey levels to the lungs, which `lungs` none leaves unknown"):
+        segment(files / "case.nii.gz", Dense(), "none")
+    other = Dense()
+    other.takes = "whole slices"
+    with pytest.raises(InputError, match="finds lungs, not lesions"):
+        segment(files / "case.nii.gz", other, files / "case_lungs.nii.gz")
+
+
 def test_probabilities_and_progress(files):
     seen = []
     result = segment(

@@ -206,6 +206,8 @@ def _load(options, facts: dict):
     except InputError as error:
         raise InputError(f"{options.model}: {error}") from error
     model.class_names = tuple(names)
+    if options.window and getattr(model, "takes", None):
+        raise InputError(f"{options.model}: takes {model.takes}, to which no window matters; leave --window out")
     options.window = tuple(options.window or facts.get("window") or getattr(model, "window", DEFAULT_WINDOW))
     learnt = getattr(model, "label_values", None)
     options.meaning = None if learnt is None else Classes(model.class_names, learnt)

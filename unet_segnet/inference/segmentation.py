@@ -23,7 +23,19 @@ from unet_segnet.inference.lungs import (
     split_left_right,
 )
 from unet_segnet.measures.severity import Severity, severity
-from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, lay_on, read_scan, to_network, unfit
+from unet_segnet.networks.facts import LUNG_LEVELS, WHOLE_SLICES
+from unet_segnet.scans import (
+    NetworkSlices,
+    Scan,
+    fit,
+    fit_levels,
+    from_network,
+    lay_on,
+    read_scan,
+    to_network,
+    unfit,
+    unfit_smooth,
+)
 from unet_segnet.scans.orientation import shows_lungs_alone
 
 
@@ -128,7 +140,7 @@ def segment(
         from unet_segnet.networks.load import load_model
 
         model = load_model(model)
-    size, num_classes = slice_size(model), model.output_shape[-1]
+    size, num_classes, threshold = slice_size(model), model.output_shape[-1], getattr(model, "threshold", None)
     window = window or getattr(model, "window", DEFAULT_WINDOW)
     class_names = names_of_classes(model)
     prepared = source if isinstance(source, Prepared) else prepare(source, lungs, orientation)
@@ -137,18 +149,28 @@ def segment(
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
     inside = None if sides is None else sides > 0
+    levels = _levels(model, scan, images, inside, size)
     for start in range(0, len(images), batch_size):
         part = slice(start, min(start + batch_size, len(images)))
-        grey = fit(images[part], None if inside is None else inside[part], window, size)
+        if levels is not None:
+            grey = levels[part]
+        else:
+            grey = fit(images[part], None if inside is None else inside[part], window, size)
         if len(grey) < batch_size and len(images) > batch_size:  # one shape, one compilation
-            grey = np.concatenate([grey, np.zeros((batch_size - len(grey), size, size), np.uint8)])
+            grey = np.concatenate([grey, np.zeros((batch_size - len(grey), size, size), grey.dtype)])
         found = np.asarray(model.predict_on_batch(grey[..., None]))[: part.stop - start]
         if not np.isfinite(found).all():
             raise InputError("the network gives probabilities that are no numbers; train it again, or take another")
-        labels[part] = unfit(np.argmax(found, axis=-1).astype(np.uint8), images.shape[1:])
+        whole = unfit if threshold is None else unfit_smooth
+        if threshold is None:
+            labels[part] = unfit(np.argmax(found, axis=-1).astype(np.uint8), images.shape[1:])
+        else:
+            labels[part] = unfit_smooth(found[..., 1], images.shape[1:]) > threshold
+        if levels is not None:
+            labels[part][~inside[part]] = 0  # where the network saw nothing
         if kept is not None:
             for index in range(num_classes):
-                kept[part, ..., index] = unfit(found[..., index], images.shape[1:])
+                kept[part, ..., index] = whole(found[..., index], images.shape[1:])
         if report:
             report(part.stop, len(images))
     figures = severity(
@@ -162,10 +184,33 @@ def segment(
         adjoining=scan.is_volume,
     )
     notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
+    if levels is not None:
+        notes = (*notes, "grey levels: referred to the scan's own lungs, so that no window counts")
+    if threshold is not None:
+        notes = (*notes, f"labels: {class_names[1]} where its probability is above {threshold:g}")
     if class_names == MULTICLASS_NAMES:
         meant = (f"{name} {finding}" for name, finding in zip(class_names, MULTICLASS_FINDINGS, strict=True))
         notes = (*notes, f"classes: {', '.join(meant)}")
     return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes)
+
+
+def _levels(model, scan: Scan, images: np.ndarray, inside: np.ndarray | None, size: int) -> np.ndarray | None:
+    """What a network takes that learnt from `fit_levels`; None for one that takes 8-bit grey levels.
+
+    Raises:
+        InputError: it finds lungs, or its grey levels refer to lungs that are not known.
+    """
+    takes = getattr(model, "takes", None)
+    if takes == WHOLE_SLICES:
+        raise InputError("this network finds lungs, not lesions; give another as `model`")
+    if takes != LUNG_LEVELS:
+        return None
+    if inside is None:
+        raise InputError(
+            f"{scan.source}: this network refers grey levels to the lungs, which `lungs` none leaves unknown; give a "
+            "mask with `lungs`, or another network as `model`"
+        )
+    return fit_levels(images, inside, size)
 
 
 def slice_size(model) -> int:

@@ -63,8 +63,8 @@ def load_model(source: str | Path = "binary"):
     Returns:
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
         num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
-        0 and 255) and `label_values` (dict: value in the label files that it learnt from -> class index) are
-        attributes of it.
+        0 and 255), `label_values` (dict: value in the label files that it learnt from -> class index), `takes`
+        (`facts.LUNG_LEVELS` or `WHOLE_SLICES`: it takes no 8-bit grey levels) and `threshold` are attributes of it.
 
     Raises:
         InputError: no such own network, or a file that is missing, damaged, or holds none.
@@ -105,6 +105,22 @@ def _tell(model, path: Path) -> None:
         if max(index for _, index in values) >= model.output_shape[-1]:
             raise InputError(f"{path}: its label values stand for more classes than the network tells apart")
         model.label_values = dict(values)
+    if takes := facts.get("takes"):
+        model.takes = takes
+    if threshold := facts.get("threshold"):
+        if model.output_shape[-1] != 2:
+            raise InputError(f"{path}: has a threshold, which is for two classes; it tells {model.output_shape[-1]}")
+        model.threshold = float(threshold)
+
+
+def check_takes_grey(model, source: str | Path) -> None:
+    """Refuse a network that takes other values than 8-bit grey levels, where these are all that it would get.
+
+    Raises:
+        InputError: it does.
+    """
+    if takes := getattr(model, "takes", None):
+        raise InputError(f"{source}: this network takes {takes}, no grey levels 0 to 255; it is for `predict` alone")
 
 
 def _pretrained_path(problem: str) -> Path:

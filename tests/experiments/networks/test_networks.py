@@ -152,7 +152,7 @@ def made_counts():
         "one": [[[70, 20], [2, 8]], [[85, 5], [4, 6]], [[90, 0], [9, 1]]],
         "two": [[[90, 5], [2, 3]], [[95, 0], [3, 2]], [[95, 0], [5, 0]]],
     }
-    middle = table.HALF
+    middle = runs.HALF
     confusion = np.zeros((3, len(runs.THRESHOLDS), 2, 2), int)
     for row, matrices in zip(confusion, per_slice.values(), strict=True):
         row[: middle - 1], row[middle - 1 : middle + 1], row[middle + 1 :] = (np.array(of) for of in matrices)
@@ -172,7 +172,7 @@ def test_scores_are_at_the_threshold_of_the_validation_scans():
     (row,) = table.score_rows(config, made_counts())
     scores = dict(zip(table.COLUMNS, row, strict=True))
     assert scores["tested on"] == "medseg9" and scores["scans"] == scores["slices"] == 2
-    assert scores["threshold"] == runs.THRESHOLDS[table.HALF - 1]
+    assert scores["threshold"] == runs.THRESHOLDS[runs.HALF - 1]
     assert scores["Dice: all pixels"] == pytest.approx(2 * 8 / (2 * 8 + 5 + 7))
     assert scores["Dice: mean of scans"] == pytest.approx((12 / (12 + 9) + 4 / (4 + 3)) / 2)
     assert scores["sensitivity"] == pytest.approx(8 / 15) and scores["precision"] == pytest.approx(8 / 13)
@@ -198,6 +198,11 @@ def test_a_small_training_leaves_its_counts_and_a_table(tmp_path, capsys):
         assert (counts["confusion"].sum(axis=(2, 3)) == 32 * 32).all()
         assert counts["confusion"][:3, 0, 1].sum() == cases[0].lesions.sum()
         assert not counts["confusion"][6:, :, 1].any()  # nobody marked them
+    from unet_segnet.networks.load import load_model
+
+    model = load_model(path / "model.keras")
+    assert (model.takes, model.class_names) == ("lung levels", ("not infected", "infected"))
+    assert model.threshold in runs.THRESHOLDS
     table.write_score_table(tmp_path, tmp_path / "results")
     assert "medseg9" in capsys.readouterr().out
     assert (tmp_path / "results/scores.csv").is_file() and (tmp_path / "results/runs.json").is_file()
