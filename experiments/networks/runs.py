@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.networks.learning import augment_lesions, augment_lungs, can_teach, examples, shown_to_network
-from experiments.networks.sources import SIZE, SOURCES, Case, read_cases
+from experiments.networks.sources import GREY_WINDOW, SIZE, SOURCES, Case, read_cases
 from unet_segnet.runs.folder import FORMAT, RunFolder, Trained
 
 STUDY = "networks"
@@ -150,6 +150,7 @@ def facts(spec: NetworkSpec, counts: dict[str, np.ndarray]) -> dict:
     return {
         "class_names": ["no lung", "lung"] if is_lungs else list(BINARY_NAMES),
         "takes": WHOLE_SLICES if is_lungs else LUNG_LEVELS,
+        **({"window": list(GREY_WINDOW)} if is_lungs else {}),
         "threshold": THRESHOLDS[best_threshold(counts["confusion"][counts["parts"] == VALIDATION])],
     }
 

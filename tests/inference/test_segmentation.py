@@ -144,6 +144,48 @@ def test_lungs_that_are_not_known_and_networks_that_find_them_are_told(files):
         segment(files / "case.nii.gz", other, files / "case_lungs.nii.gz")
 
 
+@pytest.fixture
+def lung_network(tmp_path):
+    """A file with a network that takes what is darker than about -600 HU for lung."""
+    import keras
+
+    from unet_segnet.networks.save import save_network
+
+    inputs = keras.Input((48, 48, 1))
+    scores = keras.layers.Conv2D(2, 1, name="scores")(inputs)
+    network = keras.Model(inputs, keras.layers.Softmax()(scores))
+    network.get_layer("scores").set_weights([np.array([[[[0.0, -40.0]]]]), np.array([0.0, 20.0])])
+    path = tmp_path / "lungs.keras"
+    save_network(network, path, {"takes": "whole slices", "threshold": 0.4, "window": [-1350.0, 150.0]})
+    return path
+
+
+@pytest.mark.parametrize("kind", ["HU", "8-bit"])
+def test_lungs_are_found_by_a_network(lung_network, tmp_path, kind):
+    truth = np.zeros((48, 40, 4), np.uint8)  # rows from right to left, columns to the back, slices to the head
+    truth[6:18, 10:30], truth[30:44, 10:30] = 2, 1
+    values = np.where(truth, -850, 40)
+    values[22:24, 14:16, 1] = -900  # a pocket of air: too small for a lung
+    if kind == "8-bit":
+        values = np.clip((values + 1350) / 1500 * 255, 0, 255)
+    save_nifti(tmp_path / "case.nii.gz", values.astype(np.int16 if kind == "HU" else np.uint8), network_affine())
+    result = segment(tmp_path / "case.nii.gz", Dense(), lung_network)
+    assert (result.lungs != np.moveaxis(truth, 2, 0)).mean() < 0.01
+    assert "lungs: found by the network lungs.keras" in result.notes
+
+
+def test_a_network_that_finds_no_lungs_is_told(lung_network, files, tmp_path):
+    from unet_segnet.networks.load import WEIGHTS
+
+    with pytest.raises(InputError, match="does not find lungs"):
+        segment(files / "case.nii.gz", Dense(), WEIGHTS / "binary.keras")
+    values = np.full((48, 48, 3), 40, np.int16)
+    values[0] = -500
+    save_nifti(tmp_path / "empty.nii.gz", values, network_affine())
+    with pytest.raises(InputError, match=r"empty\.nii\.gz: the network found no lung"):
+        segment(tmp_path / "empty.nii.gz", Dense(), lung_network)
+
+
 def test_probabilities_and_progress(files):
     seen = []
     result = segment(

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=AUTO,
         metavar=f"{'|'.join(LUNGS)}|FILE|DIR",
         help="where the lungs are: found by their HU; everywhere; found by the lungmask package; or marked in a file, "
-        "in a folder by the scan's name",
+        "in a folder by the scan's name; or found by a network of yours (.keras)",
     )
     scan_options(parser)
     parser.add_argument(

@@ -21,6 +21,7 @@ from unet_segnet.errors import InputError
 
 AUTO, NONE, LUNGMASK = "auto", "none", "lungmask"
 LUNGS = (AUTO, NONE, LUNGMASK)  # where the lungs of a scan come from: its own values, nowhere, the package
+NETWORK = ".keras"  # the ending of a file with a network that finds lungs
 NO_LUNG, LEFT, RIGHT = 0, 1, 2
 AIR_HU = -400.0  # between aerated lung (about -850 to -500) and soft tissue (above 0), ground glass included
 CLOSING_MM = 12.0
@@ -32,6 +33,11 @@ SMALLEST_BODY = 0.1  # of a slice
 BODY_SLICES = 32  # of a scan, that its midline is taken from
 OUTER_AIR_HU = -950.0  # air around the patient is darker, lungs on the whole are not
 TYPICAL_PIXEL_MM = 350.0  # of a chest's field of view, over the slice's height, where the spacing is unknown
+
+
+def is_way(lungs: object) -> bool:
+    """Whether lungs are to be found in each scan, by one of `LUNGS` or by a network's file; else a mask is named."""
+    return str(lungs) in LUNGS or str(lungs).endswith(NETWORK)
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,41 @@ def external_lung_masks(images: np.ndarray, spacing: tuple[float, float, float] 
     if not found.any():
         raise InputError("lungmask found no lung: expected an axial chest CT in Hounsfield units")
     return np.select([found == 2, found == 1], [LEFT, RIGHT], NO_LUNG).astype(np.uint8)  # its 1 is the right lung
+
+
+def network_lung_masks(images: np.ndarray, model, adjoining: bool = True, batch_size: int = 4) -> np.ndarray:
+    """The same by a network that was trained to find lungs in whole slices, also of 8-bit grey levels.
+
+    Arguments:
+        images: (num_slices, height, width) float32 Hounsfield units or uint8 grey levels, networks' orientation.
+        model: of `load_model`; takes whole slices from 0 to 1, the ends of its `window`.
+        adjoining: whether the slices are neighbours in one scan, in their order.
+        batch_size: slices at a time.
+
+    Returns:
+        (num_slices, height, width) uint8: 0 no lung, 1 left, 2 right lung.
+
+    Raises:
+        InputError: it finds no lung.
+    """
+    from unet_segnet.scans.orientation import fit_whole, unfit_smooth
+
+    is_grey = images.dtype == np.uint8
+    low, high = (0.0, 255.0) if is_grey else model.window
+    found = np.zeros(images.shape, bool)
+    for start in range(0, len(images), batch_size):
+        part = slice(start, start + batch_size)
+        shown = np.clip((fit_whole(images[part], model.input_shape[1]) - low) / (high - low), 0, 1)
+        probabilities = np.asarray(model.predict_on_batch(shown[..., None].astype(np.float32)))[..., 1]
+        found[part] = unfit_smooth(probabilities, images.shape[1:]) > model.threshold
+    if adjoining and len(images) > 1:
+        found = _lung_like_components(found)
+    if not found.any():
+        raise InputError(
+            "the network found no lung; expected an axial chest CT (give a mask with `lungs`, or `lungs` none where "
+            "the slices show lungs alone)"
+        )
+    return split_left_right(found, None if is_grey else midlines(images, adjoining))
 
 
 def _scale(images: np.ndarray, spacing: tuple[float, float, float] | None) -> _Scale:

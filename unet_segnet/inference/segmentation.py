@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import (
     AUTO,
     LUNGMASK,
+    NETWORK,
     NONE,
     external_lung_masks,
     lung_masks,
     midlines,
+    network_lung_masks,
     slices_cut_off,
     split_left_right,
 )
@@ -123,7 +126,8 @@ def segment(
         model: a `keras.Model`, or what `unet_segnet.networks.load.load_model` takes; its `class_names` are those of the
             labels, where it has any.
         lungs: "auto" (found in Hounsfield units; or taken from slices that show lungs alone), "none" (the slices go
-            in as they are), "lungmask" (by that package), or the path of a mask of the same voxels.
+            in as they are), "lungmask" (by that package), the path of a network that finds lungs (.keras), or of a mask
+            of the same voxels.
         orientation: how the scan's array lies, see `unet_segnet.scans.to_network`; None: by its geometry, or assumed.
         window: (low, high) HU that become grey levels 0 and 255; None: as the network was trained.
         batch_size: slices at a time.
@@ -292,6 +296,12 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
         if scan.units != "HU":
             raise InputError(f"{scan.source}: `lungs` lungmask needs Hounsfield units; these are 8-bit grey levels")
         return FoundLungs(external_lung_masks(images, slices.spacing), "by the lungmask package")
+    if str(lungs).endswith(NETWORK):
+        try:
+            found = network_lung_masks(images, _lung_network(str(lungs)), scan.is_volume)
+        except InputError as error:
+            raise InputError(f"{scan.source}: {error}") from None
+        return FoundLungs(found, f"found by the network {Path(lungs).name}")
     if str(lungs) != AUTO:
         return _given_lungs(scan, slices, Path(lungs), orientation)
     if scan.units == "HU":
@@ -309,6 +319,17 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
 
     shown = np.stack([ndimage.binary_fill_holes(image > 0) for image in images])
     return FoundLungs(split_left_right(shown), "the slices show lungs alone")
+
+
+@lru_cache(maxsize=1)
+def _lung_network(path: str):
+    from unet_segnet.networks.load import load_model
+
+    model = load_model(path)
+    if getattr(model, "takes", None) != WHOLE_SLICES:
+        raise InputError(f"{path}: this network does not find lungs; give one that was trained to, or a mask")
+    slice_size(model)
+    return model
 
 
 def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> FoundLungs:

@@ -215,13 +215,24 @@ def fit_levels(images: np.ndarray, lungs: np.ndarray, size: int = DEFAULT_SIZE) 
     Returns:
         (num_slices, size, size) float32, 0 outside the lungs.
     """
-    margins = ((0, 0), *_margins(images.shape[1:]))
     inside = fit_labels(lungs, size)
-    shown = np.empty(inside.shape, np.float32)
+    return lungs_alone(lung_levels(fit_whole(images, size), inside), inside)
+
+
+def fit_whole(images: np.ndarray, size: int = DEFAULT_SIZE) -> np.ndarray:
+    """Whole slices of a network's size, values as they are, bilinearly.
+
+    Arguments as of `fit_levels`.
+
+    Returns:
+        (num_slices, size, size) float32; slices that are not square are continued by their borders.
+    """
+    margins = _margins(images.shape[1:])
+    shown = np.empty((len(images), size, size), np.float32)
     for index, image in enumerate(images):
-        padded = np.pad(image.astype(np.float32), margins[1:], mode="edge")
+        padded = np.pad(image.astype(np.float32), margins, mode="edge")
         shown[index] = resize_bilinear(padded[None], (size, size))[0]
-    return lungs_alone(lung_levels(shown, inside), inside)
+    return shown
 
 
 def fit_labels(labels: np.ndarray, size: int = DEFAULT_SIZE, background: int = 0) -> np.ndarray:
