@@ -17,6 +17,7 @@ from unet_segnet.runs.folder import FORMAT, RunFolder, Trained
 
 STUDY = "networks"
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
+COUNTS = ("slices", "cases", "sources", "parts", "infected", "lung_pixels", "confusion")
 HALF = THRESHOLDS.index(0.5)
 TRAINED, VALIDATION, TEST = "trained", "validation", "test"
 TESTS_ALONE = ("P001",)
@@ -141,6 +142,31 @@ class NetworkJob:
         return Trained(model, history, counts, summary, facts(spec, counts))
 
 
+@dataclass(frozen=True, eq=False)
+class NetworkRun:
+    """A finished training.
+
+    Attributes:
+        problem: "lungs" or "lesions".
+        counts: its counts.npz.
+    """
+
+    problem: str
+    counts: dict[str, np.ndarray]
+
+
+def read_run(folder: Path) -> NetworkRun:
+    """A finished run from its folder.
+
+    Raises:
+        InputError: its files are missing or damaged.
+    """
+    from unet_segnet.output.records import read_json
+    from unet_segnet.runs.folder import read_arrays
+
+    return NetworkRun(read_json(folder / "config.json")["task"], read_arrays(folder / "counts.npz", COUNTS))
+
+
 def facts(spec: NetworkSpec, counts: dict[str, np.ndarray]) -> dict:
     """What a network's file says of it (`unet_segnet.networks.facts`), with the threshold of the validation scans."""
     from unet_segnet.data.slices import BINARY_NAMES
@@ -173,7 +199,7 @@ def dice_of(confusion: np.ndarray) -> float:
 
 def count(model, spec: NetworkSpec, cases: Sequence[Case]) -> dict[str, np.ndarray]:
     """The arrays of counts.npz, of cases that were not trained on."""
-    rows = {key: [] for key in ("slices", "cases", "sources", "parts", "infected", "lung_pixels", "confusion")}
+    rows = {key: [] for key in COUNTS}
     for case in cases:
         found = probabilities(model, spec.task, case)
         truth = case.lungs if spec.task == "lungs" else case.lesions

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.networks.runs import HALF, STUDY, TEST, THRESHOLDS, VALIDATION, best_threshold, dice_of
+from experiments.networks.runs import HALF, STUDY, TEST, THRESHOLDS, VALIDATION, best_threshold, dice_of, read_run
 from unet_segnet.errors import InputError
 from unet_segnet.output.tabular import Table
 
@@ -12,7 +12,6 @@ COLUMNS = (
     "task", "without", "network", "seed", "tested on", "scans", "slices", "threshold", "Dice: all pixels",
     "Dice: mean of scans", "Dice: at 0.5", "sensitivity", "precision", "share of lungs", "AUC of slices",
 )  # fmt: skip
-COUNTS = ("slices", "cases", "sources", "parts", "infected", "lung_pixels", "confusion")
 NOTES = (
     "Counted at the scans' own size. The threshold is the one of the largest Dice on the validation scans of sources "
     "that were trained on; all scores but that at 0.5 are at it. share of lungs: found lesion over found lungs, "
@@ -39,7 +38,7 @@ def write_score_table(out: Path, results: Path) -> None:
     for folder in folders:
         config, result = read_json(folder / "config.json"), read_json(folder / "result.json")
         if result["status"] == "finished":
-            rows += score_rows(config, _counts(folder))
+            rows += score_rows(config, read_run(folder).counts)
             records[folder.relative_to(out / STUDY).as_posix()] = {"config": config, "result": result}
     table = Table(
         "Networks for other people's scans, tested on what they were not trained on.", COLUMNS, tuple(rows), NOTES
@@ -104,9 +103,3 @@ def slice_auc(infected: np.ndarray, marked: np.ndarray) -> float | None:
         return None
     ranks = rankdata(marked)[infected].sum()
     return float((ranks - positive * (positive + 1) / 2) / (positive * negative))
-
-
-def _counts(folder: Path) -> dict[str, np.ndarray]:
-    from unet_segnet.runs.folder import read_arrays
-
-    return read_arrays(folder / "counts.npz", COUNTS)

@@ -208,6 +208,32 @@ def test_a_small_training_leaves_its_counts_and_a_table(tmp_path, capsys):
     assert (tmp_path / "results/scores.csv").is_file() and (tmp_path / "results/runs.json").is_file()
 
 
+def test_a_run_becomes_the_project_s_network(tmp_path, monkeypatch):
+    from argparse import Namespace
+
+    from experiments import publish
+    from unet_segnet.networks import load
+    from unet_segnet.runs.job import complete
+
+    cases = (a_case("medseg9", "1"), a_case("ct20", "1"), a_case("ct20", "9"))
+    data = runs.NetworkData("lesions")
+    object.__setattr__(data, "__dict__", {**data.__dict__, "cases": cases})
+    job = runs.NetworkJob(spec("lesions", "medseg9"), AnnealedRecipe(epochs=1, steps=1, batch_size=2))
+    path = complete(job, data, tmp_path / "runs")
+    monkeypatch.setattr(publish, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(load, "WEIGHTS", tmp_path / "weights")
+    publish.publish(Namespace(runs=[path], weights=True, force=False))
+    assert (tmp_path / "results/networks/lesions-without-medseg9/fpn-mobilenet_v2/seed0/counts.npz").is_file()
+    model, facts = load.load_model("lesions"), load.model_facts("lesions")
+    assert model.takes == "lung levels" and model.threshold == facts["told"]["threshold"]
+    assert (facts["problem"], facts["data"]["name"]) == ("lesions", "ct20")
+    assert [row["tested on"] for row in facts["scores"]] == ["medseg9"]
+    card = (tmp_path / "weights/lesions.md").read_text(encoding="utf-8")
+    assert "not for clinical use" in card and "CC BY-NC-SA 4.0" in card
+    table.write_score_table(tmp_path / "results", tmp_path / "results/networks")
+    assert (tmp_path / "results/networks/scores.csv").is_file()
+
+
 @pytest.mark.parametrize("source", ["COVID19-DL", "ct20", "lctsc3", "normal001"])
 def test_real_sources_lie_as_the_networks_take_them(source):
     folder = "covid-ct-md" if source == "normal001" else source
