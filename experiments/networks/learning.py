@@ -16,6 +16,7 @@ TASKS = ("lungs", "lesions")
 HEALTHY, LESION, OUTSIDE = 0, 1, 2  # codes of pixels that lesions are learnt from
 MOST_LESION_LEVEL = 2.0  # of `lung_levels`
 EMPTY_SHARE = 0.4  # of the draws of a source: slices without what is to be found, where it has both kinds
+HEALTHY_SHARE = 0.3  # of the draws of another source, for one that shows nothing to be found
 FLIP, ROTATION, SCALE = 0.5, 25.0, (0.75, 1.3)
 WIDENED, NARROWED = 0.35, 0.1  # how often lungs are shown larger, smaller
 MOST_WIDER, MOST_NARROWER = 6, 2  # pixels
@@ -44,7 +45,8 @@ def can_teach(task: str, case: Case) -> bool:
 def examples(task: str, cases: Sequence[Case]) -> Examples:
     """The slices of cases that `can_teach`; each source is drawn as often as any other, and so is each of its patients.
 
-    A source that shows slices with and without what is to be found gives `EMPTY_SHARE` of the latter.
+    A source that shows slices with and without what is to be found gives `EMPTY_SHARE` of the latter; one that has only
+    the latter, a healthy patient's, is drawn `HEALTHY_SHARE` as often as others.
     """
     images, labels, groups = [], [], []
     for case in cases:
@@ -66,13 +68,13 @@ def balanced(groups: Sequence[tuple[str, bool, str]]) -> np.ndarray:
     result = np.zeros(len(groups))
     for source in sources:
         kinds = sorted({shows for name, shows, _ in groups if name == source})
+        shares = {True: 1 - EMPTY_SHARE, False: EMPTY_SHARE} if len(kinds) == 2 else {True: 1.0, False: HEALTHY_SHARE}
         for shows in kinds:
-            share = 1.0 if len(kinds) == 1 else (1 - EMPTY_SHARE if shows else EMPTY_SHARE)
             patients = sorted({patient for name, of, patient in groups if (name, of) == (source, shows)})
             for patient in patients:
                 members = [index for index, group in enumerate(groups) if group == (source, shows, patient)]
-                result[members] = share / len(sources) / len(patients) / len(members)
-    return result
+                result[members] = shares[shows] / len(patients) / len(members)
+    return result / result.sum()
 
 
 def lung_examples(case: Case) -> tuple[np.ndarray, np.ndarray]:

@@ -16,8 +16,8 @@ from experiments.networks.sources import GREY_WINDOW, SIZE, SOURCES, Case, read_
 from unet_segnet.runs.folder import FORMAT, RunFolder, Trained
 
 STUDY = "networks"
-THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))
-COUNTS = ("slices", "cases", "sources", "parts", "infected", "lung_pixels", "confusion")
+THRESHOLDS = (0.01, 0.02, 0.03, *(round(0.05 * step, 2) for step in range(1, 20)))
+COUNTS = ("thresholds", "slices", "cases", "sources", "parts", "infected", "lung_pixels", "confusion")
 HALF = THRESHOLDS.index(0.5)
 TRAINED, VALIDATION, TEST = "trained", "validation", "test"
 TESTS_ALONE = ("P001",)
@@ -199,7 +199,7 @@ def dice_of(confusion: np.ndarray) -> float:
 
 def count(model, spec: NetworkSpec, cases: Sequence[Case]) -> dict[str, np.ndarray]:
     """The arrays of counts.npz, of cases that were not trained on."""
-    rows = {key: [] for key in COUNTS}
+    rows = {key: [] for key in COUNTS if key != "thresholds"}
     for case in cases:
         found = probabilities(model, spec.task, case)
         truth = case.lungs if spec.task == "lungs" else case.lesions
@@ -219,18 +219,18 @@ def count(model, spec: NetworkSpec, cases: Sequence[Case]) -> dict[str, np.ndarr
                     None if region is None else region[index],
                 )
             )
-    return {key: np.asarray(values) for key, values in rows.items()}
+    return {"thresholds": np.asarray(THRESHOLDS), **{key: np.asarray(values) for key, values in rows.items()}}
 
 
 def probabilities(model, task: str, case: Case, batch_size: int = 8) -> np.ndarray:
     """(num_slices, height, width) float32 probabilities of lung or lesion at the scan's own size."""
     from unet_segnet.data.normalise import resize_bilinear
     from unet_segnet.data.resize import resize_labels
+    from unet_segnet.inference.prediction import mirrored_mean
 
     shown = shown_to_network(task, case.images, resize_labels(case.lungs, (SIZE, SIZE)))
     found = [
-        np.asarray(model.predict_on_batch(shown[start : start + batch_size, ..., None]), np.float32)[..., 1]
-        for start in range(0, len(shown), batch_size)
+        mirrored_mean(model, shown[start : start + batch_size])[..., 1] for start in range(0, len(shown), batch_size)
     ]
     return resize_bilinear(np.concatenate(found), case.lungs.shape[1:])
 

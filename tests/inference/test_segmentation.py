@@ -314,3 +314,23 @@ def test_a_scan_in_place_of_a_mask_or_of_the_truth_is_refused(tmp_path, phantom)
         segment(scan, Bright(), lungs=scan)
     with pytest.raises(InputError, match="is it a scan, or are images and masks exchanged"):
         read_truth(scan, prepare(scan, "none"), ("healthy", "infected"))
+
+
+def test_mirror_images_are_averaged_in_place():
+    from unet_segnet.inference.prediction import mirrored_mean
+
+    class Gradual:
+        """Its probability of infection grows with the row and the column, whatever the slice shows."""
+
+        def predict_on_batch(self, images):
+            rows, columns = np.mgrid[:4, :4] / 10
+            infected = np.broadcast_to(rows + 2 * columns, images.shape[:3])
+            return np.stack([1 - infected, infected + images[..., 0]], axis=-1)
+
+    images = np.zeros((2, 4, 4), np.float32)
+    images[1, 0, 3] = 1
+    found = mirrored_mean(Gradual(), images)[..., 1]
+    rows, columns = np.mgrid[:4, :4] / 10
+    expected = (3 * (rows + 2 * columns) + (0.3 - 2 * rows) + 2 * (0.3 - 2 * columns)) / 3
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    np.testing.assert_allclose(found[1] - found[0], images[1], atol=1e-6)

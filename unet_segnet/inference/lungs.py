@@ -178,6 +178,7 @@ def network_lung_masks(images: np.ndarray, model, adjoining: bool = True, batch_
     Raises:
         InputError: it finds no lung.
     """
+    from unet_segnet.inference.prediction import mirrored_mean
     from unet_segnet.scans.orientation import fit_whole, unfit_smooth
 
     is_grey = images.dtype == np.uint8
@@ -186,7 +187,7 @@ def network_lung_masks(images: np.ndarray, model, adjoining: bool = True, batch_
     for start in range(0, len(images), batch_size):
         part = slice(start, start + batch_size)
         shown = np.clip((fit_whole(images[part], model.input_shape[1]) - low) / (high - low), 0, 1)
-        probabilities = np.asarray(model.predict_on_batch(shown[..., None].astype(np.float32)))[..., 1]
+        probabilities = mirrored_mean(model, shown.astype(np.float32))[..., 1]
         found[part] = unfit_smooth(probabilities, images.shape[1:]) > model.threshold
     if adjoining and len(images) > 1:
         found = _lung_like_components(found)

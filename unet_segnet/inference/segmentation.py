@@ -144,6 +144,8 @@ def segment(
         from unet_segnet.networks.load import load_model
 
         model = load_model(model)
+    from unet_segnet.inference.prediction import mirrored_mean
+
     size, num_classes, threshold = slice_size(model), model.output_shape[-1], getattr(model, "threshold", None)
     window = window or getattr(model, "window", DEFAULT_WINDOW)
     class_names = names_of_classes(model)
@@ -162,7 +164,8 @@ def segment(
             grey = fit(images[part], None if inside is None else inside[part], window, size)
         if len(grey) < batch_size and len(images) > batch_size:  # one shape, one compilation
             grey = np.concatenate([grey, np.zeros((batch_size - len(grey), size, size), grey.dtype)])
-        found = np.asarray(model.predict_on_batch(grey[..., None]))[: part.stop - start]
+        found = np.asarray(model.predict_on_batch(grey[..., None])) if levels is None else mirrored_mean(model, grey)
+        found = found[: part.stop - start]
         if not np.isfinite(found).all():
             raise InputError("the network gives probabilities that are no numbers; train it again, or take another")
         whole = unfit if threshold is None else unfit_smooth

@@ -47,10 +47,11 @@ def test_sources_kinds_and_patients_are_drawn_by_their_shares():
     groups = [("a", True, "1")] * 3 + [("a", True, "2")] + [("a", False, "1")] * 2 + [("b", False, "3")] * 4
     chances = learning.balanced(groups)
     assert chances.sum() == pytest.approx(1)
-    np.testing.assert_allclose(chances[:3], 0.5 * (1 - learning.EMPTY_SHARE) / 2 / 3)
-    np.testing.assert_allclose(chances[3], 0.5 * (1 - learning.EMPTY_SHARE) / 2)
-    np.testing.assert_allclose(chances[4:6], 0.5 * learning.EMPTY_SHARE / 2)
-    np.testing.assert_allclose(chances[6:], 0.5 / 4)
+    of_a = 1 / (1 + learning.HEALTHY_SHARE)
+    np.testing.assert_allclose(chances[:3], of_a * (1 - learning.EMPTY_SHARE) / 2 / 3)
+    np.testing.assert_allclose(chances[3], of_a * (1 - learning.EMPTY_SHARE) / 2)
+    np.testing.assert_allclose(chances[4:6], of_a * learning.EMPTY_SHARE / 2)
+    np.testing.assert_allclose(chances[6:], (1 - of_a) / 4)
 
 
 def test_lesions_outside_the_lungs_are_unknown():
@@ -157,6 +158,7 @@ def made_counts():
     for row, matrices in zip(confusion, per_slice.values(), strict=True):
         row[: middle - 1], row[middle - 1 : middle + 1], row[middle + 1 :] = (np.array(of) for of in matrices)
     return {
+        "thresholds": np.array(runs.THRESHOLDS),
         "slices": np.array(["001"] * 3),
         "cases": np.array(list(per_slice)),
         "sources": np.array(["ct20", "medseg9", "medseg9"]),
