@@ -44,7 +44,7 @@ class AnnealedRecipe:
     averaged: float = 0.99
     batch_size: int = 8
     steps: int = 50
-    epochs: int = 24
+    epochs: int = 16
     dtype: str = "float32"
 
 
