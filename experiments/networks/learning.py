@@ -1,8 +1,8 @@
 """What the networks learn from, made of `sources.Case`: arrays, how often each slice is drawn, and its augmentation.
 
-Lungs are learnt from whole slices in Hounsfield units, under random windows. Lesions are learnt from the lungs alone,
-in grey levels that refer to the scan's own lungs (`unet_segnet.data.normalise.lung_levels`); how well the lungs are
-found varies, so the lungs shown vary too.
+Lungs are learnt from slices cropped to the body, in Hounsfield units, under random windows. Lesions are learnt from the
+lungs alone, in grey levels that refer to the scan's own lungs (`unet_segnet.data.normalise.lung_levels`); how well the
+lungs are found varies, so the lungs shown vary too.
 """
 
 from collections.abc import Sequence
@@ -78,10 +78,10 @@ def balanced(groups: Sequence[tuple[str, bool, str]]) -> np.ndarray:
 
 
 def lung_examples(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Whole slices in Hounsfield units, and 1 inside the lungs."""
-    from unet_segnet.data.resize import resize_labels
+    """Bodies in Hounsfield units, and 1 inside the lungs."""
+    from unet_segnet.inference.network_lungs import crop_labels
 
-    return case.images, resize_labels(case.lungs, (SIZE, SIZE)).astype(np.uint8)
+    return case.bodies, crop_labels(case.lungs, case.boxes, SIZE).astype(np.uint8)
 
 
 def lesion_examples(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -135,20 +135,13 @@ def _moved(images, labels, generators):
     return augment_affine(images, labels, uniforms, FLIP, ROTATION, SCALE)
 
 
-def shown_to_network(task: str, images: np.ndarray, lungs: np.ndarray | None = None) -> np.ndarray:
-    """What a trained network takes, without augmentation.
-
-    Arguments:
-        task: one of `TASKS`.
-        images: (num_slices, SIZE, SIZE) Hounsfield units of one scan.
-        lungs: likewise, True inside; for lesions alone.
-
-    Returns:
-        float32 of that shape.
-    """
+def shown_to_network(task: str, case: Case) -> np.ndarray:
+    """(num_slices, SIZE, SIZE) float32: what a trained network takes, without augmentation."""
     from unet_segnet.data.normalise import lung_levels, lungs_alone
+    from unet_segnet.data.resize import resize_labels
 
     if task == "lesions":
-        return lungs_alone(lung_levels(images, lungs), lungs)
+        lungs = resize_labels(case.lungs, (SIZE, SIZE))
+        return lungs_alone(lung_levels(case.images, lungs), lungs)
     low, high = GREY_WINDOW
-    return np.clip((np.asarray(images, np.float32) - low) / (high - low), 0, 1)
+    return np.clip((np.asarray(case.bodies, np.float32) - low) / (high - low), 0, 1)

@@ -170,12 +170,12 @@ def read_run(folder: Path) -> NetworkRun:
 def facts(spec: NetworkSpec, counts: dict[str, np.ndarray]) -> dict:
     """What a network's file says of it (`unet_segnet.networks.facts`), with the threshold of the validation scans."""
     from unet_segnet.data.slices import BINARY_NAMES
-    from unet_segnet.networks.facts import LUNG_LEVELS, WHOLE_SLICES
+    from unet_segnet.networks.facts import BODIES, LUNG_LEVELS
 
     is_lungs = spec.task == "lungs"
     return {
         "class_names": ["no lung", "lung"] if is_lungs else list(BINARY_NAMES),
-        "takes": WHOLE_SLICES if is_lungs else LUNG_LEVELS,
+        "takes": BODIES if is_lungs else LUNG_LEVELS,
         **({"window": list(GREY_WINDOW)} if is_lungs else {}),
         "threshold": THRESHOLDS[best_threshold(counts["confusion"][counts["parts"] == VALIDATION])],
     }
@@ -225,14 +225,16 @@ def count(model, spec: NetworkSpec, cases: Sequence[Case]) -> dict[str, np.ndarr
 def probabilities(model, task: str, case: Case, batch_size: int = 8) -> np.ndarray:
     """(num_slices, height, width) float32 probabilities of lung or lesion at the scan's own size."""
     from unet_segnet.data.normalise import resize_bilinear
-    from unet_segnet.data.resize import resize_labels
+    from unet_segnet.inference.network_lungs import uncrop
     from unet_segnet.inference.prediction import mirrored_mean
 
-    shown = shown_to_network(task, case.images, resize_labels(case.lungs, (SIZE, SIZE)))
+    shown = shown_to_network(task, case)
     found = [
         mirrored_mean(model, shown[start : start + batch_size])[..., 1] for start in range(0, len(shown), batch_size)
     ]
-    return resize_bilinear(np.concatenate(found), case.lungs.shape[1:])
+    shape = case.lungs.shape[1:]
+    maps = np.concatenate(found)
+    return uncrop(maps, case.boxes, shape) if task == "lungs" else resize_bilinear(maps, shape)
 
 
 def confusion_at(thresholds, probability, truth=None, region=None) -> np.ndarray:

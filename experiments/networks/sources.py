@@ -34,6 +34,8 @@ class Case:
         name: of the patient, or of the part of the source.
         patient: which scans are of one body: equal names are never on two sides.
         images: (num_slices, SIZE, SIZE) float16 Hounsfield units, or what grey levels are taken for.
+        bodies: the same, cropped to `boxes`.
+        boxes: (num_slices, 3), see `unet_segnet.inference.network_lungs.body_boxes`.
         lungs: (num_slices, height, width) bool, at the scan's own size.
         lungs_known: the lungs are marked by people; else found by their Hounsfield units or by what is cut out.
         lesions: (num_slices, height, width) bool, or None where they are not marked.
@@ -45,6 +47,8 @@ class Case:
     name: str
     patient: str
     images: np.ndarray
+    bodies: np.ndarray
+    boxes: np.ndarray
     lungs: np.ndarray
     lungs_known: bool
     lesions: np.ndarray | None
@@ -61,11 +65,18 @@ def read_cases(source: str) -> list[Case]:
     return list(SOURCES[source](source))
 
 
-def resized(images: np.ndarray) -> np.ndarray:
-    """(num_slices, SIZE, SIZE) float16 of square slices of any size, values within `HU_RANGE`."""
+def pictures(images: np.ndarray) -> dict[str, np.ndarray]:
+    """`images`, `bodies` and `boxes` of a case, of square slices in Hounsfield units; values within `HU_RANGE`."""
     from unet_segnet.data.normalise import resize_bilinear
+    from unet_segnet.inference.network_lungs import body_boxes, crop
 
-    return resize_bilinear(np.clip(images, *HU_RANGE).astype(np.float32), (SIZE, SIZE)).astype(np.float16)
+    images = np.clip(images, *HU_RANGE).astype(np.float32)
+    boxes = body_boxes(images)
+    return {
+        "images": resize_bilinear(images, (SIZE, SIZE)).astype(np.float16),
+        "bodies": crop(images, boxes, SIZE, GREY_WINDOW[0]).astype(np.float16),
+        "boxes": boxes,
+    }
 
 
 def _read(path: Path, orientation: str | None = None):
@@ -91,14 +102,17 @@ def _covid19_dl(source: str) -> Iterator[Case]:
 
     slices = read_slices(find_data(source)).binary()
     lungs = np.stack([ndimage.binary_fill_holes(image > 0) for image in slices.images])
-    images, lesions = resized(_grey(slices.images, DEFAULT_WINDOW)), slices.labels > 0
+    images, lesions = _grey(slices.images, DEFAULT_WINDOW), slices.labels > 0
     split = paper_split(len(slices))
     for part in PARTS:
         chosen = np.sort(getattr(split, part))
         names = tuple(slices.names[index] for index in chosen)
         marked = lesions[chosen]
         infected = marked.any(axis=(1, 2))
-        yield Case(source, part, f"{source}-{part}", images[chosen], lungs[chosen], False, marked, infected, names)
+        yield Case(
+            source=source, name=part, patient=f"{source}-{part}", **pictures(images[chosen]), lungs=lungs[chosen],
+            lungs_known=False, lesions=marked, infected=infected, names=names,
+        )  # fmt: skip
 
 
 def _ct20(source: str) -> Iterator[Case]:
@@ -108,7 +122,7 @@ def _ct20(source: str) -> Iterator[Case]:
     images, lesions, lungs = (
         _read(folder / f"{name}.nii.gz", "upright")[0] for name in ("tr_im", "tr_mask", "tr_lungmasks_updated")
     )
-    images, per_patient = resized(_grey(images)), 10
+    images, per_patient = _grey(images), 10
     for number, start in enumerate(range(0, len(images), per_patient), 1):
         part = slice(start, start + per_patient)
         yield _marked(source, str(number), f"{source}-{number}", images[part], lungs[part], lesions[part])
@@ -122,7 +136,7 @@ def _medseg9(source: str) -> Iterator[Case]:
     for name in volume_names(folder):
         images, lesions, lungs = (_read(path)[0] for path in volume_paths(folder, name))
         patient = "medseg9-2" if name == "3" else f"medseg9-{name}"
-        yield _marked(source, name, patient, resized(images), lungs, lesions)
+        yield _marked(source, name, patient, images, lungs, lesions)
 
 
 def _lctsc3(source: str) -> Iterator[Case]:
@@ -133,7 +147,10 @@ def _lctsc3(source: str) -> Iterator[Case]:
         name = path.name.removesuffix(".nii.gz")
         images, _, names = _read(path)
         lungs = _read(folder / "lungs" / path.name)[0] > 0
-        yield Case(source, name, name, resized(images), lungs, True, None, None, names)
+        yield Case(
+            source=source, name=name, patient=name, **pictures(images), lungs=lungs, lungs_known=True, lesions=None,
+            infected=None, names=names,
+        )  # fmt: skip
 
 
 def _dicom(source: str) -> Iterator[Case]:
@@ -150,13 +167,19 @@ def _dicom(source: str) -> Iterator[Case]:
         rows = sorted(csv.DictReader(file), key=lambda row: float(row["z_mm"]))  # from foot to head
     infected = np.array([row["infected"] == "1" for row in rows])
     lesions = None if infected.any() else np.zeros(lungs.shape, bool)
-    yield Case(source, source, source, resized(slices.images), lungs, False, lesions, infected, slices.names)
+    yield Case(
+        source=source, name=source, patient=source, **pictures(slices.images), lungs=lungs, lungs_known=False,
+        lesions=lesions, infected=infected, names=slices.names,
+    )  # fmt: skip
 
 
 def _marked(source, name, patient, images, lungs, lesions) -> Case:
     lesions = lesions > 0
     names = tuple(f"{number:03}" for number in range(1, len(images) + 1))
-    return Case(source, name, patient, images, lungs > 0, True, lesions, lesions.any(axis=(1, 2)), names)
+    return Case(
+        source=source, name=name, patient=patient, **pictures(images), lungs=lungs > 0, lungs_known=True,
+        lesions=lesions, infected=lesions.any(axis=(1, 2)), names=names,
+    )  # fmt: skip
 
 
 SOURCES: dict[str, Callable[[str], Iterator[Case]]] = {

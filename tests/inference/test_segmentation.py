@@ -139,7 +139,7 @@ def test_lungs_that_are_not_known_and_networks_that_find_them_are_told(files):
     with pytest.raises(InputError, match="refers grey levels to the lungs, which `lungs` none leaves unknown"):
         segment(files / "case.nii.gz", Dense(), "none")
     other = Dense()
-    other.takes = "whole slices"
+    other.takes = "slices cropped to the body"
     with pytest.raises(InputError, match="finds lungs, not lesions"):
         segment(files / "case.nii.gz", other, files / "case_lungs.nii.gz")
 
@@ -156,7 +156,7 @@ def lung_network(tmp_path):
     network = keras.Model(inputs, keras.layers.Softmax()(scores))
     network.get_layer("scores").set_weights([np.array([[[[0.0, -40.0]]]]), np.array([0.0, 20.0])])
     path = tmp_path / "lungs.keras"
-    save_network(network, path, {"takes": "whole slices", "threshold": 0.4, "window": [-1350.0, 150.0]})
+    save_network(network, path, {"takes": "slices cropped to the body", "threshold": 0.4, "window": [-1350.0, 150.0]})
     return path
 
 

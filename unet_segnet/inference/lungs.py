@@ -77,7 +77,7 @@ def lung_masks(
     for index, image in enumerate(images):
         air[index] = _inner_air(image, scale)
     if adjoining and len(images) > 1:
-        air = _lung_like_components(air)
+        air = lung_like_components(air)
     lungs = np.zeros(images.shape, np.uint8)
     middles = _known(midlines(images, adjoining), air)
     for index, (slice_air, middle) in enumerate(zip(air, middles, strict=True)):
@@ -163,42 +163,6 @@ def external_lung_masks(images: np.ndarray, spacing: tuple[float, float, float] 
     return np.select([found == 2, found == 1], [LEFT, RIGHT], NO_LUNG).astype(np.uint8)  # its 1 is the right lung
 
 
-def network_lung_masks(images: np.ndarray, model, adjoining: bool = True, batch_size: int = 4) -> np.ndarray:
-    """The same by a network that was trained to find lungs in whole slices, also of 8-bit grey levels.
-
-    Arguments:
-        images: (num_slices, height, width) float32 Hounsfield units or uint8 grey levels, networks' orientation.
-        model: of `load_model`; takes whole slices from 0 to 1, the ends of its `window`.
-        adjoining: whether the slices are neighbours in one scan, in their order.
-        batch_size: slices at a time.
-
-    Returns:
-        (num_slices, height, width) uint8: 0 no lung, 1 left, 2 right lung.
-
-    Raises:
-        InputError: it finds no lung.
-    """
-    from unet_segnet.inference.prediction import mirrored_mean
-    from unet_segnet.scans.orientation import fit_whole, unfit_smooth
-
-    is_grey = images.dtype == np.uint8
-    low, high = (0.0, 255.0) if is_grey else model.window
-    found = np.zeros(images.shape, bool)
-    for start in range(0, len(images), batch_size):
-        part = slice(start, start + batch_size)
-        shown = np.clip((fit_whole(images[part], model.input_shape[1]) - low) / (high - low), 0, 1)
-        probabilities = mirrored_mean(model, shown.astype(np.float32))[..., 1]
-        found[part] = unfit_smooth(probabilities, images.shape[1:]) > model.threshold
-    if adjoining and len(images) > 1:
-        found = _lung_like_components(found)
-    if not found.any():
-        raise InputError(
-            "the network found no lung; expected an axial chest CT (give a mask with `lungs`, or `lungs` none where "
-            "the slices show lungs alone)"
-        )
-    return split_left_right(found, None if is_grey else midlines(images, adjoining))
-
-
 def _scale(images: np.ndarray, spacing: tuple[float, float, float] | None) -> _Scale:
     return _Scale(1 / (0.5 * (spacing[1] + spacing[2])) if spacing else images.shape[1] / TYPICAL_PIXEL_MM)
 
@@ -262,7 +226,7 @@ def _is_airway(piece: np.ndarray, lungs: np.ndarray, area: int) -> bool:
     return occupied[0] + span / 3 < rows.mean() < occupied[-1] - span / 3
 
 
-def _lung_like_components(air: np.ndarray) -> np.ndarray:
+def lung_like_components(air: np.ndarray) -> np.ndarray:
     """Of the air in a scan, the largest piece and those that are at least a tenth of it: lungs, not bowel."""
     from scipy import ndimage
 

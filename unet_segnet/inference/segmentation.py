@@ -21,12 +21,11 @@ from unet_segnet.inference.lungs import (
     external_lung_masks,
     lung_masks,
     midlines,
-    network_lung_masks,
     slices_cut_off,
     split_left_right,
 )
 from unet_segnet.measures.severity import Severity, severity
-from unet_segnet.networks.facts import LUNG_LEVELS, WHOLE_SLICES
+from unet_segnet.networks.facts import BODIES, LUNG_LEVELS
 from unet_segnet.scans import (
     NetworkSlices,
     Scan,
@@ -208,7 +207,7 @@ def _levels(model, scan: Scan, images: np.ndarray, inside: np.ndarray | None, si
         InputError: it finds lungs, or its grey levels refer to lungs that are not known.
     """
     takes = getattr(model, "takes", None)
-    if takes == WHOLE_SLICES:
+    if takes == BODIES:
         raise InputError("this network finds lungs, not lesions; give another as `model`")
     if takes != LUNG_LEVELS:
         return None
@@ -300,6 +299,8 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
             raise InputError(f"{scan.source}: `lungs` lungmask needs Hounsfield units; these are 8-bit grey levels")
         return FoundLungs(external_lung_masks(images, slices.spacing), "by the lungmask package")
     if str(lungs).endswith(NETWORK):
+        from unet_segnet.inference.network_lungs import network_lung_masks
+
         try:
             found = network_lung_masks(images, _lung_network(str(lungs)), scan.is_volume)
         except InputError as error:
@@ -329,7 +330,7 @@ def _lung_network(path: str):
     from unet_segnet.networks.load import load_model
 
     model = load_model(path)
-    if getattr(model, "takes", None) != WHOLE_SLICES:
+    if getattr(model, "takes", None) != BODIES:
         raise InputError(f"{path}: this network does not find lungs; give one that was trained to, or a mask")
     slice_size(model)
     return model

@@ -64,7 +64,7 @@ def load_model(source: str | Path = "binary"):
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
         num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
         0 and 255), `label_values` (dict: value in the label files that it learnt from -> class index), `takes`
-        (`facts.LUNG_LEVELS` or `WHOLE_SLICES`: it takes no 8-bit grey levels) and `threshold` are attributes of it.
+        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels) and `threshold` are attributes of it.
 
     Raises:
         InputError: no such own network, or a file that is missing, damaged, or holds none.
