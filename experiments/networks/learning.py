@@ -128,6 +128,19 @@ def augment_lesions(images: np.ndarray, codes: np.ndarray, seeds: np.ndarray) ->
     return _moved(shown, marked, generators)
 
 
+def plain_lungs(images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    """Bodies in Hounsfield units as a network takes them: float32, 0 to 1 in `GREY_WINDOW`."""
+    low, high = GREY_WINDOW
+    return np.clip((np.asarray(images, np.float32) - low) / (high - low), 0, 1)
+
+
+def plain_lesions(images: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """`lung_levels` as a network takes them: float32, 0 outside the lungs."""
+    from unet_segnet.data.normalise import lungs_alone
+
+    return lungs_alone(images.astype(np.float32), codes < OUTSIDE)
+
+
 def _moved(images, labels, generators):
     from unet_segnet.training.affine import NUM_UNIFORMS, augment_affine
 
@@ -143,5 +156,4 @@ def shown_to_network(task: str, case: Case) -> np.ndarray:
     if task == "lesions":
         lungs = resize_labels(case.lungs, (SIZE, SIZE))
         return lungs_alone(lung_levels(case.images, lungs), lungs)
-    low, high = GREY_WINDOW
-    return np.clip((np.asarray(case.bodies, np.float32) - low) / (high - low), 0, 1)
+    return plain_lungs(case.bodies)

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.networks.learning import augment_lesions, augment_lungs, can_teach, examples, shown_to_network
+from experiments.networks.learning import (
+    augment_lesions,
+    augment_lungs,
+    can_teach,
+    examples,
+    plain_lesions,
+    plain_lungs,
+    shown_to_network,
+)
 from experiments.networks.sources import GREY_WINDOW, SIZE, SOURCES, Case, read_cases
 from unet_segnet.runs.folder import FORMAT, RunFolder, Trained
 
@@ -130,7 +138,7 @@ class NetworkJob:
             learnt.images,
             learnt.labels,
             learnt.probabilities,
-            augment_lungs if spec.task == "lungs" else augment_lesions,
+            *((augment_lungs, plain_lungs) if spec.task == "lungs" else (augment_lesions, plain_lesions)),
             recipe,
             seed=spec.seed,
             checkpoint=folder.state,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from unet_segnet.errors import DivergedError, InputError
-from unet_segnet.training.annealed import HISTORY_KEYS, AnnealedRecipe, train_annealed
+from unet_segnet.training.annealed import HISTORY_KEYS, STATISTICS_BATCHES, AnnealedRecipe, train_annealed
+from unet_segnet.training.streams import BalancedStream
 
 RECIPE = AnnealedRecipe(learning_rate=0.03, batch_size=2, steps=4, epochs=3, averaged=0.5)
 
@@ -29,6 +30,10 @@ def augment(images, labels, seeds):
     return images.astype(np.float32) + shift[:, None, None], labels
 
 
+def plain(images, labels):
+    return images.astype(np.float32)
+
+
 def small():
     inputs = keras.Input((16, 16, 1))
     x = keras.layers.Conv2D(4, 3, padding="same", kernel_initializer=keras.initializers.HeNormal(seed=1))(inputs)
@@ -40,7 +45,7 @@ def small():
 
 def run(recipe=RECIPE, change=augment, **options):
     images, labels = toy_slices()
-    return train_annealed(small(), images, labels, np.full(6, 1 / 6), change, recipe, seed=3, **options)
+    return train_annealed(small(), images, labels, np.full(6, 1 / 6), change, plain, recipe, seed=3, **options)
 
 
 def weights_of(model):
@@ -74,7 +79,7 @@ def test_it_ends_with_the_average_of_the_last_weights(finished, tmp_path):
     def note(epoch, line):
         after.append([keras.ops.convert_to_numpy(weight) for weight in model.trainable_variables])
 
-    train_annealed(model, images, labels, np.full(6, 1 / 6), augment, recipe, seed=3, report=note)
+    train_annealed(model, images, labels, np.full(6, 1 / 6), augment, plain, recipe, seed=3, report=note)
     for number, weight in enumerate(model.trainable_variables):
         average = after[0][number]
         for step in after[1:]:
@@ -113,4 +118,20 @@ def test_a_loss_that_is_no_number_is_told():
 def test_nothing_to_train_on_is_told():
     images, labels = toy_slices()
     with pytest.raises(InputError, match="no slices"):
-        train_annealed(small(), images[:0], labels[:0], np.zeros(0), augment, RECIPE)
+        train_annealed(small(), images[:0], labels[:0], np.zeros(0), augment, plain, RECIPE)
+
+
+def test_statistics_are_those_of_slices_as_they_are():
+    """Augmentation that brightens everything leaves no trace in the statistics of the first normalisation."""
+    images, _ = toy_slices()
+
+    def brighter(images, labels, seeds):
+        return images.astype(np.float32) + 5, labels
+
+    model, _ = run(change=brighter)
+    first = model.layers[1]
+    drawn, _ = BalancedStream(3, np.full(6, 1 / 6), 2 * STATISTICS_BATCHES).epoch(RECIPE.epochs, 6, 2)
+    seen = np.asarray(first(images[drawn].astype(np.float32)[..., None]))
+    norm = next(layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))
+    np.testing.assert_allclose(np.asarray(norm.moving_mean), seen.mean(axis=(0, 1, 2)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(norm.moving_variance), seen.var(axis=(0, 1, 2)), rtol=1e-3, atol=1e-5)

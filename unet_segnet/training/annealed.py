@@ -1,7 +1,8 @@
 """Train a network for scans of any origin: balanced draws, soft Dice with cross-entropy, an annealed learning rate.
 
 Nothing is chosen while it trains: no epoch, no threshold. The weights are those of the end, averaged over the last
-steps.
+steps, and batch normalisation takes the statistics of slices as they are: those of augmented ones, averaged while the
+weights still moved, made a network mark half of what it should (`settle_statistics`).
 """
 
 import time
@@ -14,6 +15,7 @@ import numpy as np
 
 from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.processor import keep_freed_memory
+from unet_segnet.training.batch_statistics import pool_batch_statistics
 from unet_segnet.training.batches import AugmentedBatches
 from unet_segnet.training.checkpoint import Checkpoint
 from unet_segnet.training.compilation import compile_fastest, seed_dropout
@@ -21,6 +23,7 @@ from unet_segnet.training.losses import DiceCrossEntropy
 from unet_segnet.training.streams import BalancedStream
 
 HISTORY_KEYS = ("loss", "epoch_seconds")
+STATISTICS_BATCHES = 24  # of the last pass, for the statistics of batch normalisation
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def train_annealed(
     labels: np.ndarray,
     probabilities: np.ndarray,
     augment: Callable,
+    plain: Callable,
     recipe: AnnealedRecipe,
     seed: int = 0,
     checkpoint: Path | None = None,
@@ -68,6 +72,7 @@ def train_annealed(
         probabilities: (num_slices,) of a slice to be drawn.
         augment: of images and labels of a mini-batch and (batch,) seeds; gives images (batch, height, width) float32
             as the network takes them, and labels (batch, height, width) uint8, class indices, or 255 where unknown.
+        plain: of images and labels of any number; gives the images as the network takes them, without augmentation.
         recipe: how to train.
         seed: of draws, augmentation and dropout.
         checkpoint: file stem beside which the state is kept after each epoch; a later call with the same arguments
@@ -75,7 +80,8 @@ def train_annealed(
         report: called after each epoch with the number of finished epochs and a line about it.
 
     Returns:
-        The network, uncompiled, with its averaged weights; and the history, a number an epoch by `HISTORY_KEYS`.
+        The network, uncompiled, with its averaged weights and settled statistics; and the history, a number an epoch by
+        `HISTORY_KEYS`.
 
     Raises:
         InputError: no slices, or a checkpoint that does not fit.
@@ -111,7 +117,19 @@ def train_annealed(
             batches, initial_epoch=first_epoch, epochs=recipe.epochs, shuffle=False, verbose=0, callbacks=[keeper]
         )
     model.optimizer.finalize_variable_values(model.trainable_variables)  # `fit` does so too, a resumed end does not
-    return keras.Model(model.inputs, model.outputs, name=model.name), keeper.arrays()
+    trained = keras.Model(model.inputs, model.outputs, name=model.name)
+    settle_statistics(trained, images, labels, probabilities, plain, recipe, seed)
+    return trained, keeper.arrays()
+
+
+def settle_statistics(model, images, labels, probabilities, plain, recipe, seed=0) -> None:
+    """Give batch normalisation the statistics of slices without augmentation, drawn as in training.
+
+    Arguments as of `train_annealed`; the model is changed in place.
+    """
+    stream = BalancedStream(seed, probabilities, STATISTICS_BATCHES * recipe.batch_size)
+    drawn, _ = stream.epoch(recipe.epochs, len(images), recipe.batch_size)
+    pool_batch_statistics(model, plain(images[drawn], labels[drawn]), recipe.batch_size)
 
 
 class _Keeper(keras.callbacks.Callback):
