@@ -47,9 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--model",
         default="binary",
-        metavar="binary|multiclass|FILE|DIR",
-        help="the project's network for infected or not, the one for four classes, a .keras or .mat file, or the "
-        "folder of a run",
+        metavar="binary|multiclass|lesions|FILE|DIR",
+        help="the project's network for infected or not, the one for four classes, the one for other people's scans, a "
+        ".keras or .mat file, or the folder of a run",
     )
     parser.add_argument(
         "--lungs",

@@ -17,7 +17,7 @@ MAX_CONFIG_BYTES = 2**24  # of its description of the layers, which takes many t
 
 
 def pretrained() -> dict[str, Path]:
-    """The project's own trained networks: problem ("binary", "multiclass") -> .keras file; a model card beside each."""
+    """The project's own trained networks: problem ("binary", "lesions", ...) -> .keras file; a model card beside it."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.keras"))}
 
 
@@ -57,8 +57,8 @@ def load_model(source: str | Path = "binary"):
     """A trained network, ready to predict.
 
     Arguments:
-        source: "binary" or "multiclass" for the project's own, else a file: .keras (this project's networks, in
-            Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`).
+        source: "binary", "multiclass" or "lesions" for the project's own, else a file: .keras (this project's
+            networks, in Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`).
 
     Returns:
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
