@@ -3,6 +3,7 @@
     python -m experiments.publish runs/grid/released-binary-segnet/exp4-seed0-matlab
     python -m experiments.publish RUN --weights     also as the project's network for its problem
     python -m experiments.publish runs/compare/lung/unet-resnet18-none/seed0
+    python -m experiments.publish runs/networks/lesions-without-medseg9/linknet-mobilenet_v2/seed0 --weights
 
 Configuration, losses, per-slice counts and provenance are copied as they are into experiments/results; the network is
 saved again in unet_segnet/networks/weights, without the optimiser's state, with a model card beside it.
@@ -37,6 +38,7 @@ def main() -> None:
 def publish(options) -> None:
     """Check all runs first, then copy."""
     from experiments.bizopoulos2021.runs import KIND as SECOND
+    from experiments.networks.runs import STUDY as OWN
     from experiments.saood2021.runs import KIND as FIRST
     from unet_segnet.output.console import import_keras
     from unet_segnet.output.records import read_json
@@ -51,10 +53,11 @@ def publish(options) -> None:
         if not finished:
             raise InputError(f"{run}: no finished run; give its folder, such as runs/grid/released-binary-segnet/...")
         study = read_json(run / "config.json").get("study")
-        known = (*FIRST.studies, *SECOND.studies)
-        if study not in known:
-            raise InputError(f"{run}: no run of the two studies; expected one of {', '.join(known)}")
-        look = _of_second_study if study in SECOND.studies else _of_first_study
+        looks = dict.fromkeys(FIRST.studies, _of_first_study) | dict.fromkeys(SECOND.studies, _of_second_study)
+        looks[OWN] = _of_networks
+        if study not in looks:
+            raise InputError(f"{run}: no run of the two studies; expected one of {', '.join(looks)}")
+        look = looks[study]
         target, files, counts = look(run, options.weights)
         if targets.setdefault(target, run) != run:
             raise InputError(f"{run}: {targets[target]} would be published at the same place; give one of them")
@@ -114,20 +117,33 @@ def _of_second_study(run: Path, weights: bool):
     return RESULTS / "compare" / read.experiment / run.resolve().parent.name / run.resolve().name, COMPARE_FILES, read
 
 
+def _of_networks(run: Path, weights: bool):
+    from experiments.networks.runs import STUDY, read_run
+
+    read = read_run(run)
+    if weights and not (run / "model.keras").is_file():
+        raise InputError(f"{run}: its network was not kept (model.keras); train it again, or leave --weights out")
+    return RESULTS / STUDY / run.resolve().parent.parent.name / run.resolve().parent.name / run.name, FILES, read
+
+
 def write_weights(run: Path, counts, config: dict, result: dict) -> Path:
     """Save a run's network as the project's own for its problem, with facts (.json) and a model card (.md).
 
     Returns:
         The .keras file.
     """
+    from experiments.networks.card import network_card, network_facts
+    from experiments.networks.runs import STUDY as OWN
     from unet_segnet.networks.load import WEIGHTS, load_model
 
-    facts = model_facts(counts, config, result)
+    is_own = config["study"] == OWN
+    facts = network_facts(config, result, counts.counts) if is_own else model_facts(counts, config, result)
     WEIGHTS.mkdir(exist_ok=True)
     path = WEIGHTS / f"{counts.problem}.keras"
-    save_network(load_model(run / "model.keras"), path)
+    told = {**facts["told"], "data": facts["data"]["name"]} if is_own else None
+    save_network(load_model(run / "model.keras"), path, told, half=is_own)
     write_json(path.with_suffix(".json"), facts)
-    write_text(path.with_suffix(".md"), model_card(facts))
+    write_text(path.with_suffix(".md"), network_card(facts) if is_own else model_card(facts))
     return path
 
 

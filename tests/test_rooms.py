@@ -16,7 +16,7 @@ ORDER = [
     # The studies: their commands, what measures or checks the library, the studies themselves, what knows none of them.
     *("experiments.publish", "experiments.determinism", "experiments.compare", "experiments.study"),
     *("experiments.kfold", "experiments.grid", "experiments.report", "experiments.rules", "experiments.parity"),
-    "experiments.bench",
+    *("experiments.bench", "experiments.networks"),
     *("experiments.bizopoulos2021", "experiments.saood2021", "experiments.reporting", "experiments"),
     # The library.
     *("unet_segnet.commands", "unet_segnet.cohort", "unet_segnet.runs", "unet_segnet.inference", "unet_segnet.models"),

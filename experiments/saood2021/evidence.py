@@ -155,6 +155,8 @@ def _networks(runs, slices, folder: Path) -> Iterator[Network]:
     own = {}
     for problem, path in pretrained().items():
         facts = model_facts(problem)
+        if "variant" not in facts:  # no network of this study
+            continue
         own[facts["net"], problem] = (facts["variant"], facts["experiment"], path)
     for run in sorted(runs, key=_validation_accuracy):  # the last one stays, and the test slices choose nothing
         counts = run.counts

@@ -44,6 +44,13 @@ def test_scans_in_folders_of_patients_are_called_as_the_patients(tmp_path):
     assert list(names_of(tmp_path / "anna", tmp_path / "ben")) == ["anna", "ben"]
 
 
+@pytest.mark.parametrize("lungs", ["auto", "none", "lungmask", "found/lungs.keras"])
+def test_a_way_to_find_lungs_is_for_every_scan(tmp_path, lungs):
+    make(tmp_path, "a.nii.gz", "b.nii.gz")
+    found = find_items([tmp_path], lungs, None)
+    assert [item.lungs for item in found.items] == [lungs, lungs] and not found.notes
+
+
 def test_two_scans_never_have_one_name(tmp_path):
     make(tmp_path, "a/p/ct.nii.gz", "b/p/ct.nii.gz")
     with pytest.raises(InputError, match="2 inputs are called p-ct: segment them with different --out folders"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unet_segnet.data.normalise import normalise, resize_bilinear
+from unet_segnet.data.normalise import lung_levels, lungs_alone, normalise, resize_bilinear
 
 
 def test_hounsfield_units_by_the_articles_mean_and_deviation():
@@ -37,3 +37,25 @@ def test_halving_averages_with_a_triangle_and_enlarging_interpolates():
 def test_a_slice_of_the_right_size_is_left_alone():
     images = np.random.default_rng(0).normal(size=(2, 8, 6)).astype(np.float32)
     assert resize_bilinear(images, (8, 6)) is images
+
+
+def test_lung_levels_refer_to_the_lungs_and_forget_the_window():
+    generator = np.random.default_rng(0)
+    images = generator.normal(-800, 150, (3, 20, 20)).astype(np.float32)
+    lungs = generator.random(images.shape) < 0.4
+    levels = lung_levels(images, lungs)
+    inside = np.sort(images[lungs])
+    low, high = np.quantile(inside, 0.2), np.quantile(inside, 0.995)
+    np.testing.assert_allclose(levels, np.clip(0.25 + (images - low) / (high - low), 0, 2), atol=1e-5)
+    np.testing.assert_allclose(lung_levels(0.17 * images + 230, lungs), levels, atol=1e-4)
+
+
+@pytest.mark.parametrize("lungs", [np.zeros((1, 2, 2), bool), np.ones((1, 2, 2), bool)])
+def test_lung_levels_of_nothing_are_healthy(lungs):
+    np.testing.assert_array_equal(lung_levels(np.full((1, 2, 2), 7.0), lungs), np.full((1, 2, 2), 0.25))
+
+
+def test_lungs_alone_are_never_as_black_as_what_is_outside():
+    levels = np.array([[[-0.1, 0.3], [1.9, 0.7]]], np.float32)
+    shown = lungs_alone(levels, np.array([[[True, True], [True, False]]]))
+    np.testing.assert_array_equal(shown, np.array([[[0.05, 0.3], [1.5, 0]]], np.float32))

@@ -162,6 +162,8 @@ def test_a_run_of_the_second_study(run, tmp_path):
 def test_committed_cards_tell_the_limits_as_they_are():
     """The lungs were cut out by a network, not by hand (article, 'The dataset')."""
     for problem, path in pretrained.pretrained().items():
+        if problem not in ("binary", "multiclass"):
+            continue
         told = path.with_suffix(".md").read_text(encoding="utf-8")
         (limits,) = [
             line for line in publish.model_card(pretrained.model_facts(problem)).splitlines() if "Limits" in line

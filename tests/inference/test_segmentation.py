@@ -108,6 +108,84 @@ def test_lungs_are_found_named_or_left_out(files, tmp_path):
     assert whole.lungs is None and whole.labels.sum() > 2 * given.labels.sum()  # the chest wall is bright too
 
 
+class Dense:
+    """Calls what is denser than healthy lung infected, by levels that refer to the lungs."""
+
+    takes, threshold = "lung levels", 0.6
+    input_shape, output_shape = (None, 48, 48, 1), (None, 48, 48, 2)
+
+    def predict_on_batch(self, levels):
+        assert levels.dtype == np.float32 and levels.min() >= 0 and levels.max() <= 1.5
+        infected = np.clip(levels[..., 0], 0, 1)
+        return np.stack([1 - infected, infected], axis=-1)
+
+
+def test_a_network_that_refers_grey_levels_to_the_lungs(files, tmp_path):
+    image, lungs = nibabel.load(files / "case.nii.gz"), files / "case_lungs.nii.gz"
+    result = segment(files / "case.nii.gz", Dense(), lungs, batch_size=4, probabilities=True)
+    assert result.labels.any() and not (result.labels.astype(bool) & (result.lungs == 0)).any()
+    np.testing.assert_array_equal(
+        result.labels > 0, (result.probabilities[..., 1] > np.float16(0.6)) & (result.lungs > 0)
+    )
+    assert any(note.startswith("grey levels: referred") for note in result.notes)
+    assert "labels: infected where its probability is above 0.6" in result.notes
+    # Another scale of the same scan, which a window would not survive.
+    save_nifti(tmp_path / "case.nii.gz", np.asarray(image.dataobj) // 2 - 300, image.affine)
+    other = segment(tmp_path / "case.nii.gz", Dense(), lungs, window=(-200, 0))
+    assert (other.labels != result.labels).mean() < 0.01
+
+
+def test_lungs_that_are_not_known_and_networks_that_find_them_are_told(files):
+    with pytest.raises(InputError, match="refers grey levels to the lungs, which `lungs` none leaves unknown"):
+        segment(files / "case.nii.gz", Dense(), "none")
+    other = Dense()
+    other.takes = "slices cropped to the body"
+    with pytest.raises(InputError, match="finds lungs, not lesions"):
+        segment(files / "case.nii.gz", other, files / "case_lungs.nii.gz")
+
+
+@pytest.fixture
+def lung_network(tmp_path):
+    """A file with a network that takes what is darker than about -600 HU for lung."""
+    import keras
+
+    from unet_segnet.networks.save import save_network
+
+    inputs = keras.Input((48, 48, 1))
+    scores = keras.layers.Conv2D(2, 1, name="scores")(inputs)
+    network = keras.Model(inputs, keras.layers.Softmax()(scores))
+    network.get_layer("scores").set_weights([np.array([[[[0.0, -40.0]]]]), np.array([0.0, 20.0])])
+    path = tmp_path / "lungs.keras"
+    save_network(network, path, {"takes": "slices cropped to the body", "threshold": 0.4, "window": [-1350.0, 150.0]})
+    return path
+
+
+@pytest.mark.parametrize("kind", ["HU", "8-bit"])
+def test_lungs_are_found_by_a_network(lung_network, tmp_path, kind):
+    truth = np.zeros((48, 40, 4), np.uint8)  # rows from right to left, columns to the back, slices to the head
+    truth[6:18, 10:30], truth[30:44, 10:30] = 2, 1
+    values = np.where(truth, -850, 40)
+    values[22:24, 14:16, 1] = -900  # a pocket of air: too small for a lung
+    if kind == "8-bit":
+        values = np.clip((values + 1350) / 1500 * 255, 0, 255)
+    save_nifti(tmp_path / "case.nii.gz", values.astype(np.int16 if kind == "HU" else np.uint8), network_affine())
+    result = segment(tmp_path / "case.nii.gz", Dense(), lung_network)
+    assert (result.lungs != np.moveaxis(truth, 2, 0)).mean() < 0.01
+    assert "lungs: found by the network lungs.keras" in result.notes
+
+
+def test_a_network_that_finds_no_lungs_is_told(lung_network, files, tmp_path):
+    from unet_segnet.networks.load import WEIGHTS
+
+    with pytest.raises(InputError, match="does not find lungs"):
+        segment(files / "case.nii.gz", Dense(), WEIGHTS / "binary.keras")
+    values = np.full((48, 48, 3), 40, np.int16)
+    values[0] = -500
+    save_nifti(tmp_path / "empty.nii.gz", values, network_affine())
+    with pytest.raises(InputError, match=r"empty\.nii\.gz: the network found no lung"):
+        segment(tmp_path / "empty.nii.gz", Dense(), lung_network)
+
+
 def test_probabilities_and_progress(files):
     seen = []
     result = segment(
@@ -238,3 +316,23 @@ def test_a_scan_in_place_of_a_mask_or_of_the_truth_is_refused(tmp_path, phantom)
         segment(scan, Bright(), lungs=scan)
     with pytest.raises(InputError, match="is it a scan, or are images and masks exchanged"):
         read_truth(scan, prepare(scan, "none"), ("healthy", "infected"))
+
+
+def test_mirror_images_are_averaged_in_place():
+    from unet_segnet.inference.prediction import mirrored_mean
+
+    class Gradual:
+        """Its probability of infection grows with the row and the column, whatever the slice shows."""
+
+        def predict_on_batch(self, images):
+            rows, columns = np.mgrid[:4, :4] / 10
+            infected = np.broadcast_to(rows + 2 * columns, images.shape[:3])
+            return np.stack([1 - infected, infected + images[..., 0]], axis=-1)
+
+    images = np.zeros((2, 4, 4), np.float32)
+    images[1, 0, 3] = 1
+    found = mirrored_mean(Gradual(), images)[..., 1]
+    rows, columns = np.mgrid[:4, :4] / 10
+    expected = (3 * (rows + 2 * columns) + (0.3 - 2 * rows) + 2 * (0.3 - 2 * columns)) / 3
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    np.testing.assert_allclose(found[1] - found[0], images[1], atol=1e-6)

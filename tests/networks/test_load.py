@@ -53,6 +53,33 @@ def test_own_networks_are_found_by_problem(model, weights):
         np.testing.assert_array_equal(loaded.predict_on_batch(image), model.predict_on_batch(image))
 
 
+def test_what_a_network_takes_and_its_threshold_stand_in_its_file(model, tmp_path):
+    from unet_segnet.networks.save import save_network
+
+    path = tmp_path / "lesions.keras"
+    save_network(model, path, {"takes": "lung levels", "threshold": 0.35})
+    loaded = pretrained.load_model(path)
+    assert (loaded.takes, loaded.threshold) == ("lung levels", 0.35)
+    with pytest.raises(InputError, match="takes lung levels, no grey levels 0 to 255"):
+        pretrained.check_takes_grey(loaded, path)
+    assert pretrained.check_takes_grey(model, path) is None
+    save_network(model, tmp_path / "odd.keras", {"takes": "anything"})
+    with pytest.raises(InputError, match="impossible takes"):
+        pretrained.load_model(tmp_path / "odd.keras")
+
+
+def test_weights_in_half_precision_are_loaded_in_single(model, tmp_path):
+    from unet_segnet.networks.save import save_network
+
+    save_network(model, tmp_path / "whole.keras")
+    save_network(model, tmp_path / "half.keras", {"data": "toy"}, half=True)
+    assert (tmp_path / "half.keras").stat().st_size < 0.6 * (tmp_path / "whole.keras").stat().st_size
+    loaded = pretrained.load_model(tmp_path / "half.keras")
+    for kept, weight in zip(loaded.weights, model.weights, strict=True):
+        assert kept.dtype == "float32"
+        np.testing.assert_array_equal(np.asarray(kept), np.asarray(weight).astype("float16").astype("float32"))
+
+
 def test_committed_networks_have_their_facts_and_card():
     assert "binary" in pretrained.pretrained()
     for problem, path in pretrained.pretrained().items():

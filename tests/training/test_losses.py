@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from unet_segnet.layers import Softmax
-from unet_segnet.training.losses import SoftDiceLoss, WeightedCrossEntropy
+from unet_segnet.training.losses import DiceCrossEntropy, SoftDiceLoss, WeightedCrossEntropy
 
 WEIGHTS = (0.5, 2.0, 7.0)
 
@@ -126,3 +126,38 @@ def test_the_saved_loss_is_the_same():
 def test_other_sums_are_refused():
     with pytest.raises(ValueError, match="over must be 'image' or 'batch'"):
         SoftDiceLoss(over="volume")
+
+
+# The tool's own
+
+
+def dice_cross_entropy_by_hand(labels, probabilities):
+    known = [place for place in np.ndindex(labels.shape) if labels[place] < probabilities.shape[-1]]
+    total = -sum(np.log(probabilities[place][labels[place]]) for place in known) / len(known)
+    losses = []
+    for index in range(1, probabilities.shape[-1]):
+        overlap = sum(probabilities[place][index] for place in known if labels[place] == index)
+        size = sum(probabilities[place][index] + (labels[place] == index) for place in known)
+        losses.append(1 - (2 * overlap + 1) / (size + 1))
+    return total + np.mean(losses)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_dice_and_cross_entropy_over_labelled_pixels(seed):
+    labels, probabilities = example(seed)
+    loss = float(DiceCrossEntropy(3)(labels, probabilities))
+    assert loss == pytest.approx(dice_cross_entropy_by_hand(labels, probabilities), rel=1e-5)
+
+
+def test_dice_and_cross_entropy_pass_unknown_pixels_over():
+    labels, probabilities = example()
+    other = probabilities.copy()
+    other[labels == 255] = (0.0, 0.0, 1.0)
+    assert float(DiceCrossEntropy(3)(labels, other)) == float(DiceCrossEntropy(3)(labels, probabilities))
+    nothing_known = np.full(labels.shape, 255, "uint8")
+    assert float(DiceCrossEntropy(3)(nothing_known, probabilities)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_dice_and_cross_entropy_need_two_classes():
+    with pytest.raises(ValueError, match="num_classes"):
+        DiceCrossEntropy(1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unet_segnet.training.streams import MatlabStream, NumpyStream
+from unet_segnet.training.streams import BalancedStream, MatlabStream, NumpyStream
 
 
 @pytest.mark.parametrize("make", [lambda: NumpyStream(2), lambda: MatlabStream(), lambda: MatlabStream(restarts=True)])
@@ -31,3 +31,14 @@ def test_matlab_stream_leaves_out_what_matlab_leaves_out():
     drawn = words.random_sample(32 + 80 + 10 + 32 + 10 + 32)
     np.testing.assert_array_equal(uniforms[:4].ravel(), drawn[122:154])
     np.testing.assert_array_equal(uniforms[4:8].ravel(), drawn[164:196])
+
+
+def test_balanced_stream_draws_by_the_probabilities():
+    stream = BalancedStream(1, [0.5, 0.0, 0.25, 0.25], 4000)
+    order, seeds = stream.epoch(3, 4, 8)
+    np.testing.assert_allclose(np.bincount(order, minlength=4) / 4000, [0.5, 0, 0.25, 0.25], atol=0.03)
+    assert len(np.unique(seeds)) > 3990
+    again, same = BalancedStream(1, [0.5, 0.0, 0.25, 0.25], 4000).epoch(3, 4, 8)
+    np.testing.assert_array_equal(order, again)
+    np.testing.assert_array_equal(seeds, same)
+    assert not np.array_equal(order, stream.epoch(4, 4, 8)[0])

@@ -128,9 +128,10 @@ def begin_with(plan: NetworkPlan):
     """
     if plan.init is None:
         return None
-    from unet_segnet.networks.load import load_model
+    from unet_segnet.networks.load import check_takes_grey, load_model
 
     model = load_model(plan.init)
+    check_takes_grey(model, plan.init)
     is_pyramid = _pyramid(model) is not None
     if is_pyramid != (plan.recipe == "compare"):
         raise InputError(

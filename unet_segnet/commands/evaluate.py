@@ -66,7 +66,7 @@ def evaluate(options) -> None:
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
     from unet_segnet.inference.segmentation import names_of_classes, slice_size
     from unet_segnet.measures.patient_scores import ScoredSlices, domain_table, score_tables, slice_table
-    from unet_segnet.networks.load import load_model, model_sha256
+    from unet_segnet.networks.load import check_takes_grey, load_model, model_sha256
     from unet_segnet.output.records import write_arrays, write_json
     from unet_segnet.output.tabular import write_tables
     from unet_segnet.runs.pictures import draw_slices
@@ -77,6 +77,7 @@ def evaluate(options) -> None:
     if path.endswith(".mat"):
         say("note: a network trained in MATLAB is taken for one of the authors', trained on the released slices")
     model = load_model(path)
+    check_takes_grey(model, path)
     if facts.get("data") == RELEASED:
         facts = {"thresholds": released_thresholds(model.output_shape[-1]), "trained_on": released_domain(), **facts}
     window = tuple(options.window or facts.get("window") or DEFAULT_WINDOW)

@@ -108,9 +108,10 @@ def load(source: str):
             not those that an exported file tells of.
     """
     from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES
-    from unet_segnet.networks.load import load_model, model_facts
+    from unet_segnet.networks.load import check_takes_grey, load_model, model_facts
 
     model = load_model(source)
+    check_takes_grey(model, source)
     if model.output_shape[-1] == 1:
         raise InputError(
             f"{source}: a network of the second study (one probability of a pixel), whose input an export cannot tell; "

@@ -47,16 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--model",
         default="binary",
-        metavar="binary|multiclass|FILE|DIR",
-        help="the project's network for infected or not, the one for four classes, a .keras or .mat file, or the "
-        "folder of a run",
+        metavar="binary|multiclass|lesions|FILE|DIR",
+        help="the project's network for infected or not, the one for four classes, the one for other people's scans, a "
+        ".keras or .mat file, or the folder of a run",
     )
     parser.add_argument(
         "--lungs",
         default=AUTO,
         metavar=f"{'|'.join(LUNGS)}|FILE|DIR",
         help="where the lungs are: found by their HU; everywhere; found by the lungmask package; or marked in a file, "
-        "in a folder by the scan's name",
+        "in a folder by the scan's name; or found by a network of yours (.keras)",
     )
     scan_options(parser)
     parser.add_argument(
@@ -206,6 +206,8 @@ def _load(options, facts: dict):
     except InputError as error:
         raise InputError(f"{options.model}: {error}") from error
     model.class_names = tuple(names)
+    if options.window and getattr(model, "takes", None):
+        raise InputError(f"{options.model}: takes {model.takes}, to which no window matters; leave --window out")
     options.window = tuple(options.window or facts.get("window") or getattr(model, "window", DEFAULT_WINDOW))
     learnt = getattr(model, "label_values", None)
     options.meaning = None if learnt is None else Classes(model.class_names, learnt)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unet_segnet.errors import InputError
-from unet_segnet.inference.lungs import LUNGS
+from unet_segnet.inference.lungs import is_way
 from unet_segnet.scans import find_scans, scan_name
 from unet_segnet.scans.names import pair_names
 
@@ -55,7 +55,7 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
 
     Arguments:
         inputs: scans, or folders of them at any depth.
-        lungs: a word of `LUNGS`, a mask, or a folder of masks by the scans' names.
+        lungs: a word of `LUNGS`, a network that finds them, a mask, or a folder of masks by the scans' names.
         truth: true labels, or a folder of them by the scans' names; or None.
 
     Raises:
@@ -70,7 +70,7 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
         except InputError as error:
             problems.append(str(error))
     named = _named(list(items.values()))
-    masks = None if lungs in LUNGS else partners(Path(lungs), named, "lungs")
+    masks = None if is_way(lungs) else partners(Path(lungs), named, "lungs")
     labels = {} if truth is None else partners(truth, named, "labels")
     matched = []
     for item in named:
@@ -82,7 +82,7 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
         if not wrong:
             matched.append(replace(item, lungs=lungs if masks is None else its[0], truth=its[1]))
     for given, kind in ((lungs, "lung mask"), (truth, "file of true labels")):
-        if len(named) > 1 and given is not None and given not in LUNGS and not Path(given).is_dir():
+        if len(named) > 1 and given is not None and not is_way(given) and not Path(given).is_dir():
             notes.append(f"{given}: one {kind} for {len(named)} scans, taken for that of each")
     used = {path for item in matched for path in (item.lungs, item.truth)}
     if masks_left := [path for path in left_out if path not in used]:

@@ -31,6 +31,34 @@ def normalise(images: np.ndarray, rule: str) -> np.ndarray:
     return (images - low) / np.where(span > 0, span, 1)
 
 
+LUNG_PERCENTILES = (20.0, 99.5)  # of the values inside the lungs: healthy tissue, and what is as dense as blood
+HEALTHY_LEVEL = 0.25
+SHOWN_LEVELS = (0.05, 1.5)
+
+
+def lung_levels(images: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+    """Grey levels referred to a scan's own lungs, whatever its window or units: healthy lung 0.25, vessels 1.25.
+
+    Arguments:
+        images: (num_slices, height, width) of one scan, Hounsfield units or grey levels.
+        lungs: likewise, True inside the lungs.
+
+    Returns:
+        float32 of that shape: the 20th percentile inside the lungs becomes 0.25, the 99.5th 1.25, linearly, and values
+        stay within 0 and 2. All 0.25 where the lungs are empty or have one value.
+    """
+    images, inside = np.asarray(images, np.float32), np.asarray(lungs, bool)
+    low, high = np.percentile(images[inside], LUNG_PERCENTILES) if inside.any() else (0.0, 0.0)
+    if high <= low:
+        return np.full(images.shape, HEALTHY_LEVEL, np.float32)
+    return np.clip(HEALTHY_LEVEL + (images - np.float32(low)) / np.float32(high - low), 0, 2)
+
+
+def lungs_alone(levels: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+    """What a network of lesions sees of `lung_levels`: 0 outside the lungs, 0.05 to 1.5 inside; same shape, float32."""
+    return np.where(lungs, np.clip(levels, *SHOWN_LEVELS), 0).astype(np.float32)
+
+
 def resize_bilinear(images: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Resize slices bilinearly, antialiased when shrinking: what the released code's torchvision does.
 

@@ -21,6 +21,7 @@ from unet_segnet.errors import InputError
 
 AUTO, NONE, LUNGMASK = "auto", "none", "lungmask"
 LUNGS = (AUTO, NONE, LUNGMASK)  # where the lungs of a scan come from: its own values, nowhere, the package
+NETWORK = ".keras"  # the ending of a file with a network that finds lungs
 NO_LUNG, LEFT, RIGHT = 0, 1, 2
 AIR_HU = -400.0  # between aerated lung (about -850 to -500) and soft tissue (above 0), ground glass included
 CLOSING_MM = 12.0
@@ -32,6 +33,11 @@ SMALLEST_BODY = 0.1  # of a slice
 BODY_SLICES = 32  # of a scan, that its midline is taken from
 OUTER_AIR_HU = -950.0  # air around the patient is darker, lungs on the whole are not
 TYPICAL_PIXEL_MM = 350.0  # of a chest's field of view, over the slice's height, where the spacing is unknown
+
+
+def is_way(lungs: object) -> bool:
+    """Whether lungs are to be found in each scan, by one of `LUNGS` or by a network's file; else a mask is named."""
+    return str(lungs) in LUNGS or str(lungs).endswith(NETWORK)
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ def lung_masks(
     for index, image in enumerate(images):
         air[index] = _inner_air(image, scale)
     if adjoining and len(images) > 1:
-        air = _lung_like_components(air)
+        air = lung_like_components(air)
     lungs = np.zeros(images.shape, np.uint8)
     middles = _known(midlines(images, adjoining), air)
     for index, (slice_air, middle) in enumerate(zip(air, middles, strict=True)):
@@ -235,7 +241,7 @@ def _is_airway(piece: np.ndarray, lungs: np.ndarray, area: int) -> bool:
     return occupied[0] + span / 3 < rows.mean() < occupied[-1] - span / 3
 
 
-def _lung_like_components(air: np.ndarray) -> np.ndarray:
+def lung_like_components(air: np.ndarray) -> np.ndarray:
     """Of the air in a scan, the largest piece and those that are at least a tenth of it: lungs, not bowel."""
     from scipy import ndimage
 

@@ -5,6 +5,25 @@ import numpy as np
 
 from unet_segnet.errors import InputError
 
+MIRRORS = ((), (1,), (2,))  # axes: as it is, the patient's sides exchanged, front and back exchanged
+
+
+def mirrored_mean(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Probabilities averaged over a slice and its two mirror images, for networks that learnt from such.
+
+    Arguments:
+        model: gives class probabilities.
+        images: (num_slices, size, size) as it takes them, a mini-batch.
+
+    Returns:
+        (num_slices, size, size, num_classes) float32.
+    """
+    found = [
+        np.flip(np.asarray(model.predict_on_batch(np.flip(images, axes)[..., None]), np.float32), axes)
+        for axes in MIRRORS
+    ]
+    return np.mean(found, axis=0)
+
 
 def predict(model: keras.Model, images: np.ndarray, batch_size: int = 4, strict: bool = False) -> np.ndarray:
     """The most probable class of each pixel.

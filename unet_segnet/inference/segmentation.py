@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import (
     AUTO,
     LUNGMASK,
+    NETWORK,
     NONE,
     check_marked,
     external_lung_masks,
@@ -24,7 +26,19 @@ from unet_segnet.inference.lungs import (
     split_left_right,
 )
 from unet_segnet.measures.severity import Severity, severity
-from unet_segnet.scans import NetworkSlices, Scan, fit, from_network, lay_on, read_scan, to_network, unfit
+from unet_segnet.networks.facts import BODIES, LUNG_LEVELS
+from unet_segnet.scans import (
+    NetworkSlices,
+    Scan,
+    fit,
+    fit_levels,
+    from_network,
+    lay_on,
+    read_scan,
+    to_network,
+    unfit,
+    unfit_smooth,
+)
 from unet_segnet.scans.orientation import shows_lungs_alone
 
 
@@ -112,7 +126,8 @@ def segment(
         model: a `keras.Model`, or what `unet_segnet.networks.load.load_model` takes; its `class_names` are those of the
             labels, where it has any.
         lungs: "auto" (found in Hounsfield units; or taken from slices that show lungs alone), "none" (the slices go
-            in as they are), "lungmask" (by that package), or the path of a mask of the same voxels.
+            in as they are), "lungmask" (by that package), the path of a network that finds lungs (.keras), or of a mask
+            of the same voxels.
         orientation: how the scan's array lies, see `unet_segnet.scans.to_network`; None: by its geometry, or assumed.
         window: (low, high) HU that become grey levels 0 and 255; None: as the network was trained.
         batch_size: slices at a time.
@@ -129,7 +144,9 @@ def segment(
         from unet_segnet.networks.load import load_model
 
         model = load_model(model)
-    size, num_classes = slice_size(model), model.output_shape[-1]
+    from unet_segnet.inference.prediction import mirrored_mean
+
+    size, num_classes, threshold = slice_size(model), model.output_shape[-1], getattr(model, "threshold", None)
     window = window or getattr(model, "window", DEFAULT_WINDOW)
     class_names = names_of_classes(model)
     prepared = source if isinstance(source, Prepared) else prepare(source, lungs, orientation)
@@ -138,18 +155,29 @@ def segment(
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
     inside = None if sides is None else sides > 0
+    levels = _levels(model, scan, images, inside, size)
     for start in range(0, len(images), batch_size):
         part = slice(start, min(start + batch_size, len(images)))
-        grey = fit(images[part], None if inside is None else inside[part], window, size)
+        if levels is not None:
+            grey = levels[part]
+        else:
+            grey = fit(images[part], None if inside is None else inside[part], window, size)
         if len(grey) < batch_size and len(images) > batch_size:  # one shape, one compilation
-            grey = np.concatenate([grey, np.zeros((batch_size - len(grey), size, size), np.uint8)])
-        found = np.asarray(model.predict_on_batch(grey[..., None]))[: part.stop - start]
+            grey = np.concatenate([grey, np.zeros((batch_size - len(grey), size, size), grey.dtype)])
+        found = np.asarray(model.predict_on_batch(grey[..., None])) if levels is None else mirrored_mean(model, grey)
+        found = found[: part.stop - start]
         if not np.isfinite(found).all():
             raise InputError("the network gives probabilities that are no numbers; train it again, or take another")
-        labels[part] = unfit(np.argmax(found, axis=-1).astype(np.uint8), images.shape[1:])
+        whole = unfit if threshold is None else unfit_smooth
+        if threshold is None:
+            labels[part] = unfit(np.argmax(found, axis=-1).astype(np.uint8), images.shape[1:])
+        else:
+            labels[part] = unfit_smooth(found[..., 1], images.shape[1:]) > threshold
+        if levels is not None:
+            labels[part][~inside[part]] = 0  # where the network saw nothing
         if kept is not None:
             for index in range(num_classes):
-                kept[part, ..., index] = unfit(found[..., index], images.shape[1:])
+                kept[part, ..., index] = whole(found[..., index], images.shape[1:])
         if report:
             report(part.stop, len(images))
     figures = severity(
@@ -163,10 +191,33 @@ def segment(
         adjoining=scan.is_volume,
     )
     notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
+    if levels is not None:
+        notes = (*notes, "grey levels: referred to the scan's own lungs, so that no window counts")
+    if threshold is not None:
+        notes = (*notes, f"labels: {class_names[1]} where its probability is above {threshold:g}")
     if class_names == MULTICLASS_NAMES:
         meant = (f"{name} {finding}" for name, finding in zip(class_names, MULTICLASS_FINDINGS, strict=True))
         notes = (*notes, f"classes: {', '.join(meant)}")
     return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes)
+
+
+def _levels(model, scan: Scan, images: np.ndarray, inside: np.ndarray | None, size: int) -> np.ndarray | None:
+    """What a network takes that learnt from `fit_levels`; None for one that takes 8-bit grey levels.
+
+    Raises:
+        InputError: it finds lungs, or its grey levels refer to lungs that are not known.
+    """
+    takes = getattr(model, "takes", None)
+    if takes == BODIES:
+        raise InputError("this network finds lungs, not lesions; give another as `model`")
+    if takes != LUNG_LEVELS:
+        return None
+    if inside is None:
+        raise InputError(
+            f"{scan.source}: this network refers grey levels to the lungs, which `lungs` none leaves unknown; give a "
+            "mask with `lungs`, or another network as `model`"
+        )
+    return fit_levels(images, inside, size)
 
 
 def slice_size(model) -> int:
@@ -248,6 +299,14 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
         if scan.units != "HU":
             raise InputError(f"{scan.source}: `lungs` lungmask needs Hounsfield units; these are 8-bit grey levels")
         return FoundLungs(external_lung_masks(images, slices.spacing), "by the lungmask package")
+    if str(lungs).endswith(NETWORK):
+        from unet_segnet.inference.network_lungs import network_lung_masks
+
+        try:
+            found = network_lung_masks(images, _lung_network(str(lungs)), scan.is_volume)
+        except InputError as error:
+            raise InputError(f"{scan.source}: {error}") from None
+        return FoundLungs(found, f"found by the network {Path(lungs).name}")
     if str(lungs) != AUTO:
         return _given_lungs(scan, slices, Path(lungs), orientation)
     if scan.units == "HU":
@@ -265,6 +324,17 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
 
     shown = np.stack([ndimage.binary_fill_holes(image > 0) for image in images])
     return FoundLungs(split_left_right(shown), "the slices show lungs alone")
+
+
+@lru_cache(maxsize=1)
+def _lung_network(path: str):
+    from unet_segnet.networks.load import load_model
+
+    model = load_model(path)
+    if getattr(model, "takes", None) != BODIES:
+        raise InputError(f"{path}: this network does not find lungs; give one that was trained to, or a mask")
+    slice_size(model)
+    return model
 
 
 def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> FoundLungs:

@@ -13,6 +13,8 @@ from unet_segnet.errors import InputError, one_line
 from unet_segnet.output.files import open_archive
 
 MEMBER = "unet_segnet.json"
+LUNG_LEVELS = "lung levels"  # what a network takes instead of grey levels 0..255: `scans.fit_levels`
+BODIES = "slices cropped to the body"  # of networks that find lungs: `inference.network_lungs`
 MAX_BYTES = 2**24  # some hundred thousand slices
 KINDS = {  # of the facts that are used, not only shown; each may be missing
     "class_names": lambda value: _is_list_of(value, str) and len(set(value)) == len(value) > 1,
@@ -22,6 +24,8 @@ KINDS = {  # of the facts that are used, not only shown; each may be missing
     "label_values": lambda value: _is_coding(value),
     "trained_on": lambda value: _is_description(value),
     "data": lambda value: _is_list_of([value], str),
+    "takes": lambda value: value in (LUNG_LEVELS, BODIES),
+    "threshold": lambda value: _is_list_of([value], float) and 0 < value < 1,
 }
 # What `unet_segnet.cohort.domain.differences` compares in "trained_on"; each may be missing or None.
 NUMBERS = (
@@ -40,7 +44,8 @@ def write_facts(path: str | Path, facts: dict) -> None:
             were grey levels 0 and 255; "trained_on", see `unet_segnet.cohort.domain.describe`; "data", its name;
             "thresholds", grey levels from which on each lesion class was told best on it; "slices", the
             `unet_segnet.cohort.seen.slice_marks` of all that it learnt from; "label_values", the pairs of a value in
-            the label files and its class index.
+            the label files and its class index; "takes", `LUNG_LEVELS` or `BODIES`, where it takes no grey levels
+            of 8 bit; "threshold", of two classes, the probability of the second above which a pixel is of it.
     """
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(MEMBER, json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n")

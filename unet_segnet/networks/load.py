@@ -17,7 +17,7 @@ MAX_CONFIG_BYTES = 2**24  # of its description of the layers, which takes many t
 
 
 def pretrained() -> dict[str, Path]:
-    """The project's own trained networks: problem ("binary", "multiclass") -> .keras file; a model card beside each."""
+    """The project's own trained networks: problem ("binary", "lesions", ...) -> .keras file; a model card beside it."""
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.keras"))}
 
 
@@ -57,14 +57,14 @@ def load_model(source: str | Path = "binary"):
     """A trained network, ready to predict.
 
     Arguments:
-        source: "binary" or "multiclass" for the project's own, else a file: .keras (this project's networks, in
-            Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`).
+        source: "binary", "multiclass" or "lesions" for the project's own, else a file: .keras (this project's
+            networks, in Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`).
 
     Returns:
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
         num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
-        0 and 255) and `label_values` (dict: value in the label files that it learnt from -> class index) are
-        attributes of it.
+        0 and 255), `label_values` (dict: value in the label files that it learnt from -> class index), `takes`
+        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels) and `threshold` are attributes of it.
 
     Raises:
         InputError: no such own network, or a file that is missing, damaged, or holds none.
@@ -105,6 +105,22 @@ def _tell(model, path: Path) -> None:
         if max(index for _, index in values) >= model.output_shape[-1]:
             raise InputError(f"{path}: its label values stand for more classes than the network tells apart")
         model.label_values = dict(values)
+    if takes := facts.get("takes"):
+        model.takes = takes
+    if threshold := facts.get("threshold"):
+        if model.output_shape[-1] != 2:
+            raise InputError(f"{path}: has a threshold, which is for two classes; it tells {model.output_shape[-1]}")
+        model.threshold = float(threshold)
+
+
+def check_takes_grey(model, source: str | Path) -> None:
+    """Refuse a network that takes other values than 8-bit grey levels, where these are all that it would get.
+
+    Raises:
+        InputError: it does.
+    """
+    if takes := getattr(model, "takes", None):
+        raise InputError(f"{source}: this network takes {takes}, no grey levels 0 to 255; it is for `predict` alone")
 
 
 def _pretrained_path(problem: str) -> Path:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unet_segnet.data.normalise import lung_levels, lungs_alone, resize_bilinear
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW, prepare
 from unet_segnet.data.resize import resize_labels
 from unet_segnet.data.slices import Slices
@@ -203,6 +204,37 @@ def fit(
     return prepare(Slices(padded, None, inside, names, units), window, size).images
 
 
+def fit_levels(images: np.ndarray, lungs: np.ndarray, size: int = DEFAULT_SIZE) -> np.ndarray:
+    """Slices of one scan for a network that learnt from grey levels referred to the lungs, see `lung_levels`.
+
+    Arguments:
+        images: (num_slices, height, width) float32 Hounsfield units or uint8 grey levels, networks' orientation.
+        lungs: (num_slices, height, width) bool, of the whole scan.
+        size: height and width of the result; slices that are not square are padded on both sides.
+
+    Returns:
+        (num_slices, size, size) float32, 0 outside the lungs.
+    """
+    inside = fit_labels(lungs, size)
+    return lungs_alone(lung_levels(fit_whole(images, size), inside), inside)
+
+
+def fit_whole(images: np.ndarray, size: int = DEFAULT_SIZE) -> np.ndarray:
+    """Whole slices of a network's size, values as they are, bilinearly.
+
+    Arguments as of `fit_levels`.
+
+    Returns:
+        (num_slices, size, size) float32; slices that are not square are continued by their borders.
+    """
+    margins = _margins(images.shape[1:])
+    shown = np.empty((len(images), size, size), np.float32)
+    for index, image in enumerate(images):
+        padded = np.pad(image.astype(np.float32), margins, mode="edge")
+        shown[index] = resize_bilinear(padded[None], (size, size))[0]
+    return shown
+
+
 def fit_labels(labels: np.ndarray, size: int = DEFAULT_SIZE, background: int = 0) -> np.ndarray:
     """Labels or masks of slices that went through `fit`, each value on the same pixel.
 
@@ -233,6 +265,13 @@ def unfit(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     (top, _), (left, _) = _margins(shape)
     whole = resize_labels(maps, (max(shape), max(shape)))
     return np.ascontiguousarray(whole[:, top : top + shape[0], left : left + shape[1]])
+
+
+def unfit_smooth(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """As `unfit`, interpolated bilinearly: (num_slices, size, size) float32 maps to (num_slices, height, width)."""
+    (top, _), (left, _) = _margins(shape)
+    whole = resize_bilinear(maps, (max(shape), max(shape)))
+    return whole[:, top : top + shape[0], left : left + shape[1]]
 
 
 def _margins(shape: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:

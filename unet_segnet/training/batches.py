@@ -11,9 +11,9 @@ class AugmentedBatches(keras.utils.PyDataset):
     Arguments:
         images: (num_slices, height, width).
         labels: (num_slices, height, width) uint8 class indices.
-        batch_size: slices in a batch, at most num_slices.
+        batch_size: slices in a batch, at most as many as the stream draws.
         stream: see `unet_segnet.training.streams`.
-        augment: of images, labels and the stream's uniform numbers; the first study's by default.
+        augment: of images, labels and the stream's random numbers; the first study's by default.
     """
 
     def __init__(self, images, labels, batch_size, stream, augment=augment):
@@ -27,13 +27,13 @@ class AugmentedBatches(keras.utils.PyDataset):
 
     def set_epoch(self, epoch):
         """Take the order and the augmentations of epoch 0, 1, ..."""
-        self.order, self.uniforms = self.stream.epoch(epoch, len(self.images), self.batch_size)
+        self.order, self.numbers = self.stream.epoch(epoch, len(self.images), self.batch_size)
 
     def __len__(self):
-        return len(self.images) // self.batch_size
+        return len(self.order) // self.batch_size
 
     def __getitem__(self, index):
         batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
         chosen = self.order[batch]
-        images, labels = self.augment(self.images[chosen], self.labels[chosen], self.uniforms[batch])
+        images, labels = self.augment(self.images[chosen], self.labels[chosen], self.numbers[batch])
         return images[..., None], labels

@@ -118,3 +118,41 @@ class SoftDiceLoss(keras.losses.Loss):
 
     def get_config(self):
         return {"over": self.over, "epsilon": self.epsilon, "name": self.name}
+
+
+@keras.saving.register_keras_serializable(package="unet_segnet")
+class DiceCrossEntropy(keras.losses.Loss):
+    """Cross-entropy plus soft Dice loss, both over the labelled pixels of a mini-batch, no class weighted.
+
+    The mean of `-log p` of the true class, plus `1 - (2 sum(y p) + 1) / (sum(y) + sum(p) + 1)`, the mean of it over the
+    classes after the first. The sums go over the whole batch, so that slices without lesion hold back false positives.
+
+    Arguments:
+        num_classes: of the network, at least two.
+
+    Call arguments:
+        y_true: (batch, height, width) integer labels; values that are no class (255) do not count.
+        y_pred: (batch, height, width, num_classes) probabilities.
+
+    Returns:
+        A scalar; 0 where no pixel is labelled.
+
+    Source: Isensee et al. 2021 (nnU-Net), which smooths the quotient by 1e-5 instead of one pixel.
+    """
+
+    def __init__(self, num_classes=2, name="dice_cross_entropy", **kwargs):
+        super().__init__(name=name, reduction="sum", dtype="float32")
+        if num_classes < 2:
+            raise ValueError(f"num_classes must be at least 2. Received: num_classes={num_classes}")
+        self.num_classes = int(num_classes)
+
+    def call(self, y_true, y_pred):
+        truth = weighted_pixels(y_true, np.ones(self.num_classes))
+        labelled = ops.sum(truth, axis=-1, keepdims=True)
+        cross_entropy = -ops.sum(truth * log_probabilities(y_pred)) / ops.maximum(ops.sum(labelled), 1.0)
+        predicted = ops.cast(y_pred, "float32") * labelled
+        overlap, size = (ops.sum(of, axis=(0, 1, 2))[1:] for of in (truth * predicted, truth + predicted))
+        return cross_entropy + ops.mean(1.0 - (2.0 * overlap + 1.0) / (size + 1.0))
+
+    def get_config(self):
+        return {"num_classes": self.num_classes, "name": self.name}

@@ -99,3 +99,24 @@ class MatlabStream:
 
     def _uniforms(self, num_slices):
         return np.asarray(self._stream.rand(NUM_UNIFORMS, num_slices)).T
+
+
+class BalancedStream:
+    """Slices drawn with replacement, each by its own probability, and a seed for the augmentation of each.
+
+    What an epoch gets depends on the seed and the epoch alone, as of `NumpyStream`.
+
+    Arguments:
+        seed: non-negative integer.
+        probabilities: (num_slices,), at least 0, sum 1.
+        num_draws: slices in an epoch.
+    """
+
+    def __init__(self, seed, probabilities, num_draws):
+        self.seed, self.probabilities, self.num_draws = seed, np.asarray(probabilities, np.float64), num_draws
+
+    def epoch(self, epoch, num_slices, batch_size):
+        """(num_draws,) indices of slices, and as many seeds (uint32), of epoch 0, 1, ..."""
+        generator = np.random.default_rng([self.seed, 4, epoch])
+        order = generator.choice(num_slices, self.num_draws, p=self.probabilities)
+        return order, generator.integers(2**32, size=self.num_draws, dtype=np.uint32)
