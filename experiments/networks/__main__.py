@@ -15,7 +15,7 @@ from pathlib import Path
 from experiments.networks.sources import SOURCES
 from unet_segnet.commands.arguments import dtype_option, one_seed, positive, settle_dtype
 from unet_segnet.errors import InputError
-from unet_segnet.output.console import HelpFormatter, run_command
+from unet_segnet.output.console import HelpFormatter, import_keras, run_command
 
 ARCHITECTURE, ENCODER = "linknet", "mobilenet_v2"  # 4.4 million weights, the fastest of six small pairs
 
@@ -28,12 +28,7 @@ def networks_parser(prog: str, description: str) -> argparse.ArgumentParser:
         "--without", nargs="+", default=(), choices=tuple(SOURCES), metavar="SOURCE",
         help=f"sources that are left out of the training and tested on: {', '.join(SOURCES)}",
     )  # fmt: skip
-    parser.add_argument(
-        "--architecture",
-        choices=("unet", "linknet", "fpn", "pspnet"),
-        default=ARCHITECTURE,
-        help="as of the second study",
-    )
+    parser.add_argument("--architecture", default=ARCHITECTURE, metavar="NAME", help="as of the second study")
     parser.add_argument("--encoder", default=ENCODER, metavar="NAME", help="as of the second study")
     parser.add_argument("--epochs", type=positive, default=16, help="of 50 mini-batches of 8 slices")
     parser.add_argument("--seed", type=one_seed, default=0, help="of weights, draws and augmentation")
@@ -63,13 +58,17 @@ def networks(options) -> None:
         write_score_table(options.out, options.results)
         return
     from experiments.networks.runs import OF_TASK, NetworkData, NetworkJob, NetworkSpec
+
+    import_keras()
+    from unet_segnet.models.decoders import DECODERS
     from unet_segnet.models.encoders import ENCODERS
     from unet_segnet.runs.job import complete
 
     if strange := [source for source in options.without if source not in OF_TASK[options.what]]:
         raise InputError(f"`without` {' '.join(strange)}: no source of {options.what}; there it cannot be left out")
-    if options.encoder not in ENCODERS:
-        raise InputError(f"`encoder` {options.encoder}: expected one of {', '.join(ENCODERS)}")
+    for name, known in (("architecture", DECODERS), ("encoder", ENCODERS)):
+        if (value := getattr(options, name)) not in known:
+            raise InputError(f"`{name}` {value}: expected one of {', '.join(known)}")
     settle_dtype(options)
     from unet_segnet.training.annealed import AnnealedRecipe
 
