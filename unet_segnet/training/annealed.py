@@ -17,8 +17,8 @@ from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.processor import keep_freed_memory
 from unet_segnet.training.batch_statistics import pool_batch_statistics
 from unet_segnet.training.batches import AugmentedBatches
-from unet_segnet.training.checkpoint import Checkpoint
-from unet_segnet.training.compilation import compile_fastest, seed_dropout
+from unet_segnet.training.compilation import compile_fastest
+from unet_segnet.training.keeper import Keeper
 from unet_segnet.training.losses import DiceCrossEntropy
 from unet_segnet.training.streams import BalancedStream
 
@@ -110,12 +110,8 @@ def train_annealed(
         ),
         loss=DiceCrossEntropy(model.output_shape[-1]),
     )
-    keeper = _Keeper(recipe, batches, seed, checkpoint, report)
-    first_epoch = keeper.restore(model)
-    if first_epoch < recipe.epochs:
-        model.fit(
-            batches, initial_epoch=first_epoch, epochs=recipe.epochs, shuffle=False, verbose=0, callbacks=[keeper]
-        )
+    keeper = _Keeper(HISTORY_KEYS, recipe, batches, seed, checkpoint, report)
+    keeper.fit(model)
     model.optimizer.finalize_variable_values(model.trainable_variables)  # `fit` does so too, a resumed end does not
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
     settle_statistics(trained, images, labels, probabilities, plain, recipe, seed)
@@ -132,37 +128,8 @@ def settle_statistics(model, images, labels, probabilities, plain, recipe, seed=
     pool_batch_statistics(model, plain(images[drawn], labels[drawn]), recipe.batch_size)
 
 
-class _Keeper(keras.callbacks.Callback):
-    """Draws, dropout seeds, history and the saved state, all by epoch."""
-
-    def __init__(self, recipe, batches, seed, checkpoint, report):
-        super().__init__()
-        self.recipe, self.batches, self.seed = recipe, batches, seed
-        self.checkpoint, self.report = Checkpoint(checkpoint), report
-        self.history = {key: [] for key in HISTORY_KEYS}
-
-    def arrays(self):
-        """The history so far, as arrays."""
-        return {key: np.asarray(values) for key, values in self.history.items()}
-
-    def restore(self, model):
-        """Load the saved state, if there is one; returns the number of finished epochs."""
-        found = self.checkpoint.load(model, HISTORY_KEYS)
-        if found is None:
-            return 0
-        history, iterations, _ = found
-        finished = iterations // self.recipe.steps
-        self.history = {key: values[:finished].tolist() for key, values in history.items()}
-        return finished
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.started = time.monotonic()
-        self.batches.set_epoch(epoch)
-        seed_dropout(self.model, self.seed, epoch)
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch == 0:  # again: TensorFlow's generator datasets set a threshold of their own
-            keep_freed_memory()
+class _Keeper(Keeper):
+    """Loss and state."""
 
     def on_epoch_end(self, epoch, logs=None):
         model = self.model  # brings the state back from the JAX trainer
@@ -170,6 +137,6 @@ class _Keeper(keras.callbacks.Callback):
         self.history["epoch_seconds"].append(time.monotonic() - self.started)
         if not np.isfinite(self.history["loss"][-1]):
             raise DivergedError(epoch + 1, self.arrays())
-        self.checkpoint.save(model, self.arrays(), last=epoch + 1 == self.recipe.epochs)
+        self.checkpoint.save(model, self.arrays(), last=self.is_last(epoch))
         if self.report:
             self.report(epoch + 1, f"loss {self.history['loss'][-1]:.4f}")

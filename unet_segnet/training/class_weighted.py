@@ -13,8 +13,8 @@ from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.processor import keep_freed_memory
 from unet_segnet.training.batch_statistics import pool_batch_statistics, with_batch_statistics
 from unet_segnet.training.batches import AugmentedBatches
-from unet_segnet.training.checkpoint import Checkpoint
-from unet_segnet.training.compilation import compile_fastest, dtype_policy, seed_dropout
+from unet_segnet.training.compilation import compile_fastest, dtype_policy
+from unet_segnet.training.keeper import Keeper
 from unet_segnet.training.last_epochs import LastEpochs
 from unet_segnet.training.losses import EPSILON, WeightedCrossEntropy
 from unet_segnet.training.optimizers import CoupledAdam
@@ -188,20 +188,9 @@ def train(
 
     batches = AugmentedBatches(images, labels, recipe.batch_size, stream)
     log = compile_model(model, recipe, class_weights, len(batches))
-    keeper = _Keeper(
-        recipe, batches, log, seed, checkpoint, report,
-        _Validation(model, validation_images, validation_labels, class_weights, recipe), keep, last_epochs,
-    )  # fmt: skip
-    first_epoch = keeper.restore(model)
-    if first_epoch < recipe.epochs:
-        model.fit(
-            batches,
-            initial_epoch=first_epoch,
-            epochs=recipe.epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[keeper],
-        )
+    validation = _Validation(model, validation_images, validation_labels, class_weights, recipe)
+    keeper = _Keeper(log, validation, keep, last_epochs, HISTORY_KEYS, recipe, batches, seed, checkpoint, report)
+    keeper.fit(model)
     if keeper.best:
         model.set_weights([keeper.best[name] for name in sorted(keeper.best)])
     stream.epoch(recipe.epochs - 1, len(images), recipe.batch_size)
@@ -270,36 +259,19 @@ class _Validation:
         return total / weight, right / pixels
 
 
-class _Keeper(keras.callbacks.Callback):
-    """Learning rate, dropout seeds, history, validation and the saved state, all by epoch.
+class _Keeper(Keeper):
+    """Learning rate, iterations, validation, counts after the last epochs and the state."""
 
-    What happens in an epoch depends on its number alone, so that a run that was interrupted at any moment
-    ends with the same weights as one that was not.
-    """
-
-    def __init__(self, recipe, batches, log, seed, checkpoint, report, validation, keep, last_epochs):
-        super().__init__()
+    def __init__(self, log, validation, keep, last_epochs, *arguments):
+        super().__init__(*arguments)
+        self.log, self.validation, self.last_epochs = log, validation, last_epochs
         self.keep, self.best = keep, {}  # weights of the best epoch, by their number as text
-        self.last_epochs = last_epochs
-        self.recipe, self.batches, self.log, self.seed = recipe, batches, log, seed
-        self.checkpoint, self.report, self.validation = Checkpoint(checkpoint), report, validation
-        self.history = {key: [] for key in HISTORY_KEYS}
 
-    @property
-    def num_iterations(self):
-        return len(self.batches)
-
-    def restore(self, model):
-        """Load the saved state, if there is one; returns the number of finished epochs."""
-        found = self.checkpoint.load(model, HISTORY_KEYS)
-        if found is None:
-            return 0
-        history, iterations, extra = found
+    def restore(self, history, iterations, finished, extra):
         counted = {name.removeprefix(LAST): extra.pop(name) for name in list(extra) if name.startswith(LAST)}
         self.best = extra
         if self.last_epochs:
             self.last_epochs.restore(counted)
-        finished = iterations // self.num_iterations
         validated = history["validation_iteration"] <= iterations
         for key, values in history.items():
             if key.startswith("validation"):
@@ -307,19 +279,15 @@ class _Keeper(keras.callbacks.Callback):
             else:
                 values = values[: finished if key == "epoch_seconds" else iterations]
             self.history[key] = values.tolist()
-        return finished
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.started = time.monotonic()
-        self.batches.set_epoch(epoch)
+        super().on_epoch_begin(epoch)
         self.model.optimizer.learning_rate = self.recipe.learning_rate_at(epoch)
-        seed_dropout(self.model, self.seed, epoch)
         if self._counts_after(epoch):
             self.last_epochs.begin(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
-        if batch == 0:  # again: TensorFlow's generator datasets set a threshold of their own
-            keep_freed_memory()
+        super().on_train_batch_end(batch)
         if self.recipe.validation == "matlab":
             iteration = len(self.history["epoch_seconds"]) * self.num_iterations + batch + 1
             if iteration == 1 or iteration % VALIDATION_FREQUENCY == 0:
@@ -341,17 +309,12 @@ class _Keeper(keras.callbacks.Callback):
         if self.keep == "best" and losses_seen[-1] < min(losses_seen[:-1], default=np.inf):
             self.best = {f"{number:05}": weight for number, weight in enumerate(self.model.get_weights())}
         counted = {LAST + name: of for name, of in self.last_epochs.arrays().items()} if self.last_epochs else {}
-        last = epoch + 1 == self.recipe.epochs
-        self.checkpoint.save(self.model, self.arrays(), last=last, extra=self.best | counted)
+        self.checkpoint.save(self.model, self.arrays(), last=self.is_last(epoch), extra=self.best | counted)
         if self.report:
             validated = (
                 f", validation {self.history['validation_loss'][-1]:.4f}" if self.history["validation_loss"] else ""
             )
             self.report(epoch + 1, f"loss {losses.mean():.4f}{validated}")
-
-    def arrays(self):
-        """The history so far, as arrays."""
-        return {key: np.asarray(values) for key, values in self.history.items()}
 
     def _counts_after(self, epoch):
         return self.last_epochs is not None and epoch >= self.recipe.epochs - self.last_epochs.num_epochs

@@ -13,8 +13,8 @@ from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.processor import keep_freed_memory
 from unet_segnet.training.affine import NUM_UNIFORMS, augment_affine
 from unet_segnet.training.batches import AugmentedBatches
-from unet_segnet.training.checkpoint import Checkpoint
-from unet_segnet.training.compilation import compile_fastest, seed_dropout
+from unet_segnet.training.compilation import compile_fastest
+from unet_segnet.training.keeper import Keeper
 from unet_segnet.training.losses import SoftDiceLoss
 from unet_segnet.training.optimizers import TorchAdam
 from unet_segnet.training.streams import NumpyStream
@@ -116,17 +116,8 @@ def train_encoder(
         loss=SoftDiceLoss(recipe.loss),
     )
     validation = _Validation(model, validation_images, validation_labels, recipe)
-    keeper = _BestKeeper(recipe, batches, seed, checkpoint, report, validation)
-    first_epoch = keeper.restore(model)
-    if first_epoch < recipe.epochs:
-        model.fit(
-            batches,
-            initial_epoch=first_epoch,
-            epochs=recipe.epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[keeper],
-        )
+    keeper = _BestKeeper(validation, HISTORY_KEYS, recipe, batches, seed, checkpoint, report)
+    keeper.fit(model)
     model.set_weights(keeper.best_weights)
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
     return EncoderTrainingResult(trained, keeper.arrays(), keeper.best_epoch)
@@ -169,44 +160,21 @@ class _Validation:
         return float(np.average(losses, weights=sizes))
 
 
-class _BestKeeper(keras.callbacks.Callback):
-    """Dropout seeds, history, validation, the best weights and the saved state, all by epoch."""
+class _BestKeeper(Keeper):
+    """Losses, validation, the best weights and the state."""
 
-    def __init__(self, recipe, batches, seed, checkpoint, report, validation):
-        super().__init__()
-        self.recipe, self.batches, self.seed = recipe, batches, seed
-        self.checkpoint, self.report, self.validation = Checkpoint(checkpoint), report, validation
-        self.history = {key: [] for key in HISTORY_KEYS}
-        self.best_weights = None
+    def __init__(self, validation, *arguments):
+        super().__init__(*arguments)
+        self.validation, self.best_weights = validation, None
 
     @property
     def best_epoch(self):
         """The epoch of the least validation loss so far, counted from 1."""
         return int(np.argmin(self.history["validation_loss"])) + 1
 
-    def arrays(self):
-        """The history so far, as arrays."""
-        return {key: np.asarray(values) for key, values in self.history.items()}
-
-    def restore(self, model):
-        """Load the saved state, if there is one; returns the number of finished epochs."""
-        found = self.checkpoint.load(model, HISTORY_KEYS)
-        if found is None:
-            return 0
-        history, iterations, best = found
-        finished = iterations // len(self.batches)
-        self.history = {key: values[:finished].tolist() for key, values in history.items()}
-        self.best_weights = [best[str(number)] for number in range(len(best))]
-        return finished
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.started = time.monotonic()
-        self.batches.set_epoch(epoch)
-        seed_dropout(self.model, self.seed, epoch)
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch == 0:  # again: TensorFlow's generator datasets set a threshold of their own
-            keep_freed_memory()
+    def restore(self, history, iterations, finished, extra):
+        super().restore(history, iterations, finished, extra)
+        self.best_weights = [extra[str(number)] for number in range(len(extra))]
 
     def on_epoch_end(self, epoch, logs=None):
         model = self.model  # brings the state back from the JAX trainer
@@ -222,7 +190,7 @@ class _BestKeeper(keras.callbacks.Callback):
         self.checkpoint.save(
             model,
             self.arrays(),
-            last=epoch + 1 == self.recipe.epochs,
+            last=self.is_last(epoch),
             extra={str(number): weights for number, weights in enumerate(self.best_weights)},
         )
         if self.report:
