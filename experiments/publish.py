@@ -38,7 +38,7 @@ def main() -> None:
 def publish(options) -> None:
     """Check all runs first, then copy."""
     from experiments.bizopoulos2021.runs import KIND as SECOND
-    from experiments.networks.runs import STUDY as OWN
+    from experiments.networks.runs import KIND as OWN
     from experiments.saood2021.runs import KIND as FIRST
     from unet_segnet.output.console import import_keras
     from unet_segnet.output.records import read_json
@@ -53,36 +53,37 @@ def publish(options) -> None:
         if not finished:
             raise InputError(f"{run}: no finished run; give its folder, such as runs/grid/released-binary-segnet/...")
         study = read_json(run / "config.json").get("study")
-        looks = dict.fromkeys(FIRST.studies, _of_first_study) | dict.fromkeys(SECOND.studies, _of_second_study)
-        looks[OWN] = _of_networks
+        kinds = ((FIRST, _of_first_study), (SECOND, _of_second_study), (OWN, _of_networks))
+        looks = {study: look for kind, look in kinds for study in kind.studies}
         if study not in looks:
             raise InputError(f"{run}: no run of the two studies; expected one of {', '.join(looks)}")
         look = looks[study]
-        target, files, counts = look(run, options.weights)
+        target, files, problem, described = look(run, options.weights)
         if targets.setdefault(target, run) != run:
             raise InputError(f"{run}: {targets[target]} would be published at the same place; give one of them")
         if target.exists() and not options.force:
             raise InputError(f"{target}: is published; use --force to replace it")
-        own = pretrained.WEIGHTS / f"{counts.problem}.keras" if options.weights else None
+        own = pretrained.WEIGHTS / f"{problem}.keras" if options.weights else None
         if own and networks.setdefault(own, run) != run:
             raise InputError(f"{run}: {networks[own]} is of the same problem, which has one network; give one of them")
         if own and own.exists() and not options.force:
             raise InputError(f"{own}: is the project's network for its problem; use --force to replace it")
         if absent := [name for name in files if not (run / name).is_file()]:
             raise InputError(f"{run}: {absent[0]} is missing; {AGAIN}")
-        checked.append((run, target, files, counts))
-    for run, target, files, counts in checked:
+        checked.append((run, target, files, problem, described))
+    for run, target, files, problem, described in checked:
         with whole_folder(target, FILES) as new:
             for name in (*files, *(name for name in OPTIONAL if (run / name).is_file())):
                 shutil.copy2(run / name, new / name)
         print(f"published {target}")
         if options.weights:
-            path = write_weights(run, counts, read_json(run / "config.json"), read_json(run / "result.json"))
+            of_run = (read_json(run / name) for name in ("config.json", "result.json"))
+            path = write_weights(run, problem, *described(*of_run))
             print(f"written {path} and its model card")
 
 
 def _of_first_study(run: Path, weights: bool):
-    """Where a run belongs, which of its files, and its counts."""
+    """Where a run belongs, which of its files, the problem it solves, and what describes its network."""
     from experiments.saood2021.counts import PAPER_SLICES
     from experiments.saood2021.protocol import EPOCHS, SIZE
     from experiments.saood2021.runs import read_finished, read_last_epochs
@@ -103,7 +104,12 @@ def _of_first_study(run: Path, weights: bool):
             raise InputError(f"{run}: trained on {text(*trained)}; the project's networks are, on {text(*expected)}")
         if config.get("encoder_weights") or recipe.get("loss_normalisation") != "weights":
             raise InputError(f"{run}: trained with --encoder-weights or --loss; the project's networks are not")
-    return RESULTS / config["study"] / place.parent.name / place.name, FILES, counts
+
+    def described(config, result):
+        facts = model_facts(counts, config, result)
+        return facts, model_card(facts)
+
+    return RESULTS / config["study"] / place.parent.name / place.name, FILES, counts.problem, described
 
 
 def _of_second_study(run: Path, weights: bool):
@@ -114,36 +120,48 @@ def _of_second_study(run: Path, weights: bool):
     if weights:
         raise InputError(f"{run}: --weights is for networks of the first study; leave it out")
     read = compare_run(read_run(run, KIND))
-    return RESULTS / "compare" / read.experiment / run.resolve().parent.name / run.resolve().name, COMPARE_FILES, read
+    place = run.resolve()
+    return RESULTS / "compare" / read.experiment / place.parent.name / place.name, COMPARE_FILES, None, None
 
 
 def _of_networks(run: Path, weights: bool):
-    from experiments.networks.runs import STUDY, read_run
+    from experiments.networks.card import network_card, network_facts
+    from experiments.networks.runs import KIND, STUDY
+    from unet_segnet.runs.reading import read_run
 
-    read = read_run(run)
+    read, place = read_run(run, KIND), run.resolve()
     if weights and not (run / "model.keras").is_file():
         raise InputError(f"{run}: its network was not kept (model.keras); train it again, or leave --weights out")
-    return RESULTS / STUDY / run.resolve().parent.parent.name / run.resolve().parent.name / run.name, FILES, read
+
+    def described(config, result):
+        facts = network_facts(config, result, read.counts)
+        return facts, network_card(facts), {**facts["told"], "data": facts["data"]["name"]}, True
+
+    return RESULTS / STUDY / Path(*place.parts[-3:]), FILES, read.config["task"], described
 
 
-def write_weights(run: Path, counts, config: dict, result: dict) -> Path:
+def write_weights(
+    run: Path, problem: str, facts: dict, card: str, told: dict | None = None, half: bool = False
+) -> Path:
     """Save a run's network as the project's own for its problem, with facts (.json) and a model card (.md).
+
+    Arguments:
+        run: its folder.
+        problem: which it solves.
+        facts, card: what is written beside it.
+        told: what its own file says of it (`unet_segnet.networks.facts`), or None.
+        half: store its weights in float16.
 
     Returns:
         The .keras file.
     """
-    from experiments.networks.card import network_card, network_facts
-    from experiments.networks.runs import STUDY as OWN
     from unet_segnet.networks.load import WEIGHTS, load_model
 
-    is_own = config["study"] == OWN
-    facts = network_facts(config, result, counts.counts) if is_own else model_facts(counts, config, result)
     WEIGHTS.mkdir(exist_ok=True)
-    path = WEIGHTS / f"{counts.problem}.keras"
-    told = {**facts["told"], "data": facts["data"]["name"]} if is_own else None
-    save_network(load_model(run / "model.keras"), path, told, half=is_own)
+    path = WEIGHTS / f"{problem}.keras"
+    save_network(load_model(run / "model.keras"), path, told, half)
     write_json(path.with_suffix(".json"), facts)
-    write_text(path.with_suffix(".md"), network_card(facts) if is_own else model_card(facts))
+    write_text(path.with_suffix(".md"), card)
     return path
 
 

@@ -22,6 +22,7 @@ from experiments.networks.learning import (
 )
 from experiments.networks.sources import GREY_WINDOW, SIZE, SOURCES, Case, read_cases
 from unet_segnet.runs.folder import FORMAT, RunFolder, Trained
+from unet_segnet.runs.reading import RunKind
 
 STUDY = "networks"
 THRESHOLDS = (0.01, 0.02, 0.03, *(round(0.05 * step, 2) for step in range(1, 20)))
@@ -150,29 +151,7 @@ class NetworkJob:
         return Trained(model, history, counts, summary, facts(spec, counts))
 
 
-@dataclass(frozen=True, eq=False)
-class NetworkRun:
-    """A finished training.
-
-    Attributes:
-        problem: "lungs" or "lesions".
-        counts: its counts.npz.
-    """
-
-    problem: str
-    counts: dict[str, np.ndarray]
-
-
-def read_run(folder: Path) -> NetworkRun:
-    """A finished run from its folder.
-
-    Raises:
-        InputError: its files are missing or damaged.
-    """
-    from unet_segnet.output.records import read_json
-    from unet_segnet.runs.folder import read_arrays
-
-    return NetworkRun(read_json(folder / "config.json")["task"], read_arrays(folder / "counts.npz", COUNTS))
+KIND = RunKind(studies=(STUDY,), history=("loss", "epoch_seconds"), counts=COUNTS, depth=2)
 
 
 def facts(spec: NetworkSpec, counts: dict[str, np.ndarray]) -> dict:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.networks.runs import HALF, STUDY, TEST, THRESHOLDS, VALIDATION, best_threshold, dice_of, read_run
+from experiments.networks.runs import HALF, KIND, STUDY, TEST, THRESHOLDS, VALIDATION, best_threshold, dice_of
 from unet_segnet.errors import InputError
 from unet_segnet.output.tabular import Table
+from unet_segnet.runs.reading import read_run
 
 COLUMNS = (
     "task", "without", "network", "seed", "tested on", "scans", "slices", "threshold", "Dice: all pixels",
@@ -28,18 +29,18 @@ def write_score_table(out: Path, results: Path) -> None:
     Raises:
         InputError: no run is finished, or its counts cannot be read.
     """
-    from unet_segnet.output.records import check_folder, read_json, write_json
+    from unet_segnet.output.records import check_folder, write_json
 
-    folders = sorted(path.parent for path in (out / STUDY).glob("*/*/*/result.json"))
+    folders = KIND.folders(out)
     if not folders:
         raise InputError(f"{out / STUDY}: no finished run; train some, or give another folder with `out`")
     check_folder(results)
     rows, records = [], {}
     for folder in folders:
-        config, result = read_json(folder / "config.json"), read_json(folder / "result.json")
-        if result["status"] == "finished":
-            rows += score_rows(config, read_run(folder).counts)
-            records[folder.relative_to(out / STUDY).as_posix()] = {"config": config, "result": result}
+        run = read_run(folder, KIND)
+        if run.counts is not None:
+            rows += score_rows(run.config, run.counts)
+            records[folder.relative_to(out / STUDY).as_posix()] = {"config": run.config, "result": run.result}
     table = Table(
         "Networks for other people's scans, tested on what they were not trained on.", COLUMNS, tuple(rows), NOTES
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments import RESULTS
 from experiments.saood2021.counts import PAPER_SLICES, RunCounts
-from experiments.saood2021.protocol import EPOCHS, NETS, SIDE_EPOCHS, SIDE_SIZE, SIDE_STUDIES, SIZE, length
+from experiments.saood2021.protocol import EPOCHS, NETS, PROBLEMS, SIDE_EPOCHS, SIDE_SIZE, SIDE_STUDIES, SIZE, length
 from experiments.saood2021.runs import KIND, read_finished, read_last_epochs
 from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
@@ -90,10 +90,11 @@ def _finished_runs(
         changed = [] if counts.net in NETS else [f"network {counts.net}"]
         side = config["study"] in SIDE_STUDIES
         size, epochs = (SIDE_SIZE, SIDE_EPOCHS) if side else (SIZE, EPOCHS)
+        expected = dict(standard)
         if not changed:
             lengths = length(config["study"], counts.net, counts.experiment, epochs, Recipe.drop_period)
-            standard.update(zip(("epochs", "drop_period"), lengths, strict=True))
-        changed += [f"{key} {recipe.get(key)}" for key, value in standard.items() if recipe.get(key) != value]
+            expected.update(zip(("epochs", "drop_period"), lengths, strict=True))
+        changed += [f"{key} {recipe.get(key)}" for key, value in expected.items() if recipe.get(key) != value]
         changed += [f"size {data.get('size')}"] if data.get("size") != size else []
         changed += ["pretrained encoder"] if side and counts.encoder_weights is not None else []
         if data.get("name") != name:
@@ -153,11 +154,11 @@ def _networks(runs, slices, folder: Path) -> Iterator[Network]:
 
     test = slices.subset(paper_split(len(slices)).test)
     own = {}
-    for problem, path in pretrained().items():
-        facts = model_facts(problem)
-        if "variant" not in facts:  # no network of this study
-            continue
-        own[facts["net"], problem] = (facts["variant"], facts["experiment"], path)
+    known = pretrained()
+    for problem in PROBLEMS:
+        if problem in known:
+            facts = model_facts(problem)
+            own[facts["net"], problem] = (facts["variant"], facts["experiment"], known[problem])
     for run in sorted(runs, key=_validation_accuracy):  # the last one stays, and the test slices choose nothing
         counts = run.counts
         if counts.fold is None and run.weights:
