@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.reporting.judgement import how_many
 from experiments.reporting.rules import Spread, pooled_spread
+from experiments.saood2021 import published
 from experiments.saood2021.counts import SCORES
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.protocol import LAST_EPOCHS
@@ -35,6 +36,17 @@ def class_score(name: str, index: int) -> Score:
         index: of the class, background first.
     """
     return lambda confusion: float(SCORES[name](confusion.sum(axis=0))[index])
+
+
+def best_runs(evidence: Evidence, problem: str, variant: str, net: str, folds: bool = False) -> list[FinishedRun]:
+    """Trainings of the configuration that the article calls the best, those with own random numbers first, by seed.
+
+    Those that started from other weights are not among them; `folds`: of the five folds instead of the grid.
+    """
+    runs = evidence.folds(problem, variant) if folds else evidence.grid(problem, variant)
+    best = (net, published.BEST_EXPERIMENT[net, problem])
+    runs = [run for run in runs if (run.counts.net, run.counts.experiment) == best]
+    return sorted(runs, key=lambda run: (run.counts.stream == "matlab", run.counts.seed))
 
 
 def independent(runs: Sequence[FinishedRun]) -> list[FinishedRun]:

@@ -14,7 +14,7 @@ import numpy as np
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS, MAX_VOXELS, recognise_units
 from unet_segnet.errors import InputError, printable
 from unet_segnet.scans.dicom_file import DicomFile, Frame, read_file, read_pixels
-from unet_segnet.scans.scan import UNITS_NOTE, Scan, check_spacing, scan_name, voxel_spacing
+from unet_segnet.scans.scan import RAS_OF_LPS, UNITS_NOTE, Scan, check_spacing, scan_name, voxel_spacing
 
 UNEVEN = 0.01  # of the usual distance of slices
 ROUNDING_MM = 0.02  # of positions with two decimals
@@ -71,7 +71,7 @@ def read_dicom(path: Path, files: list[Path], series: str | None = None) -> Scan
     affine[:3, 1] = first.directions[0] * first.pixel[1]
     affine[:3, 2] = step
     affine[:3, 3] = first.position
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    affine = RAS_OF_LPS @ affine
     spacing = voxel_spacing(affine) if len(frames) > 1 or first.thickness else None
     check_spacing(path, spacing)
     if spacing is None:

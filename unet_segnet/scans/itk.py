@@ -20,6 +20,7 @@ from unet_segnet.errors import InputError, one_line
 from unet_segnet.scans.scan import (
     IDENTITY_NOTE,
     ITK_AXES,
+    RAS_OF_LPS,
     UNITS_NOTE,
     Scan,
     axes_of,
@@ -39,7 +40,6 @@ TO_LPS = {
     **dict.fromkeys(("right-anterior-superior", "ras"), (-1.0, -1.0, 1.0)),
     **dict.fromkeys(("left-anterior-superior", "las"), (1.0, -1.0, 1.0)),
 }
-RAS_OF_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 META_TYPES = {
     f"MET_{name}": kind
     for name, kind in (

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.errors import InputError
-from unet_segnet.scans.scan import Scan
+from unet_segnet.scans.scan import Scan, corners
 
 MASK_VALUES = 16  # of lung masks and true labels: a JPEG, or a mask that was interpolated, has more
 # How far apart, along each axis, two voxels may lie that count as one: headers are rounded.
@@ -86,10 +86,10 @@ def _laid(scan: Scan, mask: Scan) -> np.ndarray:
     is_cropped = mask.source.name.lower().endswith(CROPPED_SUFFIX)
     if not is_cropped:
         check_same_size(mask.source, mask.array.shape, scan.array.shape)
-    corners = _corners(mask)
+    ends = corners(mask.array.shape)
     if sorted(along) == [0, 1, 2] and (is_cropped or array.shape == scan.array.shape):
         flipped = [axis for axis in range(3) if steps[axis, axes[axis]] < 0]
-        found, expected = (corners @ to_scan.T)[:, :3], corners[:, axes]
+        found, expected = (ends @ to_scan.T)[:, :3], ends[:, axes]
         expected[:, flipped] = np.subtract(array.shape, 1)[flipped] - expected[:, flipped]
         start = np.rint(found.min(axis=0)).astype(int) if is_cropped else np.zeros(3, int)
         apart = np.abs(found - expected - start).max(axis=0)
@@ -97,19 +97,12 @@ def _laid(scan: Scan, mask: Scan) -> np.ndarray:
         if is_inside and (apart <= np.clip(SAME_PLACE_MM / edges, *SAME_PLACE_VOXELS)).all():
             margins = [*zip(start, shape - start - array.shape, strict=True)]
             return np.ascontiguousarray(np.pad(np.flip(array, flipped), margins))
-    apart = (_corners(scan) @ scan.affine.T)[:, None] - corners @ mask.affine.T
+    apart = (corners(scan.array.shape) @ scan.affine.T)[:, None] - ends @ mask.affine.T
     away = np.linalg.norm(apart, axis=2).min(axis=1).max()  # from each corner to the nearest of the other
     raise InputError(
         f"{mask.source}: lies up to {away:.{1 if away >= 1 else 2}f} mm away from the scan, or along other axes; "
         f"expected the same voxels: {RESAMPLE}"
     )
-
-
-def _corners(scan: Scan) -> np.ndarray:
-    """(8, 4) voxels at the corners, in homogeneous coordinates."""
-    corners = np.ones((8, 4))
-    corners[:, :3] = np.indices((2, 2, 2)).reshape(3, 8).T * np.subtract(scan.array.shape, 1)
-    return corners
 
 
 def _check_unplaced(scan: Scan, mask: Scan) -> None:

@@ -20,6 +20,7 @@ from unet_segnet.scans.scan import (
     axes_of,
     axes_of_identity,
     check_spacing,
+    corners,
     is_identity,
     scan_name,
     voxel_spacing,
@@ -115,7 +116,5 @@ def _disagreement(sform: np.ndarray, qform: np.ndarray, shape: tuple[int, ...]) 
         return f"as mirror images ({ours} and {theirs})"
     if ours != theirs:
         return f"about the axes ({ours} and {theirs})"
-    ends = np.ones((8, 4))
-    ends[:, :3] = np.indices((2, 2, 2)).reshape(3, 8).T * np.subtract((*shape, 1)[:3], 1)
-    away = np.abs(ends @ (sform - qform).T).max()
+    away = np.abs(corners((*shape, 1)[:3]) @ (sform - qform).T).max()
     return f"by up to {away:.0f} mm" if away > DISAGREE_MM else None

@@ -14,6 +14,7 @@ UNITS_NOTE = {"HU": "values: Hounsfield units", "8-bit": "values: 8-bit grey lev
 IDENTITY_NOTE = "the affine is the identity: orientation and spacing unknown"
 DOUBLE_SUFFIXES = (".nii.gz", ".seg.nrrd")
 ITK_AXES = "LPS"  # as which ITK takes the axes of a file that does not tell them
+RAS_OF_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI's coordinates of DICOM's and ITK's
 FLAT = 1e-3  # volume of three unit vectors that span no space
 VOXEL_MM = (0.01, 100.0)  # of any scan of a body
 
@@ -118,6 +119,13 @@ def axes_of(affine: np.ndarray) -> str | None:
     return None if None in axes else "".join(axes)
 
 
+def corners(shape: tuple[int, ...]) -> np.ndarray:
+    """(8, 4) voxels at the corners of a grid of this shape, in homogeneous coordinates."""
+    found = np.ones((8, 4))
+    found[:, :3] = np.indices((2, 2, 2)).reshape(3, 8).T * np.subtract(shape, 1)
+    return found
+
+
 def voxel_spacing(affine: np.ndarray) -> tuple[float, float, float]:
     """Voxel size along i, j, k in mm. Of a sheared grid (tilted gantry) k is the distance of the planes, so that the
     product is the voxel's volume."""
@@ -153,4 +161,4 @@ def axes_of_identity(affine: np.ndarray) -> str | None:
 
 def is_identity(affine: np.ndarray) -> bool:
     """Is it what programs write that know no geometry: the identity, in RAS or (SimpleITK) in LPS coordinates?"""
-    return any(np.allclose(affine, np.diag(signs), atol=1e-6) for signs in ((1, 1, 1, 1), (-1, -1, 1, 1)))
+    return any(np.allclose(affine, nothing, atol=1e-6) for nothing in (np.eye(4), RAS_OF_LPS))

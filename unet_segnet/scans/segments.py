@@ -19,9 +19,8 @@ import numpy as np
 from unet_segnet import __version__
 from unet_segnet.errors import InputError, one_line, printable
 from unet_segnet.output.files import whole_file
-from unet_segnet.scans.scan import Scan
+from unet_segnet.scans.scan import RAS_OF_LPS, Scan
 
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # from NIfTI's coordinates to those of DICOM and NRRD
 LONGEST_LABEL = 64  # characters of a segment's name in DICOM
 SERIES_NUMBER = 900  # of segmentations; scanners' own series have smaller ones
 # Empty where nobody knows them; highdicom asks the series for each.
@@ -46,7 +45,7 @@ def write_seg_nrrd(
         colours: of the classes, "#rrggbb"; the background's is not used.
     """
     labels, affine = scan.for_file(labels)
-    affine = LPS @ affine
+    affine = RAS_OF_LPS @ affine  # its own inverse: LPS of RAS
     sizes = labels.shape
     fields = {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
@@ -197,7 +196,7 @@ def _slices_of_frames(series: list, scan: Scan) -> np.ndarray:
         planes = series
     places = np.ones((len(planes), 4))
     places[:, :3] = [plane.ImagePositionPatient for plane in planes]
-    slices = np.rint(places @ np.linalg.inv(LPS @ scan.affine).T)[:, 2].astype(int)
+    slices = np.rint(places @ np.linalg.inv(RAS_OF_LPS @ scan.affine).T)[:, 2].astype(int)
     if sorted(slices) != list(range(scan.array.shape[2])):
         raise InputError("the places of its slices do not tell which is which")
     return slices

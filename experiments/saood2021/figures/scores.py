@@ -10,8 +10,9 @@ from experiments.saood2021.article import background_accuracy
 from experiments.saood2021.counts import CLASS_NAMES, RunCounts
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.figures.networks import dream_figures, network_figures
-from experiments.saood2021.figures.strips import best_runs, strip_figures
+from experiments.saood2021.figures.strips import strip_figures
 from experiments.saood2021.protocol import NETS, VARIANTS
+from experiments.saood2021.spread import best_runs
 from experiments.saood2021.tables.trainings import grid_runs, stacked
 from unet_segnet.data import paper_split
 from unet_segnet.measures import metrics

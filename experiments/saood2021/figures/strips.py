@@ -8,12 +8,13 @@ from experiments.reporting.content import Figure
 from experiments.reporting.rules import ENOUGH, prediction
 from experiments.saood2021 import published
 from experiments.saood2021.counts import CLASS_NAMES, PAPER_SLICES, SCORES
-from experiments.saood2021.evidence import Evidence, FinishedRun
+from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.figures.networks import VARIANT_NAMES
 from experiments.saood2021.protocol import NETS, VARIANTS
 from experiments.saood2021.spread import (
     Score,
     accuracy,
+    best_runs,
     borrowed,
     class_score,
     independent,
@@ -35,14 +36,6 @@ def strip_figures(evidence: Evidence, problem: str) -> tuple[Figure, ...]:
         _figure(evidence, problem, number, "accuracy", [{"accuracy": _accuracy_strips(evidence, problem)}]),
         _figure(evidence, problem, number + 1, "scores of the classes", of_classes),
     )
-
-
-def best_runs(evidence: Evidence, problem: str, variant: str, net: str) -> list[FinishedRun]:
-    """Trainings of the configuration that the article calls the best, those with own random numbers first, by seed."""
-    experiment = published.BEST_EXPERIMENT[net, problem]
-    runs = [run for run in evidence.grid(problem, variant) if run.counts.net == net]
-    runs = [run for run in runs if run.counts.experiment == experiment]
-    return sorted(runs, key=lambda run: (run.counts.stream == "matlab", run.counts.seed))
 
 
 def _accuracy_strips(evidence: Evidence, problem: str) -> list[Strip]:

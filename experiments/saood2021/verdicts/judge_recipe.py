@@ -35,10 +35,8 @@ def larger_batches_epochs(evidence: Evidence) -> Judgement:
     theirs, ours = _published_by_epochs(), _own_by_epochs(evidence)
     text = (
         f"As printed and released, the largest mini-batch has the lower test accuracy in {_of(theirs)} pairs of equal "
-        f"learning rate and epochs ({_sign_text(theirs)}); it then makes {_released_updates()}."
+        f"learning rate and epochs ({_sign_text(theirs)}); it then makes {_released_updates()}.{_own_text(ours)}"
     )
-    if ours:
-        text += f" Own trainings: {_of(ours)} ({_sign_text(ours)})."
     return _by_signs(theirs, ours, f"{text}{_side_text(evidence, 'epochs')}", TABLES)
 
 
@@ -52,9 +50,8 @@ def larger_batches_updates(evidence: Evidence) -> Judgement:
     text = (
         f"After equal updates the released validation loss of the largest mini-batch is the higher in {_of(theirs)} "
         f"pairs ({_sign_text(theirs)}); it has then seen each slice more often, at a lower learning rate."
+        f"{_own_text(ours)}"
     )
-    if ours:
-        text += f" Own trainings: {_of(ours)} ({_sign_text(ours)})."
     side = [pair.worse for pair in side_pairs(evidence.side, "updates")]
     return _by_signs(
         theirs, side if len(side) >= NUM_PAIRS else ours, f"{text}{_side_text(evidence, 'updates')}", RELEASE
@@ -71,6 +68,10 @@ def _side_text(evidence: Evidence, equal: str) -> str:
         f" Side study ({SIDE_SIZE} pixels, ours): after equal {equal}{decay} the largest mini-batch has the lower test "
         f"accuracy in {_of(worse)} pairs of {NUM_PAIRS} planned ({_sign_text(worse)})."
     )
+
+
+def _own_text(ours: list[bool]) -> str:
+    return f" Own trainings: {_of(ours)} ({_sign_text(ours)})." if ours else ""
 
 
 def _by_signs(theirs: list[bool], ours: list[bool], text: str, basis: str) -> Judgement:

@@ -13,7 +13,16 @@ from experiments.saood2021.article import background_accuracy
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.protocol import NETS, VARIANTS
 from experiments.saood2021.published import stated
-from experiments.saood2021.spread import Score, accuracy, class_score, independent, lesion_dice, of_trainings, repeated
+from experiments.saood2021.spread import (
+    Score,
+    accuracy,
+    best_runs,
+    class_score,
+    independent,
+    lesion_dice,
+    of_trainings,
+    repeated,
+)
 from experiments.saood2021.tables.selection import released_accuracies, released_candidates
 from experiments.saood2021.tables.trainings import NUM_CONFIGURATIONS, accuracy_matrix
 from experiments.saood2021.tables.with_authors import paired_text
@@ -133,13 +142,6 @@ def best_configurations(evidence: Evidence) -> Judgement:
     return undecided(text, "All nine configurations of each network and problem.")
 
 
-def _of(evidence: Evidence, problem: str, variant: str, net: str, folds: bool = False) -> list[FinishedRun]:
-    """Our trainings of the configuration that the article calls best; those that started from other weights apart."""
-    runs = evidence.folds(problem, variant) if folds else evidence.grid(problem, variant)
-    experiment = published.BEST_EXPERIMENT[net, problem]
-    return [run for run in runs if (run.counts.net, run.counts.experiment) == (net, experiment)]
-
-
 def _trainings(runs: list[FinishedRun]) -> str:
     """How many, and how many of them replay the authors' random numbers."""
     replayed = sum(run.counts.stream == "matlab" for run in runs)
@@ -151,7 +153,7 @@ def _ahead(evidence: Evidence, problem: str, nets: tuple[str, str], decides: str
     """Is the first network's lesion Dice ahead of the second's?"""
 
     def judge(evidence: Evidence, variant: str) -> Outcome | None:
-        runs = [_of(evidence, problem, variant, net) for net in nets]
+        runs = [best_runs(evidence, problem, variant, net) for net in nets]
         answers, texts = [], []
         if all(runs):
             found = lead(*(of_trainings(of, lesion_dice) for of in runs))
@@ -173,7 +175,7 @@ def _ahead(evidence: Evidence, problem: str, nets: tuple[str, str], decides: str
 def _fold_means(evidence: Evidence, problem: str, variant: str, net: str) -> dict[int, list[FinishedRun]]:
     """Fold -> trainings."""
     found: dict[int, list[FinishedRun]] = {}
-    for run in _of(evidence, problem, variant, net, folds=True):
+    for run in best_runs(evidence, problem, variant, net, folds=True):
         found.setdefault(run.counts.fold, []).append(run)
     return found
 
@@ -218,7 +220,7 @@ def _stated_scores(
     experiment = published.BEST_EXPERIMENT[net, problem]
 
     def judge(evidence: Evidence, variant: str) -> Outcome | None:
-        of_both = _of(evidence, problem, variant, net)
+        of_both = best_runs(evidence, problem, variant, net)
         runs = independent(of_both)
         if not of_both:
             return None
