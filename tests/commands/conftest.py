@@ -3,6 +3,7 @@
 import nibabel
 import numpy as np
 import pytest
+from pixel_networks import save_pixel_network
 
 AFFINE = np.array([[-0.7, 0.0, 0.1, 90.0], [0.0, 0.7, 0.0, -80.0], [0.05, 0.0, 5.0, -40.0], [0.0, 0.0, 0.0, 1.0]])
 
@@ -10,15 +11,7 @@ AFFINE = np.array([[-0.7, 0.0, 0.1, 90.0], [0.0, 0.7, 0.0, -80.0], [0.05, 0.0, 5
 @pytest.fixture(scope="session")
 def network(tmp_path_factory):
     """A network that calls what is bright inside the lungs infected: a convolution with set weights."""
-    import keras
-
-    path = tmp_path_factory.mktemp("network") / "bright.keras"
-    inputs = keras.Input((256, 256, 1))
-    scores = keras.layers.Conv2D(2, 1, name="scores")(inputs)
-    model = keras.Model(inputs, keras.layers.Softmax(name="softmax")(scores))
-    model.get_layer("scores").set_weights([np.array([[[[-0.1, 0.1]]]], "float32"), np.array([10, -10], "float32")])
-    model.save(path)
-    return path
+    return save_pixel_network(tmp_path_factory.mktemp("network") / "bright.keras", 0.1, 10)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from forked import run_command
+from pixel_networks import save_pixel_network
 from scan_files import save_dicom
 
 predict = functools.partial(run_command, "predict")
@@ -18,15 +19,7 @@ predict = functools.partial(run_command, "predict")
 @pytest.fixture(scope="module")
 def dark(tmp_path_factory):
     """A network that calls what is dark infected, so also all that lies outside the lungs and is black to it."""
-    import keras
-
-    path = tmp_path_factory.mktemp("network") / "dark.keras"
-    inputs = keras.Input((256, 256, 1))
-    scores = keras.layers.Conv2D(2, 1, name="scores")(inputs)
-    model = keras.Model(inputs, keras.layers.Softmax(name="softmax")(scores))
-    model.get_layer("scores").set_weights([np.array([[[[0.1, -0.1]]]], "float32"), np.array([-2, 2], "float32")])
-    model.save(path)
-    return path
+    return save_pixel_network(tmp_path_factory.mktemp("network") / "dark.keras", -0.1, -2)
 
 
 def test_what_was_assumed_is_said_everywhere(scan, network, tmp_path):
