@@ -68,5 +68,5 @@ def start():
 
     yield begin
     for process in begun:
-        process.kill()
-        process.wait()
+        with process:  # waits for its end and closes its pipes
+            process.kill()
