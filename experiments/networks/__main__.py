@@ -30,7 +30,7 @@ def networks_parser(prog: str, description: str) -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--architecture", default=ARCHITECTURE, metavar="NAME", help="as of the second study")
     parser.add_argument("--encoder", default=ENCODER, metavar="NAME", help="as of the second study")
-    parser.add_argument("--epochs", type=positive, default=16, help="of 50 mini-batches of 8 slices")
+    parser.add_argument("--epochs", type=positive, default=32, help="of 50 mini-batches of 8 slices")
     parser.add_argument("--seed", type=one_seed, default=0, help="of weights, draws and augmentation")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="folder of all runs")
     parser.add_argument("--results", type=Path, default=Path("runs/networks"), metavar="FOLDER", help="of the table")

@@ -1,8 +1,8 @@
 """What the networks learn from, made of `sources.Case`: arrays, how often each slice is drawn, and its augmentation.
 
 Lungs are learnt from slices cropped to the body, in Hounsfield units, under random windows. Lesions are learnt from the
-lungs alone, in grey levels that refer to the scan's own lungs (`unet_segnet.data.normalise.lung_levels`); how well the
-lungs are found varies, so the lungs shown vary too.
+lungs alone, in grey levels that refer to the scan's own lungs (`unet_segnet.data.normalise.lung_levels`), or to each
+slice's where nobody knows whose it is; how well the lungs are found varies, so the lungs shown vary too.
 """
 
 from collections.abc import Sequence
@@ -91,7 +91,7 @@ def lesion_examples(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
     lungs, lesions = (resize_labels(mask, (SIZE, SIZE)) for mask in (case.lungs, case.lesions))
     codes = np.where(lungs, np.where(lesions, LESION, HEALTHY), np.where(lesions, UNKNOWN, OUTSIDE)).astype(np.uint8)
-    return lung_levels(case.images, lungs).astype(np.float16), codes
+    return lung_levels(case.images, lungs, case.adjoining).astype(np.float16), codes
 
 
 def augment_lungs(images: np.ndarray, labels: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -155,5 +155,5 @@ def shown_to_network(task: str, case: Case) -> np.ndarray:
 
     if task == "lesions":
         lungs = resize_labels(case.lungs, (SIZE, SIZE))
-        return lungs_alone(lung_levels(case.images, lungs), lungs)
+        return lungs_alone(lung_levels(case.images, lungs, case.adjoining), lungs)
     return plain_lungs(case.bodies)

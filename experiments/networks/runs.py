@@ -28,6 +28,7 @@ STUDY = "networks"
 THRESHOLDS = (0.01, 0.02, 0.03, *(round(0.05 * step, 2) for step in range(1, 20)))
 COUNTS = ("thresholds", "slices", "cases", "sources", "parts", "infected", "lung_pixels", "confusion")
 HALF = THRESHOLDS.index(0.5)
+ALIKE = 0.02  # Dice of thresholds that validation cannot tell apart
 TRAINED, VALIDATION, TEST = "trained", "validation", "test"
 TESTS_ALONE = ("P001",)
 VALIDATING = {"COVID19-DL": ("validation",), "ct20": ("9", "10")}  # cases that choose the threshold
@@ -164,17 +165,31 @@ def facts(spec: NetworkSpec, counts: dict[str, np.ndarray]) -> dict:
         "class_names": ["no lung", "lung"] if is_lungs else list(BINARY_NAMES),
         "takes": BODIES if is_lungs else LUNG_LEVELS,
         **({"window": list(GREY_WINDOW)} if is_lungs else {}),
-        "threshold": THRESHOLDS[best_threshold(counts["confusion"][counts["parts"] == VALIDATION])],
+        "threshold": THRESHOLDS[best_threshold(counts)],
     }
 
 
-def best_threshold(confusion: np.ndarray) -> int:
-    """Index of the threshold of the largest Dice over all pixels; that of 0.5 where there are none.
+def best_threshold(counts: dict[str, np.ndarray]) -> int:
+    """Index of the threshold that the validation scans choose; that of 0.5 where there are none.
+
+    Dice as a mean of so few scans says little about small differences: of the thresholds whose Dice is within
+    `ALIKE` of the best, the one nearest to 0.5 is taken.
 
     Arguments:
-        confusion: (num_slices, num_thresholds, 2, 2), truth in rows.
+        counts: of a run, the arrays of its counts.npz.
     """
-    return int(np.nanargmax([dice_of(of) for of in confusion.sum(axis=0)])) if confusion.any() else HALF
+    scans = scans_of(counts, counts["parts"] == VALIDATION)
+    if not scans:
+        return HALF
+    means = np.nanmean([[dice_of(at) for at in scan] for scan in scans], axis=0)
+    alike = np.flatnonzero(means >= means.max() - ALIKE)
+    return int(min(alike, key=lambda index: abs(THRESHOLDS[index] - 0.5)))
+
+
+def scans_of(counts: dict[str, np.ndarray], chosen: np.ndarray) -> list[np.ndarray]:
+    """(num_thresholds, 2, 2) counts of each scan of chosen slices, in their order."""
+    confusion, names = counts["confusion"][chosen], np.char.add(counts["sources"], counts["cases"])[chosen]
+    return [confusion[names == name].sum(axis=0) for name in dict.fromkeys(names.tolist())]
 
 
 def dice_of(confusion: np.ndarray) -> float:

@@ -41,6 +41,7 @@ class Case:
         lesions: (num_slices, height, width) bool, or None where they are not marked.
         infected: (num_slices,) whether a slice shows lesions, or None where that is unknown.
         names: of the slices.
+        adjoining: whether the slices are of one scan.
     """
 
     source: str
@@ -54,6 +55,7 @@ class Case:
     lesions: np.ndarray | None
     infected: np.ndarray | None
     names: tuple[str, ...]
+    adjoining: bool = True
 
 
 def read_cases(source: str) -> list[Case]:
@@ -111,7 +113,7 @@ def _covid19_dl(source: str) -> Iterator[Case]:
         infected = marked.any(axis=(1, 2))
         yield Case(
             source=source, name=part, patient=f"{source}-{part}", **pictures(images[chosen]), lungs=lungs[chosen],
-            lungs_known=False, lesions=marked, infected=infected, names=names,
+            lungs_known=False, lesions=marked, infected=infected, names=names, adjoining=False,
         )  # fmt: skip
 
 

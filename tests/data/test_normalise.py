@@ -50,6 +50,15 @@ def test_lung_levels_refer_to_the_lungs_and_forget_the_window():
     np.testing.assert_allclose(lung_levels(0.17 * images + 230, lungs), levels, atol=1e-4)
 
 
+def test_slices_of_nobody_knows_whom_refer_to_their_own_lungs():
+    generator = np.random.default_rng(1)
+    images, lungs = generator.normal(size=(3, 8, 8)) * [[[1]], [[7]], [[40]]], np.ones((3, 8, 8), bool)
+    levels = lung_levels(images, lungs, adjoining=False)
+    for index in range(3):
+        np.testing.assert_array_equal(levels[index], lung_levels(images[index : index + 1], lungs[:1])[0])
+    assert lung_levels(images[:0], lungs[:0], adjoining=False).shape == (0, 8, 8)
+
+
 @pytest.mark.parametrize("lungs", [np.zeros((1, 2, 2), bool), np.ones((1, 2, 2), bool)])
 def test_lung_levels_of_nothing_are_healthy(lungs):
     np.testing.assert_array_equal(lung_levels(np.full((1, 2, 2), 7.0), lungs), np.full((1, 2, 2), 0.25))

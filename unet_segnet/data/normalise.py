@@ -36,18 +36,22 @@ HEALTHY_LEVEL = 0.25
 SHOWN_LEVELS = (0.05, 1.5)
 
 
-def lung_levels(images: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+def lung_levels(images: np.ndarray, lungs: np.ndarray, adjoining: bool = True) -> np.ndarray:
     """Grey levels referred to a scan's own lungs, whatever its window or units: healthy lung 0.25, vessels 1.25.
 
     Arguments:
-        images: (num_slices, height, width) of one scan, Hounsfield units or grey levels.
+        images: (num_slices, height, width) Hounsfield units or grey levels.
         lungs: likewise, True inside the lungs.
+        adjoining: whether the slices are of one scan; if not, each refers to its own lungs.
 
     Returns:
         float32 of that shape: the 20th percentile inside the lungs becomes 0.25, the 99.5th 1.25, linearly, and values
         stay within 0 and 2. All 0.25 where the lungs are empty or have one value.
     """
     images, inside = np.asarray(images, np.float32), np.asarray(lungs, bool)
+    if not adjoining:
+        slices = zip(images, inside, strict=True)
+        return np.concatenate([images[:0], *(lung_levels(image[None], lung[None]) for image, lung in slices)])
     low, high = np.percentile(images[inside], LUNG_PERCENTILES) if inside.any() else (0.0, 0.0)
     if high <= low:
         return np.full(images.shape, HEALTHY_LEVEL, np.float32)

@@ -192,7 +192,8 @@ def segment(
     )
     notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
     if levels is not None:
-        notes = (*notes, "grey levels: referred to the scan's own lungs, so that no window counts")
+        whose = "the scan's own lungs" if scan.is_volume else "each slice's own lungs"
+        notes = (*notes, f"grey levels: referred to {whose}, so that no window counts")
     if threshold is not None:
         notes = (*notes, f"labels: {class_names[1]} where its probability is above {threshold:g}")
     if class_names == MULTICLASS_NAMES:
@@ -217,7 +218,7 @@ def _levels(model, scan: Scan, images: np.ndarray, inside: np.ndarray | None, si
             f"{scan.source}: this network refers grey levels to the lungs, which `lungs` none leaves unknown; give a "
             "mask with `lungs`, or another network as `model`"
         )
-    return fit_levels(images, inside, size)
+    return fit_levels(images, inside, size, scan.is_volume)
 
 
 def slice_size(model) -> int:

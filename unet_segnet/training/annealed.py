@@ -47,7 +47,7 @@ class AnnealedRecipe:
     averaged: float = 0.99
     batch_size: int = 8
     steps: int = 50
-    epochs: int = 16
+    epochs: int = 32
     dtype: str = "float32"
 
 

@@ -13,6 +13,7 @@ CONTRAST, BRIGHTNESS = 0.25, 0.04  # largest change
 NOISE = 0.05  # largest standard deviation
 BLUR = (0.4, 1.4)  # standard deviation, pixels
 SHARPEN = 1.5  # largest share of the difference from the blurred slice that is added
+EQUALISED = 0.2  # how often
 LEAST_FIELD = 0.7  # of a slice's half, that a cut field of view leaves
 
 
@@ -34,7 +35,7 @@ def change_grey(image: np.ndarray, generator: np.random.Generator, largest: floa
         float32 of that shape, 0 to `largest`.
     """
     image = np.asarray(image, np.float32) / np.float32(largest)
-    if generator.random() < 0.1:
+    if generator.random() < EQUALISED:
         from skimage.exposure import equalize_adapthist
 
         image = equalize_adapthist(np.clip(image, 0, 1), clip_limit=generator.uniform(0.003, 0.02)).astype(np.float32)

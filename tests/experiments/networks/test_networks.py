@@ -150,7 +150,7 @@ def test_area_under_the_curve_of_slices():
 
 
 def made_counts():
-    """Two test scans and one that validates; the best threshold there is the second of three."""
+    """Two test scans and one that validates; the best thresholds there are the two below 0.5."""
     per_slice = {
         "validation": [[[80, 10], [0, 10]], [[88, 2], [1, 9]], [[90, 0], [8, 2]]],
         "one": [[[70, 20], [2, 8]], [[85, 5], [4, 6]], [[90, 0], [9, 1]]],
@@ -159,7 +159,7 @@ def made_counts():
     middle = runs.HALF
     confusion = np.zeros((3, len(runs.THRESHOLDS), 2, 2), int)
     for row, matrices in zip(confusion, per_slice.values(), strict=True):
-        row[: middle - 1], row[middle - 1 : middle + 1], row[middle + 1 :] = (np.array(of) for of in matrices)
+        row[: middle - 2], row[middle - 2 : middle], row[middle:] = (np.array(of) for of in matrices)
     return {
         "thresholds": np.array(runs.THRESHOLDS),
         "slices": np.array(["001"] * 3),
