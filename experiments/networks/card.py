@@ -18,12 +18,7 @@ SHOWN = ("tested on", "scans", "slices", "Dice: all pixels", "Dice: mean of scan
 
 def network_facts(config: dict, result: dict, counts: dict[str, np.ndarray]) -> dict:
     """Ready for JSON; `config`, `result` and `counts` are those of a run."""
-    from experiments.networks.runs import NetworkSpec
-
-    spec = NetworkSpec(
-        config["task"], tuple(config["without"]), config["architecture"], config["encoder"], config["seed"]
-    )
-    told = facts(spec, counts)
+    told = facts(config, result, counts)
     return {
         "problem": config["task"],
         "net": f"{config['architecture']} {config['encoder']}",

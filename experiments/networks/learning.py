@@ -148,6 +148,14 @@ def _moved(images, labels, generators):
     return augment_affine(images, labels, uniforms, FLIP, ROTATION, SCALE)
 
 
+def figures_of(case: Case) -> dict[str, float]:
+    """The figures of a case's grey levels that tell later whether another scan is like it."""
+    from unet_segnet.data.resize import resize_labels
+    from unet_segnet.inference.familiarity import grey_figures
+
+    return grey_figures(case.images, resize_labels(case.lungs, (SIZE, SIZE)), case.units)
+
+
 def shown_to_network(task: str, case: Case) -> np.ndarray:
     """(num_slices, SIZE, SIZE) float32: what a trained network takes, without augmentation."""
     from unet_segnet.data.normalise import lung_levels, lungs_alone

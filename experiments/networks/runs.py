@@ -16,6 +16,7 @@ from experiments.networks.learning import (
     augment_lungs,
     can_teach,
     examples,
+    figures_of,
     plain_lesions,
     plain_lungs,
     shown_to_network,
@@ -149,22 +150,37 @@ class NetworkJob:
         tested = [case for case in data.cases if part_of(case, spec) in (VALIDATION, TEST)]
         counts = count(model, spec, tested)
         summary = {"parameters": model.count_params(), "training_seconds": float(history["epoch_seconds"].sum())}
-        return Trained(model, history, counts, summary, facts(spec, counts))
+        if spec.task == "lesions":
+            summary["grey_figures"] = {
+                f"{case.source}/{case.name}": figures_of(case) for case in data.cases if case.adjoining
+            }
+        config = self.config(data)
+        return Trained(model, history, counts, summary, facts(config, summary, counts))
 
 
 KIND = RunKind(studies=(STUDY,), history=("loss", "epoch_seconds"), counts=COUNTS, depth=2)
 
 
-def facts(spec: NetworkSpec, counts: dict[str, np.ndarray]) -> dict:
-    """What a network's file says of it (`unet_segnet.networks.facts`), with the threshold of the validation scans."""
+def facts(config: dict, result: dict, counts: dict[str, np.ndarray]) -> dict:
+    """What a network's file says of it (`unet_segnet.networks.facts`), with the threshold of the validation scans.
+
+    Arguments:
+        config, result, counts: of its run.
+    """
     from unet_segnet.data.slices import BINARY_NAMES
+    from unet_segnet.inference.familiarity import seen_ranges
+    from unet_segnet.measures.calibration import fit_scaling
     from unet_segnet.networks.facts import BODIES, LUNG_LEVELS
 
-    is_lungs = spec.task == "lungs"
+    is_lungs = config["task"] == "lungs"
+    validation = counts["confusion"][counts["parts"] == VALIDATION].sum(axis=0)
+    known = result.get("grey_figures", {})
+    figures = [known[name] for name in config["split"][TRAINED] if name in known]
     return {
         "class_names": ["no lung", "lung"] if is_lungs else list(BINARY_NAMES),
         "takes": BODIES if is_lungs else LUNG_LEVELS,
-        **({"window": list(GREY_WINDOW)} if is_lungs else {}),
+        **({"window": list(GREY_WINDOW)} if is_lungs else {"scaling": list(fit_scaling(THRESHOLDS, validation))}),
+        **({"seen": seen_ranges(figures)} if figures else {}),
         "threshold": THRESHOLDS[best_threshold(counts)],
     }
 

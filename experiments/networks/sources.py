@@ -42,6 +42,7 @@ class Case:
         infected: (num_slices,) whether a slice shows lesions, or None where that is unknown.
         names: of the slices.
         adjoining: whether the slices are of one scan.
+        units: "HU", of some sources nearly; or "8-bit", grey levels that were taken for them.
     """
 
     source: str
@@ -56,6 +57,7 @@ class Case:
     infected: np.ndarray | None
     names: tuple[str, ...]
     adjoining: bool = True
+    units: str = "HU"
 
 
 def read_cases(source: str) -> list[Case]:
@@ -114,6 +116,7 @@ def _covid19_dl(source: str) -> Iterator[Case]:
         yield Case(
             source=source, name=part, patient=f"{source}-{part}", **pictures(images[chosen]), lungs=lungs[chosen],
             lungs_known=False, lesions=marked, infected=infected, names=names, adjoining=False,
+            units="8-bit",
         )  # fmt: skip
 
 
@@ -127,7 +130,7 @@ def _ct20(source: str) -> Iterator[Case]:
     images, per_patient = _grey(images), 10
     for number, start in enumerate(range(0, len(images), per_patient), 1):
         part = slice(start, start + per_patient)
-        yield _marked(source, str(number), f"{source}-{number}", images[part], lungs[part], lesions[part])
+        yield _marked(source, str(number), f"{source}-{number}", images[part], lungs[part], lesions[part], "8-bit")
 
 
 def _medseg9(source: str) -> Iterator[Case]:
@@ -175,12 +178,12 @@ def _dicom(source: str) -> Iterator[Case]:
     )  # fmt: skip
 
 
-def _marked(source, name, patient, images, lungs, lesions) -> Case:
+def _marked(source, name, patient, images, lungs, lesions, units="HU") -> Case:
     lesions = lesions > 0
     names = tuple(f"{number:03}" for number in range(1, len(images) + 1))
     return Case(
         source=source, name=name, patient=patient, **pictures(images), lungs=lungs > 0, lungs_known=True,
-        lesions=lesions, infected=lesions.any(axis=(1, 2)), names=names,
+        lesions=lesions, infected=lesions.any(axis=(1, 2)), names=names, units=units,
     )  # fmt: skip
 
 

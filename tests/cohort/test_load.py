@@ -37,7 +37,7 @@ def test_a_folder_of_volumes_is_a_patient_each(tmp_path):
 
 def test_images_go_in_as_predict_puts_them_in(tmp_path):
     """A scan that is not square, upright and with another affine: the same slices as segmentation sees."""
-    from unet_segnet.inference.segmentation import find_lungs
+    from unet_segnet.inference.find_lungs import find_lungs
     from unet_segnet.scans import fit, read_scan, to_network
 
     images, labels, lungs = (np.swapaxes(array, 1, 2)[:, :, :24] for array in drawn(3, 32))

@@ -103,9 +103,18 @@ def test_lungs_are_found_named_or_left_out(files, tmp_path):
     given = segment(files / "case.nii.gz", Bright(), files / "case_lungs.nii.gz")
     overlap = 2 * ((found.lungs > 0) & (given.lungs > 0)).sum() / ((found.lungs > 0).sum() + (given.lungs > 0).sum())
     assert overlap > 0.9
-    assert "lungs: found by their Hounsfield units" in found.notes
+    assert "lungs: found by Hounsfield units and a network" in found.notes
     whole = segment(files / "case.nii.gz", Bright(), "none")
     assert whole.lungs is None and whole.labels.sum() > 2 * given.labels.sum()  # the chest wall is bright too
+
+
+def test_lungs_of_8_bit_slices_are_found_by_the_network(files):
+    found, given = (
+        segment(files / "pictures", Bright(), lungs, orientation="upright") for lungs in ("auto", files / "masks")
+    )
+    overlap = 2 * ((found.lungs > 0) & (given.lungs > 0)).sum() / ((found.lungs > 0).sum() + (given.lungs > 0).sum())
+    assert overlap > 0.9
+    assert any(note.startswith("lungs: found by a network, grey levels taken for") for note in found.notes)
 
 
 class Dense:
@@ -254,7 +263,7 @@ def test_a_soft_tissue_window_shows_no_lungs_alone(tmp_path):
     body = window_to_8bit(phantom_slices(3, seed=1, size=96).images, (-160, 240))
     for number, image in enumerate(body):
         Image.fromarray(np.ascontiguousarray(image.T)).save(tmp_path / f"{number}.png")
-    with pytest.raises(InputError, match="cannot be found in 8-bit grey levels"):
+    with pytest.raises(InputError, match="most of the lungs is black, as in a window for soft tissue"):
         segment(tmp_path, Bright())
 
 
@@ -281,8 +290,9 @@ def test_where_no_lung_can_be_found_is_one_line(files, tmp_path):
     save_nifti(tmp_path / "water.nii.gz", np.full((48, 48, 3), -300, np.int16), network_affine())
     with pytest.raises(InputError, match=r"water\.nii\.gz: no lung was found"):
         segment(tmp_path / "water.nii.gz", Bright())
-    with pytest.raises(InputError, match="cannot be found in 8-bit grey levels"):
-        segment(files / "pictures", Bright(), orientation="upright")
+    Image.fromarray(np.full((48, 48), 90, np.uint8)).save(tmp_path / "grey.png")
+    with pytest.raises(InputError, match=r"grey\.png: the network found no lung"):
+        segment(tmp_path / "grey.png", Bright(), orientation="upright")
     with pytest.raises(InputError, match="expected 2"):
         three = Bright()
         three.output_shape = (None, 48, 48, 3)

@@ -12,6 +12,7 @@ from scan_files import SPACING, network_affine, save_dicom, save_nifti
 from scipy import ndimage
 
 from unet_segnet.data import load_slices
+from unet_segnet.data.normalise import lung_levels
 from unet_segnet.data.phantom import phantom_slices
 from unet_segnet.data.preprocess import prepare, window_to_8bit
 from unet_segnet.errors import InputError
@@ -20,7 +21,7 @@ from unet_segnet.scans import (
     Scan,
     fit,
     fit_labels,
-    fit_levels,
+    fit_whole,
     from_network,
     lay_on,
     read_scan,
@@ -187,17 +188,17 @@ def test_the_orientations_of_ct20_by_anatomy(ct20_data):
 
 
 @pytest.mark.parametrize("shape", [(40, 40), (40, 56)])
-def test_levels_refer_to_the_lungs_and_maps_come_back_in_place(shape):
+def test_levels_and_maps_come_back_in_place(shape):
     generator = np.random.default_rng(1)
     lungs = np.zeros((2, *shape), bool)
     lungs[:, 8:30, 10:34] = True
     images = np.where(lungs, generator.normal(-800, 60, lungs.shape), 30).astype(np.float32)
-    levels = fit_levels(images, lungs, 64)
-    assert levels.shape == (2, 64, 64) and levels.dtype == np.float32
-    np.testing.assert_array_equal(levels > 0, fit_labels(lungs, 64))
-    inside = levels[levels > 0]
-    assert 0.2 < np.median(inside) < 0.8
-    np.testing.assert_allclose(fit_levels(0.1 * images + 200, lungs, 64), levels, atol=1e-4)  # whatever the window
+    shown, inside = fit_whole(images, 64), fit_labels(lungs, 64)
+    levels = lung_levels(shown, inside)
+    assert shown.shape == (2, 64, 64) and shown.dtype == np.float32
+    assert 0.2 < np.median(levels[inside]) < 0.8
+    other = lung_levels(fit_whole(0.1 * images + 200, 64), inside)
+    np.testing.assert_allclose(other, levels, atol=1e-4)  # whatever the window
     back = unfit_smooth(fit_labels(lungs, 64).astype(np.float32), shape)
     assert back.shape == lungs.shape
     assert ((back > 0.5) != lungs).mean() < 0.03

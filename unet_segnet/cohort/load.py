@@ -21,8 +21,8 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError
+from unet_segnet.inference.find_lungs import cut_off_note, find_lungs
 from unet_segnet.inference.lungs import AUTO, check_marked
-from unet_segnet.inference.segmentation import cut_off_note, find_lungs
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
 from unet_segnet.scans.matching import MASK_VALUES, check_same_size
 

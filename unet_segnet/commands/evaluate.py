@@ -64,9 +64,9 @@ def evaluate(options) -> None:
     from unet_segnet.cohort.seen import seen_slices
     from unet_segnet.data.catalogue import RELEASED
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
-    from unet_segnet.inference.segmentation import names_of_classes, slice_size
+    from unet_segnet.inference.segmentation import names_of_classes
     from unet_segnet.measures.patient_scores import ScoredSlices, domain_table, score_tables, slice_table
-    from unet_segnet.networks.load import check_takes_grey, load_model, model_sha256
+    from unet_segnet.networks.load import check_takes_grey, load_model, model_sha256, slice_size
     from unet_segnet.output.records import write_arrays, write_json
     from unet_segnet.output.tabular import write_tables
     from unet_segnet.runs.pictures import draw_slices

@@ -194,8 +194,8 @@ def _load(options, facts: dict):
     from unet_segnet.cohort.classes import Classes, read_classes
     from unet_segnet.commands.predict_truth import class_file_near
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
-    from unet_segnet.inference.segmentation import names_of_classes, slice_size
-    from unet_segnet.networks.load import load_model
+    from unet_segnet.inference.segmentation import names_of_classes
+    from unet_segnet.networks.load import load_model, slice_size
 
     model = load_model(options.model)
     try:

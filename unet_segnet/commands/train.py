@@ -121,7 +121,7 @@ def train(options) -> int:
     from unet_segnet.cohort.network_plan import begin_with, check_classes
     from unet_segnet.cohort.recipes import make_recipe
     from unet_segnet.cohort.splits import check_splits, sizes_text
-    from unet_segnet.inference.segmentation import slice_size
+    from unet_segnet.networks.load import slice_size
 
     known = begin_with(plan)
     size = options.size or (slice_size(known) if known else DEFAULT_SIZE)

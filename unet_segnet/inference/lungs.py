@@ -41,7 +41,7 @@ def is_way(lungs: object) -> bool:
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """Pixels per millimetre in a slice."""
 
     per_mm: float
@@ -72,7 +72,7 @@ def lung_masks(
     """
     from scipy import ndimage
 
-    scale = _scale(images, spacing)
+    scale = scale_of(images, spacing)
     air = np.zeros(images.shape, bool)
     for index, image in enumerate(images):
         air[index] = _inner_air(image, scale)
@@ -129,7 +129,7 @@ def slices_cut_off(images: np.ndarray, spacing: tuple[float, float, float] | Non
 
     Arguments as of `lung_masks`.
     """
-    scale = _scale(images, spacing)
+    scale = scale_of(images, spacing)
     return sum(_is_cut_off(image, scale) for image in images)
 
 
@@ -178,8 +178,9 @@ def external_lung_masks(images: np.ndarray, spacing: tuple[float, float, float] 
     return np.select([found == 2, found == 1], [LEFT, RIGHT], NO_LUNG).astype(np.uint8)  # its 1 is the right lung
 
 
-def _scale(images: np.ndarray, spacing: tuple[float, float, float] | None) -> _Scale:
-    return _Scale(1 / (0.5 * (spacing[1] + spacing[2])) if spacing else images.shape[1] / TYPICAL_PIXEL_MM)
+def scale_of(images: np.ndarray, spacing: tuple[float, float, float] | None) -> Scale:
+    """Of slices, (num_slices, height, width); spacing None: the field of view is taken for a chest's."""
+    return Scale(1 / (0.5 * (spacing[1] + spacing[2])) if spacing else images.shape[1] / TYPICAL_PIXEL_MM)
 
 
 def _body_centre(image: np.ndarray) -> float:
@@ -204,7 +205,7 @@ def _at_edge(pieces: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([[0], pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
 
 
-def _is_cut_off(image: np.ndarray, scale: _Scale) -> bool:
+def _is_cut_off(image: np.ndarray, scale: Scale) -> bool:
     from scipy import ndimage
 
     pieces, _ = ndimage.label(image < AIR_HU)
@@ -213,7 +214,7 @@ def _is_cut_off(image: np.ndarray, scale: _Scale) -> bool:
     return any(np.median(image[pieces == piece]) > OUTER_AIR_HU for piece in large)
 
 
-def _inner_air(image: np.ndarray, scale: _Scale) -> np.ndarray:
+def _inner_air(image: np.ndarray, scale: Scale) -> np.ndarray:
     """Air that the body encloses in this slice, without specks and without a trachea that stands alone."""
     from scipy import ndimage
 
@@ -253,7 +254,7 @@ def lung_like_components(air: np.ndarray) -> np.ndarray:
     return (sizes >= sizes.max() / 10)[pieces]
 
 
-def _closed(pieces: np.ndarray, image: np.ndarray, scale: _Scale, middle: float) -> np.ndarray:
+def _closed(pieces: np.ndarray, image: np.ndarray, scale: Scale, middle: float) -> np.ndarray:
     """Both lungs of a slice, each closed over its vessels and over lesions at the chest wall, bones left out."""
     from scipy import ndimage
     from skimage.morphology import isotropic_closing
@@ -287,7 +288,7 @@ def _hollows(lung: np.ndarray, side: int) -> np.ndarray:
     return convex_hull_image(lung) & beside & behind & ~lung
 
 
-def _shallow(mask: np.ndarray, scale: _Scale) -> np.ndarray:
+def _shallow(mask: np.ndarray, scale: Scale) -> np.ndarray:
     """Of the pieces of a mask, those nowhere deeper than `DEEPEST_FILL_MM`."""
     from scipy import ndimage
 

@@ -61,7 +61,7 @@ def lung_probabilities(images: np.ndarray, model, batch_size: int = 4) -> np.nda
         model: of `load_model`; takes what the boxes show, from 0 to 1, the ends of its `window`.
         batch_size: slices at a time.
     """
-    from unet_segnet.inference.prediction import mirrored_mean
+    from unet_segnet.inference.prediction import filled_up, mirrored_mean
 
     (low, high), size = model.window, model.input_shape[1]
     found = np.empty(images.shape, np.float32)
@@ -70,8 +70,10 @@ def lung_probabilities(images: np.ndarray, model, batch_size: int = 4) -> np.nda
         if values.dtype == np.uint8:
             values = low + values.astype(np.float32) * ((high - low) / 255)
         boxes = body_boxes(values)
-        shown = np.clip((crop(values, boxes, size, low) - low) / (high - low), 0, 1)
-        maps = mirrored_mean(model, shown.astype(np.float32))[..., 1]
+        shown = np.clip((crop(values, boxes, size, low) - low) / (high - low), 0, 1).astype(np.float32)
+        if len(images) > batch_size:
+            shown = filled_up(shown, batch_size)
+        maps = mirrored_mean(model, shown)[: len(values), ..., 1]
         found[start : start + batch_size] = uncrop(maps, boxes, images.shape[1:])
     return found
 

@@ -25,6 +25,16 @@ def mirrored_mean(model: keras.Model, images: np.ndarray) -> np.ndarray:
     return np.mean(found, axis=0)
 
 
+def filled_up(images: np.ndarray, batch_size: int) -> np.ndarray:
+    """Slices and black ones, `batch_size` together: one shape is compiled once.
+
+    Arguments:
+        images: (num_slices, height, width), at most `batch_size`.
+        batch_size: slices at a time.
+    """
+    return np.concatenate([images, np.zeros((batch_size - len(images), *images.shape[1:]), images.dtype)])
+
+
 def predict(model: keras.Model, images: np.ndarray, batch_size: int = 4, strict: bool = False) -> np.ndarray:
     """The most probable class of each pixel.
 

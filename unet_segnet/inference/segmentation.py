@@ -4,42 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS
+from unet_segnet.data.normalise import lung_levels, lungs_alone
 from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_FINDINGS, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
-from unet_segnet.inference.lungs import (
-    AUTO,
-    LUNGMASK,
-    NETWORK,
-    NONE,
-    check_marked,
-    external_lung_masks,
-    lung_masks,
-    midlines,
-    slices_cut_off,
-    split_left_right,
-)
+from unet_segnet.inference.familiarity import familiarity, grey_figures, unfamiliar_notes
+from unet_segnet.inference.find_lungs import FoundLungs, find_lungs
+from unet_segnet.inference.lungs import AUTO
+from unet_segnet.measures.calibration import scaled
 from unet_segnet.measures.severity import Severity, severity
 from unet_segnet.networks.facts import BODIES, LUNG_LEVELS
+from unet_segnet.networks.load import load_model, slice_size
 from unet_segnet.scans import (
     NetworkSlices,
     Scan,
     fit,
-    fit_levels,
+    fit_labels,
+    fit_whole,
     from_network,
-    lay_on,
     read_scan,
     to_network,
     unfit,
     unfit_smooth,
 )
-from unet_segnet.scans.orientation import shows_lungs_alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +46,8 @@ class Segmentation:
         probabilities: (num_slices, height, width, num_classes) float16 or None, likewise.
         severity: volumes, shares of the lungs, lesions.
         notes: what was recognised or assumed, one line each.
+        familiarity: how far the lungs' grey levels lie from those that the network learnt from, see
+            `unet_segnet.inference.familiarity`; empty where that is unknown.
     """
 
     scan: Scan
@@ -65,6 +58,7 @@ class Segmentation:
     probabilities: np.ndarray | None
     severity: Severity
     notes: tuple[str, ...]
+    familiarity: dict[str, dict]
 
     def array(self) -> np.ndarray:
         """The labels as the scan's file has its voxels: uint8 of the shape of `scan.array`."""
@@ -141,12 +135,11 @@ def segment(
         InputError: the scan, the mask or the network cannot be read or do not fit each other, or there is no lung.
     """
     if isinstance(model, (str, Path)):
-        from unet_segnet.networks.load import load_model
-
         model = load_model(model)
-    from unet_segnet.inference.prediction import mirrored_mean
+    from unet_segnet.inference.prediction import filled_up, mirrored_mean
 
     size, num_classes, threshold = slice_size(model), model.output_shape[-1], getattr(model, "threshold", None)
+    scaling = getattr(model, "scaling", (1.0, 0.0))
     window = window or getattr(model, "window", DEFAULT_WINDOW)
     class_names = names_of_classes(model)
     prepared = source if isinstance(source, Prepared) else prepare(source, lungs, orientation)
@@ -155,29 +148,32 @@ def segment(
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
     inside = None if sides is None else sides > 0
-    levels = _levels(model, scan, images, inside, size)
+    levels, compared = _levels(model, scan, images, inside, size)
     for start in range(0, len(images), batch_size):
         part = slice(start, min(start + batch_size, len(images)))
         if levels is not None:
             grey = levels[part]
         else:
             grey = fit(images[part], None if inside is None else inside[part], window, size)
-        if len(grey) < batch_size and len(images) > batch_size:  # one shape, one compilation
-            grey = np.concatenate([grey, np.zeros((batch_size - len(grey), size, size), grey.dtype)])
+        if len(images) > batch_size:
+            grey = filled_up(grey, batch_size)
         found = np.asarray(model.predict_on_batch(grey[..., None])) if levels is None else mirrored_mean(model, grey)
         found = found[: part.stop - start]
         if not np.isfinite(found).all():
             raise InputError("the network gives probabilities that are no numbers; train it again, or take another")
-        whole = unfit if threshold is None else unfit_smooth
         if threshold is None:
             labels[part] = unfit(np.argmax(found, axis=-1).astype(np.uint8), images.shape[1:])
+            maps = (unfit(found[..., index], images.shape[1:]) for index in range(num_classes))
         else:
-            labels[part] = unfit_smooth(found[..., 1], images.shape[1:]) > threshold
+            infected = unfit_smooth(found[..., 1], images.shape[1:])
+            labels[part] = infected > threshold
+            infected = scaled(infected, *scaling)
+            maps = (1 - infected, infected)
         if levels is not None:
             labels[part][~inside[part]] = 0  # where the network saw nothing
         if kept is not None:
-            for index in range(num_classes):
-                kept[part, ..., index] = whole(found[..., index], images.shape[1:])
+            for index, one in enumerate(maps):
+                kept[part, ..., index] = one
         if report:
             report(part.stop, len(images))
     figures = severity(
@@ -193,17 +189,19 @@ def segment(
     notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
     if levels is not None:
         whose = "the scan's own lungs" if scan.is_volume else "each slice's own lungs"
-        notes = (*notes, f"grey levels: referred to {whose}, so that no window counts")
+        notes = (*notes, f"grey levels: referred to {whose}, so that no window counts", *unfamiliar_notes(compared))
     if threshold is not None:
-        notes = (*notes, f"labels: {class_names[1]} where its probability is above {threshold:g}")
+        likely = float(scaled(threshold, *scaling))
+        notes = (*notes, f"labels: {class_names[1]} where its probability is above {likely:.2g}")
     if class_names == MULTICLASS_NAMES:
         meant = (f"{name} {finding}" for name, finding in zip(class_names, MULTICLASS_FINDINGS, strict=True))
         notes = (*notes, f"classes: {', '.join(meant)}")
-    return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes)
+    return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes, compared)
 
 
-def _levels(model, scan: Scan, images: np.ndarray, inside: np.ndarray | None, size: int) -> np.ndarray | None:
-    """What a network takes that learnt from `fit_levels`; None for one that takes 8-bit grey levels.
+def _levels(model, scan: Scan, images: np.ndarray, lungs: np.ndarray | None, size: int):
+    """What a network takes that learnt from `fit_levels`, and how familiar the scan is to it; None, and nothing, for
+    one that takes 8-bit grey levels.
 
     Raises:
         InputError: it finds lungs, or its grey levels refer to lungs that are not known.
@@ -212,37 +210,16 @@ def _levels(model, scan: Scan, images: np.ndarray, inside: np.ndarray | None, si
     if takes == BODIES:
         raise InputError("this network finds lungs, not lesions; give another as `model`")
     if takes != LUNG_LEVELS:
-        return None
-    if inside is None:
+        return None, {}
+    if lungs is None:
         raise InputError(
             f"{scan.source}: this network refers grey levels to the lungs, which `lungs` none leaves unknown; give a "
             "mask with `lungs`, or another network as `model`"
         )
-    return fit_levels(images, inside, size, scan.is_volume)
-
-
-def slice_size(model) -> int:
-    """Height and width of the slices that a network takes.
-
-    Raises:
-        InputError: it takes anything else than square grey slices of a fixed size, or gives something else than a
-            probability of each class for each of their pixels.
-    """
-    taken, given = model.input_shape, model.output_shape
-    fits = isinstance(taken, tuple) and len(taken) == 4 and taken[1] == taken[2] and taken[3] == 1
-    if not fits or not isinstance(taken[1], int) or taken[1] ** 2 > MAX_SLICE_PIXELS:
-        raise InputError(
-            f"the network takes {_shape(taken)}; expected square slices of one grey channel, such as 256x256x1"
-        )
-    if not isinstance(given, tuple) or given[:3] != taken[:3] or len(given) != 4:
-        raise InputError(
-            f"the network gives {_shape(given)}; expected {taken[1]}x{taken[1]} pixels, each with its probabilities"
-        )
-    return taken[1]
-
-
-def _shape(shape) -> str:
-    return "x".join(map(str, shape[1:])) if isinstance(shape, tuple) else "several at once"
+    shown, inside = fit_whole(images, size), fit_labels(lungs, size)
+    figures = grey_figures(shown, inside, scan.units, scan.is_volume)
+    levels = lungs_alone(lung_levels(shown, inside, scan.is_volume), inside)
+    return levels, familiarity(figures, getattr(model, "seen", {}))
 
 
 def names_of_classes(model) -> tuple[str, ...]:
@@ -258,89 +235,3 @@ def names_of_classes(model) -> tuple[str, ...]:
     if len(names) > MAX_CLASSES:
         raise InputError(f"the network tells {len(names)} classes apart; expected at most {MAX_CLASSES}")
     return tuple(names)
-
-
-@dataclass(frozen=True, eq=False)
-class FoundLungs:
-    """The lungs of a scan.
-
-    Attributes:
-        sides: (num_slices, height, width) uint8, 0 no lung, 1 left, 2 right; None where they are unknown.
-        source: how they were found.
-        cut_off: in how many slices they are cut off by the picture's edge, and left out there.
-        assumed: about the file that they come from, one line each.
-    """
-
-    sides: np.ndarray | None
-    source: str
-    cut_off: int = 0
-    assumed: tuple[str, ...] = ()
-
-    def notes(self, num_slices: int) -> tuple[str, ...]:
-        """How they were found, what was assumed about their file, and in how many slices they are cut off."""
-        cut_off = (cut_off_note(self.cut_off, num_slices),) if self.cut_off else ()
-        return (f"lungs: {self.source}", *(f"lungs: {note}" for note in self.assumed), *cut_off)
-
-
-def cut_off_note(cut_off: int, num_slices: int) -> str:
-    """A line on lungs that the picture's edge cuts off."""
-    return f"lungs: cut off by the picture's edge and left out there, in {cut_off} of {num_slices} slices"
-
-
-def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation: str | None = None) -> FoundLungs:
-    """Left and right lung of a scan; arguments as of `segment`.
-
-    Raises:
-        InputError: there is no lung, the mask does not fit the scan, or none can be found in its values.
-    """
-    images = slices.images
-    if str(lungs) == NONE:
-        return FoundLungs(None, "none given; the slices go in as they are")
-    if str(lungs) == LUNGMASK:
-        if scan.units != "HU":
-            raise InputError(f"{scan.source}: `lungs` lungmask needs Hounsfield units; these are 8-bit grey levels")
-        return FoundLungs(external_lung_masks(images, slices.spacing), "by the lungmask package")
-    if str(lungs).endswith(NETWORK):
-        from unet_segnet.inference.network_lungs import network_lung_masks
-
-        try:
-            found = network_lung_masks(images, _lung_network(str(lungs)), scan.is_volume)
-        except InputError as error:
-            raise InputError(f"{scan.source}: {error}") from None
-        return FoundLungs(found, f"found by the network {Path(lungs).name}")
-    if str(lungs) != AUTO:
-        return _given_lungs(scan, slices, Path(lungs), orientation)
-    if scan.units == "HU":
-        try:
-            found = lung_masks(images, slices.spacing, adjoining=scan.is_volume)
-        except InputError as error:
-            raise InputError(f"{scan.source}: {error}") from None
-        return FoundLungs(found, "found by their Hounsfield units", slices_cut_off(images, slices.spacing))
-    if not shows_lungs_alone(images):
-        raise InputError(
-            f"{scan.source}: lungs cannot be found in 8-bit grey levels of unknown scale; give a mask with `lungs`, "
-            "or `lungs` none to segment the slices as they are"
-        )
-    from scipy import ndimage
-
-    shown = np.stack([ndimage.binary_fill_holes(image > 0) for image in images])
-    return FoundLungs(split_left_right(shown), "the slices show lungs alone")
-
-
-@lru_cache(maxsize=1)
-def _lung_network(path: str):
-    from unet_segnet.networks.load import load_model
-
-    model = load_model(path)
-    if getattr(model, "takes", None) != BODIES:
-        raise InputError(f"{path}: this network does not find lungs; give one that was trained to, or a mask")
-    slice_size(model)
-    return model
-
-
-def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> FoundLungs:
-    mask = lay_on(scan, read_scan(path))
-    middles = midlines(slices.images, scan.is_volume) if scan.units == "HU" else None
-    sides = split_left_right(to_network(mask, orientation, like=slices).images > 0, middles)
-    check_marked(sides, path)
-    return FoundLungs(sides, f"from {path.name}", assumed=mask.mask_notes)

@@ -13,7 +13,7 @@ from unet_segnet.errors import InputError, one_line
 from unet_segnet.output.files import open_archive
 
 MEMBER = "unet_segnet.json"
-LUNG_LEVELS = "lung levels"  # what a network takes instead of grey levels 0..255: `scans.fit_levels`
+LUNG_LEVELS = "lung levels"  # what a network takes instead of grey levels 0..255: `data.normalise.lung_levels`
 BODIES = "slices cropped to the body"  # of networks that find lungs: `inference.network_lungs`
 MAX_BYTES = 2**24  # some hundred thousand slices
 KINDS = {  # of the facts that are used, not only shown; each may be missing
@@ -26,6 +26,8 @@ KINDS = {  # of the facts that are used, not only shown; each may be missing
     "data": lambda value: _is_list_of([value], str),
     "takes": lambda value: value in (LUNG_LEVELS, BODIES),
     "threshold": lambda value: _is_list_of([value], float) and 0 < value < 1,
+    "scaling": lambda value: _is_list_of(value, float) and len(value) == 2 and value[0] > 0,
+    "seen": lambda value: isinstance(value, dict) and all(map(_is_range, value.values())),
 }
 # What `unet_segnet.cohort.domain.differences` compares in "trained_on"; each may be missing or None.
 NUMBERS = (
@@ -45,7 +47,9 @@ def write_facts(path: str | Path, facts: dict) -> None:
             "thresholds", grey levels from which on each lesion class was told best on it; "slices", the
             `unet_segnet.cohort.seen.slice_marks` of all that it learnt from; "label_values", the pairs of a value in
             the label files and its class index; "takes", `LUNG_LEVELS` or `BODIES`, where it takes no grey levels
-            of 8 bit; "threshold", of two classes, the probability of the second above which a pixel is of it.
+            of 8 bit; "threshold", of two classes, the probability of the second above which a pixel is of it;
+            "scaling", slope and intercept of that one's logit (`measures.calibration`); "seen", lowest and highest
+            figures of the scans that it learnt from (`inference.familiarity`).
     """
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(MEMBER, json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n")
@@ -97,6 +101,10 @@ def _fits(key: str, fact) -> bool:
     if key in TEXTS:
         return isinstance(fact, (list, dict)) and _is_list_of(list(fact), str)
     return key not in LENGTHS or (_is_list_of(fact, float) and len(fact) == LENGTHS[key])
+
+
+def _is_range(value) -> bool:
+    return _is_list_of(value, float) and len(value) == 2 and value[0] <= value[1]
 
 
 def _is_list_of(value, kind) -> bool:

@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 
+from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS
 from unet_segnet.errors import InputError, missing_weights_are_errors, one_line
 from unet_segnet.networks.facts import MEMBER, read_facts
 from unet_segnet.output.files import open_archive
@@ -64,7 +65,8 @@ def load_model(source: str | Path = "binary"):
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
         num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
         0 and 255), `label_values` (dict: value in the label files that it learnt from -> class index), `takes`
-        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels) and `threshold` are attributes of it.
+        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels), `threshold`, `scaling` and `seen`, see
+        `facts.write_facts`, are attributes of it.
 
     Raises:
         InputError: no such own network, or a file that is missing, damaged, or holds none.
@@ -111,6 +113,9 @@ def _tell(model, path: Path) -> None:
         if model.output_shape[-1] != 2:
             raise InputError(f"{path}: has a threshold, which is for two classes; it tells {model.output_shape[-1]}")
         model.threshold = float(threshold)
+        model.scaling = tuple(map(float, facts.get("scaling") or (1.0, 0.0)))
+    if seen := facts.get("seen"):
+        model.seen = seen
 
 
 def check_takes_grey(model, source: str | Path) -> None:
@@ -121,6 +126,30 @@ def check_takes_grey(model, source: str | Path) -> None:
     """
     if takes := getattr(model, "takes", None):
         raise InputError(f"{source}: this network takes {takes}, no grey levels 0 to 255; it is for `predict` alone")
+
+
+def slice_size(model) -> int:
+    """Height and width of the slices that a network takes.
+
+    Raises:
+        InputError: it takes anything else than square grey slices of a fixed size, or gives something else than a
+            probability of each class for each of their pixels.
+    """
+    taken, given = model.input_shape, model.output_shape
+    fits = isinstance(taken, tuple) and len(taken) == 4 and taken[1] == taken[2] and taken[3] == 1
+    if not fits or not isinstance(taken[1], int) or taken[1] ** 2 > MAX_SLICE_PIXELS:
+        raise InputError(
+            f"the network takes {_shape(taken)}; expected square slices of one grey channel, such as 256x256x1"
+        )
+    if not isinstance(given, tuple) or given[:3] != taken[:3] or len(given) != 4:
+        raise InputError(
+            f"the network gives {_shape(given)}; expected {taken[1]}x{taken[1]} pixels, each with its probabilities"
+        )
+    return taken[1]
+
+
+def _shape(shape) -> str:
+    return "x".join(map(str, shape[1:])) if isinstance(shape, tuple) else "several at once"
 
 
 def _pretrained_path(problem: str) -> Path:

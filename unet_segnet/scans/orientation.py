@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unet_segnet.data.normalise import lung_levels, lungs_alone, resize_bilinear
+from unet_segnet.data.normalise import resize_bilinear
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW, prepare
 from unet_segnet.data.resize import resize_labels
 from unet_segnet.data.slices import Slices
@@ -204,26 +204,12 @@ def fit(
     return prepare(Slices(padded, None, inside, names, units), window, size).images
 
 
-def fit_levels(images: np.ndarray, lungs: np.ndarray, size: int = DEFAULT_SIZE, adjoining: bool = True) -> np.ndarray:
-    """Slices for a network that learnt from grey levels referred to the lungs, see `lung_levels`.
-
-    Arguments:
-        images: (num_slices, height, width) float32 Hounsfield units or uint8 grey levels, networks' orientation.
-        lungs: (num_slices, height, width) bool, of all slices.
-        size: height and width of the result; slices that are not square are padded on both sides.
-        adjoining: whether the slices are of one scan; if not, each refers to its own lungs.
-
-    Returns:
-        (num_slices, size, size) float32, 0 outside the lungs.
-    """
-    inside = fit_labels(lungs, size)
-    return lungs_alone(lung_levels(fit_whole(images, size), inside, adjoining), inside)
-
-
 def fit_whole(images: np.ndarray, size: int = DEFAULT_SIZE) -> np.ndarray:
     """Whole slices of a network's size, values as they are, bilinearly.
 
-    Arguments as of `fit_levels`.
+    Arguments:
+        images: (num_slices, height, width) float32 Hounsfield units or uint8 grey levels, networks' orientation.
+        size: height and width of the result; slices that are not square are padded on both sides.
 
     Returns:
         (num_slices, size, size) float32; slices that are not square are continued by their borders.

@@ -1,0 +1,91 @@
+"""Two ways of finding lungs put together, and what is said where they differ."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet_segnet.errors import InputError
+from unet_segnet.inference import find_lungs as module
+from unet_segnet.inference.find_lungs import both_lung_masks, find_lungs
+from unet_segnet.scans import Scan, to_network
+
+SPACING = (5.0, 1.0, 1.0)
+
+
+def masks(*boxes):
+    """(2, 40, 40) of boxes, (side, rows, columns)."""
+    found = np.zeros((2, 40, 40), np.uint8)
+    for side, rows, columns in boxes:
+        found[:, slice(*rows), slice(*columns)] = side
+    return found
+
+
+def scan_of(values):
+    """Rows from right to left, columns to the back, slices to the head: as the networks take them."""
+    affine = np.diag([-1.0, -1.0, 5.0, 1.0])
+    scan = Scan("case", np.moveaxis(values, 0, 2), affine, "HU", (1.0, 1.0, 5.0), Path("case.nii.gz"))
+    return scan, to_network(scan)
+
+
+def test_hounsfield_units_draw_the_border_and_the_network_chooses():
+    classical = masks((2, (5, 15), (10, 30)), (1, (25, 35), (10, 30)), (1, (37, 40), (2, 5)))  # the last is bowel
+    network = masks((2, (6, 14), (11, 29)), (1, (25, 36), (10, 30)), (1, (25, 35), (30, 34)))  # one too far back
+    both = both_lung_masks(classical, network, SPACING)
+    assert both[:, 5:15, 10:30].all()  # the border of the first, a pixel beyond the second
+    assert both[:, 35, 10:30].all() and not both[:, 36:].any()  # one pixel more by the second
+    assert both[:, 25:35, 30].all() and not both[:, 25:35, 31:].any()  # of what has no air, one pixel
+    coarse = both_lung_masks(classical, network, (5.0, 0.5, 0.5))
+    assert coarse[:, 25:35, 31].all()  # which is 1 mm
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Sets what each of the two ways finds; None: nothing."""
+
+    def set_to(classical, network):
+        def give(result):
+            def find(*arguments, **options):
+                if result is None:
+                    raise InputError("no lung was found")
+                return result
+
+            return find
+
+        monkeypatch.setattr(module, "lung_masks", give(classical))
+        monkeypatch.setattr(module, "_by_network", give(network))
+        return find_lungs(*scan_of(np.full((2, 40, 40), 40, np.float32)), "auto")
+
+    return set_to
+
+
+LUNGS = masks((2, (5, 15), (10, 30)), (1, (25, 35), (10, 30)))
+
+
+def test_sides_are_kept_and_agreement_is_not_worth_a_note(found):
+    lungs = found(LUNGS, LUNGS)
+    np.testing.assert_array_equal(lungs.sides, LUNGS)
+    assert lungs.notes(2) == ("lungs: found by Hounsfield units and a network",)
+
+
+def test_what_the_network_leaves_out_is_said(found):
+    lungs = found(LUNGS, np.where(LUNGS == 2, LUNGS, 0))
+    assert (lungs.sides == 1).sum() == 0
+    assert any("50 % of what is like lung by its Hounsfield units is none for the network" in n for n in lungs.notes(2))
+
+
+def test_lung_without_air_is_said(found):
+    lungs = found(np.where(LUNGS == 2, LUNGS, 0), LUNGS)
+    assert (lungs.sides == 1).sum() == 0
+    assert any("50 % of what is lung for the network has no air and is left out" in note for note in lungs.notes(2))
+
+
+def test_one_way_is_taken_where_the_other_finds_none(found):
+    for classical, network, alone in ((LUNGS, None, "Hounsfield units"), (None, LUNGS, "a network")):
+        lungs = found(classical, network)
+        np.testing.assert_array_equal(lungs.sides, LUNGS)
+        assert any(f"found by {alone} alone" in note for note in lungs.notes(2))
+    with pytest.raises(InputError, match=r"case\.nii\.gz: no lung was found"):
+        found(None, None)
+    with pytest.raises(InputError, match="is no lung for the network"):
+        found(masks((1, (0, 4), (0, 4))), LUNGS)

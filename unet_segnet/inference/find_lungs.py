@@ -1,0 +1,194 @@
+"""The lungs of a scan: found, given, or everywhere.
+
+They are found in two ways that go wrong in different places, and both together are better than either: Hounsfield units
+draw the borders, a trained network tells which of the pieces are lung (`both_lung_masks`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from unet_segnet.errors import InputError
+from unet_segnet.inference.lungs import (
+    AUTO,
+    LUNGMASK,
+    NETWORK,
+    NONE,
+    check_marked,
+    external_lung_masks,
+    lung_masks,
+    midlines,
+    scale_of,
+    slices_cut_off,
+    split_left_right,
+)
+from unet_segnet.networks.facts import BODIES
+from unet_segnet.networks.load import load_model, slice_size
+from unet_segnet.scans import NetworkSlices, Scan, lay_on, read_scan, to_network
+from unet_segnet.scans.orientation import shows_lungs_alone
+
+OWN = "lungs"  # the project's own network
+NEAR_MM = 3.0  # around what the network takes for lung: its slices are coarser than the scan's
+BESIDE_MM = 1.0
+DOUBTFUL = 0.1  # of the volume
+
+
+@dataclass(frozen=True, eq=False)
+class FoundLungs:
+    """The lungs of a scan.
+
+    Attributes:
+        sides: (num_slices, height, width) uint8, 0 no lung, 1 left, 2 right; None where they are unknown.
+        source: how they were found.
+        cut_off: in how many slices they are cut off by the picture's edge, and left out there.
+        assumed: about the file that they come from, one line each.
+    """
+
+    sides: np.ndarray | None
+    source: str
+    cut_off: int = 0
+    assumed: tuple[str, ...] = ()
+
+    def notes(self, num_slices: int) -> tuple[str, ...]:
+        """How they were found, what was assumed about their file, and in how many slices they are cut off."""
+        cut_off = (cut_off_note(self.cut_off, num_slices),) if self.cut_off else ()
+        return (f"lungs: {self.source}", *(f"lungs: {note}" for note in self.assumed), *cut_off)
+
+
+def cut_off_note(cut_off: int, num_slices: int) -> str:
+    """A line on lungs that the picture's edge cuts off."""
+    return f"lungs: cut off by the picture's edge and left out there, in {cut_off} of {num_slices} slices"
+
+
+def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation: str | None = None) -> FoundLungs:
+    """Left and right lung of a scan; arguments as of `segment`.
+
+    Raises:
+        InputError: there is no lung, the mask does not fit the scan, or none can be found in its values.
+    """
+    images = slices.images
+    if str(lungs) == NONE:
+        return FoundLungs(None, "none given; the slices go in as they are")
+    if str(lungs) == LUNGMASK:
+        if scan.units != "HU":
+            raise InputError(f"{scan.source}: `lungs` lungmask needs Hounsfield units; these are 8-bit grey levels")
+        return FoundLungs(external_lung_masks(images, slices.spacing), "by the lungmask package")
+    if str(lungs).endswith(NETWORK):
+        return FoundLungs(_by_network(scan, images, str(lungs)), f"found by the network {Path(lungs).name}")
+    if str(lungs) != AUTO:
+        return _given_lungs(scan, slices, Path(lungs), orientation)
+    if scan.units == "HU":
+        return _found_both_ways(scan, slices)
+    if shows_lungs_alone(images):
+        from scipy import ndimage
+
+        shown = np.stack([ndimage.binary_fill_holes(image > 0) for image in images])
+        return FoundLungs(split_left_right(shown), "the slices show lungs alone")
+    sides = _by_network(scan, images, OWN)
+    if np.median(images[sides > 0]) == 0:
+        raise InputError(
+            f"{scan.source}: most of the lungs is black, as in a window for soft tissue; expected grey levels that "
+            "show lung tissue (or give a mask with `lungs`, or `lungs` none to segment the slices as they are)"
+        )
+    low, high = _lung_network(OWN).window
+    return FoundLungs(sides, f"found by a network, grey levels taken for those of a window of {low:g} to {high:g} HU")
+
+
+def both_lung_masks(classical: np.ndarray, network: np.ndarray, spacing=None) -> np.ndarray:
+    """What both ways of finding lungs take for lung, with the borders of the one and the choice of the other.
+
+    Arguments:
+        classical: (num_slices, height, width) uint8 of `lung_masks`.
+        network: likewise, of `network_lung_masks`.
+        spacing: (slice, row, column) in mm, or None: the field of view is taken for a chest's.
+
+    Returns:
+        (num_slices, height, width) bool: `classical` up to `NEAR_MM` beyond `network`, and `network` up to `BESIDE_MM`
+        beyond `classical`.
+    """
+    per_mm = scale_of(classical, spacing)
+    near, beside = (_widened(mask > 0, per_mm.length(mm)) for mask, mm in ((network, NEAR_MM), (classical, BESIDE_MM)))
+    return ((classical > 0) & near) | ((network > 0) & beside)
+
+
+def _found_both_ways(scan: Scan, slices: NetworkSlices) -> FoundLungs:
+    """By Hounsfield units and by the project's network; by one of them where the other finds none."""
+    images, found, problems = slices.images, {}, []
+    for way, find in (
+        ("Hounsfield units", lambda: lung_masks(images, slices.spacing, adjoining=scan.is_volume)),
+        ("a network", lambda: _by_network(scan, images, OWN)),
+    ):
+        try:
+            found[way] = find()
+        except InputError as error:
+            problems.append(str(error))
+    cut_off = slices_cut_off(images, slices.spacing)
+    if not found:
+        raise InputError(f"{scan.source}: {problems[0]}")
+    if len(found) == 1:
+        ((way, sides),) = found.items()
+        (other,) = {"Hounsfield units", "a network"} - {way}
+        return FoundLungs(sides, f"found by {way} alone ({other} found none): look at them", cut_off)
+    classical, network = found.values()
+    inside = both_lung_masks(classical, network, slices.spacing)
+    if not inside.any():
+        raise InputError(
+            f"{scan.source}: what is like lung by its Hounsfield units is no lung for the network; expected an axial "
+            "chest CT (give a mask with `lungs`, or a network that finds lungs)"
+        )
+    sides = np.where(classical > 0, classical, split_left_right(inside, midlines(images, scan.is_volume))) * inside
+    return FoundLungs(
+        sides.astype(np.uint8), "found by Hounsfield units and a network", cut_off, _doubts(classical, network, inside)
+    )
+
+
+def _doubts(classical: np.ndarray, network: np.ndarray, inside: np.ndarray) -> tuple[str, ...]:
+    """Where the two ways differ so much that somebody should look."""
+    dropped = (np.count_nonzero(classical) - np.count_nonzero(inside & (classical > 0))) / np.count_nonzero(classical)
+    airless = np.count_nonzero((network > 0) & ~inside) / np.count_nonzero(network)
+    doubts = []
+    if dropped > DOUBTFUL:
+        doubts.append(f"{100 * dropped:.0f} % of what is like lung by its Hounsfield units is none for the network")
+    if airless > DOUBTFUL:
+        doubts.append(
+            f"{100 * airless:.0f} % of what is lung for the network has no air and is left out; consolidation or "
+            "effusion may be among it"
+        )
+    return tuple(f"{doubt}: look at them" for doubt in doubts)
+
+
+def _widened(masks: np.ndarray, pixels: int) -> np.ndarray:
+    """Masks widened within their slices."""
+    from scipy import ndimage
+
+    return ndimage.binary_dilation(masks, np.ones((1, 3, 3), bool), iterations=pixels)
+
+
+def _by_network(scan: Scan, images: np.ndarray, source: str) -> np.ndarray:
+    from unet_segnet.inference.network_lungs import network_lung_masks
+
+    try:
+        return network_lung_masks(images, _lung_network(source), scan.is_volume)
+    except InputError as error:
+        raise InputError(f"{scan.source}: {error}") from None
+
+
+@lru_cache(maxsize=1)
+def _lung_network(source: str):
+    model = load_model(source)
+    if getattr(model, "takes", None) != BODIES:
+        raise InputError(f"{source}: this network does not find lungs; give one that was trained to, or a mask")
+    slice_size(model)
+    return model
+
+
+def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> FoundLungs:
+    mask = lay_on(scan, read_scan(path))
+    middles = midlines(slices.images, scan.is_volume) if scan.units == "HU" else None
+    sides = split_left_right(to_network(mask, orientation, like=slices).images > 0, middles)
+    check_marked(sides, path)
+    return FoundLungs(sides, f"from {path.name}", assumed=mask.mask_notes)

@@ -1,0 +1,69 @@
+"""How often what a network calls infected with some probability is infected, and probabilities that say just that.
+
+Pixels are counted between thresholds, so that all of a scan's are at hand at no cost; a bin's pixels count with the
+middle of their bin.
+"""
+
+import numpy as np
+
+LEAST = 1e-4  # a probability is taken for no nearer to 0 or 1
+
+
+def bins_of(thresholds: np.ndarray, confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels between neighbouring thresholds; those below the lowest, nearly all of a scan, are left out.
+
+    Arguments:
+        thresholds: (num_thresholds,) in rising order, between 0 and 1.
+        confusion: (num_thresholds, 2, 2) counts of pixels, truth in rows; in the second column those whose probability
+            is above the threshold.
+
+    Returns:
+        (num_thresholds,) middles of the bins, and (num_thresholds, 2) pixels that are not and that are of the class.
+    """
+    edges = np.append(np.asarray(thresholds, float), 1.0)
+    above = np.vstack([np.asarray(confusion)[:, :, 1], [[0, 0]]])
+    return (edges[1:] + edges[:-1]) / 2, above[:-1] - above[1:]
+
+
+def fit_scaling(thresholds: np.ndarray, confusion: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept of the logits that make probabilities most likely (Platt 1999); arguments as of `bins_of`.
+
+    Returns:
+        (1, 0), which change nothing, where there are not both kinds of pixels.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    middles, pixels = bins_of(thresholds, confusion)
+    if not pixels.sum(axis=0).all():
+        return 1.0, 0.0
+    logits = np.tile(_logit(middles), 2)[:, None]
+    truth = np.repeat([0, 1], len(middles))
+    weights = pixels.T.ravel()
+    fitted = LogisticRegression(C=np.inf).fit(logits[weights > 0], truth[weights > 0], weights[weights > 0])
+    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+
+
+def scaled(probabilities: np.ndarray, slope: float, intercept: float) -> np.ndarray:
+    """Probabilities with their logits scaled: float32 of the same shape."""
+    logits = slope * _logit(np.asarray(probabilities, np.float64)) + intercept
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)
+
+
+def calibration_error(
+    thresholds: np.ndarray, confusion: np.ndarray, slope: float = 1.0, intercept: float = 0.0
+) -> float:
+    """Mean difference of probability and share over the bins' pixels (expected calibration error); NaN without any.
+
+    Arguments as of `bins_of` and `scaled`.
+    """
+    middles, pixels = bins_of(thresholds, confusion)
+    number = pixels.sum(axis=1)
+    if not number.any():
+        return float("nan")
+    share = pixels[:, 1] / np.maximum(number, 1)
+    return float(np.average(np.abs(scaled(middles, slope, intercept) - share), weights=number))
+
+
+def _logit(probabilities: np.ndarray) -> np.ndarray:
+    inside = np.clip(probabilities, LEAST, 1 - LEAST)
+    return np.log(inside / (1 - inside))
