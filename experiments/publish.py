@@ -134,7 +134,7 @@ def _of_networks(run: Path, weights: bool):
         raise InputError(f"{run}: its network was not kept (model.keras); train it again, or leave --weights out")
 
     def described(config, result):
-        facts = network_facts(config, result, read.counts)
+        facts = network_facts(config, result, read.counts, RESULTS)
         return facts, network_card(facts), {**facts["told"], "data": facts["data"]["name"]}, True
 
     return RESULTS / STUDY / Path(*place.parts[-3:]), FILES, read.config["task"], described

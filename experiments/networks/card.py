@@ -1,10 +1,13 @@
 """What there is to know of a network that becomes part of the project: its facts and its model card."""
 
+from pathlib import Path
+
 import numpy as np
 
-from experiments.networks.runs import facts
+from experiments.networks.runs import KIND, facts
 from experiments.networks.sources import SIZE
 from experiments.networks.table import COLUMNS, NOTES, score_rows
+from unet_segnet.runs.reading import read_run
 
 ORIGIN = ("parameters", "command", "commit", "device", "versions", "finished_at")
 SOURCES_AND_LICENCES = (
@@ -12,13 +15,24 @@ SOURCES_AND_LICENCES = (
     "CC BY 4.0 in one place, CC BY-NC-SA 4.0 in another), MedSeg's nine volumes of Radiopaedia's (CC BY-NC-SA 3.0), "
     "the Lung CT Segmentation Challenge 2017 (CC BY 3.0), COVID-CT-MD's sample"
 )
-SHOWN = ("tested on", "scans", "slices", "Dice: all pixels", "Dice: mean of scans", "sensitivity", "precision",
-         "share of lungs", "AUC of slices")  # fmt: skip
+SHOWN = ("without", "tested on", "scans", "slices", "Dice: all pixels", "Dice: mean of scans", "sensitivity",
+         "precision", "share of lungs", "AUC of slices")  # fmt: skip
 
 
-def network_facts(config: dict, result: dict, counts: dict[str, np.ndarray]) -> dict:
-    """Ready for JSON; `config`, `result` and `counts` are those of a run."""
+def network_facts(config: dict, result: dict, counts: dict[str, np.ndarray], results: Path) -> dict:
+    """What is known of a run's network, ready for JSON.
+
+    A network that was trained on all sources has the scores of its twins, which were trained without some and tested
+    on these.
+
+    Arguments:
+        config, result, counts: of the run.
+        results: folder of all runs, with the twins in it.
+    """
     told = facts(config, result, counts)
+    twins = [] if config["without"] else [read_run(folder, KIND) for folder in KIND.folders(results)]
+    runs = [(twin.config, twin.counts) for twin in twins if _is_twin(twin.config, config)] or [(config, counts)]
+    scores = [dict(zip(COLUMNS, row, strict=True)) for run in runs for row in score_rows(*run)]
     return {
         "problem": config["task"],
         "net": f"{config['architecture']} {config['encoder']}",
@@ -28,8 +42,13 @@ def network_facts(config: dict, result: dict, counts: dict[str, np.ndarray]) -> 
         "split": config["split"],
         "told": told,
         **{key: result.get(key) for key in ORIGIN},
-        "scores": [dict(zip(COLUMNS, row, strict=True)) for row in score_rows(config, counts)],
+        "scores": scores,
     }
+
+
+def _is_twin(other: dict, config: dict) -> bool:
+    same = ("task", "architecture", "encoder", "size")
+    return bool(other["without"]) and all(other[key] == config[key] for key in same)
 
 
 def trained_on(config: dict) -> list[str]:
@@ -44,7 +63,10 @@ def network_card(about: dict) -> str:
 
     rows = tuple(tuple(scores[column] for column in SHOWN) for scores in about["scores"])
     table = Table(
-        f"Scores on what it was not trained on, threshold {about['told']['threshold']:g}.", SHOWN, rows, NOTES
+        "Scores on what was not trained on" + ("." if about["without"] else ", of its twins without some sources."),
+        SHOWN,
+        rows,
+        NOTES,
     )
     recipe, is_lungs = about["recipe"], about["problem"] == "lungs"
     what = "Finds the lungs in whole axial CT slices" if is_lungs else "Marks infected tissue inside given lungs"
