@@ -104,7 +104,7 @@ def prepare(source: str | Path | Scan, lungs: str | Path = AUTO, orientation: st
 
 def segment(
     source: str | Path | Scan | Prepared,
-    model="binary",
+    model="lesions",
     lungs: str | Path = AUTO,
     orientation: str | None = None,
     window: tuple[float, float] | None = None,
@@ -119,8 +119,8 @@ def segment(
             lungs and orientation are settled.
         model: a `keras.Model`, or what `unet_segnet.networks.load.load_model` takes; its `class_names` are those of the
             labels, where it has any.
-        lungs: "auto" (found in Hounsfield units; or taken from slices that show lungs alone), "none" (the slices go
-            in as they are), "lungmask" (by that package), the path of a network that finds lungs (.keras), or of a mask
+        lungs: "auto" (found, see `unet_segnet.inference.find_lungs`), "none" (the slices go in as they are),
+            "lungmask" (by that package), the path of a network that finds lungs (.keras), or of a mask
             of the same voxels.
         orientation: how the scan's array lies, see `unet_segnet.scans.to_network`; None: by its geometry, or assumed.
         window: (low, high) HU that become grey levels 0 and 255; None: as the network was trained.
@@ -139,7 +139,7 @@ def segment(
     from unet_segnet.inference.prediction import filled_up, mirrored_mean
 
     size, num_classes, threshold = slice_size(model), model.output_shape[-1], getattr(model, "threshold", None)
-    scaling = getattr(model, "scaling", (1.0, 0.0))
+    temperature = getattr(model, "temperature", 1.0)
     window = window or getattr(model, "window", DEFAULT_WINDOW)
     class_names = names_of_classes(model)
     prepared = source if isinstance(source, Prepared) else prepare(source, lungs, orientation)
@@ -167,7 +167,7 @@ def segment(
         else:
             infected = unfit_smooth(found[..., 1], images.shape[1:])
             labels[part] = infected > threshold
-            infected = scaled(infected, *scaling)
+            infected = scaled(infected, temperature)
             maps = (1 - infected, infected)
         if levels is not None:
             labels[part][~inside[part]] = 0  # where the network saw nothing
@@ -191,7 +191,7 @@ def segment(
         whose = "the scan's own lungs" if scan.is_volume else "each slice's own lungs"
         notes = (*notes, f"grey levels: referred to {whose}, so that no window counts", *unfamiliar_notes(compared))
     if threshold is not None:
-        likely = float(scaled(threshold, *scaling))
+        likely = float(scaled(threshold, temperature))
         notes = (*notes, f"labels: {class_names[1]} where its probability is above {likely:.2g}")
     if class_names == MULTICLASS_NAMES:
         meant = (f"{name} {finding}" for name, finding in zip(class_names, MULTICLASS_FINDINGS, strict=True))

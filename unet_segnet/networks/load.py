@@ -54,18 +54,18 @@ def model_sha256(source: str | Path) -> str:
     return hashlib.sha256(model_path(source).read_bytes()).hexdigest()
 
 
-def load_model(source: str | Path = "binary"):
+def load_model(source: str | Path = "lesions"):
     """A trained network, ready to predict.
 
     Arguments:
-        source: "binary", "multiclass" or "lesions" for the project's own, else a file: .keras (this project's
+        source: "lesions", "lungs", "binary" or "multiclass" for the project's own, else a file: .keras (this project's
             networks, in Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`).
 
     Returns:
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
         num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
         0 and 255), `label_values` (dict: value in the label files that it learnt from -> class index), `takes`
-        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels), `threshold`, `scaling` and `seen`, see
+        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels), `threshold`, `temperature` and `seen`, see
         `facts.write_facts`, are attributes of it.
 
     Raises:
@@ -113,7 +113,7 @@ def _tell(model, path: Path) -> None:
         if model.output_shape[-1] != 2:
             raise InputError(f"{path}: has a threshold, which is for two classes; it tells {model.output_shape[-1]}")
         model.threshold = float(threshold)
-        model.scaling = tuple(map(float, facts.get("scaling") or (1.0, 0.0)))
+        model.temperature = float(facts.get("temperature") or 1)
     if seen := facts.get("seen"):
         model.seen = seen
 
