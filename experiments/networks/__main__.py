@@ -4,9 +4,11 @@
     python -m experiments.networks lesions --without ct20 normal001
     python -m experiments.networks lungs --without lctsc3
     python -m experiments.networks table
+    python -m experiments.networks whole
 
 The same command started again goes on with a training that is not finished. `table` puts the scores of all finished
-ones beside each other. On two busy processor cores a training takes a quarter of an hour or two.
+ones beside each other; `whole` segments whole scans, each by the networks that were trained without its source. On two
+busy processor cores a training takes a quarter of an hour or two.
 """
 
 import argparse
@@ -23,7 +25,9 @@ ARCHITECTURE, ENCODER = "linknet", "mobilenet_v2"  # 4.4 million weights, the fa
 def networks_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """The parser of `networks`."""
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=HelpFormatter)
-    parser.add_argument("what", choices=("lungs", "lesions", "table"), help="what to train, or the table of scores")
+    parser.add_argument(
+        "what", choices=("lungs", "lesions", "table", "whole"), help="what to train, or a table of scores"
+    )
     parser.add_argument(
         "--without", nargs="+", default=(), choices=tuple(SOURCES), metavar="SOURCE",
         help=f"sources that are left out of the training and tested on: {', '.join(SOURCES)}",
@@ -33,7 +37,7 @@ def networks_parser(prog: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=positive, default=32, help="of 50 mini-batches of 8 slices")
     parser.add_argument("--seed", type=one_seed, default=0, help="of weights, draws and augmentation")
     parser.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="folder of all runs")
-    parser.add_argument("--results", type=Path, default=Path("runs/networks"), metavar="FOLDER", help="of the table")
+    parser.add_argument("--results", type=Path, default=Path("runs/networks"), metavar="FOLDER", help="of a table")
     parser.add_argument("--force", action="store_true", help="throw a run with other settings away")
     dtype_option(parser)
     parser.set_defaults(dtype="float32")  # the encoder's depthwise convolutions gain nothing from bfloat16
@@ -56,6 +60,13 @@ def networks(options) -> None:
         from experiments.networks.table import write_score_table
 
         write_score_table(options.out, options.results)
+        return
+    if options.what == "whole":
+        import_keras()
+        from experiments.networks.whole import write_whole_table
+
+        network = f"{options.architecture}-{options.encoder}"
+        write_whole_table(options.out, options.results, network, options.seed)
         return
     from experiments.networks.runs import OF_TASK, NetworkData, NetworkJob, NetworkSpec
 

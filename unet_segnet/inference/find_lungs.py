@@ -64,8 +64,10 @@ def cut_off_note(cut_off: int, num_slices: int) -> str:
     return f"lungs: cut off by the picture's edge and left out there, in {cut_off} of {num_slices} slices"
 
 
-def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation: str | None = None) -> FoundLungs:
-    """Left and right lung of a scan; arguments as of `segment`.
+def find_lungs(
+    scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation: str | None = None, network: str = OWN
+) -> FoundLungs:
+    """Left and right lung of a scan; arguments as of `segment`, and the network that "auto" asks.
 
     Raises:
         InputError: there is no lung, the mask does not fit the scan, or none can be found in its values.
@@ -82,19 +84,19 @@ def find_lungs(scan: Scan, slices: NetworkSlices, lungs: str | Path, orientation
     if str(lungs) != AUTO:
         return _given_lungs(scan, slices, Path(lungs), orientation)
     if scan.units == "HU":
-        return _found_both_ways(scan, slices)
+        return _found_both_ways(scan, slices, network)
     if shows_lungs_alone(images):
         from scipy import ndimage
 
         shown = np.stack([ndimage.binary_fill_holes(image > 0) for image in images])
         return FoundLungs(split_left_right(shown), "the slices show lungs alone")
-    sides = _by_network(scan, images, OWN)
+    sides = _by_network(scan, images, network)
     if np.median(images[sides > 0]) == 0:
         raise InputError(
             f"{scan.source}: most of the lungs is black, as in a window for soft tissue; expected grey levels that "
             "show lung tissue (or give a mask with `lungs`, or `lungs` none to segment the slices as they are)"
         )
-    low, high = _lung_network(OWN).window
+    low, high = _lung_network(network).window
     return FoundLungs(sides, f"found by a network, grey levels taken for those of a window of {low:g} to {high:g} HU")
 
 
@@ -115,12 +117,12 @@ def both_lung_masks(classical: np.ndarray, network: np.ndarray, spacing=None) ->
     return ((classical > 0) & near) | ((network > 0) & beside)
 
 
-def _found_both_ways(scan: Scan, slices: NetworkSlices) -> FoundLungs:
-    """By Hounsfield units and by the project's network; by one of them where the other finds none."""
+def _found_both_ways(scan: Scan, slices: NetworkSlices, network: str) -> FoundLungs:
+    """By Hounsfield units and by a network; by one of them where the other finds none."""
     images, found, problems = slices.images, {}, []
     for way, find in (
         ("Hounsfield units", lambda: lung_masks(images, slices.spacing, adjoining=scan.is_volume)),
-        ("a network", lambda: _by_network(scan, images, OWN)),
+        ("a network", lambda: _by_network(scan, images, network)),
     ):
         try:
             found[way] = find()
@@ -133,8 +135,8 @@ def _found_both_ways(scan: Scan, slices: NetworkSlices) -> FoundLungs:
         ((way, sides),) = found.items()
         (other,) = {"Hounsfield units", "a network"} - {way}
         return FoundLungs(sides, f"found by {way} alone ({other} found none): look at them", cut_off)
-    classical, network = found.values()
-    inside = both_lung_masks(classical, network, slices.spacing)
+    classical, learnt = found.values()
+    inside = both_lung_masks(classical, learnt, slices.spacing)
     if not inside.any():
         raise InputError(
             f"{scan.source}: what is like lung by its Hounsfield units is no lung for the network; expected an axial "
@@ -142,7 +144,7 @@ def _found_both_ways(scan: Scan, slices: NetworkSlices) -> FoundLungs:
         )
     sides = np.where(classical > 0, classical, split_left_right(inside, midlines(images, scan.is_volume))) * inside
     return FoundLungs(
-        sides.astype(np.uint8), "found by Hounsfield units and a network", cut_off, _doubts(classical, network, inside)
+        sides.astype(np.uint8), "found by Hounsfield units and a network", cut_off, _doubts(classical, learnt, inside)
     )
 
 

@@ -1,14 +1,16 @@
 """Trainings that leave sources out: what is learnt, what is tested, how it is counted."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments.networks import learning, runs, table
+from experiments.networks import learning, runs, table, whole
 from experiments.networks.sources import SIZE, SOURCES, UNKNOWN, Case, read_cases
 from unet_segnet.data.catalogue import data_root
+from unet_segnet.errors import InputError
 from unet_segnet.training.annealed import AnnealedRecipe
 
 
@@ -259,3 +261,71 @@ def test_real_sources_lie_as_the_networks_take_them(source):
             assert (back & case.lungs).sum() > 0.97 * case.lungs.sum()
         if case.lesions is not None and case.lesions.any():
             assert (case.lesions & ~case.lungs).sum() < 0.05 * case.lesions.sum()
+
+
+# Whole scans
+
+
+def test_labels_of_some_slices_find_theirs():
+    from unet_segnet.data.resize import resize_labels
+
+    case = a_case(num_slices=2)
+    lungs, lesions = (
+        np.stack([np.roll(masks[0], shift, axis=0) for shift in (0, 3, 6)]) for masks in (case.lungs, case.lesions)
+    )
+    some = [resize_labels(masks[[2, 0]], (16, 16)) for masks in (lungs, lesions)]
+    other, same = whole.both_labels(lungs, lesions, *some)
+    np.testing.assert_array_equal(other, some[1])
+    np.testing.assert_array_equal(same, other)
+
+
+def test_a_network_is_one_that_never_saw_the_source(tmp_path):
+    for name, without in (("lungs-all", []), ("lungs-without-medseg9", ["medseg9"]), ("lesions-all", [])):
+        folder = tmp_path / "networks" / name / "fpn-e" / "seed0"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({"without": without}))
+        (folder / "model.keras").write_bytes(b"")
+    for task, source, name in (
+        ("lungs", "medseg9", "lungs-without-medseg9"), ("lungs", "P001", "lungs-all"),
+        ("lesions", "P001", "lesions-all"), ("lesions", "lctsc3", "lesions-all"),
+    ):  # fmt: skip
+        assert whole.network_without(tmp_path, task, source, "fpn-e", 0).parts[-4] == name
+    with pytest.raises(InputError, match="no network of lesions that was trained without normal001"):
+        whole.network_without(tmp_path, "lesions", "normal001", "fpn-e", 0)
+
+
+def test_rows_of_scans_and_of_all():
+    lungs, lesions = "lungs: both", "lesions end to end: network"
+    scans = [
+        {"slices": 3, lungs: np.array([8, 10, 9]), lesions: np.array([2, 4, 4])},
+        {"slices": 4, lungs: np.array([1, 2, 2]), lesions: np.array([0, 0, 0])},
+    ]
+    pooled, mean = (
+        dict(zip(whole.COLUMNS, whole._row("s", "all", scans, mean=of), strict=True)) for of in (False, True)
+    )
+    assert (pooled["slices"], pooled[lungs], pooled[lesions]) == (7, pytest.approx(18 / 23), pytest.approx(4 / 8))
+    assert mean[lungs] == pytest.approx((16 / 19 + 2 / 4) / 2) and np.isnan(mean[lesions])
+    assert pooled["lungs: network"] is None
+
+
+def test_a_whole_scan_is_counted(tmp_path):
+    from scan_files import network_affine, save_nifti
+    from stand_ins import Bright
+
+    from unet_segnet.data.phantom import phantom_slices
+    from unet_segnet.networks.load import model_path
+
+    phantom = phantom_slices(4, seed=1, size=96)
+    affine = network_affine((0, 0, 0)) @ np.diag([5.0, 5.0, 1.0, 1.0])
+    arrays = (phantom.images.astype(np.int16), phantom.lungs.astype(np.uint8), (phantom.labels > 0).astype(np.uint8))
+    paths = [
+        save_nifti(tmp_path / f"{number}.nii.gz", np.moveaxis(array, 0, 2), affine)
+        for number, array in enumerate(arrays)
+    ]
+    files = whole.Files("made", "1", *paths)
+    found = whole.counts_of(files, str(model_path("lungs")), {"network": Bright()}, 0.6)
+    assert found["slices"] == 4 and whole.dice_of(found["lungs: both"]) > 0.85
+    both, called, true = found["lesions in true lungs: network"]
+    assert true == (phantom.labels > 0).sum() and both <= called
+    inside, lungs = found["called infected, percent: network"]
+    assert 0 < inside < lungs and inside == found["by slice: network"].sum()
