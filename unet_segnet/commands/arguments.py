@@ -108,12 +108,17 @@ def check_scan_options(options) -> None:
 
 
 def result_options(parser, out: str) -> None:
-    """Add the options of the commands that apply a network: --batch-size, --out, --force.
+    """Add the options of the commands that apply a network: --tta, --batch-size, --out, --force.
 
     Arguments:
         parser: to add them to.
         out: what --out is.
     """
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="test-time augmentation: average over mirror images of each slice, where the network learnt from such",
+    )
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="slices at a time")
     parser.add_argument("--out", type=Path, required=True, help=out)
     parser.add_argument("--force", action="store_true", help="replace results that are there")

@@ -55,6 +55,9 @@ class Segmentation:
         probabilities: (num_slices, height, width, num_classes) float16 or None, likewise.
         severity: volumes, shares of the lungs, lesions.
         notes: what was recognised or assumed, one line each.
+        disagreement: (num_slices, height, width) float16 or None, likewise: where the networks of an ensemble disagree,
+            the standard deviation over them of the probability that a pixel is lesion of any kind (1 - that of the
+            background). From 0, all say the same, to 0.5, one half is sure of lesion and the other of none.
     """
 
     scan: Scan
@@ -65,6 +68,7 @@ class Segmentation:
     probabilities: np.ndarray | None
     severity: Severity
     notes: tuple[str, ...]
+    disagreement: np.ndarray | None = None
 
     def array(self) -> np.ndarray:
         """The labels as the scan's file has its voxels: uint8 of the shape of `scan.array`."""
@@ -76,6 +80,10 @@ class Segmentation:
         for index in range(len(self.class_names)):
             maps[..., index] = from_network(self.probabilities[..., index], self.slices)
         return maps
+
+    def disagreement_map(self) -> np.ndarray:
+        """The disagreement likewise: float32 of the shape of `scan.array`."""
+        return from_network(self.disagreement, self.slices).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +125,8 @@ def segment(
     batch_size: int = 4,
     probabilities: bool = False,
     report: Callable[[int, int], None] | None = None,
+    tta: bool = False,
+    disagreement: bool = False,
 ) -> Segmentation:
     """Label the lesions of a scan.
 
@@ -133,6 +143,8 @@ def segment(
         batch_size: slices at a time.
         probabilities: keep them.
         report: called with the numbers of finished slices and of all.
+        tta: test-time augmentation: average over mirror images, where the network learnt from such.
+        disagreement: of an ensemble, tell where its networks disagree.
 
     Returns:
         Segmentation.
@@ -144,8 +156,11 @@ def segment(
         from unet_segnet.networks.load import load_model
 
         model = load_model(model)
-    from unet_segnet.inference.prediction import mirrored_mean
+    from unet_segnet.inference.prediction import mirrors_of, of_members
 
+    mirrors = mirrors_of(model, tta)
+    if disagreement and not hasattr(model, "members"):
+        raise InputError("`disagreement` is that of several networks; give the folder of a cross-validation as `model`")
     size, num_classes, threshold = slice_size(model), model.output_shape[-1], getattr(model, "threshold", None)
     window = window or getattr(model, "window", DEFAULT_WINDOW)
     class_names = names_of_classes(model)
@@ -154,6 +169,7 @@ def segment(
     sides, images = prepared.lungs.sides, slices.images
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
+    spread = np.empty(images.shape, np.float16) if disagreement else None
     inside = None if sides is None else sides > 0
     levels = _levels(model, scan, images, inside, size)
     for start in range(0, len(images), batch_size):
@@ -164,8 +180,8 @@ def segment(
             grey = fit(images[part], None if inside is None else inside[part], window, size)
         if len(grey) < batch_size and len(images) > batch_size:  # one shape, one compilation
             grey = np.concatenate([grey, np.zeros((batch_size - len(grey), size, size), grey.dtype)])
-        found = np.asarray(model.predict_on_batch(grey[..., None])) if levels is None else mirrored_mean(model, grey)
-        found = found[: part.stop - start]
+        each = of_members(model, grey, mirrors)[:, : part.stop - start]
+        found = each.mean(axis=0)
         if not np.isfinite(found).all():
             raise InputError("the network gives probabilities that are no numbers; train it again, or take another")
         whole = unfit if threshold is None else unfit_smooth
@@ -178,6 +194,10 @@ def segment(
         if kept is not None:
             for index in range(num_classes):
                 kept[part, ..., index] = whole(found[..., index], images.shape[1:])
+        if spread is not None:  # of the background, which is that of all lesions together
+            spread[part] = whole(each[..., 0].std(axis=0), images.shape[1:])
+            if levels is not None:
+                spread[part][~inside[part]] = 0
         if report:
             report(part.stop, len(images))
     figures = severity(
@@ -193,12 +213,21 @@ def segment(
     notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
     if levels is not None:
         notes = (*notes, "grey levels: referred to the scan's own lungs, so that no window counts")
+    notes = (*notes, *getattr(model, "notes", ()))
+    if tta:
+        notes = (*notes, f"test-time augmentation: mean over each slice and {len(mirrors) - 1} mirror images of it")
+    if spread is not None:
+        mean = spread[labels > 0].mean(dtype=np.float64) if labels.any() else 0.0
+        notes = (
+            *notes,
+            f"disagreement: {mean:.2f} on average where lesion is marked (standard deviation, at most 0.5)",
+        )
     if threshold is not None:
         notes = (*notes, f"labels: {class_names[1]} where its probability is above {threshold:g}")
     if class_names == MULTICLASS_NAMES:
         meant = (f"{name} {finding}" for name, finding in zip(class_names, MULTICLASS_FINDINGS, strict=True))
         notes = (*notes, f"classes: {', '.join(meant)}")
-    return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes)
+    return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes, spread)
 
 
 def _levels(model, scan: Scan, images: np.ndarray, inside: np.ndarray | None, size: int) -> np.ndarray | None:

@@ -26,6 +26,7 @@ KINDS = {  # of the facts that are used, not only shown; each may be missing
     "data": lambda value: _is_list_of([value], str),
     "takes": lambda value: value in (LUNG_LEVELS, BODIES),
     "threshold": lambda value: _is_list_of([value], float) and 0 < value < 1,
+    "mirror_axes": lambda value: _is_list_of(value, int) and set(value) <= {1, 2},
 }
 # What `unet_segnet.cohort.domain.differences` compares in "trained_on"; each may be missing or None.
 NUMBERS = (
@@ -45,7 +46,9 @@ def write_facts(path: str | Path, facts: dict) -> None:
             "thresholds", grey levels from which on each lesion class was told best on it; "slices", the
             `unet_segnet.cohort.seen.slice_marks` of all that it learnt from; "label_values", the pairs of a value in
             the label files and its class index; "takes", `LUNG_LEVELS` or `BODIES`, where it takes no grey levels
-            of 8 bit; "threshold", of two classes, the probability of the second above which a pixel is of it.
+            of 8 bit; "threshold", of two classes, the probability of the second above which a pixel is of it;
+            "mirror_axes", of (num_slices, height, width) slices, along which it learnt from mirror images: 1 exchanges
+            the patient's sides, 2 front and back.
     """
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(MEMBER, json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n")
