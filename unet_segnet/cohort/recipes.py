@@ -45,7 +45,7 @@ def train_grid(plan, init, parts, class_weights, recipe, seed, folder, report):
         class_weights: of the loss.
         recipe: `unet_segnet.training.Recipe`.
         seed: of everything random.
-        folder: `RunFolder`, for the state.
+        folder: `RunFolder`, for the state and what follows the training.
         report: called after each epoch.
 
     Returns:
@@ -90,6 +90,7 @@ def train_grid(plan, init, parts, class_weights, recipe, seed, folder, report):
         seed=seed,
         checkpoint=folder.state,
         report=report,
+        callbacks=folder.callbacks(),
         keep=plan.keep,
     )
     losses = result.history["validation_loss"]
@@ -144,6 +145,7 @@ def train_compare(plan, init, parts, recipe, seed, folder, report):
         seed=seed,
         checkpoint=folder.state,
         report=report,
+        callbacks=folder.callbacks(),
     )
     facts = {
         "best_epoch": result.best_epoch,
