@@ -29,6 +29,7 @@ def show(jobs: Sequence, folders: Sequence[Path], cohort, target: Path, notes: S
     from unet_segnet.output.tabular import write_tables
     from unet_segnet.runs.pictures import draw_run
     from unet_segnet.runs.reading import read_run
+    from unet_segnet.training.keeper import PICTURE
     from unet_segnet.training.soft_dice import HISTORY_KEYS as COMPARE_KEYS
 
     tested, confusions, baselines, drawn = [], [], [], None
@@ -53,7 +54,7 @@ def show(jobs: Sequence, folders: Sequence[Path], cohort, target: Path, notes: S
         print(f"network: {folder / 'model.keras'}")
     if not confusions:
         say(" ".join(["no test slices: nothing is scored.", *notes]))
-        _remove_others(target, [])
+        _remove_others(target, [PICTURE] if target in folders else [])  # which is this run's own
         return
     part = cohort.subset(tested)
     about = ScoredSlices(part.slices.names, part.groups, part.num_unknown, part.slices.class_names, jobs[0].spec.data)
