@@ -96,6 +96,15 @@ def test_which_mirror_images_there_are(facts, expected):
     assert mirrors_of(SimpleNamespace(**facts), False) == (expected if "takes" in facts else ((),))
 
 
+def test_a_segnet_allows_no_mirror_images():
+    from unet_segnet.models import build_model
+
+    model = build_model("segnet", variant="released", input_shape=(16, 16, 1))
+    model.mirror_axes = (1,)
+    with pytest.raises(InputError, match="a SegNet's scores are cut off at 0"):
+        mirrors_of(model, True)
+
+
 @pytest.mark.parametrize(
     ("facts", "line"),
     [

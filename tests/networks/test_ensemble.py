@@ -37,6 +37,33 @@ def test_probabilities_are_the_mean_of_the_folds(whole):
     )
 
 
+def test_segnets_vote():
+    """Their probability of what they do not mark is 1/2: a mean would be the union of what each of them marks."""
+    import keras
+
+    from unet_segnet.models import build_model
+    from unet_segnet.networks.ensemble import Ensemble, as_votes, cuts_scores
+
+    def cut(level):
+        inputs = keras.Input((8, 8, 1))
+        scores = keras.layers.Conv2D(2, 1, name="scores")(inputs)
+        model = keras.Model(inputs, keras.layers.Softmax()(keras.layers.ReLU()(scores)))
+        weights = [np.array([[[[0.0, 1.0]]]], "float32"), np.array([0.0, -level], "float32")]
+        model.get_layer("scores").set_weights(weights)
+        return model
+
+    assert cuts_scores(cut(1)) and cuts_scores(build_model("segnet", variant="released", input_shape=(16, 16, 1)))
+    assert not cuts_scores(build_model("unet", variant="released", input_shape=(16, 16, 1)))
+    model = Ensemble([cut(level) for level in (10, 20, 30)], ("a", "b", "c"), "three")
+    grey = np.repeat([5.0, 15.0, 25.0, 35.0], 16).reshape(1, 8, 8, 1)
+    found = model.predict_on_batch(grey)
+    np.testing.assert_allclose(found[..., 1].ravel()[::16], [0, 1 / 3, 2 / 3, 1], atol=1e-6)
+    assert np.mean([m.predict_on_batch(grey)[0, 2, 0, 1] for m in model.members]) > 0.5  # what one of three marks
+    assert model.notes[0] == "network: the votes of 3 networks (a, b, c)" and "cut off at 0" in model.notes[1]
+    votes = as_votes(np.array([[0.5, 0.5], [0.2, 0.8], [np.nan, 0.5]]))
+    np.testing.assert_array_equal(votes, [[1, 0], [0, 1], [np.nan, np.nan]])
+
+
 def test_a_folder_with_one_network_gives_that_one(whole):
     import keras
 

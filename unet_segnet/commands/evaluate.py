@@ -100,8 +100,7 @@ def evaluate(options) -> None:
         found = predicted(model, cohort.slices.images, options.batch_size, Path(options.model).name, mirrors)
         slices, (predictions, *of_members), notes = same_classes(cohort.slices, found, pairing)
         if members:
-            notes.append(f"network: the mean of the probabilities of {', '.join(members)}; each alone stands below.")
-            notes += [f"{name} has no network and is left out: its training diverged." for name in model.left_out]
+            notes += [f"{note}." for note in model.notes]
         if options.tta:
             notes.append(f"Probabilities are means over each slice and {len(mirrors) - 1} mirror images of it.")
         for note in notes[len(pairing.notes) :]:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from unet_segnet.errors import InputError
+from unet_segnet.networks.ensemble import Ensemble, cuts_scores
 from unet_segnet.networks.facts import LUNG_LEVELS
 
 SIDES = {"left", "right"}
@@ -34,11 +35,13 @@ def mirrored_mean(model: keras.Model, images: np.ndarray, mirrors: Sequence[tupl
 
 
 def of_members(model, images: np.ndarray, mirrors: Sequence[tuple[int, ...]]) -> np.ndarray:
-    """(num_members, num_slices, size, size, num_classes) float32: `mirrored_mean` of each network of an ensemble.
+    """(num_members, num_slices, size, size, num_classes) float32: what each network of an ensemble gives.
 
     Arguments as of `mirrored_mean`; a network alone is one member.
     """
-    return np.stack([mirrored_mean(member, images, mirrors) for member in getattr(model, "members", (model,))])
+    if not isinstance(model, Ensemble):
+        return mirrored_mean(model, images, mirrors)[None]
+    return model.answers([mirrored_mean(member, images, mirrors) for member in model.members])
 
 
 def mirrors_of(model, tta: bool) -> tuple[tuple[int, ...], ...]:
@@ -50,7 +53,8 @@ def mirrors_of(model, tta: bool) -> tuple[tuple[int, ...], ...]:
             refer grey levels to the lungs are averaged over `MIRRORS` always, as their thresholds were found.
 
     Raises:
-        InputError: it is not known to have learnt from mirror images, or its classes tell left from right.
+        InputError: it is not known to have learnt from mirror images, its classes tell left from right, or means of
+            its probabilities are of no use (`cuts_scores`).
     """
     if getattr(model, "takes", None) == LUNG_LEVELS:
         return MIRRORS
@@ -61,6 +65,11 @@ def mirrors_of(model, tta: bool) -> tuple[tuple[int, ...], ...]:
         raise InputError(
             "`tta` averages over mirror images, and this network does not say that it learnt from such "
             "(`mirror_axes`); leave `tta` out, or train it again with this version"
+        )
+    if any(map(cuts_scores, getattr(model, "members", (model,)))):
+        raise InputError(
+            "`tta` averages over mirror images, and a SegNet's scores are cut off at 0: the mean would mark whatever "
+            "one of the images is marked in; leave `tta` out"
         )
     for name in getattr(model, "class_names", ()):
         if SIDES & set(re.findall("[a-z]+", name.lower())):

@@ -57,7 +57,8 @@ class Segmentation:
         notes: what was recognised or assumed, one line each.
         disagreement: (num_slices, height, width) float16 or None, likewise: where the networks of an ensemble disagree,
             the standard deviation over them of the probability that a pixel is lesion of any kind (1 - that of the
-            background). From 0, all say the same, to 0.5, one half is sure of lesion and the other of none.
+            background), or of their votes. From 0, all say the same, to 0.5, one half is sure of lesion and the other
+            of none.
     """
 
     scan: Scan

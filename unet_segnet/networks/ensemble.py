@@ -1,4 +1,9 @@
-"""Several networks as one: those of a cross-validation's folds, whose probabilities are averaged."""
+"""Several networks as one: those of a cross-validation's folds, whose probabilities are averaged.
+
+SegNets are the exception, for their scores are cut off at 0 by a ReLU: where such a network sees no lesion, all classes
+have equal probabilities and the first is taken. A mean of 1/2 from four networks and of 0.9 from the fifth would be a
+lesion, so that together they would mark whatever one of them marks. They vote instead.
+"""
 
 import os
 import re
@@ -101,8 +106,29 @@ def _folds(group: Path, seed: str) -> Folds:
     return Folds(tuple(files), tuple(diverged), tables)
 
 
+def cuts_scores(model) -> bool:
+    """Whether a network's scores pass a ReLU before its softmax, as SegNet's do."""
+    import keras
+
+    if not isinstance(model, keras.Model):
+        return False
+    into_softmax = getattr(model.layers[-1], "input", None)
+    return isinstance(getattr(into_softmax, "_keras_history", (None,))[0], keras.layers.ReLU)
+
+
+def as_votes(probabilities: np.ndarray) -> np.ndarray:
+    """(..., num_classes) float32: 1 for the most probable class, the first of equals, and 0 for the others.
+
+    What is no number stays none.
+    """
+    num_classes = probabilities.shape[-1]
+    votes = np.eye(num_classes, dtype=np.float32)[np.argmax(probabilities, axis=-1)]
+    votes[~np.isfinite(probabilities).all(axis=-1)] = np.nan
+    return votes
+
+
 class Ensemble:
-    """Networks of one kind as one that gives the mean of their probabilities.
+    """Networks of one kind as one that gives the mean of their probabilities, or the shares of their votes.
 
     Stands where a `keras.Model` is applied: it has `predict_on_batch`, `input_shape`, `output_shape`, `name` and what
     `load_model` tells of a network (`class_names`, `window`, ...), which its members have in common.
@@ -113,6 +139,9 @@ class Ensemble:
         source: where they come from, for messages.
         left_out: names of folds that have no network.
         tables: see `Folds`; or None.
+
+    Attributes:
+        votes: whether the shares of votes are given (`cuts_scores`), not the mean of the probabilities.
 
     Raises:
         InputError: the members do not fit each other.
@@ -128,6 +157,7 @@ class Ensemble:
     ):
         self.members, self.names, self.name = tuple(members), tuple(names), source
         self.left_out, self.tables = tuple(left_out), tables
+        self.votes = any(map(cuts_scores, self.members))
         first = self.members[0]
         for key, what in EQUAL.items():
             value = getattr(first, key, None)
@@ -141,18 +171,29 @@ class Ensemble:
                 setattr(self, key, value)
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
-        """(batch, height, width, num_classes) float32: the mean of the members' probabilities.
+        """(batch, height, width, num_classes) float32: the mean of the members' probabilities, or of their votes.
 
         Arguments:
             images: (batch, height, width, 1) as each of the members takes them.
         """
-        return np.mean([np.asarray(member.predict_on_batch(images), np.float32) for member in self.members], axis=0)
+        return self.answers([member.predict_on_batch(images) for member in self.members]).mean(axis=0)
+
+    def answers(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
+        """(num_members, ...) float32: what the mean is taken of, from the probabilities of each member."""
+        each = np.asarray(probabilities, np.float32)
+        return as_votes(each) if self.votes else each
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a result of it is to say, one line each."""
-        text = f"network: the mean of the probabilities of {len(self.members)} networks ({', '.join(self.names)})"
-        return (text, *(f"network: {name} is left out, its training diverged" for name in self.left_out))
+        what = "the votes" if self.votes else "the mean of the probabilities"
+        text = f"network: {what} of {len(self.members)} networks ({', '.join(self.names)})"
+        why = "networks: they vote, for SegNets' scores are cut off at 0, and means would mark what a single one marks"
+        return (
+            text,
+            *((why,) if self.votes else ()),
+            *(f"network: {name} is left out, its training diverged" for name in self.left_out),
+        )
 
 
 def common_facts(facts: Sequence[dict]) -> dict:
