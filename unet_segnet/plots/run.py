@@ -32,7 +32,7 @@ def training_curves(history: Mapping[str, np.ndarray], title: str) -> matplotlib
             axes.plot(steps[window - 1 :], smooth, color=BLUE, linewidth=1.4, label=f"mean of {window} iterations")
         else:
             axes.plot(steps, values, color=BLUE, linewidth=1.4, label="training")
-        if f"validation_{key}" in history:
+        if len(history.get(f"validation_{key}", ())):
             axes.plot(
                 history["validation_iteration"] if by_iteration else steps,
                 history[f"validation_{key}"],
