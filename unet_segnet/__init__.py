@@ -5,7 +5,7 @@ imported when they are used (`from unet_segnet.models import build_model`). For 
 
     from unet_segnet import load_model, segment
 
-    result = segment("scan.nii.gz", load_model("binary"))
+    result = segment("scan.nii.gz", load_model("lesions"))
     print(result.severity.involvement().share)
 """
 

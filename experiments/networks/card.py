@@ -15,8 +15,10 @@ SOURCES_AND_LICENCES = (
     "CC BY 4.0 in one place, CC BY-NC-SA 4.0 in another), MedSeg's nine volumes of Radiopaedia's (CC BY-NC-SA 3.0), "
     "the Lung CT Segmentation Challenge 2017 (CC BY 3.0), COVID-CT-MD's sample"
 )
-SHOWN = ("without", "tested on", "scans", "slices", "Dice: all pixels", "Dice: mean of scans", "sensitivity",
-         "precision", "share of lungs", "AUC of slices")  # fmt: skip
+SHOWN = (
+    "without", "tested on", "scans", "slices", "Dice: all pixels", "Dice: mean of scans", "Dice: 95 % from", "Dice: to",
+    "sensitivity", "precision", "share of lungs", "AUC of slices",
+)  # fmt: skip
 
 
 def network_facts(config: dict, result: dict, counts: dict[str, np.ndarray], results: Path) -> dict:
@@ -31,8 +33,10 @@ def network_facts(config: dict, result: dict, counts: dict[str, np.ndarray], res
     """
     told = facts(config, result, counts)
     twins = [] if config["without"] else [read_run(folder, KIND) for folder in KIND.folders(results)]
-    runs = [(twin.config, twin.counts) for twin in twins if _is_twin(twin.config, config)] or [(config, counts)]
-    scores = [dict(zip(COLUMNS, row, strict=True)) for run in runs for row in score_rows(*run)]
+    twins = [(twin.config, twin.result, twin.counts) for twin in twins if _is_twin(twin.config, config)]
+    scores = [
+        dict(zip(COLUMNS, row, strict=True)) for run in twins or [(config, result, counts)] for row in score_rows(*run)
+    ]
     return {
         "problem": config["task"],
         "net": f"{config['architecture']} {config['encoder']}",

@@ -170,7 +170,7 @@ def facts(config: dict, result: dict, counts: dict[str, np.ndarray]) -> dict:
     """
     from unet_segnet.data.slices import BINARY_NAMES
     from unet_segnet.inference.familiarity import seen_ranges
-    from unet_segnet.measures.calibration import fit_scaling
+    from unet_segnet.measures.calibration import fit_temperature
     from unet_segnet.networks.facts import BODIES, LUNG_LEVELS
 
     is_lungs = config["task"] == "lungs"
@@ -180,7 +180,7 @@ def facts(config: dict, result: dict, counts: dict[str, np.ndarray]) -> dict:
     return {
         "class_names": ["no lung", "lung"] if is_lungs else list(BINARY_NAMES),
         "takes": BODIES if is_lungs else LUNG_LEVELS,
-        **({"window": list(GREY_WINDOW)} if is_lungs else {"scaling": list(fit_scaling(THRESHOLDS, validation))}),
+        **({"window": list(GREY_WINDOW)} if is_lungs else {"temperature": fit_temperature(THRESHOLDS, validation)}),
         **({"seen": seen_ranges(figures)} if figures else {}),
         "threshold": THRESHOLDS[best_threshold(counts)],
     }

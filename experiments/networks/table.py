@@ -1,23 +1,36 @@
-"""The scores of all finished trainings on what they were not trained on, from the counts in their folders."""
+"""The scores of all finished trainings on what they were not trained on, from the counts in their folders.
+
+scores.csv         Dice, sensitivity and precision of each source that was left out
+reliability.csv    how often what was given some probability is so
+runs.json          where each run comes from
+"""
 
 from pathlib import Path
 
 import numpy as np
 
-from experiments.networks.runs import HALF, KIND, STUDY, TEST, THRESHOLDS, best_threshold, dice_of, scans_of
+from experiments.networks.runs import HALF, KIND, STUDY, TEST, THRESHOLDS, best_threshold, dice_of, facts, scans_of
 from unet_segnet.errors import InputError
+from unet_segnet.inference.familiarity import familiarity, unfamiliar_notes
+from unet_segnet.measures.calibration import bins_of, calibration_error
+from unet_segnet.measures.statistics import bootstrap_mean
 from unet_segnet.output.tabular import Table
 from unet_segnet.runs.reading import read_run
 
 COLUMNS = (
     "task", "without", "network", "seed", "tested on", "scans", "slices", "threshold", "Dice: all pixels",
-    "Dice: mean of scans", "Dice: at 0.5", "sensitivity", "precision", "share of lungs", "AUC of slices",
+    "Dice: mean of scans", "Dice: 95 % from", "Dice: to", "Dice: at 0.5", "sensitivity", "precision", "share of lungs",
+    "AUC of slices", "calibration error: as it is", "calibration error: scaled", "unlike",
 )  # fmt: skip
+BINS = (*COLUMNS[:5], "probability: from", "probability: to", "pixels", "share")
 NOTES = (
     "Counted at the scans' own size. The threshold is chosen by the mean Dice of the validation scans of sources that "
     "were trained on (the one nearest to 0.5 of those within 0.02 of the best); all scores but that at 0.5 are at it. "
-    "share of lungs: found lesion over found lungs, "
-    "percent. AUC of slices: infected or not, by the marked area.",
+    "95 %: of the mean, over scans (bootstrap, BCa). share of lungs: found lesion over found lungs, percent. AUC of "
+    "slices: infected or not, by the marked area.",
+    "calibration error: mean difference of probability and share of pixels that are so, of pixels with a probability "
+    f"above {THRESHOLDS[0]:g}; scaled: as the validation scans ask. unlike: scans whose grey levels lie outside of "
+    "those that were learnt from, which `predict` would say.",
     "Volume 3 of medseg9 is left out, being volume 2 again. The 100 slices of COVID19-DL are of unknown patients, so "
     "that its test slices may be of those that were trained on. Lungs: medseg9, ct20, lctsc3 as marked by people, "
     "COVID19-DL as cut out there, normal001 and P001 as found by their Hounsfield units.",
@@ -36,29 +49,26 @@ def write_score_table(out: Path, results: Path) -> None:
     if not folders:
         raise InputError(f"{out / STUDY}: no finished run; train some, or give another folder with `out`")
     check_folder(results)
-    rows, records = [], {}
+    rows, bins, records = [], [], {}
     for folder in folders:
         run = read_run(folder, KIND)
         if run.counts is not None:
-            rows += score_rows(run.config, run.counts)
+            rows += score_rows(run.config, run.result, run.counts)
+            bins += reliability_rows(run.config, run.counts)
             records[folder.relative_to(out / STUDY).as_posix()] = {"config": run.config, "result": run.result}
     table = Table(
         "Networks for other people's scans, tested on what they were not trained on.", COLUMNS, tuple(rows), NOTES
     )
     results.mkdir(parents=True, exist_ok=True)
     table.to_csv(results / "scores.csv")
+    Table("Probabilities and what is there.", BINS, tuple(bins)).to_csv(results / "reliability.csv")
     write_json(results / "runs.json", records)
-    print(f"{table.to_text()}\nwritten to {results}: scores.csv, runs.json")
+    print(f"{table.to_text()}\nwritten to {results}: scores.csv, reliability.csv, runs.json")
 
 
-def score_rows(config: dict, counts: dict[str, np.ndarray]) -> list[tuple]:
-    """The rows of a run: one for each source that it was tested on.
-
-    Arguments:
-        config: of the run.
-        counts: its counts.npz.
-    """
-    at = best_threshold(counts)
+def score_rows(config: dict, result: dict, counts: dict[str, np.ndarray]) -> list[tuple]:
+    """The rows of a run: one for each source that it was tested on; arguments as of `runs.facts`."""
+    at, told = best_threshold(counts), facts(config, result, counts)
     rows = []
     for source in dict.fromkeys(counts["sources"][counts["parts"] == TEST].tolist()):
         chosen = (counts["parts"] == TEST) & (counts["sources"] == source)
@@ -67,26 +77,60 @@ def score_rows(config: dict, counts: dict[str, np.ndarray]) -> list[tuple]:
         share = 100 * marked.sum() / counts["lung_pixels"][chosen].sum() if config["task"] == "lesions" else None
         (_, wrong), (missed, found) = confusion[:, at].sum(axis=0)
         known = missed + found > 0  # what is to be found is marked, and there
+        of_scans = [dice_of(of[at]) for of in scans] if known and len(scans) > 1 else []
+        mean = bootstrap_mean(of_scans) if of_scans else None
+        pooled = confusion.sum(axis=0)
         rows.append(
             (
-                config["task"],
-                ", ".join(config["without"]) or "-",
-                f"{config['architecture']} {config['encoder']}",
-                config["seed"],
+                *_which(config),
                 source,
                 len(scans),
                 len(confusion),
                 THRESHOLDS[at],
                 dice_of(sum(scans)[at]) if known else None,
-                float(np.nanmean([dice_of(of[at]) for of in scans])) if known and len(scans) > 1 else None,
+                *((mean.estimate, mean.low, mean.high) if mean else (None, None, None)),
                 dice_of(sum(scans)[HALF]) if known else None,
                 float(found / (missed + found)) if known else None,
                 float(found / (wrong + found)) if known and wrong + found else None,
                 share,
                 slice_auc(counts["infected"][chosen], marked) if config["task"] == "lesions" else None,
+                *(
+                    calibration_error(THRESHOLDS, pooled, temperature) if known else None
+                    for temperature in (1.0, told.get("temperature", 1.0))
+                ),
+                _unlike(source, counts["cases"][chosen], result, told),
             )
         )
     return rows
+
+
+def reliability_rows(config: dict, counts: dict[str, np.ndarray]) -> list[tuple]:
+    """Of each source that a run was tested on, the pixels between neighbouring thresholds, and how many are so."""
+    rows = []
+    for source in dict.fromkeys(counts["sources"][counts["parts"] == TEST].tolist()):
+        chosen = (counts["parts"] == TEST) & (counts["sources"] == source)
+        _, pixels = bins_of(THRESHOLDS, counts["confusion"][chosen].sum(axis=0))
+        if pixels[:, 1].any():  # else nobody marked them
+            rows += [
+                (*_which(config), source, low, high, int(number.sum()), float(number[1] / number.sum()))
+                for low, high, number in zip(THRESHOLDS, (*THRESHOLDS[1:], 1.0), pixels, strict=True)
+                if number.any()
+            ]
+    return rows
+
+
+def _which(config: dict) -> tuple:
+    network = f"{config['architecture']} {config['encoder']}"
+    return config["task"], ", ".join(config["without"]) or "-", network, config["seed"]
+
+
+def _unlike(source: str, cases: np.ndarray, result: dict, told: dict) -> int | None:
+    """How many of a source's scans are unlike what was learnt from; None where that is not known."""
+    known = result.get("grey_figures", {})
+    names = [name for name in (f"{source}/{case}" for case in dict.fromkeys(cases.tolist())) if name in known]
+    if not names or "seen" not in told:
+        return None
+    return sum(bool(unfamiliar_notes(familiarity(known[name], told["seen"]))) for name in names)
 
 
 def slice_auc(infected: np.ndarray, marked: np.ndarray) -> float | None:

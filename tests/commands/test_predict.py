@@ -30,7 +30,7 @@ def test_everything_is_written(segmented):
     assert {path.name for path in folder.iterdir()} == {
         "labels.nii.gz", "probabilities.nii.gz", "severity.json", "severity.csv", "slices.csv", "agreement.json",
         "agreement.csv", "agreement_slices.csv", "overview.png", "index.html", "settings.json", "labels.seg.nrrd",
-        "labels.label",
+        "labels.label", "lungs.nii.gz",
     }  # fmt: skip
     assert "8 slices" in result.stdout and "Dice" in result.stdout
     page = (folder / "index.html").read_text(encoding="utf-8")
@@ -49,6 +49,28 @@ def test_labels_lie_where_the_bright_lung_is(segmented, scan, phantom):
     bright = (image.get_fdata() > -512) & np.moveaxis(phantom.lungs, 0, 2)
     overlap = 2 * (bright & (values > 0)).sum() / (bright.sum() + (values > 0).sum())
     assert overlap > 0.85  # resized to 256 and back
+
+
+def test_lungs_are_written_with_their_sides(segmented, scan):
+    lungs, given = nibabel.load(segmented[1] / "lungs.nii.gz"), nibabel.load(scan / "lungs.nii.gz")
+    values = np.asarray(lungs.dataobj)
+    np.testing.assert_array_equal(lungs.affine, given.affine)
+    np.testing.assert_array_equal(values > 0, np.asarray(given.dataobj) > 0)
+    towards_right = nibabel.affines.apply_affine(lungs.affine, np.argwhere(values == 2)).mean(axis=0)[0]
+    assert towards_right > nibabel.affines.apply_affine(lungs.affine, np.argwhere(values == 1)).mean(axis=0)[0]
+
+
+def test_lungs_and_lesions_are_found_by_the_project_s_networks(scan, tmp_path):
+    result = predict(scan / "chest.nii.gz", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "chest" / "severity.json").read_text())
+    assert found["network"] == "lesions" and set(found["grey_levels"]) >= {"healthy_hu", "median_level", "grain"}
+    assert {"lungs: found by Hounsfield units and a network"} <= set(found["notes"])
+    found, given = (
+        np.asarray(nibabel.load(path).dataobj) > 0
+        for path in (tmp_path / "chest" / "lungs.nii.gz", scan / "lungs.nii.gz")
+    )
+    assert 2 * (found & given).sum() / (found.sum() + given.sum()) > 0.85
 
 
 def test_volumes_are_counts_times_voxel_size(segmented):

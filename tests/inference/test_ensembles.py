@@ -21,7 +21,7 @@ class Constant(Bright):
         self.map = np.where(np.arange(48) < 20, left, right).astype(np.float32)
 
     def predict_on_batch(self, grey):
-        infected = np.broadcast_to(self.map, grey.shape[:3])
+        infected = np.broadcast_to(self.map, grey.shape[:3])  # whatever the slice shows
         return np.stack([1 - infected, infected], axis=-1)
 
 
@@ -65,6 +65,21 @@ def test_the_sum_of_several_lesions_counts_for_disagreement(scan):
 
     model = Ensemble([Kind([0.2, 0.7, 0.1]), Kind([0.2, 0.1, 0.7])], ("a", "b"), "two")
     assert segment(scan, model, "none", disagreement=True).disagreement.max() < 1e-3
+
+
+def test_networks_with_a_threshold_disagree_inside_the_lungs_as_their_calibrated_probabilities_do(scan, tmp_path):
+    lungs = np.zeros((48, 48, 5), np.uint8)
+    lungs[8:20, 10:38], lungs[26:40, 10:38] = 1, 1
+    mask = save_nifti(tmp_path / "lungs.nii.gz", lungs, network_affine())
+    members = [Constant(0.9, 0.9), Constant(0.6, 0.6)]
+    for member in members:
+        member.takes, member.threshold, member.temperature = "lung levels", 0.7, 2.0
+    result = segment(scan, Ensemble(members, ("a", "b"), "two"), mask, disagreement=True)
+    inside = result.lungs > 0
+    np.testing.assert_array_equal(result.labels > 0, inside)  # the mean of 0.75 is above the threshold
+    odds = np.sqrt(np.array([0.9 / 0.1, 0.6 / 0.4]))
+    np.testing.assert_allclose(result.disagreement[inside], (odds / (1 + odds)).std(), atol=1e-3)
+    assert inside.any() and not result.disagreement[~inside].any()
 
 
 def test_one_network_cannot_disagree(scan):

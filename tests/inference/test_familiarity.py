@@ -45,11 +45,13 @@ def test_what_lies_outside_is_told():
     assert seen == {"healthy_hu": [-850, -850], "median_level": [0.4, 0.6], "grain": [0.05, 0.06]}
     inside = familiarity({"median_level": 0.5, "grain": 0.061}, seen)
     assert inside["median_level"] == {"value": 0.5, "learnt_from": [0.4, 0.6], "outside": 0}
-    assert inside["grain"]["outside"] == pytest.approx(0.1) and not unfamiliar_notes(inside)
-    outside = familiarity({"median_level": 0.3, "grain": 0.09, "dense_hu": 100}, seen)
-    assert outside["median_level"]["outside"] == pytest.approx(0.5) and outside["grain"]["outside"] == pytest.approx(3)
+    assert inside["grain"]["outside"] == pytest.approx(0.02) and not unfamiliar_notes(inside)
+    outside = familiarity({"median_level": 0.28, "grain": 0.09, "dense_hu": 100}, seen)
+    assert outside["median_level"]["outside"] == pytest.approx(0.6) and outside["grain"]["outside"] == pytest.approx(
+        0.6
+    )
     (note,) = unfamiliar_notes(outside)
-    assert "median of the lungs' levels 0.3 (learnt from 0.4 to 0.6)" in note and "dense" not in note
+    assert "median of the lungs' levels 0.28 (learnt from 0.4 to 0.6)" in note and "dense" not in note
     assert not familiarity({"grain": 1.0}, {})
 
 
@@ -64,19 +66,19 @@ def test_a_segmentation_tells_how_familiar_its_scan_is(tmp_path, scan):
     images, lungs = scan
     inputs = keras.Input((32, 32, 1))
     network = keras.Model(inputs, keras.layers.Softmax()(keras.layers.Conv2D(2, 1)(inputs)))
-    facts = {"takes": "lung levels", "threshold": 0.3, "scaling": [0.5, 0.2], "seen": {"grain": [0.0, 0.001]}}
+    facts = {"takes": "lung levels", "threshold": 0.3, "temperature": 2.5, "seen": {"grain": [0.0, 0.001]}}
     save_network(network, tmp_path / "network.keras", facts)
     model = load_model(tmp_path / "network.keras")
-    assert (model.scaling, model.seen) == ((0.5, 0.2), {"grain": [0.0, 0.001]})
+    assert (model.temperature, model.seen) == (2.5, {"grain": [0.0, 0.001]})
     affine = np.diag([-1.0, -1.0, 5.0, 1.0])
     case = Scan("case", np.moveaxis(images, 0, 2), affine, "HU", (1.0, 1.0, 5.0), tmp_path / "case.nii.gz")
     from scan_files import save_nifti
 
     save_nifti(tmp_path / "lungs.nii.gz", np.moveaxis(lungs, 0, 2).astype(np.uint8), affine)
     result = segment(case, model, tmp_path / "lungs.nii.gz", probabilities=True)
-    assert result.familiarity["grain"]["outside"] > 10
+    assert result.familiarity["grain"]["outside"] > 1
     assert any(note.startswith("unlike what the network learnt from: difference of") for note in result.notes)
-    likely = 1 / (1 + np.exp(-(0.5 * np.log(0.3 / 0.7) + 0.2)))
+    likely = 1 / (1 + np.exp(-np.log(0.3 / 0.7) / 2.5))
     assert f"labels: infected where its probability is above {likely:.2g}" in result.notes
     maps = result.probabilities[..., 1].astype(float)
     apart = np.abs(maps - likely) > 1e-3  # float16

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from unet_segnet.measures.calibration import bins_of, calibration_error, fit_scaling, scaled
+from unet_segnet.measures.calibration import bins_of, calibration_error, fit_temperature, scaled
 
 THRESHOLDS = np.array([0.01, 0.05, *np.arange(0.1, 1, 0.1)])
 
@@ -19,11 +19,11 @@ def counted(probabilities, truth):
 
 @pytest.fixture
 def pixels():
-    """A network that is too sure of itself: its logits are twice what they should be, and one too low."""
+    """A network that is too sure of itself: its logits are twice what they should be."""
     generator = np.random.default_rng(0)
     logits = generator.normal(-1, 1, 60_000)
     truth = generator.random(logits.shape) < 1 / (1 + np.exp(-logits))
-    return 1 / (1 + np.exp(-(2 * logits - 1))), truth
+    return 1 / (1 + np.exp(-2 * logits)), truth
 
 
 def test_bins_hold_the_pixels_between_thresholds(pixels):
@@ -35,17 +35,16 @@ def test_bins_hold_the_pixels_between_thresholds(pixels):
     np.testing.assert_allclose(middles[:3], [0.03, 0.075, 0.15])
 
 
-def test_scaling_is_the_logistic_regression_of_the_pixels_and_mends_what_is_too_sure(pixels):
+def test_temperature_is_the_logistic_regression_of_the_pixels_and_mends_what_is_too_sure(pixels):
     probabilities, truth = pixels
     counts = counted(probabilities, truth)
-    slope, intercept = fit_scaling(THRESHOLDS, counts)
+    temperature = fit_temperature(THRESHOLDS, counts)
     shown = probabilities > THRESHOLDS[0]
     logits = np.log(probabilities / (1 - probabilities))[shown, None]
-    exact = LogisticRegression(C=np.inf).fit(logits, truth[shown])
-    assert slope == pytest.approx(exact.coef_[0, 0], abs=0.04) and slope == pytest.approx(0.5, abs=0.04)
-    assert intercept == pytest.approx(exact.intercept_[0], abs=0.06) and intercept == pytest.approx(0.5, abs=0.06)
-    assert calibration_error(THRESHOLDS, counts) > 5 * calibration_error(THRESHOLDS, counts, slope, intercept)
-    np.testing.assert_allclose(scaled(np.array([0.5]), slope, intercept), 1 / (1 + np.exp(-intercept)), rtol=1e-6)
+    exact = LogisticRegression(C=np.inf, fit_intercept=False).fit(logits, truth[shown])
+    assert temperature == pytest.approx(1 / exact.coef_[0, 0], rel=0.05) and temperature == pytest.approx(2, rel=0.05)
+    assert calibration_error(THRESHOLDS, counts) > 5 * calibration_error(THRESHOLDS, counts, temperature)
+    np.testing.assert_allclose(scaled(np.array([0.5, 0.9]), 2.0), [0.5, 0.75], rtol=1e-6)  # odds of 9 become 3
 
 
 def test_calibration_error_by_hand():
@@ -60,5 +59,5 @@ def test_calibration_error_by_hand():
 def test_one_kind_of_pixels_changes_nothing(kind):
     counts = np.zeros((2, 2, 2), int)
     counts[:, kind, 1] = (9, 4)
-    assert fit_scaling([0.3, 0.6], counts) == (1.0, 0.0)
-    np.testing.assert_allclose(scaled(np.array([0.2, 0.7]), 1.0, 0.0), [0.2, 0.7], rtol=1e-6)
+    assert fit_temperature([0.3, 0.6], counts) == 1
+    np.testing.assert_allclose(scaled(np.array([0.2, 0.7]), 1.0), [0.2, 0.7], rtol=1e-6)

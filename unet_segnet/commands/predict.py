@@ -46,17 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--model",
-        default="binary",
-        metavar="binary|multiclass|lesions|FILE|DIR",
-        help="the project's network for infected or not, the one for four classes, the one for other people's scans, a "
-        ".keras or .mat file, or the folder of a run; of train --folds, all folds' networks are averaged",
+        default="lesions",
+        metavar="lesions|binary|multiclass|FILE|DIR",
+        help="the network of lesions for scans of any origin; the first study's, for infected or not or for four "
+        "classes; a .keras or .mat file; or the folder of a run, of `train --folds` with the networks of "
+        "all folds, which are averaged",
     )
     parser.add_argument(
         "--lungs",
         default=AUTO,
         metavar=f"{'|'.join(LUNGS)}|FILE|DIR",
-        help="where the lungs are: found by their HU; everywhere; found by the lungmask package; or marked in a file, "
-        "in a folder by the scan's name; or found by a network of yours (.keras)",
+        help="where the lungs are: found by Hounsfield units and a network; everywhere; found by the lungmask package; "
+        "or marked in a file, in a folder by the scan's name; or found by a network of yours (.keras)",
     )
     scan_options(parser)
     parser.add_argument(

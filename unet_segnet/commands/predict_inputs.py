@@ -12,7 +12,7 @@ from unet_segnet.inference.lungs import is_way
 from unet_segnet.scans import find_scans, scan_name
 from unet_segnet.scans.names import pair_names
 
-LABEL_FILE = "labels.nii.gz"
+LABEL_FILE, LUNG_FILE = "labels.nii.gz", "lungs.nii.gz"
 MARKS = ("settings.json", "severity.json")  # of results
 
 

@@ -4,6 +4,7 @@ OUT/NAME/labels.nii.gz         class index per voxel, with the scan's own geomet
 OUT/NAME/labels.seg.nrrd       the same with names and colours, for 3D Slicer
 OUT/NAME/labels.label          names and colours, for ITK-SNAP
 OUT/NAME/labels.dcm            of a DICOM series: a DICOM Segmentation on it
+OUT/NAME/lungs.nii.gz          the lungs that were found or given: 1 left, 2 right
 OUT/NAME/probabilities.nii.gz  on request: of each class, along a fourth axis
 OUT/NAME/disagreement.nii.gz   on request: where the networks of an ensemble disagree
 OUT/NAME/severity.json, severity.csv, slices.csv     volumes, shares of the lungs, lesions; per slice
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.commands.predict_inputs import LABEL_FILE
+from unet_segnet.commands.predict_inputs import LABEL_FILE, LUNG_FILE
 from unet_segnet.commands.predict_page import case_page, display
 from unet_segnet.commands.predict_truth import Truth
 from unet_segnet.data.slices import findings
@@ -31,6 +32,7 @@ from unet_segnet.measures.comparison import Comparison
 from unet_segnet.measures.severity import Involvement
 from unet_segnet.output.records import INTENDED_USE
 from unet_segnet.scans import (
+    from_network,
     write_dicom_segmentation,
     write_label_descriptions,
     write_labels,
@@ -69,6 +71,7 @@ def write_case(
         "window": list(options.window),
         "units": result.scan.units,
         "for": INTENDED_USE,
+        "grey_levels": result.familiarity,
         **figures,
         "notes": [*notes, *figures["notes"]],
     }
@@ -110,6 +113,8 @@ def _write_labels(result: Segmentation, new: Path) -> tuple[str, ...]:
     write_labels(new / LABEL_FILE, labels, scan)
     write_seg_nrrd(new / "labels.seg.nrrd", labels, scan, *classes)
     write_label_descriptions(new / "labels.label", *classes)
+    if result.lungs is not None:
+        write_labels(new / LUNG_FILE, from_network(result.lungs, result.slices), scan)
     if scan.files:
         try:
             write_dicom_segmentation(new / "labels.dcm", labels, scan, *classes)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from unet_segnet.commands.predict_inputs import MARKS, Item
 from unet_segnet.errors import InputError
-from unet_segnet.inference.lungs import LUNGS
+from unet_segnet.inference.lungs import AUTO, LUNGS, OWN
 from unet_segnet.output.records import write_json
 
-FORMAT = 3
+FORMAT = 4
 FILE = MARKS[0]
 ADVICE = "give another folder with --out, or --force"
 AGAIN = "remove that folder to segment the scan again"
@@ -32,6 +32,7 @@ def settings(item: Item, options) -> dict:
         "series": options.series,
         "network": model_sha256(options.model),
         "lungs": str(item.lungs) if item.lungs in LUNGS else _contents(Path(item.lungs)),
+        "lung_network": model_sha256(OWN) if item.lungs == AUTO else None,
         "orientation": options.orientation,
         "truth": None if item.truth is None else _contents(item.truth),
         "classes": None if options.classes is None else _contents(options.classes),

@@ -14,7 +14,8 @@ FIGURES = {
     "grain": "difference of neighbouring pixels, in levels",
 }
 HIGH = 90.0
-BEYOND = 0.25  # of the range of what was learnt from, that a scan may lie outside of it without a note
+WIDTHS = {"healthy_hu": 100.0, "dense_hu": 200.0, "median_level": 0.1, "high_level": 0.2, "grain": 0.05}
+BEYOND = 0.5  # of the width of what was learnt from, that a scan may lie outside of it without a note
 
 
 def grey_figures(images: np.ndarray, lungs: np.ndarray, units: str, adjoining: bool = True) -> dict[str, float]:
@@ -59,13 +60,13 @@ def familiarity(figures: Mapping[str, float], seen: Mapping[str, Sequence[float]
 
     Returns:
         By the figure's name its "value"; "learnt_from", lowest and highest; and "outside", how far it lies outside of
-        these as a share of their difference, 0 inside.
+        these as a share of their difference or of `WIDTHS`, whichever is larger, for few scans differ little; 0 inside.
     """
     compared = {}
     for name in FIGURES:
         if name in figures and name in seen:
             value, (low, high) = figures[name], seen[name]
-            outside = max(low - value, value - high, 0) / max(high - low, np.finfo(np.float32).eps)
+            outside = max(low - value, value - high, 0) / max(high - low, WIDTHS[name])
             compared[name] = {"value": value, "learnt_from": [low, high], "outside": round(float(outside), 3)}
     return compared
 

@@ -18,6 +18,7 @@ from unet_segnet.inference.lungs import (
     LUNGMASK,
     NETWORK,
     NONE,
+    OWN,
     check_marked,
     external_lung_masks,
     lung_masks,
@@ -31,7 +32,6 @@ from unet_segnet.networks.load import load_model, slice_size
 from unet_segnet.scans import NetworkSlices, Scan, lay_on, read_scan, to_network
 from unet_segnet.scans.orientation import shows_lungs_alone
 
-OWN = "lungs"  # the project's own network
 NEAR_MM = 3.0  # around what the network takes for lung: its slices are coarser than the scan's
 BESIDE_MM = 1.0
 DOUBTFUL = 0.1  # of the volume

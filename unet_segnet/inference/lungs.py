@@ -22,6 +22,7 @@ from unet_segnet.errors import InputError
 AUTO, NONE, LUNGMASK = "auto", "none", "lungmask"
 LUNGS = (AUTO, NONE, LUNGMASK)  # where the lungs of a scan come from: its own values, nowhere, the package
 NETWORK = ".keras"  # the ending of a file with a network that finds lungs
+OWN = "lungs"  # the project's own such network
 NO_LUNG, LEFT, RIGHT = 0, 1, 2
 AIR_HU = -400.0  # between aerated lung (about -850 to -500) and soft tissue (above 0), ground glass included
 CLOSING_MM = 12.0

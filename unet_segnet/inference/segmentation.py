@@ -113,7 +113,7 @@ def prepare(source: str | Path | Scan, lungs: str | Path = AUTO, orientation: st
 
 def segment(
     source: str | Path | Scan | Prepared,
-    model="binary",
+    model="lesions",
     lungs: str | Path = AUTO,
     orientation: str | None = None,
     window: tuple[float, float] | None = None,
@@ -130,8 +130,8 @@ def segment(
             lungs and orientation are settled.
         model: a `keras.Model`, or what `unet_segnet.networks.load.load_model` takes; its `class_names` are those of the
             labels, where it has any.
-        lungs: "auto" (found in Hounsfield units; or taken from slices that show lungs alone), "none" (the slices go
-            in as they are), "lungmask" (by that package), the path of a network that finds lungs (.keras), or of a mask
+        lungs: "auto" (found, see `unet_segnet.inference.find_lungs`), "none" (the slices go in as they are),
+            "lungmask" (by that package), the path of a network that finds lungs (.keras), or of a mask
             of the same voxels.
         orientation: how the scan's array lies, see `unet_segnet.scans.to_network`; None: by its geometry, or assumed.
         window: (low, high) HU that become grey levels 0 and 255; None: as the network was trained.
@@ -155,7 +155,7 @@ def segment(
     if disagreement and not hasattr(model, "members"):
         raise InputError("`disagreement` is that of several networks; give the folder of a cross-validation as `model`")
     size, num_classes, threshold = slice_size(model), model.output_shape[-1], getattr(model, "threshold", None)
-    scaling = getattr(model, "scaling", (1.0, 0.0))
+    temperature = getattr(model, "temperature", 1.0)
     window = window or getattr(model, "window", DEFAULT_WINDOW)
     class_names = names_of_classes(model)
     prepared = source if isinstance(source, Prepared) else prepare(source, lungs, orientation)
@@ -171,7 +171,7 @@ def segment(
         """(num_slices, height, width) probability of lesion of any kind, at the scan's own size."""
         if threshold is None:
             return 1 - unfit(probabilities[..., 0], images.shape[1:])
-        return scaled(unfit_smooth(probabilities[..., 1], images.shape[1:]), *scaling)
+        return scaled(unfit_smooth(probabilities[..., 1], images.shape[1:]), temperature)
 
     for start in range(0, len(images), batch_size):
         part = slice(start, min(start + batch_size, len(images)))
@@ -191,7 +191,7 @@ def segment(
         else:
             infected = unfit_smooth(found[..., 1], images.shape[1:])
             labels[part] = infected > threshold
-            infected = scaled(infected, *scaling)
+            infected = scaled(infected, temperature)
             maps = (1 - infected, infected)
         if levels is not None:
             labels[part][~inside[part]] = 0  # where the network saw nothing
@@ -228,7 +228,7 @@ def segment(
             f"disagreement: {mean:.2f} on average where lesion is marked (standard deviation, at most 0.5)",
         )
     if threshold is not None:
-        likely = float(scaled(threshold, *scaling))
+        likely = float(scaled(threshold, temperature))
         notes = (*notes, f"labels: {class_names[1]} where its probability is above {likely:.2g}")
     if class_names == MULTICLASS_NAMES:
         meant = (f"{name} {finding}" for name, finding in zip(class_names, MULTICLASS_FINDINGS, strict=True))

@@ -26,7 +26,7 @@ EQUAL = {  # what networks must have in common, and how messages call it
     "label_values": "label values",
     "takes": "kind of input",
     "threshold": "threshold",
-    "scaling": "scaling of probabilities",
+    "temperature": "temperature",
     "mirror_axes": "mirror images learnt from",
 }
 

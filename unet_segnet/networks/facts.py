@@ -26,7 +26,7 @@ KINDS = {  # of the facts that are used, not only shown; each may be missing
     "data": lambda value: _is_list_of([value], str),
     "takes": lambda value: value in (LUNG_LEVELS, BODIES),
     "threshold": lambda value: _is_list_of([value], float) and 0 < value < 1,
-    "scaling": lambda value: _is_list_of(value, float) and len(value) == 2 and value[0] > 0,
+    "temperature": lambda value: _is_list_of([value], float) and value > 0,
     "seen": lambda value: isinstance(value, dict) and all(map(_is_range, value.values())),
     "mirror_axes": lambda value: _is_list_of(value, int) and set(value) <= {1, 2},
 }
@@ -49,7 +49,7 @@ def write_facts(path: str | Path, facts: dict) -> None:
             `unet_segnet.cohort.seen.slice_marks` of all that it learnt from; "label_values", the pairs of a value in
             the label files and its class index; "takes", `LUNG_LEVELS` or `BODIES`, where it takes no grey levels
             of 8 bit; "threshold", of two classes, the probability of the second above which a pixel is of it;
-            "scaling", slope and intercept of that one's logit (`measures.calibration`); "seen", lowest and highest
+            "temperature" of the probabilities (`measures.calibration`); "seen", lowest and highest
             figures of the scans that it learnt from (`inference.familiarity`); "mirror_axes", of (num_slices, height,
             width) slices, along which it learnt from mirror images: 1 exchanges the patient's sides, 2 front and back.
     """

@@ -63,11 +63,11 @@ def in_folder(source: str | Path) -> Path | Folds | None:
     return networks_in(source) if str(source) not in pretrained() and os.path.isdir(source) else None
 
 
-def load_model(source: str | Path = "binary"):
+def load_model(source: str | Path = "lesions"):
     """A trained network, ready to predict.
 
     Arguments:
-        source: "binary", "multiclass" or "lesions" for the project's own, else a file: .keras (this project's
+        source: "lesions", "lungs", "binary" or "multiclass" for the project's own, else a file: .keras (this project's
             networks, in Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`);
             or a folder: of a run, or of all folds of a cross-validation.
 
@@ -76,7 +76,7 @@ def load_model(source: str | Path = "binary"):
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
         num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
         0 and 255), `label_values` (dict: value in the label files that it learnt from -> class index), `takes`
-        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels), `threshold`, `scaling`, `seen` and
+        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels), `threshold`, `temperature`, `seen` and
         `mirror_axes`, see `facts.write_facts`, are attributes of it.
 
     Raises:
@@ -131,7 +131,7 @@ def _tell(model, path: Path) -> None:
         if model.output_shape[-1] != 2:
             raise InputError(f"{path}: has a threshold, which is for two classes; it tells {model.output_shape[-1]}")
         model.threshold = float(threshold)
-        model.scaling = tuple(map(float, facts.get("scaling") or (1.0, 0.0)))
+        model.temperature = float(facts.get("temperature") or 1)
     if seen := facts.get("seen"):
         model.seen = seen
 
