@@ -14,7 +14,7 @@ II and Figures 2 to 8.
 import sys
 
 from experiments.bizopoulos2021.options import compare_parser, planned_options
-from unet_segnet.commands.arguments import check_executor, settle_dtype
+from unet_segnet.commands.arguments import check_machine, settle_dtype
 from unet_segnet.output.console import run_command, say
 from unet_segnet.output.records import check_folder
 from unet_segnet.runs.executors import share_machine
@@ -48,7 +48,7 @@ def follow(plan, given: list[str]) -> int:
 def compare(options) -> int:
     """Train what is not trained; returns the exit status."""
     share_machine(options.workers)
-    check_executor(options)
+    check_machine(options)
     check_folder(options.out)
     from experiments.bizopoulos2021.data import open_data, slice_counts
     from experiments.bizopoulos2021.plan import check_starts, planned_jobs, print_plan

@@ -122,6 +122,7 @@ class CompareJob:
             seed=spec.seed,
             checkpoint=folder.state,
             report=progress(recipe.epochs, what).update,
+            callbacks=folder.callbacks(),
         )
 
         def volumes():

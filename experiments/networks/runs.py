@@ -146,6 +146,7 @@ class NetworkJob:
             seed=spec.seed,
             checkpoint=folder.state,
             report=progress(recipe.epochs, f"{spec.group} {spec.name}").update,
+            callbacks=folder.callbacks(),
         )
         tested = [case for case in data.cases if part_of(case, spec) in (VALIDATION, TEST)]
         counts = count(model, spec, tested)

@@ -20,7 +20,7 @@ from experiments.saood2021.protocol import (
 from experiments.saood2021.runs import Job
 from unet_segnet.commands.arguments import (
     SEEDS,
-    check_executor,
+    check_machine,
     choices,
     dtype_of,
     dtype_option,
@@ -228,7 +228,7 @@ def check_options(options, nets: tuple[str, ...]) -> None:
         InputError: slices of this size do not fit these networks, the encoder weights do not belong to them or are
             not there, or the output folder cannot be written.
     """
-    check_executor(options)
+    check_machine(options)
     if options.stream == "matlab" and options.dtype != "mixed_bfloat16":
         prefer_exact()  # bfloat16 is not exact anyway, and without oneDNN's kernels an epoch takes minutes
     check_folder(options.out)

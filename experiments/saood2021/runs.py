@@ -156,6 +156,7 @@ class Job:
             seed=spec.seed,
             checkpoint=folder.state,
             report=progress(self.recipe.epochs, label(self)).update,
+            callbacks=folder.callbacks(),
             last_epochs=last_epochs,
         )
         counts = {}

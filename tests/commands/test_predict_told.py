@@ -159,7 +159,7 @@ def test_the_meaning_of_labels_can_be_given(scan, network, tmp_path):
 
 def test_a_network_by_the_folder_of_its_run(scan, network, tmp_path):
     runs = tmp_path / "runs"
-    for fold in ("fold1-seed0", "fold2-seed0"):
+    for fold in ("seed0", "seed1"):
         (runs / fold).mkdir(parents=True)
         shutil.copy(network, runs / fold / "model.keras")
         settings = {"data": {"classes": ["healthy", "lesion"], "window": [-1000.0, 200.0], "name": "here"}}
@@ -167,12 +167,12 @@ def test_a_network_by_the_folder_of_its_run(scan, network, tmp_path):
     arguments = (scan / "chest.nii.gz", "--lungs", "none", "--out", tmp_path / "out")
     result = predict(*arguments, "--model", runs)
     assert result.returncode == 2 and not (tmp_path / "out").exists()
-    assert "holds the networks of 2 runs (fold1-seed0, fold2-seed0); give one of these folders" in result.stderr
-    result = predict(*arguments, "--model", runs / "fold2-seed0")
+    assert "holds the networks of 2 runs (seed0, seed1); give one of these folders" in result.stderr
+    result = predict(*arguments, "--model", runs / "seed1")
     assert result.returncode == 0, result.stderr
     found = json.loads((tmp_path / "out" / "chest" / "severity.json").read_text())
     assert found["class_names"] == ["healthy", "lesion"] and found["window"] == [-1000.0, 200.0]
-    shutil.rmtree(runs / "fold1-seed0")
+    shutil.rmtree(runs / "seed0")
     result = predict(*arguments, "--model", runs)
     assert result.returncode == 0 and "is there already" in result.stdout
 

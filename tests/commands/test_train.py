@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from own_data import write_cohort, write_slice, write_volume
+from tables import read_records
 
 from unet_segnet.cohort.network_plan import NetworkPlan, safe_name
 from unet_segnet.cohort.recipes import make_recipe
@@ -106,8 +107,9 @@ def test_a_run_leaves_scores_split_and_network(trained):
     assert "split: train 6 slices of 2, validation 3 slices of 1, test 6 slices of 2 patients" in printed
     assert "Scores on own, 2 patients, 6 slices" in printed and "grey threshold" in printed
     assert {path.name for path in folder.iterdir()} - {"lock"} == {
-        "config.json", "history.npz", "counts.npz", "model.keras", "result.json", "scores.csv", "scores.md",
-        "patients.csv", "patients.md", "slices.csv", "split.json", "training.png", "segmentations.png",
+        "config.json", "history.npz", "history.csv", "counts.npz", "model.keras", "result.json",
+        "scores.csv", "scores.md", "patients.csv", "patients.md", "slices.csv", "split.json",
+        "training.png", "segmentations.png",
     }  # fmt: skip
     config = json.loads((folder / "config.json").read_text())
     assert config["recipe"]["epochs"] == 2 and config["data"]["classes"] == ["healthy", "ground glass", "scar"]
@@ -189,7 +191,7 @@ def test_tables_of_a_run_that_was_thrown_away_go_with_it(own, tmp_path, tiny):
     printed = train(own, tmp_path, "--epochs", "1", "--test-share", "0", "--force", net=tiny)
     assert "no test slices: nothing is scored" in printed
     assert {path.name for path in folder.iterdir()} - {"lock"} == {
-        "config.json", "history.npz", "counts.npz", "model.keras", "result.json", "split.json",
+        "config.json", "history.npz", "history.csv", "counts.npz", "model.keras", "result.json", "split.json",
     }  # fmt: skip
 
 
@@ -213,6 +215,41 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(own, tmp_path, tin
     for one, other in zip(*(load_model(folder / "model.keras").get_weights() for folder in folders), strict=True):
         np.testing.assert_array_equal(one, other)
     assert not list(folders[0].glob("state.*"))
+    one, other = (read_records(folder / "history.csv") for folder in folders)
+    assert len(one) == 2 and one[0].keys() >= {"epoch", "loss", "accuracy", "learning_rate", "validation_loss"}
+    without_time = [[{**row, "epoch_seconds": None} for row in rows] for rows in (one, other)]
+    assert without_time[0] == without_time[1]
+
+
+def test_losses_are_written_for_tensorboard(own, tmp_path, tiny):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for force in ((), ("--force",)):  # what it shows of a run that is thrown away goes with it
+        arguments = ("--epochs", "2", "--validation-share", "0.2", "--tensorboard", tmp_path / "board", *force)
+        train(own, tmp_path / "runs", *arguments, net=tiny)
+    folder = Path("own") / "own-released-tiny" / "seed0"
+    rows = read_records(tmp_path / "runs" / folder / "history.csv")
+    for part, column in (("train", "accuracy"), ("validation", "validation_loss")):
+        assert len(list((tmp_path / "board" / folder / part).iterdir())) == 1
+        events = accumulator.EventAccumulator(str(tmp_path / "board" / folder / part))
+        events.Reload()
+        found = events.Tensors("epoch_loss" if part == "validation" else "epoch_accuracy")
+        assert [event.step for event in found] == [0, 1]
+        values = [np.frombuffer(event.tensor_proto.tensor_content, np.float32)[0] for event in found]
+        np.testing.assert_allclose(values, [float(row[column]) for row in rows], rtol=1e-5)
+
+
+def test_tensorboard_that_is_not_there_is_one_line(own, tmp_path, tiny, monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else find(name))
+    with pytest.raises(InputError, match="--tensorboard needs the package tensorboard, not installed here; `pip"):
+        train(own, tmp_path / "runs", "--tensorboard", tmp_path / "board", net=tiny)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"--tensorboard .*file: cannot be written; give another folder"):
+        train(own, tmp_path / "runs", "--tensorboard", tmp_path / "file", net=tiny)
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "board").exists()
 
 
 def test_tables_of_a_second_seed_lie_beside_those_of_the_first(own, tmp_path, tiny):

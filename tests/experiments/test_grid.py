@@ -50,7 +50,9 @@ def test_grid_prints_both_tables_and_leaves_the_run_folders(finished):
     assert tables and all(len(line) <= 100 for line in tables)
     for experiment in (4, 5):
         files = {path.name for path in (folder / f"exp{experiment}-seed0").iterdir()} - {"lock"}
-        assert files == {"config.json", "history.npz", "counts.npz", "last_epochs.npz", "model.keras", "result.json"}
+        assert files == {
+            "config.json", "history.npz", "history.csv", "counts.npz", "last_epochs.npz", "model.keras", "result.json",
+        }  # fmt: skip
     assert {path.name for path in folder.glob("*.*")} == {
         "table3.csv",
         "table3.md",

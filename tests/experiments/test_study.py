@@ -509,7 +509,9 @@ def test_the_study_prints_plan_tables_and_what_is_done(finished):
     assert "Table 4." in rest
     assert "1 finished, 0 left" in " ".join(rest.split())
     files = {path.name for path in (out / "grid" / "released-binary-unet" / "exp4-seed0").iterdir()} - {"lock"}
-    assert files == {"config.json", "history.npz", "counts.npz", "last_epochs.npz", "model.keras", "result.json"}
+    assert files == {
+        "config.json", "history.npz", "history.csv", "counts.npz", "last_epochs.npz", "model.keras", "result.json",
+    }  # fmt: skip
     assert (out / "grid" / "released-binary-unet" / "table3.csv").exists()
 
 

@@ -47,6 +47,7 @@ def test_facts_come_back_with_the_network(saved):
         json.dumps({"class_names": ["a", "b\x1b[2J", "c"]}), json.dumps({"data": "a\nb"}),
         json.dumps({"trained_on": {"slices": "nine"}}), json.dumps({"trained_on": {"units": 5}}),
         json.dumps({"trained_on": {"values": [1]}}), json.dumps({"trained_on": {"lung_levels": [1, 2, 3, 4, None]}}),
+        json.dumps({"mirror_axes": [0]}), json.dumps({"mirror_axes": []}), json.dumps({"mirror_axes": 1}),
     ],
 )  # fmt: skip
 def test_damaged_facts_are_one_clear_line(saved, content):

@@ -5,6 +5,7 @@ model.keras, runs/; results go to out/.
 To add a command: one entry in `COMMANDS`.
 """
 
+import csv
 import gzip
 import hashlib
 import io
@@ -113,6 +114,8 @@ def files_below(out: Path) -> dict[str, tuple]:
 def result(out: Path) -> dict[str, str]:
     """What a command has made: relative path -> digest of what does not depend on when and where it was made."""
     paths = sorted(path for path in out.rglob("*") if path.is_file() and path.name not in UNCOUNTED)
+    # A run's own picture is there where it took long enough.
+    paths = [path for path in paths if path.name != "training.png" or not (path.parent / "config.json").exists()]
     return {path.relative_to(out).as_posix(): _digest(_lasting(path)) for path in paths}
 
 
@@ -124,6 +127,9 @@ def _lasting(path: Path) -> bytes:
     if path.name == "index.html":  # what it says of its origin: a row of faults.py's table makes the checkout "-dirty",
         # and a run that was removed is taken from the committed ones
         return re.sub(rb"at commit [\w-]+|\d+ finished runs: [^<]+", b"", content)
+    if path.name == "history.csv":
+        rows = list(csv.DictReader(io.StringIO(content.decode())))
+        return json.dumps([{key: row[key] for key in row if not key.endswith(FREE_ARRAYS)} for row in rows]).encode()
     if path.suffix == ".gz":
         return gzip.decompress(content)
     if path.suffix == ".npz":

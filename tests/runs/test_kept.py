@@ -313,8 +313,9 @@ def test_settings_know_the_files_of_a_scan_by_their_contents(tmp_path, monkeypat
         (scan / name).write_bytes(name.encode())
     monkeypatch.setattr(pretrained, "model_path", lambda source: scan / "1.dcm")
     options = Namespace(
-        model="binary", series=None, orientation=None, classes=None, window=(-1100, 400), probabilities=False
-    )
+        model="binary", series=None, orientation=None, classes=None, window=(-1100, 400), probabilities=False,
+        tta=False, disagreement=False,
+    )  # fmt: skip
 
     def made_with(lungs="auto"):
         (item,) = find_items([scan], lungs, truth).items

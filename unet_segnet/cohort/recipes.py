@@ -45,7 +45,7 @@ def train_grid(plan, init, parts, class_weights, recipe, seed, folder, report):
         class_weights: of the loss.
         recipe: `unet_segnet.training.Recipe`.
         seed: of everything random.
-        folder: `RunFolder`, for the state.
+        folder: `RunFolder`, for the state and what follows the training.
         report: called after each epoch.
 
     Returns:
@@ -55,6 +55,7 @@ def train_grid(plan, init, parts, class_weights, recipe, seed, folder, report):
     import numpy as np
 
     from unet_segnet.models import build_model
+    from unet_segnet.training import translations
     from unet_segnet.training.class_weighted import train
     from unet_segnet.training.streams import NumpyStream
 
@@ -89,12 +90,14 @@ def train_grid(plan, init, parts, class_weights, recipe, seed, folder, report):
         seed=seed,
         checkpoint=folder.state,
         report=report,
+        callbacks=folder.callbacks(),
         keep=plan.keep,
     )
     losses = result.history["validation_loss"]
     best = int(np.argmin(losses)) + 1 if plan.keep == "best" else None
     seconds = float(result.history["epoch_seconds"].sum())
-    return result.model, result.history, {"best_epoch": best, "training_seconds": seconds}
+    facts = {"best_epoch": best, "training_seconds": seconds, "mirror_axes": list(translations.MIRROR_AXES)}
+    return result.model, result.history, facts
 
 
 def train_compare(plan, init, parts, recipe, seed, folder, report):
@@ -142,10 +145,12 @@ def train_compare(plan, init, parts, recipe, seed, folder, report):
         seed=seed,
         checkpoint=folder.state,
         report=report,
+        callbacks=folder.callbacks(),
     )
     facts = {
         "best_epoch": result.best_epoch,
         "training_seconds": float(result.history["epoch_seconds"].sum()),
+        "mirror_axes": [1, 2] if recipe.flip else None,
     }
     return grey_levels_in(result.model, mean, deviation), result.history, facts
 

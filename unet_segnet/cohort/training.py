@@ -12,6 +12,7 @@ import numpy as np
 
 from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
+from unet_segnet.networks.ensemble import FOLD, FOLDS
 from unet_segnet.output.records import INTENDED_USE
 from unet_segnet.runs.folder import FORMAT, RunFolder, Trained, weights_by_content
 from unet_segnet.runs.job import label
@@ -49,12 +50,12 @@ class OwnSpec:
     @property
     def name(self) -> str:
         """The run's own folder name."""
-        return ("" if self.fold is None else f"fold{self.fold + 1}-") + f"seed{self.seed}"
+        return f"seed{self.seed}" if self.fold is None else FOLD.format(fold=self.fold + 1, seed=self.seed)
 
     @property
     def tables(self) -> Path:
         """The folder of what is shown of this seed, of all its folds together, below the output folder."""
-        return self.group / (("" if self.fold is None else "folds-") + f"seed{self.seed}")
+        return self.group / (self.name if self.fold is None else FOLDS.format(seed=self.seed))
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class OwnJob:
             "data": data.description["name"],
             "trained_on": describe(parts["train"]),
             "slices": list(dict.fromkeys(learnt)),
+            "mirror_axes": facts.pop("mirror_axes"),
             "network": plan.label,
             "for": INTENDED_USE,
         }

@@ -1,11 +1,13 @@
 """How the words of a command line are read, and the options that several commands share."""
 
 import argparse
+import importlib.util
 from pathlib import Path
 
 from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.devices import DTYPES
 from unet_segnet.errors import InputError
+from unet_segnet.output.records import check_folder
 from unet_segnet.runs.executors import EXECUTORS
 from unet_segnet.scans.orientation import NAMED_AXES, parse_orientation
 
@@ -108,12 +110,17 @@ def check_scan_options(options) -> None:
 
 
 def result_options(parser, out: str) -> None:
-    """Add the options of the commands that apply a network: --batch-size, --out, --force.
+    """Add the options of the commands that apply a network: --tta, --batch-size, --out, --force.
 
     Arguments:
         parser: to add them to.
         out: what --out is.
     """
+    parser.add_argument(
+        "--tta",
+        action="store_true",
+        help="test-time augmentation: average over mirror images of each slice, where the network learnt from such",
+    )
     parser.add_argument("--batch-size", type=positive, default=4, metavar="N", help="slices at a time")
     parser.add_argument("--out", type=Path, required=True, help=out)
     parser.add_argument("--force", action="store_true", help="replace results that are there")
@@ -170,9 +177,17 @@ def dtype_of(options, spec) -> str:
 
 
 def machine_options(group) -> None:
-    """Add the options on where runs lie and what carries them out: --out, --force, --workers, --executor."""
+    """Add the options on where runs lie, what shows them and what carries them out: --out, --force, --tensorboard,
+    --workers, --executor."""
     group.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
     group.add_argument("--force", action="store_true", help="throw finished or different runs away and train again")
+    group.add_argument(
+        "--tensorboard",
+        type=Path,
+        metavar="DIR",
+        help="write losses to be looked at with `tensorboard --logdir DIR`, a folder for each run "
+        "(requirements-tensorboard.txt)",
+    )
     group.add_argument("--workers", type=positive, default=1, metavar="N", help="trainings side by side")
     group.add_argument(
         "--executor",
@@ -189,12 +204,22 @@ def machine_options(group) -> None:
     )
 
 
-def check_executor(options) -> None:
-    """Refuse options that the executor does not take.
+def check_machine(options) -> None:
+    """Refuse options of `machine_options` that cannot work before anything heavy begins.
 
     Raises:
-        InputError: --gpus-per-run without Ray.
+        InputError: --gpus-per-run without Ray; --tensorboard without that package, or a folder that cannot be written.
     """
+    if options.tensorboard is not None:
+        if importlib.util.find_spec("tensorboard") is None:
+            raise InputError(
+                "--tensorboard needs the package tensorboard, not installed here; `pip install tensorboard` (versions: "
+                "requirements-tensorboard.txt)"
+            )
+        try:
+            check_folder(options.tensorboard)
+        except InputError:
+            raise InputError(f"--tensorboard {options.tensorboard}: cannot be written; give another folder") from None
     if options.gpus_per_run is not None and options.executor != "ray":
         raise InputError("--gpus-per-run is for Ray to give: use it with --executor ray")
 

@@ -3,8 +3,9 @@
     unet-segnet evaluate binary --data DIR --out evaluation
     unet-segnet evaluate runs/own/list-released-unet/seed0 --data list.csv --out evaluation
 
-MODEL is a .keras file, a network trained in MATLAB (.mat), the folder of a run, or binary or multiclass for the
-project's own. For research; not a medical device, not for clinical use.
+MODEL is a .keras file, a network trained in MATLAB (.mat), the folder of a run, that of all folds of a training, whose
+probabilities are averaged, or binary or multiclass for the project's own. For research; not a medical device, not for
+clinical use.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Scores are counted at the network's size; `unet-segnet predict --truth` counts at the scan's own.",
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="binary, multiclass, a .keras or .mat file, or the folder of a run"
+        "model", metavar="MODEL", help="binary, multiclass, a .keras or .mat file, or the folder of a run or of folds"
     )
     data.add_argument(
         "--part",
@@ -64,8 +65,10 @@ def evaluate(options) -> None:
     from unet_segnet.cohort.seen import seen_slices
     from unet_segnet.data.catalogue import RELEASED
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
+    from unet_segnet.inference.prediction import mirrors_of
     from unet_segnet.inference.segmentation import names_of_classes
-    from unet_segnet.measures.patient_scores import ScoredSlices, domain_table, score_tables, slice_table
+    from unet_segnet.measures.metrics import confusion_matrices
+    from unet_segnet.measures.patient_scores import Method, ScoredSlices, domain_table, score_tables, slice_table
     from unet_segnet.networks.load import check_takes_grey, load_model, model_sha256, slice_size
     from unet_segnet.output.records import write_arrays, write_json
     from unet_segnet.output.tabular import write_tables
@@ -84,6 +87,8 @@ def evaluate(options) -> None:
     class_names = tuple(facts.get("class_names") or names_of_classes(model))
     if len(class_names) != model.output_shape[-1]:
         raise InputError(f"{path}: its run names {len(class_names)} classes, it tells {model.output_shape[-1]} apart")
+    model.class_names, model.mirror_axes = class_names, tuple(facts.get("mirror_axes") or ())
+    mirrors, members = mirrors_of(model, options.tta), getattr(model, "names", ())
     cohort = load_own(options, window, slice_size(model))
     chosen = chosen_slices(cohort, options)
     pairing = pair_classes(class_names, cohort.classes)
@@ -92,16 +97,31 @@ def evaluate(options) -> None:
     say(f"scored: {len(cohort)} slices")
     with whole_folder(options.out, MARKS) as new:  # from here on, so that a second process learns who is at it
         _check_free(options)
-        predictions = predicted(model, cohort.slices.images, options.batch_size, Path(options.model).name)
-        slices, predictions, notes = same_classes(cohort.slices, predictions, pairing)
+        found = predicted(model, cohort.slices.images, options.batch_size, Path(options.model).name, mirrors)
+        slices, (predictions, *of_members), notes = same_classes(cohort.slices, found, pairing)
+        if members:
+            notes += [f"{note}." for note in model.notes]
+        if options.tta:
+            notes.append(f"Probabilities are means over each slice and {len(mirrors) - 1} mirror images of it.")
+        for note in notes[len(pairing.notes) :]:
+            say(f"note: {note}")
         if seen:
-            say(f"WARNING: the network was trained on {seen} of these slices")
-            notes.append(f"The network was trained on {seen} of these slices: the scores are too high.")
+            who = "networks of this ensemble were" if members else "the network was"
+            say(f"WARNING: {who} trained on {seen} of these slices")
+            notes.append(f"{who[0].upper()}{who[1:]} trained on {seen} of these slices: the scores are too high.")
+            if members:
+                notes.append(f"Each fold's network on patients that it had not seen: {model.tables / 'scores.csv'}.")
+                say(f"note: {notes[-1]}")
         if len(only := np.unique(predictions)) == 1:
             notes.append(f"The network calls every pixel {slices.class_names[only[0]]}: it tells nothing apart.")
         tested = ScoredSlices(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, cohort.name)
-        methods = methods_of(slices, predictions, facts)
-        origin = facts.get("data") or "unknown data"
+        network, *baselines = methods_of(slices, predictions, facts)
+        alone = [
+            Method(name, confusion_matrices(slices.labels, of, slices.num_classes))
+            for name, of in zip(members, of_members, strict=True)
+        ]
+        methods = [network, *alone, *baselines]
+        origin = (facts.get("data") or "unknown data") + (f" ({members[0]})" if members else "")
         tables = {
             **score_tables(tested, methods, notes),
             "domain": domain_table(differences(facts.get("trained_on"), describe(cohort)), origin, cohort.name),
@@ -155,20 +175,26 @@ def chosen_slices(cohort, options) -> list[int]:
     return chosen
 
 
-def predicted(model, images, batch_size: int, label: str):
-    """(num_slices, height, width) class indices, with progress."""
+def predicted(model, images, batch_size: int, label: str, mirrors):
+    """(1, num_slices, height, width) class indices of a network, with progress; of an ensemble, those of each of its
+    networks alone after it."""
     import numpy as np
 
-    from unet_segnet.inference.prediction import predict
+    from unet_segnet.inference.prediction import of_members
 
     bar, found = Progress(len(images), label), []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
         short = batch_size - len(batch) if len(images) > batch_size else 0  # one shape, one compilation
         padded = np.pad(batch, ((0, short), (0, 0), (0, 0)))
-        found.append(predict(model, padded, batch_size, strict=True)[: len(batch)])
+        each = of_members(model, padded, mirrors)[:, : len(batch)]
+        if not np.isfinite(each).all():
+            raise InputError(f"the network {model.name} gives probabilities that are no numbers; train it again")
+        whole = each.mean(axis=0, keepdims=True)
+        answers = whole if len(each) == 1 else np.concatenate([whole, each])
+        found.append(np.argmax(answers, axis=-1).astype(np.uint8))
         bar.update(start + len(batch))
-    return np.concatenate(found)
+    return np.concatenate(found, axis=1)
 
 
 def same_classes(slices, predictions, pairing):
@@ -176,7 +202,7 @@ def same_classes(slices, predictions, pairing):
 
     Arguments:
         slices: of the data.
-        predictions: class indices of the network.
+        predictions: class indices of the network, or of several.
         pairing: `unet_segnet.cohort.conventions.Pairing`.
     """
     from dataclasses import replace

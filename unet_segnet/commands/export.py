@@ -108,8 +108,10 @@ def load(source: str):
             not those that an exported file tells of.
     """
     from unet_segnet.data.slices import BINARY_NAMES, MULTICLASS_NAMES
-    from unet_segnet.networks.load import check_takes_grey, load_model, model_facts
+    from unet_segnet.networks.load import check_takes_grey, in_folder, load_model, model_facts
 
+    if in_folder(source):
+        raise InputError(f"{source}: is a folder; an export takes one network, such as the model.keras of a run")
     model = load_model(source)
     check_takes_grey(model, source)
     if model.output_shape[-1] == 1:

@@ -49,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default="lesions",
         metavar="lesions|binary|multiclass|FILE|DIR",
         help="the network of lesions for scans of any origin; the first study's, for infected or not or for four "
-        "classes; a .keras or .mat file; or the folder of a run",
+        "classes; a .keras or .mat file; or the folder of a run, of `train --folds` with the networks of "
+        "all folds, which are averaged",
     )
     parser.add_argument(
         "--lungs",
@@ -79,6 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "them, or what they did in the labels that an own network was trained on; else it is recognised",
     )
     parser.add_argument("--probabilities", action="store_true", help="write the probability of each class too")
+    parser.add_argument(
+        "--disagreement",
+        action="store_true",
+        help="write where the networks of train --folds disagree too: the standard deviation of their probabilities of "
+        "lesion",
+    )
     result_options(parser, "folder of the results, one folder in it per scan")
     options = parser.parse_args(arguments)
     run_command(lambda: predict(options), options)
@@ -194,18 +201,25 @@ def _load(options, facts: dict):
     from unet_segnet.cohort.classes import Classes, read_classes
     from unet_segnet.commands.predict_truth import class_file_near
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
+    from unet_segnet.inference.prediction import mirrors_of
     from unet_segnet.inference.segmentation import names_of_classes
     from unet_segnet.networks.load import load_model, slice_size
 
     model = load_model(options.model)
+    model.mirror_axes = tuple(facts.get("mirror_axes") or ())
     try:
         slice_size(model)
         names = facts.get("class_names") or names_of_classes(model)
         if len(names) != model.output_shape[-1]:
             raise InputError(f"its run names {len(names)} classes, it tells {model.output_shape[-1]} apart")
+        model.class_names = tuple(names)
+        mirrors_of(model, options.tta)
     except InputError as error:
         raise InputError(f"{options.model}: {error}") from error
-    model.class_names = tuple(names)
+    if options.disagreement and not hasattr(model, "members"):
+        raise InputError(
+            f"{options.model}: one network; --disagreement is for several, give the folder of a train --folds"
+        )
     if options.window and getattr(model, "takes", None):
         raise InputError(f"{options.model}: takes {model.takes}, to which no window matters; leave --window out")
     options.window = tuple(options.window or facts.get("window") or getattr(model, "window", DEFAULT_WINDOW))
@@ -250,6 +264,8 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
             batch_size=options.batch_size,
             probabilities=options.probabilities,
             report=reporter(label),
+            tta=options.tta,
+            disagreement=options.disagreement,
         )
         compared = None if truth is None else (compare_with(truth, result), truth)
         problems = (f"truth: not compared: {with_flags(problem, options)}",) if problem else ()

@@ -6,6 +6,7 @@ OUT/NAME/labels.label          names and colours, for ITK-SNAP
 OUT/NAME/labels.dcm            of a DICOM series: a DICOM Segmentation on it
 OUT/NAME/lungs.nii.gz          the lungs that were found or given: 1 left, 2 right
 OUT/NAME/probabilities.nii.gz  on request: of each class, along a fourth axis
+OUT/NAME/disagreement.nii.gz   on request: where the networks of an ensemble disagree
 OUT/NAME/severity.json, severity.csv, slices.csv     volumes, shares of the lungs, lesions; per slice
 OUT/NAME/agreement.json, agreement.csv, agreement_slices.csv     where the truth is known
 OUT/NAME/overview.png          the most affected slices
@@ -76,6 +77,8 @@ def write_case(
     }
     if result.probabilities is not None:
         write_maps(new / "probabilities.nii.gz", result.maps(), result.scan)
+    if result.disagreement is not None:
+        write_maps(new / "disagreement.nii.gz", result.disagreement_map(), result.scan)
     _write_json(new / "severity.json", about)
     _write_csv(new / "severity.csv", result.severity.rows())
     _write_csv(new / "slices.csv", result.severity.slice_rows())

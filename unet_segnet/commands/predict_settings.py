@@ -25,19 +25,21 @@ def settings(item: Item, options) -> dict:
     Raises:
         InputError: a file cannot be read.
     """
-    from unet_segnet.networks.load import model_path
+    from unet_segnet.networks.load import model_sha256
 
     return {
         "scan": _contents(item.path),
         "series": options.series,
-        "network": _sha256(model_path(options.model)),
+        "network": model_sha256(options.model),
         "lungs": str(item.lungs) if item.lungs in LUNGS else _contents(Path(item.lungs)),
-        "lung_network": _sha256(model_path(OWN)) if item.lungs == AUTO else None,
+        "lung_network": model_sha256(OWN) if item.lungs == AUTO else None,
         "orientation": options.orientation,
         "truth": None if item.truth is None else _contents(item.truth),
         "classes": None if options.classes is None else _contents(options.classes),
         "window": [float(value) for value in options.window],
         "probabilities": options.probabilities,
+        "tta": options.tta or None,  # as in results from before there was this option
+        "disagreement": options.disagreement or None,
     }
 
 

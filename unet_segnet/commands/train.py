@@ -16,7 +16,7 @@ from pathlib import Path
 
 from unet_segnet.cohort.network_plan import RECIPES, NetworkPlan, known_as, safe_name
 from unet_segnet.commands.arguments import (
-    check_executor,
+    check_machine,
     dtype_of,
     dtype_option,
     machine_options,
@@ -115,7 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
 def train(options) -> int:
     """Load, divide, train what is not trained, test, print the tables and write them; returns the exit status."""
     share_machine(options.workers)
-    check_executor(options)
+    check_machine(options)
     plan = check_options(options)
     import_keras()
     from unet_segnet.cohort.network_plan import begin_with, check_classes

@@ -29,6 +29,8 @@ def show(jobs: Sequence, folders: Sequence[Path], cohort, target: Path, notes: S
     from unet_segnet.output.tabular import write_tables
     from unet_segnet.runs.pictures import draw_run
     from unet_segnet.runs.reading import read_run
+    from unet_segnet.training.keeper import PICTURE
+    from unet_segnet.training.soft_dice import HISTORY_KEYS as COMPARE_KEYS
 
     tested, confusions, baselines, drawn = [], [], [], None
     notes = list(notes)
@@ -52,7 +54,7 @@ def show(jobs: Sequence, folders: Sequence[Path], cohort, target: Path, notes: S
         print(f"network: {folder / 'model.keras'}")
     if not confusions:
         say(" ".join(["no test slices: nothing is scored.", *notes]))
-        _remove_others(target, [])
+        _remove_others(target, [PICTURE] if target in folders else [])  # which is this run's own
         return
     part = cohort.subset(tested)
     about = ScoredSlices(part.slices.names, part.groups, part.num_unknown, part.slices.class_names, jobs[0].spec.data)
@@ -62,8 +64,9 @@ def show(jobs: Sequence, folders: Sequence[Path], cohort, target: Path, notes: S
         methods.append(Method(of_folds[0].name, np.concatenate([one.test_confusion for one in of_folds]), text))
     files = write_tables(score_tables(about, methods, notes), target)
     slice_table(about, methods[0]).to_csv(target / "slices.csv")
-    (job, folder), curves = drawn, jobs[0].plan.recipe == "grid"
-    pictures = draw_run(folder, cohort.slices.subset(job.split.test), target, curves)
+    job, folder = drawn
+    watched = COMPARE_KEYS if job.plan.recipe == "compare" else None
+    pictures = draw_run(folder, cohort.slices.subset(job.split.test), target, watched)
     files += ["slices.csv", "split.json", *(file.name for file in pictures)]
     _remove_others(target, files)
     say(f"written to {target}: {', '.join(files)}")

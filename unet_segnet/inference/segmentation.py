@@ -48,6 +48,10 @@ class Segmentation:
         notes: what was recognised or assumed, one line each.
         familiarity: how far the lungs' grey levels lie from those that the network learnt from, see
             `unet_segnet.inference.familiarity`; empty where that is unknown.
+        disagreement: (num_slices, height, width) float16 or None, likewise: where the networks of an ensemble disagree,
+            the standard deviation over them of the probability that a pixel is lesion of any kind (1 - that of the
+            background), or of their votes. From 0, all say the same, to 0.5, one half is sure of lesion and the other
+            of none.
     """
 
     scan: Scan
@@ -59,6 +63,7 @@ class Segmentation:
     severity: Severity
     notes: tuple[str, ...]
     familiarity: dict[str, dict]
+    disagreement: np.ndarray | None = None
 
     def array(self) -> np.ndarray:
         """The labels as the scan's file has its voxels: uint8 of the shape of `scan.array`."""
@@ -70,6 +75,10 @@ class Segmentation:
         for index in range(len(self.class_names)):
             maps[..., index] = from_network(self.probabilities[..., index], self.slices)
         return maps
+
+    def disagreement_map(self) -> np.ndarray:
+        """The disagreement likewise: float32 of the shape of `scan.array`."""
+        return from_network(self.disagreement, self.slices).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +120,8 @@ def segment(
     batch_size: int = 4,
     probabilities: bool = False,
     report: Callable[[int, int], None] | None = None,
+    tta: bool = False,
+    disagreement: bool = False,
 ) -> Segmentation:
     """Label the lesions of a scan.
 
@@ -127,6 +138,8 @@ def segment(
         batch_size: slices at a time.
         probabilities: keep them.
         report: called with the numbers of finished slices and of all.
+        tta: test-time augmentation: average over mirror images, where the network learnt from such.
+        disagreement: of an ensemble, tell where its networks disagree.
 
     Returns:
         Segmentation.
@@ -136,8 +149,11 @@ def segment(
     """
     if isinstance(model, (str, Path)):
         model = load_model(model)
-    from unet_segnet.inference.prediction import filled_up, mirrored_mean
+    from unet_segnet.inference.prediction import filled_up, mirrors_of, of_members
 
+    mirrors = mirrors_of(model, tta)
+    if disagreement and not hasattr(model, "members"):
+        raise InputError("`disagreement` is that of several networks; give the folder of a cross-validation as `model`")
     size, num_classes, threshold = slice_size(model), model.output_shape[-1], getattr(model, "threshold", None)
     temperature = getattr(model, "temperature", 1.0)
     window = window or getattr(model, "window", DEFAULT_WINDOW)
@@ -147,8 +163,16 @@ def segment(
     sides, images = prepared.lungs.sides, slices.images
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
+    spread = np.empty(images.shape, np.float16) if disagreement else None
     inside = None if sides is None else sides > 0
     levels, compared = _levels(model, scan, images, inside, size)
+
+    def lesion(probabilities):
+        """(num_slices, height, width) probability of lesion of any kind, at the scan's own size."""
+        if threshold is None:
+            return 1 - unfit(probabilities[..., 0], images.shape[1:])
+        return scaled(unfit_smooth(probabilities[..., 1], images.shape[1:]), temperature)
+
     for start in range(0, len(images), batch_size):
         part = slice(start, min(start + batch_size, len(images)))
         if levels is not None:
@@ -157,8 +181,8 @@ def segment(
             grey = fit(images[part], None if inside is None else inside[part], window, size)
         if len(images) > batch_size:
             grey = filled_up(grey, batch_size)
-        found = np.asarray(model.predict_on_batch(grey[..., None])) if levels is None else mirrored_mean(model, grey)
-        found = found[: part.stop - start]
+        each = of_members(model, grey, mirrors)[:, : part.stop - start]
+        found = each.mean(axis=0)
         if not np.isfinite(found).all():
             raise InputError("the network gives probabilities that are no numbers; train it again, or take another")
         if threshold is None:
@@ -174,6 +198,10 @@ def segment(
         if kept is not None:
             for index, one in enumerate(maps):
                 kept[part, ..., index] = one
+        if spread is not None:
+            spread[part] = np.std([lesion(one) for one in each], axis=0)
+            if levels is not None:
+                spread[part][~inside[part]] = 0
         if report:
             report(part.stop, len(images))
     figures = severity(
@@ -190,13 +218,22 @@ def segment(
     if levels is not None:
         whose = "the scan's own lungs" if scan.is_volume else "each slice's own lungs"
         notes = (*notes, f"grey levels: referred to {whose}, so that no window counts", *unfamiliar_notes(compared))
+    notes = (*notes, *getattr(model, "notes", ()))
+    if tta:
+        notes = (*notes, f"test-time augmentation: mean over each slice and {len(mirrors) - 1} mirror images of it")
+    if spread is not None:
+        mean = spread[labels > 0].mean(dtype=np.float64) if labels.any() else 0.0
+        notes = (
+            *notes,
+            f"disagreement: {mean:.2f} on average where lesion is marked (standard deviation, at most 0.5)",
+        )
     if threshold is not None:
         likely = float(scaled(threshold, temperature))
         notes = (*notes, f"labels: {class_names[1]} where its probability is above {likely:.2g}")
     if class_names == MULTICLASS_NAMES:
         meant = (f"{name} {finding}" for name, finding in zip(class_names, MULTICLASS_FINDINGS, strict=True))
         notes = (*notes, f"classes: {', '.join(meant)}")
-    return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes, compared)
+    return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes, compared, spread)
 
 
 def _levels(model, scan: Scan, images: np.ndarray, lungs: np.ndarray | None, size: int):

@@ -28,6 +28,7 @@ KINDS = {  # of the facts that are used, not only shown; each may be missing
     "threshold": lambda value: _is_list_of([value], float) and 0 < value < 1,
     "temperature": lambda value: _is_list_of([value], float) and value > 0,
     "seen": lambda value: isinstance(value, dict) and all(map(_is_range, value.values())),
+    "mirror_axes": lambda value: _is_list_of(value, int) and set(value) <= {1, 2},
 }
 # What `unet_segnet.cohort.domain.differences` compares in "trained_on"; each may be missing or None.
 NUMBERS = (
@@ -49,7 +50,8 @@ def write_facts(path: str | Path, facts: dict) -> None:
             the label files and its class index; "takes", `LUNG_LEVELS` or `BODIES`, where it takes no grey levels
             of 8 bit; "threshold", of two classes, the probability of the second above which a pixel is of it;
             "temperature" of the probabilities (`measures.calibration`); "seen", lowest and highest
-            figures of the scans that it learnt from (`inference.familiarity`).
+            figures of the scans that it learnt from (`inference.familiarity`); "mirror_axes", of (num_slices, height,
+            width) slices, along which it learnt from mirror images: 1 exchanges the patient's sides, 2 front and back.
     """
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(MEMBER, json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n")

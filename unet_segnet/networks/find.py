@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from unet_segnet.errors import InputError
-
-NETWORK = "model.keras"  # in the folder of a finished run
+from unet_segnet.networks.ensemble import NETWORK, Folds, common_facts
 
 
 def find_model(source: str) -> tuple[str, dict]:
@@ -14,38 +13,42 @@ def find_model(source: str) -> tuple[str, dict]:
         InputError: a folder that is no finished run, or holds several, or facts that are damaged.
     """
     from unet_segnet.data.catalogue import RELEASED
-    from unet_segnet.networks.facts import check_facts, read_facts
-    from unet_segnet.networks.load import model_facts
-    from unet_segnet.output.records import read_json
+    from unet_segnet.training.translations import MIRROR_AXES
 
-    is_folder = Path(source).is_dir()
-    file = _network_of(Path(source)) if is_folder else Path(source)
-    if file.suffix == ".mat":
+    source, facts = _found(source)
+    return source, {"mirror_axes": list(MIRROR_AXES), **facts} if facts.get("data") == RELEASED else facts
+
+
+def _found(source: str) -> tuple[str, dict]:
+    from unet_segnet.data.catalogue import RELEASED
+    from unet_segnet.networks.load import in_folder, model_facts
+
+    in_it = in_folder(source)
+    found = in_it or Path(source)
+    if isinstance(found, Folds):
+        return source, common_facts([_facts_in(file, True) for file in found.files])
+    if found.suffix == ".mat":
         return source, {"data": RELEASED}
-    if file.suffix == ".keras":
-        facts = read_facts(file) if file.is_file() else {}
-        beside = file.with_name("config.json")  # of runs whose networks were kept without facts
-        if not facts and (is_folder or (file.name == NETWORK and beside.is_file())):
-            facts = _facts_of_run(read_json(beside))
-            try:
-                check_facts(facts)
-            except ValueError as error:
-                raise InputError(f"{beside}: has an {error} of its network; restore the file") from error
-        return str(file), facts
+    if found.suffix == ".keras":
+        return str(found), _facts_in(found, in_it is not None)
     return source, _facts_of_run(model_facts(source))
 
 
-def _network_of(folder: Path) -> Path:
-    """The network of a run's folder, or of the only run in a folder of runs."""
-    if (folder / NETWORK).is_file():
-        return folder / NETWORK
-    runs = sorted(file.parent.name for file in folder.glob(f"*/{NETWORK}"))
-    if not runs:
-        raise InputError(f"{folder}: no network in this folder ({NETWORK}); expected the folder of a finished run")
-    if len(runs) > 1:
-        some = ", ".join(runs[:6]) + (", ..." if len(runs) > 6 else "")
-        raise InputError(f"{folder}: holds the networks of {len(runs)} runs ({some}); give one of these folders")
-    return folder / runs[0] / NETWORK
+def _facts_in(file: Path, is_run: bool) -> dict:
+    """The facts in a .keras file; of a run whose network was kept without them, those of its settings."""
+    from unet_segnet.networks.facts import check_facts, read_facts
+    from unet_segnet.output.records import read_json
+
+    facts = read_facts(file) if file.is_file() else {}
+    beside = file.with_name("config.json")
+    if facts or not (is_run or (file.name == NETWORK and beside.is_file())):
+        return facts
+    facts = _facts_of_run(read_json(beside))
+    try:
+        check_facts(facts)
+    except ValueError as error:
+        raise InputError(f"{beside}: has an {error} of its network; restore the file") from error
+    return facts
 
 
 def _facts_of_run(config: dict) -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS
 from unet_segnet.errors import InputError, missing_weights_are_errors, one_line
+from unet_segnet.networks.ensemble import Ensemble, Folds, networks_in
 from unet_segnet.networks.facts import MEMBER, read_facts
 from unet_segnet.output.files import open_archive
 
@@ -46,12 +47,20 @@ def model_path(source: str | Path) -> Path:
 
 
 def model_sha256(source: str | Path) -> str:
-    """SHA-256 of the file of a network that `load_model` takes.
+    """SHA-256 of the file of a network that `load_model` takes; of an ensemble, that of its members' SHA-256.
 
     Raises:
         InputError: there is none.
     """
-    return hashlib.sha256(model_path(source).read_bytes()).hexdigest()
+    found = in_folder(source)
+    if isinstance(found, Folds):
+        return hashlib.sha256("".join(map(model_sha256, found.files)).encode()).hexdigest()
+    return hashlib.sha256(model_path(found or source).read_bytes()).hexdigest()
+
+
+def in_folder(source: str | Path) -> Path | Folds | None:
+    """What `networks_in` finds in a folder; None of what is no folder, or is an own network's name."""
+    return networks_in(source) if str(source) not in pretrained() and os.path.isdir(source) else None
 
 
 def load_model(source: str | Path = "lesions"):
@@ -59,19 +68,26 @@ def load_model(source: str | Path = "lesions"):
 
     Arguments:
         source: "lesions", "lungs", "binary" or "multiclass" for the project's own, else a file: .keras (this project's
-            networks, in Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`).
+            networks, in Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`);
+            or a folder: of a run, or of all folds of a cross-validation.
 
     Returns:
+        Of all folds, an `Ensemble`, which is applied as one network; else:
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
         num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
         0 and 255), `label_values` (dict: value in the label files that it learnt from -> class index), `takes`
-        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels), `threshold`, `temperature` and `seen`, see
-        `facts.write_facts`, are attributes of it.
+        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels), `threshold`, `temperature`, `seen` and
+        `mirror_axes`, see `facts.write_facts`, are attributes of it.
 
     Raises:
-        InputError: no such own network, or a file that is missing, damaged, or holds none.
+        InputError: no such own network; a file that is missing, damaged, or holds none; folds that are not finished or
+            do not fit each other.
     """
-    path = model_path(source)
+    found = in_folder(source)
+    if isinstance(found, Folds):
+        names = [file.parent.name for file in found.files]
+        return Ensemble(map(load_model, found.files), names, str(source), found.diverged, found.tables)
+    path = model_path(found or source)
     if path.suffix == ".mat":
         from unet_segnet.matlab import load_network
 
@@ -109,6 +125,8 @@ def _tell(model, path: Path) -> None:
         model.label_values = dict(values)
     if takes := facts.get("takes"):
         model.takes = takes
+    if axes := facts.get("mirror_axes"):
+        model.mirror_axes = tuple(axes)
     if threshold := facts.get("threshold"):
         if model.output_shape[-1] != 2:
             raise InputError(f"{path}: has a threshold, which is for two classes; it tells {model.output_shape[-1]}")

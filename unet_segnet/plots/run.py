@@ -1,5 +1,7 @@
 """What one training shows at its end: its curves, and what it makes of some test slices."""
 
+from collections.abc import Mapping
+
 import matplotlib.figure
 import matplotlib.patches
 import numpy as np
@@ -8,33 +10,41 @@ from unet_segnet.measures import metrics
 from unet_segnet.plots.style import BLUE, CLASS_COLOURS, MOVING_AVERAGE, VERMILION, class_overlay, moving_average
 
 
-def training_curves(history: dict[str, np.ndarray], title: str) -> matplotlib.figure.Figure:
-    """Training accuracy and loss over the iterations, raw and smoothed, with the validation slices' (Figure 4).
+def training_curves(history: Mapping[str, np.ndarray], title: str) -> matplotlib.figure.Figure:
+    """Loss and, where it was watched, accuracy while a network trained, with those of the validation slices.
 
     Arguments:
-        history: as `unet_segnet.training.TrainingResult` has it.
+        history: arrays by name: "loss" and perhaps "accuracy", by iteration where "validation_iteration" says at which
+            ones "validation_loss" and "validation_accuracy" stand (shown raw and smoothed), else all by epoch.
         title: what was trained.
     """
-    figure = matplotlib.figure.Figure(figsize=(7.2, 5.0), layout="constrained")
+    by_iteration = "validation_iteration" in history
+    step = "iteration" if by_iteration else "epoch"
+    keys = [key for key in ("accuracy", "loss") if key in history]
+    figure = matplotlib.figure.Figure(figsize=(7.2, 1.0 + 2.0 * len(keys)), layout="constrained")
     figure.suptitle(title, fontsize=10)
-    for axes, key in zip(figure.subplots(2, 1, sharex=True), ("accuracy", "loss"), strict=True):
+    for axes, key in zip(figure.subplots(len(keys), 1, sharex=True, squeeze=False)[:, 0], keys, strict=True):
         values = np.asarray(history[key])
-        iterations = np.arange(1, len(values) + 1)
-        axes.plot(iterations, values, color=BLUE, alpha=0.3, linewidth=0.6, label="training, each iteration")
-        smooth, window = moving_average(values, MOVING_AVERAGE)
-        axes.plot(iterations[window - 1 :], smooth, color=BLUE, linewidth=1.4, label=f"mean of {window} iterations")
-        axes.plot(
-            history["validation_iteration"],
-            history[f"validation_{key}"],
-            color=VERMILION,
-            marker="o",
-            markersize=2,
-            linewidth=1.0,
-            label="validation",
-        )
+        steps = np.arange(1, len(values) + 1)
+        if by_iteration:
+            axes.plot(steps, values, color=BLUE, alpha=0.3, linewidth=0.6, label="training, each iteration")
+            smooth, window = moving_average(values, MOVING_AVERAGE)
+            axes.plot(steps[window - 1 :], smooth, color=BLUE, linewidth=1.4, label=f"mean of {window} iterations")
+        else:
+            axes.plot(steps, values, color=BLUE, linewidth=1.4, label="training")
+        if len(history.get(f"validation_{key}", ())):
+            axes.plot(
+                history["validation_iteration"] if by_iteration else steps,
+                history[f"validation_{key}"],
+                color=VERMILION,
+                marker="o",
+                markersize=2,
+                linewidth=1.0,
+                label="validation",
+            )
         axes.set_ylabel(key)
         axes.grid(alpha=0.3, linewidth=0.5)
-    axes.set_xlabel("iteration")
+    axes.set_xlabel(step)
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8, frameon=False)
     return figure

@@ -2,10 +2,12 @@
 
     config.json    everything that determines the run
     history.npz    what was watched while it trained, by iteration or by epoch
+    history.csv    the same by epoch, for other programs
     counts.npz     a confusion matrix per test and validation slice, the truth in rows
     model.keras    the trained network
     result.json    how it came about (versions, device, time); its presence means that the run ended
     state.*        the state of an unfinished run, removed at the end
+    training.png   of one that takes a while: its curves, drawn while it trains
 
 A kind of run may have further .npz files (`unet_segnet.runs.reading.RunKind`). A run that diverged has a history and a
 result that says so.
@@ -24,6 +26,7 @@ from unet_segnet.errors import DivergedError, InputError, one_line
 from unet_segnet.output.files import weights_sha256
 from unet_segnet.output.locks import alone
 from unet_segnet.output.records import read_json, write_arrays, write_json
+from unet_segnet.runs.history import history_table
 
 FORMAT = 1
 AGAIN = "remove the run's folder to train it again"
@@ -68,13 +71,15 @@ class RunFolder:
     Arguments:
         out: folder of all runs.
         spec: `Spec` of the run.
+        tensorboard: folder for what TensorBoard shows of all runs, or None.
     """
 
-    def __init__(self, out: Path, spec: Spec):
+    def __init__(self, out: Path, spec: Spec, tensorboard: Path | None = None):
         self.path = Path(out) / spec.group / spec.name
         self.config, self.result = self.path / "config.json", self.path / "result.json"
         self.history, self.counts = self.path / "history.npz", self.path / "counts.npz"
         self.model, self.state = self.path / "model.keras", self.path / "state"
+        self.tensorboard = None if tensorboard is None else Path(tensorboard) / spec.group / spec.name
 
     @property
     def finished(self) -> bool:
@@ -110,6 +115,14 @@ class RunFolder:
             return len(read_arrays(self.state.with_suffix(".history.npz"), ("epoch_seconds",))["epoch_seconds"])
         except (InputError, TypeError):
             return 0
+
+    def callbacks(self) -> list:
+        """Keras' callbacks that follow the training: for TensorBoard, where that is asked for."""
+        if self.tensorboard is None:
+            return []
+        import keras
+
+        return [keras.callbacks.TensorBoard(self.tensorboard, write_graph=False)]
 
     def lock(self):
         """A context in which this process alone works on the run.
@@ -160,11 +173,11 @@ class RunFolder:
         try:
             trained = train()
         except DivergedError as error:
-            write_arrays(self.history, error.history)
+            self._write_history(error.history, error.epoch)
             write_json(self.result, {"status": "diverged", "epoch": error.epoch, **provenance(started)})
         else:
             save_network(trained.model, self.model, trained.facts)
-            write_arrays(self.history, trained.history)
+            self._write_history(trained.history, len(trained.history["epoch_seconds"]))
             write_arrays(self.counts, trained.counts)
             for stem, arrays in trained.further.items():
                 write_arrays(self.path / f"{stem}.npz", arrays)
@@ -172,9 +185,16 @@ class RunFolder:
         self.remove_state()
         keras.utils.clear_session(free_memory=True)
 
+    def _write_history(self, history: Mapping[str, np.ndarray], num_epochs: int) -> None:
+        write_arrays(self.history, history)
+        history_table(history, num_epochs).to_csv(self.history.with_suffix(".csv"))
+
     def clear(self) -> None:
         """Remove what an earlier run left; the result first, so that half a removal is an unfinished run."""
-        for path in (self.result, self.config, self.model, *self.path.glob("*.npz")):
+        from unet_segnet.training.keeper import PICTURE
+
+        table, picture = self.history.with_suffix(".csv"), self.path / PICTURE
+        for path in (self.result, self.config, self.model, table, picture, *self.path.glob("*.npz"), *self._events()):
             path.unlink(missing_ok=True)
         self.remove_state()
 
@@ -182,6 +202,10 @@ class RunFolder:
         """Remove what only an unfinished run needs, and what a killed one left half written."""
         for path in self.left_over():
             path.unlink(missing_ok=True)
+
+    def _events(self) -> list[Path]:
+        """What was written for TensorBoard."""
+        return [] if self.tensorboard is None else [*self.tensorboard.glob("*/events.out.tfevents.*")]
 
     def left_over(self) -> list[Path]:
         """The files of which `remove_state` tells."""

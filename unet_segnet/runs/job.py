@@ -44,7 +44,9 @@ def label(job: Job) -> str:
     return f"{job.spec.group.name} {job.spec.name}"
 
 
-def complete(job: Job, data, out: Path, force: bool = False, plain: bool = False) -> Path:
+def complete(
+    job: Job, data, out: Path, force: bool = False, plain: bool = False, tensorboard: Path | None = None
+) -> Path:
     """Train a run, or go on with it, or leave it alone if it is finished; returns its folder.
 
     Arguments:
@@ -53,6 +55,7 @@ def complete(job: Job, data, out: Path, force: bool = False, plain: bool = False
         out: folder of all runs.
         force: throw a finished or different run away.
         plain: progress as lines, also on a terminal.
+        tensorboard: folder for what TensorBoard shows, or None.
 
     Raises:
         InputError: the folder holds a run with other settings.
@@ -60,7 +63,7 @@ def complete(job: Job, data, out: Path, force: bool = False, plain: bool = False
     """
     import_keras()
 
-    folder, progress = RunFolder(out, job.spec), partial(Progress, plain=plain)
+    folder, progress = RunFolder(out, job.spec, tensorboard), partial(Progress, plain=plain)
     return folder.complete(job.config(data), lambda: job.train(data, folder, progress), force)
 
 
@@ -84,11 +87,11 @@ def attempt(job: Job, data, options, plain: bool = False) -> Outcome:
     Arguments:
         job: the training.
         data: what it takes.
-        options: the command's; `out` and `force` are used.
+        options: the command's; `out`, `force` and `tensorboard` are used.
         plain: progress as lines, also on a terminal.
     """
     try:
-        complete(job, data, options.out, options.force, plain)
+        complete(job, data, options.out, options.force, plain, options.tensorboard)
     except HeldError as error:
         return Outcome("held", str(error))
     except InputError as error:

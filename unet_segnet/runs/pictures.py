@@ -8,14 +8,14 @@ from unet_segnet.runs.folder import AGAIN, read_arrays
 NUM_SHOWN = 6  # slices
 
 
-def draw_run(run_folder: Path, test, folder: Path, curves: bool = True) -> list[Path]:
+def draw_run(run_folder: Path, test, folder: Path, history: tuple[str, ...] | None = None) -> list[Path]:
     """Draw the training curves of a run and its segmentation of up to six test slices.
 
     Arguments:
         run_folder: of a finished run.
         test: `unet_segnet.data.Slices`, its test slices.
         folder: where the PNG files go.
-        curves: whether its history has accuracies beside the losses, as those of the first study's recipe have.
+        history: the names of the arrays in its history.npz; None: those of the first study's recipe.
 
     Returns:
         The files; of a run that came without its network (model.keras), the curves alone.
@@ -27,13 +27,12 @@ def draw_run(run_folder: Path, test, folder: Path, curves: bool = True) -> list[
     from unet_segnet.networks.load import load_model
     from unet_segnet.plots import save_figure, training_curves
     from unet_segnet.training.class_weighted import HISTORY_KEYS
+    from unet_segnet.training.keeper import PICTURE
 
     title = f"{run_folder.parent.name}, {run_folder.name}"
-    files = []
-    if curves:
-        history = read_arrays(run_folder / "history.npz", HISTORY_KEYS)
-        files.append(folder / "training.png")
-        save_figure(training_curves(history, title), files[-1])
+    files = [folder / PICTURE]
+    watched = read_arrays(run_folder / "history.npz", history or HISTORY_KEYS)
+    save_figure(training_curves(watched, title), files[-1])
     if not (run_folder / "model.keras").exists():
         return files
     try:

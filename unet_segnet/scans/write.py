@@ -38,19 +38,20 @@ def write_labels(path: str | Path, labels: np.ndarray, scan: Scan) -> None:
 
 
 def write_maps(path: str | Path, maps: np.ndarray, scan: Scan) -> None:
-    """Write several maps of a scan, such as class probabilities, with its geometry, as `write_labels` does.
+    """Write maps of a scan, such as class probabilities, with its geometry, as `write_labels` does.
 
     Arguments:
         path: file to write, ending in .nii.gz; its folder must exist.
-        maps: (i, j, k, num_maps) float32.
+        maps: (i, j, k, num_maps) float32; one alone may be (i, j, k).
         scan: what they belong to.
 
     Raises:
         ValueError: the maps are not float32 of the scan's shape.
     """
-    if maps.shape[:3] != scan.array.shape or maps.ndim != 4 or maps.dtype != np.float32:
+    if maps.shape[:3] != scan.array.shape or maps.ndim not in (3, 4) or maps.dtype != np.float32:
         raise ValueError(
-            f"maps must be float32 of shape {(*scan.array.shape, 'n')}. Received: {maps.dtype} of {maps.shape}"
+            f"maps must be float32 of shape {scan.array.shape}, or with one axis more. "
+            f"Received: {maps.dtype} of {maps.shape}"
         )
     _write(path, maps, scan)
 

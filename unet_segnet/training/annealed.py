@@ -6,7 +6,7 @@ weights still moved, made a network mark half of what it should (`settle_statist
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,7 @@ def train_annealed(
     seed: int = 0,
     checkpoint: Path | None = None,
     report: Callable[[int, str], None] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[keras.Model, dict[str, np.ndarray]]:
     """Train one network.
 
@@ -78,6 +79,7 @@ def train_annealed(
         checkpoint: file stem beside which the state is kept after each epoch; a later call with the same arguments
             goes on from there and ends with the same weights.
         report: called after each epoch with the number of finished epochs and a line about it.
+        callbacks: further callbacks of Keras, see `unet_segnet.training.keeper.Keeper`.
 
     Returns:
         The network, uncompiled, with its averaged weights and settled statistics; and the history, a number an epoch by
@@ -110,7 +112,7 @@ def train_annealed(
         ),
         loss=DiceCrossEntropy(model.output_shape[-1]),
     )
-    keeper = _Keeper(HISTORY_KEYS, recipe, batches, seed, checkpoint, report)
+    keeper = _Keeper(HISTORY_KEYS, recipe, batches, seed, checkpoint, report, callbacks)
     keeper.fit(model)
     model.optimizer.finalize_variable_values(model.trainable_variables)  # `fit` does so too, a resumed end does not
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
@@ -132,11 +134,8 @@ class _Keeper(Keeper):
     """Loss and state."""
 
     def on_epoch_end(self, epoch, logs=None):
-        model = self.model  # brings the state back from the JAX trainer
         self.history["loss"].append(float(logs["loss"]))
         self.history["epoch_seconds"].append(time.monotonic() - self.started)
         if not np.isfinite(self.history["loss"][-1]):
             raise DivergedError(epoch + 1, self.arrays())
-        self.checkpoint.save(model, self.arrays(), last=self.is_last(epoch))
-        if self.report:
-            self.report(epoch + 1, f"loss {self.history['loss'][-1]:.4f}")
+        self.keep(epoch, f"loss {self.history['loss'][-1]:.4f}")

@@ -1,7 +1,7 @@
 """Train one network by one recipe: MATLAB R2020a's `trainNetwork` as the study used it, on `keras.Model.fit`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,6 +142,7 @@ def train(
     report: Callable[[int, str], None] | None = None,
     keep: str = "last",
     last_epochs: LastEpochs | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> TrainingResult:
     """Train one network.
 
@@ -159,6 +160,7 @@ def train(
         keep: "last", the network after the last iteration, as in the study; or "best", the one after the epoch with
             the lowest validation loss, the first of equals.
         last_epochs: counts other slices after each of the last epochs; it has no effect on the trained network.
+        callbacks: further callbacks of Keras, see `unet_segnet.training.keeper.Keeper`.
 
     Returns:
         A `TrainingResult`.
@@ -189,7 +191,10 @@ def train(
     batches = AugmentedBatches(images, labels, recipe.batch_size, stream)
     log = compile_model(model, recipe, class_weights, len(batches))
     validation = _Validation(model, validation_images, validation_labels, class_weights, recipe)
-    keeper = _Keeper(log, validation, keep, last_epochs, HISTORY_KEYS, recipe, batches, seed, checkpoint, report)
+    keeper = _Keeper(
+        *(log, validation, keep, last_epochs),
+        *(HISTORY_KEYS, recipe, batches, seed, checkpoint, report, callbacks),
+    )
     keeper.fit(model)
     if keeper.best:
         model.set_weights([keeper.best[name] for name in sorted(keeper.best)])
@@ -262,10 +267,10 @@ class _Validation:
 class _Keeper(Keeper):
     """Learning rate, iterations, validation, counts after the last epochs and the state."""
 
-    def __init__(self, log, validation, keep, last_epochs, *arguments):
+    def __init__(self, log, validation, keep_which, last_epochs, *arguments):
         super().__init__(*arguments)
         self.log, self.validation, self.last_epochs = log, validation, last_epochs
-        self.keep, self.best = keep, {}  # weights of the best epoch, by their number as text
+        self.keep_which, self.best = keep_which, {}  # weights of the best epoch, by their number as text
 
     def restore(self, history, iterations, finished, extra):
         counted = {name.removeprefix(LAST): extra.pop(name) for name in list(extra) if name.startswith(LAST)}
@@ -306,15 +311,13 @@ class _Keeper(Keeper):
         if self._counts_after(epoch):
             self.last_epochs.end(self.model, epoch + 1, self.num_iterations)
         losses_seen = self.history["validation_loss"]
-        if self.keep == "best" and losses_seen[-1] < min(losses_seen[:-1], default=np.inf):
+        if self.keep_which == "best" and losses_seen[-1] < min(losses_seen[:-1], default=np.inf):
             self.best = {f"{number:05}": weight for number, weight in enumerate(self.model.get_weights())}
         counted = {LAST + name: of for name, of in self.last_epochs.arrays().items()} if self.last_epochs else {}
-        self.checkpoint.save(self.model, self.arrays(), last=self.is_last(epoch), extra=self.best | counted)
-        if self.report:
-            validated = (
-                f", validation {self.history['validation_loss'][-1]:.4f}" if self.history["validation_loss"] else ""
-            )
-            self.report(epoch + 1, f"loss {losses.mean():.4f}{validated}")
+        validated = f", validation {losses_seen[-1]:.4f}" if losses_seen else ""
+        if losses_seen:
+            logs.update(val_loss=losses_seen[-1], val_accuracy=self.history["validation_accuracy"][-1])
+        self.keep(epoch, f"loss {losses.mean():.4f}{validated}", self.best | counted)
 
     def _counts_after(self, epoch):
         return self.last_epochs is not None and epoch >= self.recipe.epochs - self.last_epochs.num_epochs

@@ -1,6 +1,9 @@
 """What all trainings do around an epoch of `keras.Model.fit`."""
 
+import contextlib
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,6 +11,10 @@ import numpy as np
 from unet_segnet.processor import keep_freed_memory
 from unet_segnet.training.checkpoint import Checkpoint
 from unet_segnet.training.compilation import seed_dropout
+
+PICTURE = "training.png"  # in the folder of the run
+SECONDS = 30.0  # from one drawing of it to the next, at least
+SHARE = 0.01  # of the time, at most
 
 
 class Keeper(keras.callbacks.Callback):
@@ -23,12 +30,15 @@ class Keeper(keras.callbacks.Callback):
         seed: of the dropout masks.
         checkpoint: stem of the saved state's files, or None.
         report: called with the number of finished epochs and a line about the last; or None.
+        callbacks: further callbacks of Keras. They find in the logs of an epoch what Keras calls so: "loss", and
+            "val_loss" where there is a validation.
     """
 
-    def __init__(self, keys, recipe, batches, seed, checkpoint, report):
+    def __init__(self, keys, recipe, batches, seed, checkpoint, report, callbacks=()):
         super().__init__()
         self.keys, self.recipe, self.batches, self.seed = keys, recipe, batches, seed
-        self.checkpoint, self.report = Checkpoint(checkpoint), report
+        self.checkpoint, self.report, self.callbacks = Checkpoint(checkpoint), report, callbacks
+        self.picture = TrainingPicture(checkpoint and checkpoint.with_name(PICTURE))
         self.history = {key: [] for key in keys}
 
     @property
@@ -50,7 +60,7 @@ class Keeper(keras.callbacks.Callback):
                 epochs=self.recipe.epochs,
                 shuffle=False,
                 verbose=0,
-                callbacks=[self],
+                callbacks=[self, *self.callbacks],  # first, for it completes the logs
             )
 
     def restore(self, history, iterations, finished, extra):
@@ -82,6 +92,48 @@ class Keeper(keras.callbacks.Callback):
         if batch == 0:  # again: TensorFlow's generator datasets set a threshold of their own
             keep_freed_memory()
 
-    def is_last(self, epoch):
-        """Whether epoch 0, 1, ... is the recipe's last."""
-        return epoch + 1 == self.recipe.epochs
+    def keep(self, epoch, line, extra=None):
+        """What each recipe does when epoch 0, 1, ... is over and in the history: save, draw and report.
+
+        Arguments:
+            epoch: its number.
+            line: about it.
+            extra: see `Checkpoint.save`.
+        """
+        last, history = epoch + 1 == self.recipe.epochs, self.arrays()
+        self.checkpoint.save(self.model, history, last, extra)
+        self.picture.update(history, last)
+        if self.report:
+            self.report(epoch + 1, line)
+
+
+class TrainingPicture:
+    """Draws the curves of a training to a file, each time whole; a training that is over at once leaves none.
+
+    Arguments:
+        path: the PNG file in the run's folder; None draws nothing.
+    """
+
+    def __init__(self, path: Path | None):
+        self.path = path
+        self.drawn_at, self.took = time.monotonic(), 0.0
+
+    def update(self, history: Mapping[str, np.ndarray], last: bool = False) -> None:
+        """Draw, unless that was done a moment ago, or takes a noticeable part of the time.
+
+        Arguments:
+            history: arrays by name, as `unet_segnet.plots.training_curves` takes them.
+            last: there will be no more: a picture that is there is brought to its end, whatever that takes.
+        """
+        if self.path is None:
+            return
+        since = time.monotonic() - self.drawn_at
+        if since < max(SECONDS, self.took / SHARE) and not (last and self.path.exists()):
+            return
+        from unet_segnet.plots import save_figure, training_curves
+
+        started = time.monotonic()
+        with contextlib.suppress(OSError):  # what the disk has against it, the saved state is told as well
+            save_figure(training_curves(history, f"{self.path.parent.parent.name}, {self.path.parent.name}"), self.path)
+        self.drawn_at = time.monotonic()
+        self.took = self.drawn_at - started

@@ -1,7 +1,7 @@
 """Train one network of the second study: Adam on the soft Dice loss, the epoch of the least validation loss is kept."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -84,6 +84,7 @@ def train_encoder(
     seed: int = 0,
     checkpoint: Path | None = None,
     report: Callable[[int, str], None] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> EncoderTrainingResult:
     """Train one network.
 
@@ -97,6 +98,7 @@ def train_encoder(
         checkpoint: file stem beside which the state is kept after each epoch; a later call with the same arguments
             goes on from there and ends with the same weights.
         report: called after each epoch with the number of finished epochs and a line about it.
+        callbacks: further callbacks of Keras, see `unet_segnet.training.keeper.Keeper`.
 
     Raises:
         InputError: fewer slices than a mini-batch, no validation slices, or a checkpoint that does not fit.
@@ -116,7 +118,7 @@ def train_encoder(
         loss=SoftDiceLoss(recipe.loss),
     )
     validation = _Validation(model, validation_images, validation_labels, recipe)
-    keeper = _BestKeeper(validation, HISTORY_KEYS, recipe, batches, seed, checkpoint, report)
+    keeper = _BestKeeper(validation, HISTORY_KEYS, recipe, batches, seed, checkpoint, report, callbacks)
     keeper.fit(model)
     model.set_weights(keeper.best_weights)
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
@@ -187,11 +189,9 @@ class _BestKeeper(Keeper):
             raise DivergedError(epoch + 1, self.arrays())
         if self.best_epoch == epoch + 1:
             self.best_weights = model.get_weights()
-        self.checkpoint.save(
-            model,
-            self.arrays(),
-            last=self.is_last(epoch),
-            extra={str(number): weights for number, weights in enumerate(self.best_weights)},
+        logs.update(val_loss=validation_loss)
+        self.keep(
+            epoch,
+            f"loss {loss:.4f}, validation {validation_loss:.4f}, best epoch {self.best_epoch}",
+            {str(number): weights for number, weights in enumerate(self.best_weights)},
         )
-        if self.report:
-            self.report(epoch + 1, f"loss {loss:.4f}, validation {validation_loss:.4f}, best epoch {self.best_epoch}")

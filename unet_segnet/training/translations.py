@@ -5,6 +5,9 @@ import numpy as np
 UNLABELLED = 255
 """Label of pixels that a shear brings in from outside the slice: left out of losses and scores."""
 
+MIRROR_AXES = (1,)
+"""Of (num_slices, height, width): along which slices are reflected. It exchanges the patient's sides."""
+
 MAX_SHEAR = 10.0
 """Largest shear in degrees, to either side (the authors' XShear and YShear of [-10, 10])."""
 

@@ -70,7 +70,7 @@ def test_a_run_leaves_its_folder(volumes_data, tmp_path, stand_in, capsys):
     folder = tmp_path / "compare" / "lesion_b" / "unet-resnet18-none" / "seed0"
     files = {path.name for path in folder.iterdir()} - {"lock"}
     assert files == {
-        "config.json", "history.npz", "counts.npz", "first_layer.npz", "model.keras", "result.json",
+        "config.json", "history.npz", "history.csv", "counts.npz", "first_layer.npz", "model.keras", "result.json",
     }  # fmt: skip
     config = json.loads((folder / "config.json").read_text())
     assert (config["format"], config["study"], config["encoder_weights"]) == (1, "compare", None)

@@ -232,6 +232,7 @@ class TestRuns:
         assert (result["status"], result["epoch"]) == ("diverged", 2)
         assert sorted(path.name for path in folder.path.iterdir() if not path.name.startswith("lock")) == [
             "config.json",
+            "history.csv",
             "history.npz",
             "result.json",
         ]
