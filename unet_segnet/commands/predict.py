@@ -47,9 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--model",
         default="lesions",
-        metavar="lesions|binary|multiclass|FILE|DIR",
+        metavar="lesions|binary|multiclass|FILE|DIR|hf://USER/NAME",
         help="the network of lesions for scans of any origin; the first study's, for infected or not or for four "
-        "classes; a .keras or .mat file; or the folder of a run",
+        "classes; a .keras or .mat file; the folder of a run; or one of the Hugging Face hub",
     )
     parser.add_argument(
         "--lungs",

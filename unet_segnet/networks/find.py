@@ -1,4 +1,5 @@
-"""What a command's MODEL is: the project's own network, a file, or the folder of a run; and what is known of it."""
+"""What a command's MODEL is: the project's own network, a file, the folder of a run, or a network on the hub; and what
+is known of it."""
 
 from pathlib import Path
 
@@ -11,13 +12,17 @@ def find_model(source: str) -> tuple[str, dict]:
     """What `load_model` takes for a MODEL, and what is known of it.
 
     Raises:
-        InputError: a folder that is no finished run, or holds several, or facts that are damaged.
+        InputError: a folder that is no finished run, or holds several, or facts that are damaged, or a network that
+            cannot be downloaded.
     """
     from unet_segnet.data.catalogue import RELEASED
     from unet_segnet.networks.facts import check_facts, read_facts
+    from unet_segnet.networks.hub import hub_file, is_hub
     from unet_segnet.networks.load import model_facts
     from unet_segnet.output.records import read_json
 
+    if is_hub(source):
+        source = str(hub_file(source))
     is_folder = Path(source).is_dir()
     file = _network_of(Path(source)) if is_folder else Path(source)
     if file.suffix == ".mat":

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS
 from unet_segnet.errors import InputError, missing_weights_are_errors, one_line
-from unet_segnet.networks.facts import MEMBER, read_facts
+from unet_segnet.networks.facts import read_facts
+from unet_segnet.networks.hub import MAX_BYTES, PARTS, hub_file, is_hub
 from unet_segnet.output.files import open_archive
 
 WEIGHTS = Path(__file__).parent / "weights"
-MAX_BYTES = 2**30  # of a .keras file's parts, unpacked
-MEMBERS = {"metadata.json", "config.json", "model.weights.h5", MEMBER}
 MAX_CONFIG_BYTES = 2**24  # of its description of the layers, which takes many times as much in memory
 
 
@@ -35,8 +34,10 @@ def model_path(source: str | Path) -> Path:
     """The file of a network that `load_model` takes.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it cannot be downloaded.
     """
+    if is_hub(source):
+        return hub_file(source)
     path = Path(source)
     if path.suffix not in (".keras", ".mat"):
         path = _pretrained_path(str(source))
@@ -59,7 +60,8 @@ def load_model(source: str | Path = "lesions"):
 
     Arguments:
         source: "lesions", "lungs", "binary" or "multiclass" for the project's own, else a file: .keras (this project's
-            networks, in Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`).
+            networks, in Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`);
+            or "hf://USER/NAME" on the Hugging Face hub, or a folder as there (see `hub`), with the same care.
 
     Returns:
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
@@ -69,7 +71,7 @@ def load_model(source: str | Path = "lesions"):
         `facts.write_facts`, are attributes of it.
 
     Raises:
-        InputError: no such own network, or a file that is missing, damaged, or holds none.
+        InputError: no such own network, or a file that is missing, damaged, or holds none, or cannot be downloaded.
     """
     path = model_path(source)
     if path.suffix == ".mat":
@@ -172,8 +174,8 @@ def _check_archive(path: Path) -> None:
     except Exception as error:  # zipfile raises a dozen kinds on damaged archives
         raise InputError(f"{path}: is damaged or no .keras file ({one_line(error)}); restore it") from error
     sizes = {member.filename: member.file_size for member in members}
-    if others := sizes.keys() - MEMBERS:
-        raise InputError(f"{path}: holds {min(others)!r:.99}; expected a .keras file with {', '.join(sorted(MEMBERS))}")
+    if others := sizes.keys() - set(PARTS):
+        raise InputError(f"{path}: holds {min(others)!r:.99}; expected a .keras file with {', '.join(sorted(PARTS))}")
     if len(members) > len(sizes):
         raise InputError(f"{path}: holds a part twice; expected a .keras file as Keras writes it")
     for found, limit in ((sum(sizes.values()), MAX_BYTES), (sizes.get("config.json", 0), MAX_CONFIG_BYTES)):
