@@ -1,10 +1,12 @@
-"""Networks to and from the Hugging Face hub, whose cache and folders are made here: nothing is downloaded."""
+"""Networks to and from the Hugging Face hub: folders, its cache, and a server of this machine in its place."""
 
 import functools
 import json
 import shutil
 import sys
+import threading
 from argparse import Namespace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import h5py
@@ -78,7 +80,7 @@ def export(tmp_path, monkeypatch):
     """Calls the command for the hub; returns the folder."""
     monkeypatch.setattr(command, "CHECKED_SLICES", 2)
 
-    def call(model, out=tmp_path / "folder", check="phantom", license=None, force=False):
+    def call(model, out=tmp_path / "folder", check="none", license=None, force=False):
         command.export(Namespace(model=str(model), format="hub", out=out, check=check, license=license, force=force))
         return out
 
@@ -110,7 +112,7 @@ def told(model):
 
 @pytest.mark.parametrize("name", ["grey", "lungs"])
 def test_a_network_comes_back_the_same_with_its_facts(name, files, export, tmp_path):
-    folder = export(files / f"{name}.keras")
+    folder = export(files / f"{name}.keras", check="phantom")
     source, path = downloaded(folder, tmp_path / "hub-cache"), files / f"{name}.keras"
     before, after = load_model(path), load_model(source)
     np.testing.assert_array_equal(after.predict_on_batch(slices()), before.predict_on_batch(slices()))
@@ -139,7 +141,7 @@ def test_a_scan_is_segmented_the_same(files, export, tmp_path):
 
 @pytest.mark.parametrize("problem", ["binary", pytest.param("lesions", marks=pytest.mark.slow)])
 def test_the_own_networks_for_the_hub(problem, export, capsys):
-    folder = export(problem)
+    folder = export(problem, check="phantom")
     assert {path.name for path in folder.iterdir()} == hub_folder.FILES
     assert "once loaded again: 0.0e+00" in capsys.readouterr().out
     card = huggingface_hub.ModelCard.load(folder / "README.md")
@@ -180,7 +182,7 @@ def test_the_card_of_an_own_training(files, export, capsys):
 
 
 def test_a_network_without_facts_or_licence(files, export, capsys):
-    folder = export(files / "plain.keras", check="none")
+    folder = export(files / "plain.keras")
     out = capsys.readouterr().out
     assert "no licence is given" in out and "no slices were compared" in out
     assert not (folder / "LICENSE").exists()
@@ -231,6 +233,81 @@ def parts_of(file, folder):
     with h5py.File(stream, "a") as weights:
         weights["layers/conv2d/vars/0"][:] += 1
     return parts | {"model.weights.h5": stream.read_bytes()}
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers as the hub where somebody downloads "me/net", which is `folder`; notes what was asked for."""
+
+    folder: Path
+    asked: list
+
+    def do_GET(self):
+        files = {path.name: path for path in self.folder.iterdir()}
+        self.asked.append(self.path)
+        name = self.path.rpartition("/")[2]
+        status, headers, content = 200, {}, b"{}"
+        if self.path.startswith("/api/models/me/net/revision/"):
+            content = json.dumps({"id": "me/net", "sha": COMMIT, "siblings": [{"rfilename": name} for name in files]})
+        elif self.path.startswith(f"/api/models/me/net/tree/{COMMIT}"):
+            sizes = {name: path.stat().st_size for name, path in files.items()}
+            rows = [{"type": "file", "oid": COMMIT, "path": name, "size": size} for name, size in sizes.items()]
+            content = json.dumps(rows)
+        elif self.path == f"/me/net/resolve/{COMMIT}/{name}":
+            headers, content = {"X-Repo-Commit": COMMIT, "ETag": f'"{name}"'}, files[name].read_bytes()
+        else:
+            status, headers = 404, {"X-Error-Code": "RepoNotFound"}
+        content = content.encode() if isinstance(content, str) else content
+        self.send_response(status)
+        for header, value in {**headers, "Content-Length": len(content)}.items():
+            self.send_header(header, str(value))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *words):
+        """Nothing."""
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Serves a folder on this machine in the hub's place; returns the list of what was asked for."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Served", (Server,), {"asked": []}))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+
+    def serve(folder):
+        server.RequestHandlerClass.folder = folder
+        return server.RequestHandlerClass.asked
+
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+    yield serve
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_network_is_downloaded_once_and_then_known_without_a_connection(files, export, served, monkeypatch):
+    asked = served(export(files / "grey.keras"))
+    first = load_model("hf://me/net")
+    assert told(first) == told(load_model(files / "grey.keras"))
+    np.testing.assert_array_equal(
+        first.predict_on_batch(slices()), load_model(files / "grey.keras").predict_on_batch(slices())
+    )
+    assert {path.rpartition("/")[2] for path in asked if "/resolve/" in path} == set(hub.PARTS)  # no other file
+    with pytest.raises(InputError, match="hf://me/other: the Hugging Face hub has no such network"):
+        load_model("hf://me/other")
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # where nobody listens
+    hub._downloaded_file.cache_clear()
+    again = load_model("hf://me/net")
+    np.testing.assert_array_equal(again.predict_on_batch(slices()), first.predict_on_batch(slices()))
+    with pytest.raises(InputError, match="hf://me/other: the Hugging Face hub cannot be reached, and no earlier"):
+        load_model("hf://me/other")
 
 
 # What goes wrong
