@@ -113,9 +113,9 @@ def export_to_hub(source: str, facts: dict, path: Path, options) -> None:
     """
     import tempfile
 
-    from unet_segnet.inference.segmentation import names_of_classes, slice_size
+    from unet_segnet.inference.segmentation import names_of_classes
     from unet_segnet.networks.hub_folder import HubNetwork, check_hub_target, check_licence, write_hub_folder
-    from unet_segnet.networks.load import load_model, model_facts, model_path, pretrained
+    from unet_segnet.networks.load import load_model, model_facts, model_path, pretrained, slice_size
     from unet_segnet.networks.save import save_network
 
     check_hub_target(path, options.force)

@@ -25,6 +25,7 @@ from unet_segnet.commands.predict_settings import (
 from unet_segnet.errors import InputError, printable
 from unet_segnet.inference.lungs import AUTO, LUNGS
 from unet_segnet.networks.find import find_model
+from unet_segnet.networks.hub import hub_file, is_hub
 from unet_segnet.output.console import HelpFormatter, import_keras, reporter, run_command, say, with_flags
 from unet_segnet.output.records import check_folder
 from unet_segnet.output.whole_folder import check_own, sweep, whole_folder
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--lungs",
         default=AUTO,
-        metavar=f"{'|'.join(LUNGS)}|FILE|DIR",
+        metavar=f"{'|'.join(LUNGS)}|FILE|DIR|hf://USER/NAME",
         help="where the lungs are: found by Hounsfield units and a network; everywhere; found by the lungmask package; "
         "or marked in a file, in a folder by the scan's name; or found by a network of yours (.keras)",
     )
@@ -93,6 +94,7 @@ def predict(options) -> int:
     Raises:
         InputError: nothing can be done at all: no network, no scan, no place to write, or other results there.
     """
+    options.lungs = str(hub_file(options.lungs)) if is_hub(options.lungs) else options.lungs
     check_options(options)
     options.model, facts = find_model(options.model)
     found = find_items(options.inputs, options.lungs, options.truth)

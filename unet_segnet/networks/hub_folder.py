@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.errors import InputError
-from unet_segnet.networks.facts import LUNG_LEVELS, MEMBER
+from unet_segnet.networks.facts import BODIES, LUNG_LEVELS, MEMBER
 from unet_segnet.networks.hub import PARTS, read_parts, write_archive
 from unet_segnet.networks.load import load_model
 from unet_segnet.output.records import INTENDED_USE
@@ -135,18 +135,20 @@ def hub_card(network: HubNetwork, model, facts: dict) -> str:
         *(f"- {tag}" for tag in TAGS),
     ]
     text = network.card or _card_of_facts(network.name, model, facts)
-    return "\n".join(["---", *metadata, "---", "", text.rstrip("\n"), "", *USE.splitlines(), ""])
+    option, argument = ("--lungs", "lungs") if facts.get("takes") == BODIES else ("--model", "model")
+    use = USE.format(option=option, argument=argument)
+    return "\n".join(["---", *metadata, "---", "", text.rstrip("\n"), "", *use.splitlines(), ""])
 
 
 USE = """**Use.** With unet_segnet, and `pip install huggingface_hub`:
 
-    unet-segnet predict scan.nii.gz --model hf://USER/NAME --out segmented
+    unet-segnet predict scan.nii.gz {option} hf://USER/NAME --out segmented
 
 or, in Python:
 
     from unet_segnet import segment
 
-    result = segment("scan.nii.gz", "hf://USER/NAME")
+    result = segment("scan.nii.gz", {argument}="hf://USER/NAME")
 
 Classes, window, threshold and what grey levels it takes stand in `unet_segnet.json` and are used as they stand. Keras
 alone loads the network too, after `import unet_segnet.layers`, by `keras.saving.load_model("hf://USER/NAME")`, without
@@ -164,7 +166,7 @@ def _card_of_facts(name: str, model, facts: dict) -> str:
         taken = f"grey levels of lung-masked slices, {window[0]:g} HU black and {window[1]:g} HU white"
     else:
         taken = "grey levels of lung-masked slices"
-    threshold = f", {names[1]} above {facts['threshold']:g}" if facts.get("threshold") else ""
+    threshold = f", {names[1]} where its own is above {facts['threshold']:g}" if facts.get("threshold") else ""
     about = facts.get("trained_on") or {}
     counted = [f"{about[key]} {key}" for key in ("slices", "patients") if about.get(key)]
     lines = [
