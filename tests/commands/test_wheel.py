@@ -133,7 +133,11 @@ def test_the_notebook_runs_from_top_to_bottom(tool):
     code = "import json, sys; names = {}\nfor cell in json.load(open(sys.argv[1], encoding='utf-8'))['cells']:\n"
     code += "    if cell['cell_type'] == 'code': exec(''.join(cell['source']), names)"
     printed = tool("-c", code, ROOT / "examples" / "segment_a_scan.ipynb", program="python")
-    for text in ("lungs: found by Hounsfield units and a network", "infected       left lung", "test 5 slices of 1 patients"):
+    for text in (
+        "lungs: found by Hounsfield units and a network",
+        "infected       left lung",
+        "test 5 slices of 1 patients",
+    ):
         assert text in printed
     made = tool.folder / "segmented"
     scan, labels = nibabel.load(made / "made up" / "rp_im" / "1.nii.gz"), nibabel.load(made / "labels.nii.gz")
