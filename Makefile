@@ -41,7 +41,8 @@ lint: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -e .
 	touch $@
 
-.venv/installed-dev: requirements-dev.txt requirements-export.txt requirements-tensorboard.txt .venv/installed
+.venv/installed-dev: requirements-dev.txt requirements-export.txt requirements-hub.txt requirements-tensorboard.txt \
+  .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 

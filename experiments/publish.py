@@ -179,6 +179,7 @@ def model_facts(counts, config: dict, result: dict) -> dict:
         **{key: config[key] for key in keys},
         **{key: result.get(key) for key in origin},
         "global_accuracy": float(global_accuracy(counts.test_confusion).mean()),
+        "licence": "CC0-1.0",  # of the weights, as of the slices
         "scores": scores,
         "test_slices": list(counts.test_names),
     }

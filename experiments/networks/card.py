@@ -44,6 +44,7 @@ def network_facts(config: dict, result: dict, counts: dict[str, np.ndarray], res
         "without": config["without"],
         "recipe": config["recipe"],
         "split": config["split"],
+        "licence": "CC-BY-NC-SA-4.0",  # of the weights, as the strictest of their sources asks
         "told": told,
         **{key: result.get(key) for key in ORIGIN},
         "scores": scores,

@@ -161,7 +161,7 @@ def test_the_released_network_on_its_slices(file_format, real_data, tmp_path, ca
     if not released.is_file():
         pytest.skip(f"needs the authors' network: {released} does not exist")
     path = tmp_path / NAMES[file_format]
-    command.export(Namespace(model=str(released), format=file_format, out=path, check=str(real_data), force=False))
+    command.export(options(released, path, file_format, check=str(real_data)))
     assert "on 8 slices" in capsys.readouterr().out
     checked = facts_in(path, file_format)["checked"]
     checked = json.loads(checked) if isinstance(checked, str) else checked
@@ -252,7 +252,7 @@ def small_keras_file(tmp_path):
 
 
 def options(model, out, file_format="saved_model", check="phantom", force=False):
-    return Namespace(model=str(model), format=file_format, out=out, check=check, force=force)
+    return Namespace(model=str(model), format=file_format, out=out, check=check, license=None, force=force)
 
 
 def test_a_network_that_disagrees_is_not_written(tmp_path, monkeypatch, two_slices):

@@ -10,6 +10,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from own_data import write_cohort
@@ -125,3 +126,25 @@ def test_the_tool_works_from_any_folder(tool):
     with np.load(folder / "evaluation" / "counts.npz", allow_pickle=False) as counts:
         assert counts["confusion_0"].shape == (15, 2, 2) and counts["confusion_0"].sum() == 15 * 32 * 32
     assert run("git", "status", "--porcelain", "--untracked-files=no", cwd=folder) == ""
+
+
+def test_the_notebook_runs_from_top_to_bottom(tool):
+    """As a user's would: nothing is there but the wheel, a scan is made up, a network is trained on five cases."""
+    code = "import json, sys; names = {}\nfor cell in json.load(open(sys.argv[1], encoding='utf-8'))['cells']:\n"
+    code += "    if cell['cell_type'] == 'code': exec(''.join(cell['source']), names)"
+    printed = tool("-c", code, ROOT / "examples" / "segment_a_scan.ipynb", program="python")
+    for text in (
+        "lungs: found by Hounsfield units and a network",
+        "infected       left lung",
+        "test 5 slices of 1 patients",
+    ):
+        assert text in printed
+    made = tool.folder / "segmented"
+    scan, labels = nibabel.load(made / "made up" / "rp_im" / "1.nii.gz"), nibabel.load(made / "labels.nii.gz")
+    assert labels.shape == scan.shape and np.array_equal(labels.affine, scan.affine)
+    others = (nibabel.load(made / "made up" / kind / "1.nii.gz") for kind in ("rp_msk", "rp_lung_msk"))
+    marked, lesion, lung = (np.asarray(image.dataobj) > 0 for image in (labels, *others))
+    assert marked.any() and lesion[marked].mean() > 1.5 * lesion[lung].mean()
+    assert (made / "overview.png").stat().st_size > 10_000
+    (trained,) = (made / "runs" / "own").glob("*/seed0")
+    assert (trained / "model.keras").is_file() and (trained / "scores.csv").is_file()

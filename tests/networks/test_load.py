@@ -85,6 +85,7 @@ def test_committed_networks_have_their_facts_and_card():
     for problem, path in pretrained.pretrained().items():
         facts = pretrained.model_facts(problem)
         assert facts["problem"] == problem
+        assert facts["licence"].startswith("CC")
         assert "not for clinical use" in path.with_suffix(".md").read_text(encoding="utf-8")
         assert pretrained.load_model(problem).output_shape[-1] == len(facts["data"]["classes"])
 

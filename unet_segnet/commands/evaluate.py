@@ -38,7 +38,10 @@ def build_parser() -> argparse.ArgumentParser:
         "Scores are counted at the network's size; `unet-segnet predict --truth` counts at the scan's own.",
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="binary, multiclass, a .keras or .mat file, or the folder of a run or of folds"
+        "model",
+        metavar="MODEL",
+        help="binary, multiclass, a .keras or .mat file, the folder of a run or of folds, or hf://USER/NAME (Hugging "
+        "Face hub)",
     )
     data.add_argument(
         "--part",

@@ -25,6 +25,7 @@ from unet_segnet.commands.predict_settings import (
 from unet_segnet.errors import InputError, printable
 from unet_segnet.inference.lungs import AUTO, LUNGS
 from unet_segnet.networks.find import find_model
+from unet_segnet.networks.hub import hub_file, is_hub
 from unet_segnet.output.console import HelpFormatter, import_keras, reporter, run_command, say, with_flags
 from unet_segnet.output.records import check_folder
 from unet_segnet.output.whole_folder import check_own, sweep, whole_folder
@@ -47,15 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--model",
         default="lesions",
-        metavar="lesions|binary|multiclass|FILE|DIR",
+        metavar="lesions|binary|multiclass|FILE|DIR|hf://USER/NAME",
         help="the network of lesions for scans of any origin; the first study's, for infected or not or for four "
-        "classes; a .keras or .mat file; or the folder of a run, of `train --folds` with the networks of "
-        "all folds, which are averaged",
+        "classes; a .keras or .mat file; the folder of a run, or of `train --folds` with the networks of all folds, "
+        "which are averaged; or one of the Hugging Face hub",
     )
     parser.add_argument(
         "--lungs",
         default=AUTO,
-        metavar=f"{'|'.join(LUNGS)}|FILE|DIR",
+        metavar=f"{'|'.join(LUNGS)}|FILE|DIR|hf://USER/NAME",
         help="where the lungs are: found by Hounsfield units and a network; everywhere; found by the lungmask package; "
         "or marked in a file, in a folder by the scan's name; or found by a network of yours (.keras)",
     )
@@ -100,6 +101,7 @@ def predict(options) -> int:
     Raises:
         InputError: nothing can be done at all: no network, no scan, no place to write, or other results there.
     """
+    options.lungs = str(hub_file(options.lungs)) if is_hub(options.lungs) else options.lungs
     check_options(options)
     options.model, facts = find_model(options.model)
     found = find_items(options.inputs, options.lungs, options.truth)

@@ -29,6 +29,7 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.splits import TEST_SHARE, VALIDATION_SHARE, write_splits
 from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS, VARIANTS, check_size
+from unet_segnet.networks.find import find_model
 from unet_segnet.output.console import import_keras, run_command, say
 from unet_segnet.output.records import check_folder
 from unet_segnet.runs.executors import share_machine
@@ -76,7 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
         f"smaller; {VARIANTS[0]} if left out",
     )
     network.add_argument(
-        "--init", metavar="FILE|binary|multiclass", help="begin with this trained network (.keras, .mat)"
+        "--init",
+        metavar="FILE|DIR|binary|multiclass|hf://USER/NAME",
+        help="begin with this trained network (.keras, .mat, the folder of a run, one on the Hugging Face hub)",
     )
     network.add_argument("--freeze", choices=("encoder",), help="leave this part of it as it is")
     network.add_argument("--encoder-weights", metavar="imagenet|FILE", help="begin a new network's encoder with these")
@@ -185,7 +188,7 @@ def check_options(options) -> NetworkPlan:
         options.net,
         options.variant,
         options.recipe,
-        options.init,
+        None if options.init is None else find_model(options.init)[0],
         options.freeze,
         options.encoder_weights,
         options.keep,
@@ -229,7 +232,6 @@ def seen_before(plan: NetworkPlan, cohort, splits) -> list[str]:
     if plan.init is None:
         return []
     from unet_segnet.cohort.seen import seen_slices
-    from unet_segnet.networks.find import find_model
 
     seen = set(seen_slices(find_model(plan.init)[1], cohort))
     known = sum(len(seen & set(split.test.tolist())) for split in splits)

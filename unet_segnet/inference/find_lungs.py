@@ -28,6 +28,7 @@ from unet_segnet.inference.lungs import (
     split_left_right,
 )
 from unet_segnet.networks.facts import BODIES
+from unet_segnet.networks.hub import hub_file, is_hub
 from unet_segnet.networks.load import load_model, slice_size
 from unet_segnet.scans import NetworkSlices, Scan, lay_on, read_scan, to_network
 from unet_segnet.scans.orientation import shows_lungs_alone
@@ -73,6 +74,8 @@ def find_lungs(
         InputError: there is no lung, the mask does not fit the scan, or none can be found in its values.
     """
     images = slices.images
+    if is_hub(lungs):
+        lungs = hub_file(lungs)
     if str(lungs) == NONE:
         return FoundLungs(None, "none given; the slices go in as they are")
     if str(lungs) == LUNGMASK:

@@ -1,4 +1,5 @@
-"""What a command's MODEL is: the project's own network, a file, or the folder of a run; and what is known of it."""
+"""What a command's MODEL is: the project's own network, a file, the folder of a run, or a network on the hub; and what
+is known of it."""
 
 from pathlib import Path
 
@@ -10,7 +11,8 @@ def find_model(source: str) -> tuple[str, dict]:
     """What `load_model` takes for a MODEL, and what is known of it.
 
     Raises:
-        InputError: a folder that is no finished run, or holds several, or facts that are damaged.
+        InputError: a folder that is no finished run, or holds several, or facts that are damaged, or a network that
+            cannot be downloaded.
     """
     from unet_segnet.data.catalogue import RELEASED
     from unet_segnet.training.translations import MIRROR_AXES

@@ -9,12 +9,11 @@ from pathlib import Path
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS
 from unet_segnet.errors import InputError, missing_weights_are_errors, one_line
 from unet_segnet.networks.ensemble import Ensemble, Folds, networks_in
-from unet_segnet.networks.facts import MEMBER, read_facts
+from unet_segnet.networks.facts import read_facts
+from unet_segnet.networks.hub import MAX_BYTES, PARTS, hub_file, is_hub
 from unet_segnet.output.files import open_archive
 
 WEIGHTS = Path(__file__).parent / "weights"
-MAX_BYTES = 2**30  # of a .keras file's parts, unpacked
-MEMBERS = {"metadata.json", "config.json", "model.weights.h5", MEMBER}
 MAX_CONFIG_BYTES = 2**24  # of its description of the layers, which takes many times as much in memory
 
 
@@ -36,8 +35,10 @@ def model_path(source: str | Path) -> Path:
     """The file of a network that `load_model` takes.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it cannot be downloaded.
     """
+    if is_hub(source):
+        return hub_file(source)
     path = Path(source)
     if path.suffix not in (".keras", ".mat"):
         path = _pretrained_path(str(source))
@@ -59,7 +60,9 @@ def model_sha256(source: str | Path) -> str:
 
 
 def in_folder(source: str | Path) -> Path | Folds | None:
-    """What `networks_in` finds in a folder; None of what is no folder, or is an own network's name."""
+    """What `networks_in` finds in a folder, or the file of a network on the hub; else None, as of an own name."""
+    if is_hub(source):
+        return hub_file(source)
     return networks_in(source) if str(source) not in pretrained() and os.path.isdir(source) else None
 
 
@@ -69,7 +72,8 @@ def load_model(source: str | Path = "lesions"):
     Arguments:
         source: "lesions", "lungs", "binary" or "multiclass" for the project's own, else a file: .keras (this project's
             networks, in Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`);
-            or a folder: of a run, or of all folds of a cross-validation.
+            a folder: of a run, or of all folds of a cross-validation; or "hf://USER/NAME" on the Hugging Face hub, or
+            a folder as there (see `hub`), with the same care.
 
     Returns:
         Of all folds, an `Ensemble`, which is applied as one network; else:
@@ -80,8 +84,8 @@ def load_model(source: str | Path = "lesions"):
         `mirror_axes`, see `facts.write_facts`, are attributes of it.
 
     Raises:
-        InputError: no such own network; a file that is missing, damaged, or holds none; folds that are not finished or
-            do not fit each other.
+        InputError: no such own network; a file that is missing, damaged, or holds none, or cannot be downloaded; folds
+            that are not finished or do not fit each other.
     """
     found = in_folder(source)
     if isinstance(found, Folds):
@@ -190,8 +194,8 @@ def _check_archive(path: Path) -> None:
     except Exception as error:  # zipfile raises a dozen kinds on damaged archives
         raise InputError(f"{path}: is damaged or no .keras file ({one_line(error)}); restore it") from error
     sizes = {member.filename: member.file_size for member in members}
-    if others := sizes.keys() - MEMBERS:
-        raise InputError(f"{path}: holds {min(others)!r:.99}; expected a .keras file with {', '.join(sorted(MEMBERS))}")
+    if others := sizes.keys() - set(PARTS):
+        raise InputError(f"{path}: holds {min(others)!r:.99}; expected a .keras file with {', '.join(sorted(PARTS))}")
     if len(members) > len(sizes):
         raise InputError(f"{path}: holds a part twice; expected a .keras file as Keras writes it")
     for found, limit in ((sum(sizes.values()), MAX_BYTES), (sizes.get("config.json", 0), MAX_CONFIG_BYTES)):
