@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.cohort.cases import CaseList, find_cases
+from unet_segnet.cohort.cases import CaseList, find_cases, is_own
 from unet_segnet.cohort.classes import Classes, read_classes
 from unet_segnet.cohort.conventions import LabelFacts, recognise_classes, some
 from unet_segnet.cohort.copies import find_copies, thumbnails
@@ -14,13 +14,15 @@ from unet_segnet.cohort.load import WITH_THE_SCANS, CaseFacts, LoadedCase, Reade
 from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.balance import sizes_of_counts
-from unet_segnet.data.examine import Examination
+from unet_segnet.data.catalogue import find_data
+from unet_segnet.data.examine import Examination, examine
 from unet_segnet.data.mask_fit import BAD_FIT
 from unet_segnet.data.nifti import volume_names, volume_paths
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import AUTO
 
 MANY = 12  # names in a line
+TOGETHER = 6  # independent slices that are looked at as one case
 WARNING = "WARNING: "
 
 
@@ -65,6 +67,31 @@ def count_case(one: LoadedCase) -> CaseCounts:
     lung_pixels = one.lungs.sum(axis=(1, 2), dtype=np.int64)
     facts = (one.case, one.patient, one.names, one.found, one.facts)
     return CaseCounts(*facts, lung_pixels, values, *pixels, thumbnails(one.images))
+
+
+def examine_data(
+    data: str | Path,
+    classes: str | Path | None = None,
+    lungs: str = AUTO,
+    orientation: str | None = None,
+    report: Callable[[int, int], None] | None = None,
+    look: Callable[[LoadedCase, CaseCounts], None] | None = None,
+) -> tuple[Path, Examination]:
+    """Examine scans of one's own or a released layout; arguments as of `examine_cohort`.
+
+    Returns:
+        Where the data lies, and what was found.
+
+    Raises:
+        InputError: there is no such data set.
+    """
+    if is_own(data):
+        return Path(data), examine_cohort(data, classes, lungs, orientation, report, look)
+    folder = find_data(str(data))
+    found = examine(folder)
+    if look is not None:
+        _look_at_released(folder, found, Reader(lungs, orientation, whole=True), report, look)
+    return folder, found
 
 
 def examine_cohort(
@@ -115,52 +142,39 @@ def examine_cohort(
     return found
 
 
-def look_at_released(
-    folder: Path,
-    found: Examination,
-    lungs: str,
-    orientation: str | None,
-    report: Callable[[int, int], None],
-    look: Callable[[LoadedCase, CaseCounts], None],
-    together: int,
-) -> None:
-    """Look at the slices and volumes of a folder in a layout of `unet_segnet.data`, after its examination.
+def _look_at_released(folder: Path, found: Examination, read: Reader, report, look) -> None:
+    """Look at what `examine` found, which gets what cannot be read, and what the labels mean."""
+    labels, problems = [], set(found.problems)
 
-    Arguments:
-        folder: which.
-        found: its examination; what cannot be read is added, and what the label values mean.
-        lungs, orientation, report, look: as of `examine_cohort`.
-        together: independent slices that make a case to look at.
-    """
-    read = Reader(lungs, orientation, whole=True)
-    slices, names = found.slices, volume_names(folder)
-    total, label_facts = len(names) + (slices is not None), []
-
-    def take(case: str, load: Callable[[], Sequence[LoadedCase]]) -> None:
+    def take(load: Callable[[], LoadedCase], name: str) -> None:
         try:
-            for one in load():
-                look(one, count_case(one))
-                label_facts.extend([one.found] if one.found else [])
+            one = load()
         except InputError as error:
-            if str(error) not in found.problems:
-                found.add("problems", str(error), case)
+            if str(error) not in problems:
+                found.add("problems", str(error), name)
+            return
+        labels.extend([one.found] if one.found else [])
+        for part in (one,) if one.case.image != folder else _in_parts(one):
+            look(part, count_case(part))
 
-    if slices is not None:
-        take("slices", lambda: list(_in_parts(read.of_slices(slices, folder), together)))
-        report(1, total)
-    for number, name in enumerate(names, total - len(names) + 1):
+    if found.slices is not None:
+        take(lambda: read.of_slices(found.slices, folder), "slices")
+    names = volume_names(folder)
+    for number, name in enumerate(names, 1):
         case = Case(f"volume {name}", *volume_paths(folder, name))
-        take(case.name, lambda case=case: [read(case)])
-        report(number, total)
+        take(lambda case=case: read(case), case.name)
+        if report:
+            report(number, len(names))
     try:
-        found.classes = recognise_classes(label_facts) if label_facts else None
+        found.classes = recognise_classes(labels) if labels else None
     except InputError as error:
         found.facts.append(str(error))
 
 
-def _in_parts(one: LoadedCase, together: int) -> Iterator[LoadedCase]:
-    for start in range(0, len(one.names), together):
-        part = slice(start, start + together)
+def _in_parts(one: LoadedCase) -> Iterator[LoadedCase]:
+    """Independent slices, a few at a time."""
+    for start in range(0, len(one.names), TOGETHER):
+        part = slice(start, start + TOGETHER)
         names = one.names[part]
         name = f"slices {names[0]} to {names[-1]}" if names[1:] else f"slice {names[0]}"
         yield replace(
