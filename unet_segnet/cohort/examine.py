@@ -155,6 +155,7 @@ def _look_at_released(folder: Path, found: Examination, read: Reader, report, lo
             return
         labels.extend([one.found] if one.found else [])
         for part in (one,) if one.case.image != folder else _in_parts(one):
+            found.add("facts", f"{part.case.name}: lungs: {one.facts.lungs}", part.case.name)
             look(part, count_case(part))
 
     if found.slices is not None:

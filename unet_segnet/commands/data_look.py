@@ -213,7 +213,8 @@ def _lines(case: KeptCase, found: Examination) -> dict[str, list[str]]:
     """What the examination says about a case, by kind, and what was assumed as it was read."""
     names = {case.name, *(f"slice {name}" for name in case.counts.names)}
     lines = {kind: [line for line in getattr(found, kind) if names & {*found.cases.get(line, ())}] for kind in KINDS}
-    lines["facts"] = [line.removeprefix(f"{case.name}: ") for line in lines["facts"]] + [*case.notes]
+    lines["facts"] = [line.removeprefix(f"{case.name}: ") for line in lines["facts"]]
+    lines["facts"] += [note for note in case.notes if note not in found.cases]
     return lines
 
 

@@ -11,8 +11,8 @@ from unet_segnet.plots.style import (
     DOUBLE_COLUMN,
     NORMAL,
     SINGLE_COLUMN,
-    SKY,
     SMALL,
+    YELLOW,
     new_figure,
     plain_axes,
 )
@@ -105,15 +105,15 @@ def case_look(
         show_slice(axes, image)
         axes.set_title(f"slice {name}", fontsize=SMALL, pad=2)
         if lungs is not None:
-            _contour(axes, lungs[index], SKY, "dashed")
+            _contour(axes, lungs[index], YELLOW, "dashed")
         for number in range(1, len(class_names) if labels is not None else 0):
             _contour(axes, labels[index] == number, CLASS_COLOURS[number], "solid")
     axes = figure.add_subplot(grid[rows, :])
     low, high, unit = grey
     shares = [of.reshape(-1, LEVELS_PER_BAR).sum(axis=1) / max(of.sum(), 1) for of in levels]
     edges = np.linspace(low, high, len(shares[0]) + 1)
-    axes.stairs(shares[0], edges, fill=True, color=SKY, alpha=0.5)
-    handles = [matplotlib.lines.Line2D([], [], color=SKY, linestyle="dashed", label="lungs; below, not marked")]
+    axes.stairs(shares[0], edges, fill=True, color=YELLOW, alpha=0.7)
+    handles = [matplotlib.lines.Line2D([], [], color=YELLOW, linestyle="dashed", label="lungs; below, not marked")]
     for number, name in enumerate(class_names[1:], 1):
         if levels[number].any():
             axes.stairs(shares[number], edges, color=CLASS_COLOURS[number], linewidth=1)

@@ -12,6 +12,7 @@ from unet_segnet.output.files import whole_file
 
 # Okabe and Ito's palette; class 0 stays the grey slice itself.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+YELLOW = "#F0E442"  # of the same palette, for what is no class
 CLASS_COLOURS = (None, ORANGE, BLUE, GREEN, PURPLE, SKY, VERMILION)
 GREY = "#666666"
 MOVING_AVERAGE = 18  # iterations, an epoch at batch 4
