@@ -128,9 +128,11 @@ def begin_with(plan: NetworkPlan):
     """
     if plan.init is None:
         return None
-    from unet_segnet.networks.load import check_takes_grey, load_model
+    from unet_segnet.networks.load import CHANGED, check_takes_grey, load_model
 
     model = load_model(plan.init)
+    if model.sha256 != plan.init_sha256:  # by which the run is known
+        raise InputError(f"{plan.init}: {CHANGED}")
     check_takes_grey(model, plan.init)
     is_pyramid = _pyramid(model) is not None
     if is_pyramid != (plan.recipe == "compare"):

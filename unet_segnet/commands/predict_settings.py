@@ -20,17 +20,16 @@ def settings(item: Item, options) -> dict:
 
     Arguments:
         item: the scan.
-        options: the command's, its window settled.
+        options: the command's, its window settled; `network_sha256` is that of the network that was loaded, whose file
+            may be another by now.
 
     Raises:
         InputError: a file cannot be read.
     """
-    from unet_segnet.networks.load import model_path
-
     return {
         "scan": _contents(item.path),
         "series": options.series,
-        "network": _sha256(model_path(options.model)),
+        "network": options.network_sha256,
         "lungs": str(item.lungs) if item.lungs in LUNGS else _contents(Path(item.lungs)),
         "orientation": options.orientation,
         "truth": None if item.truth is None else _contents(item.truth),

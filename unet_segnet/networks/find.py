@@ -35,6 +35,20 @@ def find_model(source: str) -> tuple[str, dict]:
     return source, _facts_of_run(model_facts(source))
 
 
+def load_found(path: str, facts: dict):
+    """The network that `find_model` found, see `load_model`.
+
+    Raises:
+        InputError: it cannot be loaded, or is no longer that of which these facts are known.
+    """
+    from unet_segnet.networks.load import CHANGED, load_model
+
+    model = load_model(path)
+    if find_model(path)[1] != facts:
+        raise InputError(f"{path}: {CHANGED}")
+    return model
+
+
 def _network_of(folder: Path) -> Path:
     """The network of a run's folder, or of the only run in a folder of runs."""
     if (folder / NETWORK).is_file():

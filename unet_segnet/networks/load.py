@@ -13,6 +13,7 @@ from unet_segnet.output.files import open_archive
 WEIGHTS = Path(__file__).parent / "weights"
 MAX_BYTES = 2**30  # of a .keras file's parts, unpacked
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5", MEMBER}
+CHANGED = "was changed while it was read; start the same command again once nobody writes it"
 MAX_CONFIG_BYTES = 2**24  # of its description of the layers, which takes many times as much in memory
 
 
@@ -64,12 +65,22 @@ def load_model(source: str | Path = "binary"):
         `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
         num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
         0 and 255), `label_values` (dict: value in the label files that it learnt from -> class index), `takes`
-        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels) and `threshold` are attributes of it.
+        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels) and `threshold` are attributes of it, and
+        always `sha256`, that of its file.
 
     Raises:
-        InputError: no such own network, or a file that is missing, damaged, or holds none.
+        InputError: no such own network, or a file that is missing, damaged, holds none, or is changed meanwhile.
     """
     path = model_path(source)
+    sha256 = model_sha256(path)
+    model = _loaded(path)
+    if model_sha256(path) != sha256:  # it is opened several times: what was checked may not be what was loaded
+        raise InputError(f"{path}: {CHANGED}")
+    model.sha256 = sha256
+    return model
+
+
+def _loaded(path: Path):
     if path.suffix == ".mat":
         from unet_segnet.matlab import load_network
 
