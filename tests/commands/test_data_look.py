@@ -156,7 +156,7 @@ def test_the_slices_with_the_most_lesion_of_each_stretch_are_shown(tmp_path):
     assert call(tmp_path / "own", "--out", tmp_path / "out") == 0
     _, rows = read(tmp_path / "out")
     # Counted from 1; of a stretch without lesion the one after its middle.
-    assert rows["a"]["slices_shown"] == "005 009 013 018 021 025"
+    assert rows["a"]["slices_shown"] == "005, 009, 013, 018, 021, 025"
 
 
 def test_names_that_no_file_can_have(tmp_path):
@@ -167,6 +167,17 @@ def test_names_that_no_file_can_have(tmp_path):
     page, rows = read(tmp_path / "out")
     assert {row["picture"] for row in rows.values()} == {"case 2.png", "plain.png"}
     assert all((tmp_path / "out" / row["picture"]).is_file() for row in rows.values()) and long in page
+
+
+def test_names_that_are_no_text(tmp_path):
+    for number, name in enumerate(("p\udce9\x1b[31m", "<b>$x_1$ & 'y'", "plain")):
+        images, labels, _ = drawn(seed=number, lesion=1)
+        write_nifti(tmp_path / "own" / name / "ct.nii.gz", images)
+        write_nifti(tmp_path / "own" / name / "seg.nii.gz", labels)
+    assert call(tmp_path / "own", "--out", tmp_path / "out", "--lungs", "none") == 0
+    page, _ = read(tmp_path / "out")
+    assert "p\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[31m</h2>" in page and "<b>$" not in page
+    assert len(list((tmp_path / "out").glob("*.png"))) == 3
 
 
 def test_loose_slices_and_scans_without_lung_masks(tmp_path):

@@ -22,6 +22,7 @@ from unet_segnet.cohort.load import LoadedCase
 from unet_segnet.data.examine import Examination
 from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.data.slices import MAX_CLASSES
+from unet_segnet.errors import printable
 from unet_segnet.output.console import progress, with_flags
 from unet_segnet.output.tabular import Hundredths, Table
 from unet_segnet.web import table
@@ -182,13 +183,13 @@ def _drawn(case: KeptCase, classes: Classes):
         images[chosen][box],
         labels[chosen][box] if case.counts.values else None,
         lungs[chosen][box] if case.knows_lungs else None,
-        names,
+        [printable(name) for name in names],
         classes.names,
         _of_classes(case, classes),
         (low, high, "grey level" if facts.units == "8-bit" else "Hounsfield units"),
-        case.name,
+        printable(case.name),
     )
-    return figure, " ".join(names)
+    return figure, ", ".join(names)
 
 
 def _box(shows: np.ndarray) -> tuple[slice, slice]:
@@ -211,7 +212,9 @@ def _of_classes(case: KeptCase, classes: Classes) -> np.ndarray:
 
 def _lines(case: KeptCase, found: Examination) -> dict[str, list[str]]:
     """What the examination says about a case, by kind, and what was assumed as it was read."""
-    names = {case.name, *(f"slice {name}" for name in case.counts.names)}
+    names = {case.name}
+    if found.slices is not None:  # of which each may be told of by itself
+        names |= {f"slice {name}" for name in case.counts.names}
     lines = {kind: [line for line in getattr(found, kind) if names & {*found.cases.get(line, ())}] for kind in KINDS}
     lines["facts"] = [line.removeprefix(f"{case.name}: ") for line in lines["facts"]]
     lines["facts"] += [note for note in case.notes if note not in found.cases]
@@ -247,7 +250,7 @@ def _parts(rows: list[dict], told: list[dict], place: Path, found: Examination, 
     """The page: what is said of the data as a whole, then a part for each case."""
     known = {
         *(row["case"] for row in rows),
-        *(f"slice {name}" for row in rows for name in row["slices_shown"].split(" ")),
+        *(f"slice {name}" for row in rows for name in row["slices_shown"].split(", ")),
     }
     unread: dict[str, dict] = {}
     for line in found.problems:
