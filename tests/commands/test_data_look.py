@@ -133,6 +133,19 @@ def test_labels_that_nobody_described_are_drawn_by_their_values(tmp_path):
     assert call(tmp_path / "own", "--out", tmp_path / "out", "--force", "--classes", tmp_path / "classes.csv") == 0
 
 
+def test_a_value_that_stands_for_no_class_is_seen(tmp_path, monkeypatch):
+    drawn_classes = []
+    draw = data_look._drawn
+    monkeypatch.setattr(data_look, "_drawn", lambda case, of: drawn_classes.append(of) or draw(case, of))
+    for name, value in (("a", 1), ("b", 5)):
+        write_volume(tmp_path / "own", name, lesion=value, seed=value)
+    (tmp_path / "own" / "classes.csv").write_text("value,name\n0,healthy\n1,lesion\n")
+    assert call(tmp_path / "own", "--out", tmp_path / "out") == 1
+    assert drawn_classes[0].names == ("healthy", "lesion", "unknown value") and drawn_classes[0].index_of[5] == 2
+    page, rows = read(tmp_path / "out")
+    assert "has unknown values (5)" in section(page, "b") and rows["b"]["slices_with_lesion"] == "0"
+
+
 def test_values_that_stand_for_lungs_are_no_lesion(tmp_path):
     images, labels, lungs = drawn(lesion=3, size=64)
     sides = lungs.copy()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -129,10 +129,11 @@ def write_look(kept: Kept, place: Path, found: Examination, new: Path, options) 
     from unet_segnet.plots import save_figure
 
     classes = found.classes or _by_value(kept.cases)
+    with_unknown = _with_unknown(classes, kept.cases)
     told = [_lines(case, found) for case in kept.cases]
     rows = []
     for case, lines in progress(list(zip(kept.cases, told, strict=True)), "drawing"):
-        figure, shown = _drawn(case, classes)
+        figure, shown = _drawn(case, with_unknown)
         rows.append(_row(case, classes, _picture_name(case.name, len(rows) + 1), shown, lines))
         save_figure(figure, new / rows[-1]["picture"], colours=COLOURS)
         case.slices.unlink()
@@ -158,6 +159,15 @@ def _by_value(cases: Sequence[KeptCase]) -> Classes:
         names = ("background", *(f"value {value}" for value in values))
         return Classes(names, {value: index for index, value in enumerate((0, *values))})
     return Classes(("background", "marked"), {0: 0, **dict.fromkeys(values, 1)})
+
+
+def _with_unknown(classes: Classes, cases: Sequence[KeptCase]) -> Classes:
+    """The classes, and one of what stands for none of them, which is a problem and is to be seen."""
+    unknown = classes.unknown(value for case in cases for value in case.counts.values)
+    if not unknown or len(classes.names) == MAX_CLASSES:
+        return classes
+    index_of = {**classes.index_of, **dict.fromkeys(unknown, len(classes.names))}
+    return replace(classes, names=(*classes.names, "unknown value"), index_of=index_of)
 
 
 def _drawn(case: KeptCase, classes: Classes):
@@ -215,8 +225,12 @@ def _lines(case: KeptCase, found: Examination) -> dict[str, list[str]]:
     names = {case.name}
     if found.slices is not None:  # of which each may be told of by itself
         names |= {f"slice {name}" for name in case.counts.names}
-    lines = {kind: [line for line in getattr(found, kind) if names & {*found.cases.get(line, ())}] for kind in KINDS}
-    lines["facts"] = [line.removeprefix(f"{case.name}: ") for line in lines["facts"]]
+    lines = {
+        kind: [
+            line.removeprefix(f"{case.name}: ") for line in getattr(found, kind) if names & {*found.cases.get(line, ())}
+        ]
+        for kind in KINDS
+    }
     lines["facts"] += [note for note in case.notes if note not in found.cases]
     return lines
 
