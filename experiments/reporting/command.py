@@ -8,7 +8,11 @@ from pathlib import Path
 from experiments.reporting.content import Report, Study
 from experiments.reporting.readme import places_in, replace_between
 from experiments.reporting.write import check_out, write_report
+from unet_segnet.cohort.training import KIND, STUDY
 from unet_segnet.output.console import HelpFormatter, Progress
+
+TABLE = "scores.md"  # of what is trained or evaluated on one's own data
+MOST = 6  # tables that are listed
 
 
 def report_parser(prog: str, description: str, out: str, data: str) -> argparse.ArgumentParser:
@@ -63,3 +67,22 @@ def write_study_report(
     for sentence in made.missing:
         print(textwrap.fill(f"missing: {sentence}", 100, subsequent_indent="  "))
     print(f"written to {options.out}: index.html, {len(made.tables)} tables, {len(made.figures)} figures")
+    if options.runs is not None and (line := results_on_own_data(options.runs)):
+        print(textwrap.fill(line, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False))
+
+
+def results_on_own_data(runs: Path) -> str | None:
+    """A line on what `unet-segnet train` and `evaluate` left in a folder of runs, which is in no article's table.
+
+    Returns:
+        How many there are and where their tables are; None where there are none.
+    """
+    evaluations = sorted(path.parent for path in runs.rglob("evaluation.json"))
+    counts = ((len(KIND.folders(runs)), "training"), (len(evaluations), "evaluation"))
+    said = " and ".join(f"{number} {noun}{'s' * (number != 1)}" for number, noun in counts if number)
+    if not said:
+        return None
+    tables = [*sorted(runs.glob(f"{STUDY}/*/*/{TABLE}")), *(folder / TABLE for folder in evaluations)]
+    listed = ", ".join(map(str, tables[:MOST])) + (f" and {len(tables) - MOST} more" if tables[MOST:] else "")
+    where = f"their tables are {listed}" if tables else "they have no tables, for no test slices were scored"
+    return f"not in this report: {said} on data of your own; {where}"

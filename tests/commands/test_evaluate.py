@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import re
@@ -68,6 +69,22 @@ def rows_of(path):
 def evaluated(network, own, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "evaluation"
     return evaluate(network, own, out), out
+
+
+def test_the_network_that_was_scored_is_named(network, own, tmp_path, monkeypatch):
+    """Its file is replaced once it is loaded, as a training that ends replaces its own."""
+    mine = tmp_path / "mine.keras"
+    shutil.copy(network, mine)
+    predicted = command.predicted
+
+    def replaced(*arguments):
+        mine.write_bytes(b"another")
+        return predicted(*arguments)
+
+    monkeypatch.setattr(command, "predicted", replaced)
+    evaluate(mine, own, tmp_path / "out")
+    facts = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert facts["network_sha256"] == hashlib.sha256(network.read_bytes()).hexdigest()
 
 
 def test_everything_is_written(evaluated):

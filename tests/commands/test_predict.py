@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import hashlib
 import json
 import shutil
 
@@ -10,6 +11,10 @@ import numpy as np
 import pytest
 from forked import run_command
 from PIL import Image
+from pixel_networks import save_pixel_network
+
+import unet_segnet.scans
+from unet_segnet.commands.predict import main
 
 predict = functools.partial(run_command, "predict")
 
@@ -127,6 +132,50 @@ def test_what_was_made_of_other_contents_is_not_passed_over(segmented, scan, net
         result = predict(scan / "chest.nii.gz", *arguments, "--truth", scan / "lesions.nii.gz")
         (scan / f"{name}.nii.gz").write_bytes(whole)
         assert result.returncode == 2 and f"made with another {told};" in result.stderr
+
+
+def replacing(monkeypatch, path, content):
+    """Let a file be replaced just before the first scan is read."""
+    read = unet_segnet.scans.read_scan
+
+    def replaced(*arguments, **more):
+        path.write_bytes(content)
+        return read(*arguments, **more)
+
+    monkeypatch.setattr(unet_segnet.scans, "read_scan", replaced)
+
+
+def here(capsys, *arguments):
+    """Call the command in this process: its exit status, and what it printed."""
+    with pytest.raises(SystemExit) as left:
+        main(list(map(str, arguments)))
+    printed = capsys.readouterr()
+    return left.value.code, printed.out + printed.err
+
+
+def test_labels_are_of_the_network_that_their_settings_name(scan, network, tmp_path, monkeypatch, capsys):
+    """A network that is replaced once it is loaded, as a training that ends replaces its own."""
+    mine = tmp_path / "mine.keras"
+    shutil.copy(network, mine)
+    other = save_pixel_network(tmp_path / "other.keras", 0.1, 1000)  # nothing is that bright
+    arguments = (scan / "chest.nii.gz", "--lungs", scan / "lungs.nii.gz", "--model", mine, "--out", tmp_path / "out")
+    with monkeypatch.context() as patched:
+        replacing(patched, mine, other.read_bytes())
+        assert here(capsys, *arguments)[0] == 0
+    made_with = json.loads((tmp_path / "out" / "chest" / "settings.json").read_text())["settings"]
+    assert made_with["network"] == hashlib.sha256(network.read_bytes()).hexdigest()
+    assert np.asarray(nibabel.load(tmp_path / "out" / "chest" / "labels.nii.gz").dataobj).any()
+    status, printed = here(capsys, *arguments)
+    assert status == 2 and "made with another network" in printed
+
+
+def test_a_scan_that_is_replaced_while_it_is_read_is_told(scan, network, tmp_path, monkeypatch, capsys):
+    mine = tmp_path / "chest.nii.gz"
+    shutil.copy(scan / "chest.nii.gz", mine)
+    replacing(monkeypatch, mine, (scan / "lesions.nii.gz").read_bytes())
+    status, printed = here(capsys, mine, "--lungs", "none", "--model", network, "--out", tmp_path / "out")
+    assert status == 2 and "chest.nii.gz: was changed while it was read" in printed and "Traceback" not in printed
+    assert not (tmp_path / "out" / "chest").exists()
 
 
 def test_a_truth_that_is_not_there_is_said(scan, network, tmp_path):

@@ -100,10 +100,8 @@ def test_a_link_back_to_the_folder_is_no_patient(tmp_path):
 
 
 def test_settings_know_the_values_beside_a_header(tmp_path):
-    network = tmp_path / "network.keras"
-    network.write_bytes(b"network")
     options = SimpleNamespace(
-        series=None, model=network, orientation=None, classes=None, window=(-1250, 250), probabilities=False
+        series=None, network_sha256="0" * 64, orientation=None, classes=None, window=(-1250, 250), probabilities=False
     )
     found = []
     for value in (0, 1):

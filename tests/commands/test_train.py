@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import shutil
@@ -13,9 +14,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from own_data import write_cohort, write_slice, write_volume
+from pixel_networks import save_pixel_network
 from tables import read_records
 
-from unet_segnet.cohort.network_plan import NetworkPlan, safe_name
+from unet_segnet.cohort.network_plan import NetworkPlan, begin_with, safe_name
 from unet_segnet.cohort.recipes import make_recipe
 from unet_segnet.commands import train as command
 from unet_segnet.data.splits import read_splits
@@ -504,7 +506,7 @@ def test_net_that_is_not_that_of_a_matlab_file_is_refused(tmp_path, monkeypatch)
     from unet_segnet.networks import load as pretrained
 
     model = NETWORKS["segnet"].build((16, 16, 1), 2, "released", 0.0)
-    model.name = "matlab_network"
+    model.name, model.sha256 = "matlab_network", hashlib.sha256(b"").hexdigest()
     monkeypatch.setattr(pretrained, "load_model", lambda source: model)
     (tmp_path / "network.mat").write_bytes(b"")
     with pytest.raises(InputError, match="holds segnet_released, --net and --variant ask for unet_paper"):
@@ -520,6 +522,16 @@ def test_networks_of_two_runs_are_fine_tuned_side_by_side(tmp_path):
         NetworkPlan(None, init=str(tmp_path / folder / "model.keras")).label for folder in ("seed0", "seed1", "copy")
     )
     assert one == copy != other and one.startswith("from-model-")
+
+
+def test_a_network_that_is_replaced_before_a_later_fold_is_told(tmp_path):
+    """The run is known by the file that was there when the command began."""
+    one, other = (save_pixel_network(tmp_path / f"{name}.keras", 0.1, level) for name, level in (("a", 9), ("b", 7)))
+    plan = NetworkPlan(None, init=str(one))
+    assert plan.init_sha256 == begin_with(plan).sha256
+    other.replace(one)
+    with pytest.raises(InputError, match=r"a\.keras: was changed while it was read"):
+        begin_with(plan)
 
 
 def test_names_of_data_never_leave_the_folder(tmp_path):

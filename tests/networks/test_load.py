@@ -1,5 +1,6 @@
 """Trained networks by name and from files: the right one comes, and nothing else does."""
 
+import hashlib
 import io
 import json
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from unet_segnet.errors import InputError
 from unet_segnet.networks import load as pretrained
+from unet_segnet.networks.facts import MEMBER
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +53,31 @@ def test_own_networks_are_found_by_problem(model, weights):
     for source in ("binary", weights / "binary.keras"):
         loaded = pretrained.load_model(source)
         np.testing.assert_array_equal(loaded.predict_on_batch(image), model.predict_on_batch(image))
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_told(weights, monkeypatch):
+    import keras
+
+    from unet_segnet.networks.find import find_model, load_found
+
+    path = weights / "binary.keras"
+    assert pretrained.load_model(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    parts = parts_of(path)
+    load = keras.saving.load_model
+
+    def replaced(*arguments, **more):
+        write_parts(path, parts)  # the same network, another file
+        return load(*arguments, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keras.saving, "load_model", replaced)
+        with pytest.raises(InputError, match=r"binary\.keras: was changed while it was read; start the same command"):
+            pretrained.load_model(path)
+    found, facts = find_model(str(path))
+    write_parts(path, {**parts, MEMBER: json.dumps({"window": [-1000.0, 200.0]}).encode()})
+    with pytest.raises(InputError, match="was changed while it was read"):
+        load_found(found, facts)
+    assert load_found(*find_model(str(path))).window == (-1000.0, 200.0)
 
 
 def test_what_a_network_takes_and_its_threshold_stand_in_its_file(model, tmp_path):

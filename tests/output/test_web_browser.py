@@ -71,6 +71,25 @@ def case_address(tmp_path_factory):
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def look_address(tmp_path_factory):
+    """The page of three scans, one with labels of another, one that cannot be read, all with a long name."""
+    import numpy as np
+    from own_data import drawn, write_cohort, write_nifti
+
+    from unet_segnet.commands import data
+
+    folder = tmp_path_factory.mktemp("look")
+    scans = write_cohort(folder / "scans", 3)
+    write_nifti(scans / "labels" / "p2.nii.gz", np.roll(drawn(seed=2, lesion=1)[1], 14, axis=2))
+    (scans / "images" / "p3.nii.gz").write_bytes(b"")
+    for path in sorted(scans.rglob("*.gz")):
+        path.rename(path.with_name(f"{'a_long_name_without_a_blank_' * 3}{path.name}"))
+    options = data.build_parser().parse_args(["look", str(scans), "--out", str(folder / "out")])
+    assert data.data(options) == 1
+    return (folder / "out" / "index.html").as_uri()
+
+
 @pytest.fixture
 def page(browser, address):
     yield from _open(browser, address)
@@ -81,14 +100,19 @@ def case(browser, case_address):
     yield from _open(browser, case_address)
 
 
-def _open(browser, address):
+@pytest.fixture
+def look(browser, look_address):
+    yield from _open(browser, look_address, ".case img")
+
+
+def _open(browser, address, shown=".stage img.grey"):
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
     opened.complaints, opened.requests = [], []
     opened.on("console", lambda message: opened.complaints.append(message.text))
     opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
     opened.on("request", lambda request: opened.requests.append(request.url))
     opened.goto(address)
-    opened.wait_for_selector(".stage img.grey")
+    opened.wait_for_selector(shown)
     yield opened
     assert opened.complaints == []
     assert [url for url in opened.requests if not url.startswith(("file:", "data:"))] == []
@@ -237,3 +261,34 @@ def test_the_page_of_a_scan(case):
     assert volume.startswith("infected")
     case.set_viewport_size({"width": 360, "height": 800})
     assert case.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_the_page_of_a_look(look):
+    expect(look.locator(".case")).to_have_count(3)
+    assert [text for text in look.locator(".case h2").all_inner_texts() if text.endswith("p3")]
+    pictures = look.locator(".case img")
+    assert all("contours of its labels and lungs" in image.get_attribute("alt") for image in pictures.all())
+    wide = pictures.first.evaluate("image => [image.getBoundingClientRect().width, image.naturalWidth]")
+    assert wide[0] > 500 and wide[1] > 600
+    beside = look.locator(".case:not(.unread)").first
+    assert beside.locator(".said").bounding_box()["x"] > beside.locator("img").bounding_box()["x"] + wide[0]
+    look.set_viewport_size({"width": 360, "height": 800})
+    assert look.evaluate("document.documentElement.scrollWidth") <= 360
+    assert pictures.first.evaluate("image => image.getBoundingClientRect().width") > 300
+    assert beside.locator(".said").bounding_box()["y"] > beside.locator("figcaption").bounding_box()["y"]
+
+
+def test_a_look_leads_to_its_cases_enlarges_them_and_darkens(look):
+    look.locator(".cases a").last.click()
+    expect(look.locator(".case h2").last).to_be_in_viewport()
+    look.locator(".case button.zoom").first.click()
+    assert look.locator("#zoom img").is_visible()
+    look.keyboard.press("Escape")
+
+    def colour():
+        return look.eval_on_selector(".said .problems strong", "word => getComputedStyle(word).color")
+
+    light = colour()
+    look.locator("#theme").click()
+    expect(look.locator("#theme")).to_have_attribute("aria-pressed", "true")
+    assert colour() != light

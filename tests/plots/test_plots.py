@@ -3,10 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.text import Text
+from PIL import Image
 
 from unet_segnet.models import build_model
 from unet_segnet.plots import save_figure, segmentations, style, training_curves
+from unet_segnet.plots.case import case_look
 from unet_segnet.plots.diagram import boxes, draw_network, links
 from unet_segnet.plots.dreams import dreams
 from unet_segnet.plots.scores import configuration_map, confusion_matrices, dice_by_slice, mean_and_sigma
@@ -37,6 +40,40 @@ def test_accumulated_labels_count_slices(lungs):
     assert list(panels) == ["all lesions", "C1", "C2", "C3"]
     np.testing.assert_array_equal(panels["all lesions"], (lungs[1] > 0).sum(axis=0))
     assert panels["C1"].max() == 2 and panels["C2"].max() == 0 and panels["C3"].sum() == 25
+
+
+def test_a_look_at_a_case_draws_contours_and_counts(lungs):
+    images, labels, _, names = lungs
+    levels = np.zeros((4, 256), int)
+    levels[0, 90], levels[1, 100:104], levels[3, 200] = 500, 25, 7
+    grey = (-1100, 400, "Hounsfield units")
+    figure = case_look(images, labels, images > 0, names, CLASSES, levels, grey, "a case")
+    *slices, below = figure.axes
+    assert [axes.get_title() for axes in slices] == ["slice 001", "slice 002", "slice 003"]
+    colours = [[to_hex(of.get_edgecolor()[0]).upper() for of in axes.collections] for axes in slices]
+    yellow, first, third = style.YELLOW, *(style.CLASS_COLOURS[number] for number in (1, 3))
+    assert colours == [[yellow, first], [yellow, first, third], [yellow]]
+    filled, *lines = below.patches
+    values = {to_hex(patch.get_edgecolor()).upper(): patch.get_data() for patch in lines}
+    assert set(values) == {first, third} and to_hex(filled.get_facecolor()).upper() == yellow
+    found = values[first]
+    assert found.values.sum() == pytest.approx(1) and found.values.argmax() == 25
+    assert found.edges[25] == pytest.approx(-1100 + 100 / 256 * 1500)
+    text = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert text[1:] == ["C1", "C3"]
+    alone = case_look(images[:1], None, None, names[:1], CLASSES[:1], levels[:1], grey, "x" * 99)
+    assert not alone.axes[0].collections and len(alone.axes) == 2
+
+
+def test_a_picture_with_few_colours_is_the_same_picture(lungs, tmp_path):
+    figure = slice_and_labels(lungs[0], lungs[1], lungs[3], CLASSES)
+    save_figure(figure, tmp_path / "all.png")
+    save_figure(figure, tmp_path / "few.png", colours=64)
+    with Image.open(tmp_path / "all.png") as every, Image.open(tmp_path / "few.png") as few:
+        assert few.mode == "P" and len(few.getcolors()) <= 64 and few.size == every.size
+        apart = np.abs(np.asarray(every.convert("RGB"), int) - np.asarray(few.convert("RGB"), int))
+    assert np.quantile(apart, 0.99) < 16
+    assert (tmp_path / "few.png").stat().st_size < (tmp_path / "all.png").stat().st_size
 
 
 def test_slices_and_labels(lungs):

@@ -67,6 +67,8 @@ COMMANDS = {
     ),
     "report": Command("report", ("--runs", "runs", "--out", "out"), (), "runs"),
 }  # fmt: skip
+# Of `fault_sharing` alone.
+LOOK = Command("data", ("look", "volumes", "--out", "out"), ("look.csv",), "volumes")
 COMMITTED_RUN = "grid/released-binary-segnet/exp4-seed0-matlab"
 
 

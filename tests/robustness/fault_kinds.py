@@ -83,7 +83,7 @@ def full_disk(trial: Trial) -> list[str]:
     shutil.copytree(trial.out, there)
     room = sum(path.stat().st_size + 4096 for path in there.rglob("*"))
     options = f"size={room + int(trial.rng.uniform(0.0, 1.1) * size)}"
-    with _mounted(trial.out, "-t", "tmpfs", "-o", options, "tmpfs"):
+    with mounted(trial.out, "-t", "tmpfs", "-o", options, "tmpfs"):
         shutil.copytree(there, trial.out, dirs_exist_ok=True)
         before = trial.finished()
         said = trial.judge(trial.start().wait(trial.patience), before)
@@ -184,7 +184,7 @@ def clock_jumps(trial: Trial) -> list[str]:
 
 
 @contextlib.contextmanager
-def _mounted(folder: Path, *arguments: str):
+def mounted(folder: Path, *arguments: str):
     subprocess.run(["mount", *arguments, folder], check=True)
     try:
         yield
@@ -205,7 +205,7 @@ def _closed(folder: Path):
             for path, mode in before.items():
                 path.chmod(mode)
         return
-    with _mounted(folder, "--bind", str(folder)):
+    with mounted(folder, "--bind", str(folder)):
         subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True)
         yield
 

@@ -17,7 +17,7 @@ def find_copies(images: np.ndarray, groups: Sequence[str]) -> list[tuple[int, in
     """Pairs of slices of different patients that show the same, also turned by quarters or mirrored.
 
     Arguments:
-        images: (num_slices, height, width) grey levels.
+        images: (num_slices, height, width) grey levels, or their `thumbnails`, which show the same.
         groups: (num_slices,) the patient of each, or its own name where that is unknown.
 
     Returns:
@@ -25,7 +25,7 @@ def find_copies(images: np.ndarray, groups: Sequence[str]) -> list[tuple[int, in
     """
     if len(images) < 2:
         return []
-    small = np.stack([resize_images(image.astype(np.float32), (THUMBNAIL, THUMBNAIL)) for image in images])
+    small = thumbnails(images)
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     plain, shows = _standardised(small)
     found = set()
@@ -39,6 +39,11 @@ def find_copies(images: np.ndarray, groups: Sequence[str]) -> list[tuple[int, in
                 if codes[i] != codes[j] and shows[i] and shows[j]:
                     found.add((i, j))
     return sorted(found)
+
+
+def thumbnails(images: np.ndarray) -> np.ndarray:
+    """What copies are found by: (num_slices, 32, 32) float32 of (num_slices, height, width) grey levels."""
+    return np.stack([resize_images(image.astype(np.float32), (THUMBNAIL, THUMBNAIL)) for image in images])
 
 
 def _standardised(thumbnails):

@@ -132,6 +132,7 @@ class LoadedCase:
         found: what occurs in the label file, or None.
         facts: see `CaseFacts`.
         notes: of the geometry of its files and of the orientation.
+        whole: (num_slices, size, size) uint8 grey levels with what is not lung, where the reader was asked for them.
     """
 
     case: Case
@@ -143,6 +144,7 @@ class LoadedCase:
     found: LabelFacts | None
     facts: CaseFacts
     notes: tuple[str, ...]
+    whole: np.ndarray | None = None
 
 
 def load_cohort(
@@ -184,9 +186,7 @@ def load_cohort(
         )
     given = read_classes(classes or found.classes) if classes or found.classes else None
     read = Reader(lungs, orientation, window, size, given)
-    loaded = []
-    if found.is_released:
-        loaded.append(read.released(found))
+    loaded = [read.released(found)] if found.is_released else []
     for number, case in enumerate(labelled, 1):
         loaded.append(read(case))
         if report:
@@ -238,7 +238,7 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
     yield f"classes, {classes.origin}: {classes.text()}"
     if not found.is_released:
         yield from classes.notes
-    yield from mixtures(loaded, classes)
+    yield from (line for line, _ in mixtures(loaded, classes))
     unlabelled = [case.name for case in found.cases if case.labels is None]
     if unlabelled:
         yield f"{len(unlabelled)} of {len(found.cases)} scans have no labels and are left out: {some(unlabelled)}"
@@ -257,10 +257,13 @@ class Reader:
         lungs, orientation, window, size: as of `load_cohort`.
         classes: what the label values mean, where a file says it: its background is padded around slices that are not
             square, its colours are read.
+        whole: whether the whole slices are wanted too, for people to look at.
     """
 
-    def __init__(self, lungs=AUTO, orientation=None, window=DEFAULT_WINDOW, size=DEFAULT_SIZE, classes=None):
-        self.lungs, self.orientation, self.window, self.size = lungs, orientation, window, size
+    def __init__(
+        self, lungs=AUTO, orientation=None, window=DEFAULT_WINDOW, size=DEFAULT_SIZE, classes=None, whole=False
+    ):
+        self.lungs, self.orientation, self.window, self.size, self.whole = lungs, orientation, window, size, whole
         self.background, self.colours = (classes.background, classes.colours) if classes else (0, {})
         self._kept: dict[str, tuple[Path, Scan]] = {}
         self._volumes: dict[Path, str] = {}
@@ -290,14 +293,19 @@ class Reader:
         slices = read_slices(found.source)
         if slices.labels is None:
             raise InputError(f"{found.source}: has no masks; training and scoring need them")
-        case = Case(found.source.resolve().name, found.source, found.source)
+        return self.of_slices(slices, found.source)
+
+    def of_slices(self, slices: Slices, source: Path) -> LoadedCase:
+        """Independent slices, read from a folder already, as one case."""
+        case = Case(source.resolve().name, source, source)
 
         def scan(array, units="8-bit"):
             array = np.ascontiguousarray(np.moveaxis(array, 0, 2))
-            return Scan(case.name, array, None, units, None, found.source, slices.names, is_volume=False)
+            return Scan(case.name, array, None, units, None, source, slices.names, is_volume=False)
 
+        labels = None if slices.labels is None else scan(slices.labels)
         lungs = None if slices.lungs is None else scan(slices.lungs.astype(np.uint8))
-        one = self._prepared(case, None, scan(slices.images, slices.units), scan(slices.labels), lungs)
+        one = self._prepared(case, None, scan(slices.images, slices.units), labels, lungs)
         return replace(one, notes=one.notes + slices.notes)
 
     def _read(self, kind: str, path: Path) -> Scan:
@@ -349,6 +357,7 @@ class Reader:
                 cut_off=cut_off,
             ),
             notes=slices.notes,
+            whole=fit(slices.images, None, self.window, self.size) if self.whole else None,
         )
 
     def _lungs(self, case, scan, slices: NetworkSlices, lungs: Scan | None, orientation):

@@ -7,11 +7,11 @@ from unet_segnet.cohort.classes import GIVEN, Classes
 from unet_segnet.cohort.conventions import ALL_LUNG, some
 
 
-def mixtures(loaded: Sequence, classes: Classes) -> Iterator[str]:
-    """Lines about scans that are unlike the others, each with a count and the first names.
+def mixtures(loaded: Sequence, classes: Classes) -> Iterator[tuple[str, list[str]]]:
+    """Lines about scans that are unlike the others, each with a count and the first names; and all names of these.
 
     Arguments:
-        loaded: `unet_segnet.cohort.load.LoadedCase` of all labelled scans.
+        loaded: of all labelled scans, `unet_segnet.cohort.load.LoadedCase` or `unet_segnet.cohort.examine.CaseCounts`.
         classes: what their label values mean.
     """
     by_units: dict[str, list[str]] = {}
@@ -23,8 +23,11 @@ def mixtures(loaded: Sequence, classes: Classes) -> Iterator[str]:
             for units, names in by_units.items()
         )
         yield (
-            f"WARNING: scans of two kinds: {listed}; the window applies to Hounsfield units only, so that one grey "
-            "level may mean two tissues; expected scans of one kind: take the originals of the 8-bit ones"
+            (
+                f"WARNING: scans of two kinds: {listed}; the window applies to Hounsfield units only, so that one grey "
+                "level may mean two tissues; expected scans of one kind: take the originals of the 8-bit ones"
+            ),
+            min(by_units.values(), key=len),
         )
     marked = {one.case.name: frozenset(one.found.values) - {0} for one in loaded if one.found}
     if not classes.are_lesions:
@@ -37,13 +40,16 @@ def mixtures(loaded: Sequence, classes: Classes) -> Iterator[str]:
     ]
     if full and classes.origin != GIVEN:
         yield (
-            f"WARNING: {len(full)} of {len(loaded)} label files mark {ALL_LUNG:.0%} of the lungs and more "
-            f"({some(full)}): are they lung masks, not lesions?"
+            (
+                f"WARNING: {len(full)} of {len(loaded)} label files mark {ALL_LUNG:.0%} of the lungs and more "
+                f"({some(full)}): are they lung masks, not lesions?"
+            ),
+            full,
         )
 
 
-def _other_values(marked: dict[str, frozenset[int]]) -> Iterator[str]:
-    """A line where some files have none of the values that the others have."""
+def _other_values(marked: dict[str, frozenset[int]]) -> Iterator[tuple[str, list[str]]]:
+    """A line and names where some files have none of the values that the others have."""
     counts = Counter(values for values in marked.values() if values)
     if len(counts) < 2:
         return
@@ -51,8 +57,11 @@ def _other_values(marked: dict[str, frozenset[int]]) -> Iterator[str]:
     others = {values: [n for n, of in marked.items() if of == values] for values in counts if not values & usual}
     for values, names in others.items():
         yield (
-            f"WARNING: {len(names)} of {len(marked)} label files mark {_listed(values)}, where most mark "
-            f"{_listed(usual)} ({some(names)}): do they mean the same?"
+            (
+                f"WARNING: {len(names)} of {len(marked)} label files mark {_listed(values)}, where most mark "
+                f"{_listed(usual)} ({some(names)}): do they mean the same?"
+            ),
+            names,
         )
 
 

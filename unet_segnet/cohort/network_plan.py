@@ -128,11 +128,13 @@ def begin_with(plan: NetworkPlan):
     """
     if plan.init is None:
         return None
-    from unet_segnet.networks.load import check_takes_grey, in_folder, load_model
+    from unet_segnet.networks.load import CHANGED, check_takes_grey, in_folder, load_model
 
     if in_folder(plan.init):
         raise InputError(f"{plan.init}: is a folder; `init` takes one network, such as the model.keras of a run")
     model = load_model(plan.init)
+    if model.sha256 != plan.init_sha256:  # by which the run is known
+        raise InputError(f"{plan.init}: {CHANGED}")
     check_takes_grey(model, plan.init)
     is_pyramid = _pyramid(model) is not None
     if is_pyramid != (plan.recipe == "compare"):

@@ -11,7 +11,7 @@ VERBS = {
     "predict": "label the lesions in CT scans",
     "train": "train on labelled scans of your own",
     "evaluate": "score a network on labelled scans",
-    "data": "get, examine, list or make data",
+    "data": "get, examine, show, list or make data",
     "export": "write a network for another runtime",
 }
 

@@ -1,4 +1,4 @@
-"""Get, examine and make data: `unet-segnet data fetch | check PATH | manifest PATH --to FILE | phantom`."""
+"""Get, examine and make data: `unet-segnet data fetch | check PATH | look PATH | manifest PATH --to FILE | phantom`."""
 
 import argparse
 import csv
@@ -12,6 +12,7 @@ from unet_segnet.data.fetch import BASE_URL
 from unet_segnet.errors import InputError
 from unet_segnet.output.console import HelpFormatter, reporter, run_command, summed_up, with_flags
 from unet_segnet.output.files import whole_file
+from unet_segnet.output.whole_folder import check_own, whole_folder
 
 
 def fetch(options) -> int:
@@ -35,27 +36,33 @@ def check(options) -> int:
     Raises:
         InputError: there is no data set, or the CSV file exists or cannot be written.
     """
-    from unet_segnet.cohort.cases import is_own
-    from unet_segnet.cohort.examine import examine_cohort
-    from unet_segnet.data.catalogue import find_data
-    from unet_segnet.data.examine import examine
+    from unet_segnet.cohort.examine import examine_data
 
     table = options.csv
     if table is not None and table.exists() and not options.force:
         raise InputError(f"{table} exists: give another name, or --force to replace it")
-    if is_own(options.path):
-        found = examine_cohort(options.path, options.classes, options.lungs, options.orientation)
-        print(options.path)
-    else:
-        folder = find_data(options.path)
-        found = examine(folder)
-        print(folder)
+    report = reporter("reading scans")
+    place, found = examine_data(options.path, options.classes, options.lungs, options.orientation, report)
+    print(place)
     for line in found.facts:
         print(f"  {line}")
     for title, class_names, pixels, image_pixels in found.sizes:
         print(f"\nclass sizes ({title})\n  {'class':14}{'pixel count':>14}{'image pixel count':>20}")
         for name, count, image_count in zip(class_names, pixels, image_pixels, strict=True):
             print(f"  {name:14}{count:14}{image_count:20}")
+    _print_findings(found, options)
+    if table is not None:
+        _write_csv(table, found.rows)
+    usable = (
+        f"usable, with {len(found.warnings)} warning(s): see whether they are meant" if found.warnings else "usable"
+    )
+    verdict = f"{len(found.problems)} problem(s): mend them first" if found.problems else usable
+    print(f"\n{verdict}")
+    return 1 if found.problems else 0
+
+
+def _print_findings(found, options) -> None:
+    """Print what was mended, the warnings and the problems of an `Examination`, of each kind once."""
     for heading, lines in (
         ("mended on loading", found.mended),
         ("warnings", found.warnings),
@@ -65,13 +72,31 @@ def check(options) -> int:
             print(f"\n{heading}")
             for line in summed_up(lines):
                 print(f"  {with_flags(line, options)}")
-    if table is not None:
-        _write_csv(table, found.rows)
-    usable = (
-        f"usable, with {len(found.warnings)} warning(s): see whether they are meant" if found.warnings else "usable"
-    )
-    verdict = f"{len(found.problems)} problem(s): mend them first" if found.problems else usable
-    print(f"\n{verdict}")
+
+
+def look(options) -> int:
+    """Write a page with pictures of every case, and what `check` finds in it; 0 where it can be used, else 1.
+
+    Raises:
+        InputError: there is no data set, none of its scans can be read, or the folder exists or cannot be written.
+    """
+    from unet_segnet.cohort.examine import examine_data
+    from unet_segnet.commands.data_look import MARKS, Kept, write_look
+
+    check_own(options.out, MARKS)
+    if options.out.exists() and not options.force:
+        raise InputError(f"{options.out}: is there already; give another folder with --out, or --force")
+    with whole_folder(options.out, MARKS) as new:
+        kept = Kept(new)
+        scans = (options.path, options.classes, options.lungs, options.orientation)
+        place, found = examine_data(*scans, reporter("reading scans"), kept.add)
+        if not kept.cases:
+            more = f" ({len(found.problems) - 1} more problems; see `unet-segnet data check`)"
+            raise InputError(found.problems[0] + (more if found.problems[1:] else ""))
+        write_look(kept, place, found, new, options)
+    _print_findings(found, options)
+    files = f"index.html, {MARKS[0]} and {len(kept.cases)} picture(s)"
+    print(f"\n{len(found.problems)} problem(s) in {place}; written to {options.out}: {files}")
     return 1 if found.problems else 0
 
 
@@ -156,7 +181,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Get the released slices, examine any data set, list its scans, or write the phantom.",
         epilog="Exit status: 0 done or usable, 1 a checked data set has problems, 2 bad input or no network.",
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="fetch|check|manifest|phantom")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="fetch|check|look|manifest|phantom")
 
     def add_verb(command, text, **more):
         verb = verbs.add_parser(command.__name__, help=text, formatter_class=HelpFormatter, **more)
@@ -192,12 +217,23 @@ def build_parser() -> argparse.ArgumentParser:
         "in each other's place are found by that, and every command puts them back on loading.",
         epilog="Exit status: 0 usable, 1 problems that loading does not mend, 2 no such data set.",
     )
-    verb.add_argument("path", help="a name in $UNET_SEGNET_DATA (COVID19-DL, medseg), a folder, or a manifest (.csv)")
-    verb.add_argument("--classes", type=Path, metavar="FILE", help="CSV with the columns value,name; own scans")
-    lungs_option(verb)
-    verb.add_argument("--orientation", metavar="HOW", help="of own scans, as for predict")
+    _scans(verb)
     verb.add_argument("--csv", type=Path, metavar="FILE", help="write one row for each slice to FILE")
     verb.add_argument("--force", action="store_true", help="replace FILE if it exists")
+
+    verb = add_verb(
+        look,
+        "pictures of every scan of a data set, with what check finds in it",
+        description="Look before you train: write a page (index.html) and a picture (PNG) of every scan, with slices "
+        "across its lungs, the contours of labels and lungs on them, and how often each grey level is in both. Beside "
+        "it stands what `check` finds in that scan. Slices are shown as the networks take them, of 256x256 and in the "
+        "usual window, and with what is not lung.",
+        epilog="Exit status: 0 usable, 1 shown, with problems that loading does not mend, 2 no such data set, or "
+        "nothing of it can be read.",
+    )
+    _scans(verb)
+    verb.add_argument("--out", type=Path, default=Path("look"), metavar="DIR", help="folder of the page")
+    verb.add_argument("--force", action="store_true", help="replace a page that is there")
 
     verb = add_verb(
         manifest,
@@ -228,6 +264,14 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--size", type=positive, default=512, metavar="PIXELS", help="height and width")
     verb.add_argument("--force", action="store_true", help="replace slices that are in DIR")
     return parser
+
+
+def _scans(verb: argparse.ArgumentParser) -> None:
+    """Add which data set is examined, and how its scans are read."""
+    verb.add_argument("path", help="a name in $UNET_SEGNET_DATA (COVID19-DL, medseg), a folder, or a manifest (.csv)")
+    verb.add_argument("--classes", type=Path, metavar="FILE", help="CSV with the columns value,name; own scans")
+    lungs_option(verb)
+    verb.add_argument("--orientation", metavar="HOW", help="of own scans, as for predict")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

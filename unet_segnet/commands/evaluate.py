@@ -16,7 +16,7 @@ from unet_segnet.commands.arguments import positive, result_options
 from unet_segnet.commands.cohort_options import check_own_options, load_own, own_parser
 from unet_segnet.data.splits import PARTS, read_splits
 from unet_segnet.errors import InputError
-from unet_segnet.networks.find import find_model
+from unet_segnet.networks.find import find_model, load_found
 from unet_segnet.output.console import Progress, import_keras, run_command, say
 from unet_segnet.output.records import INTENDED_USE, check_folder
 from unet_segnet.output.whole_folder import check_own, whole_folder
@@ -72,7 +72,7 @@ def evaluate(options) -> None:
     from unet_segnet.inference.segmentation import names_of_classes
     from unet_segnet.measures.metrics import confusion_matrices
     from unet_segnet.measures.patient_scores import Method, ScoredSlices, domain_table, score_tables, slice_table
-    from unet_segnet.networks.load import check_takes_grey, load_model, model_sha256, slice_size
+    from unet_segnet.networks.load import check_takes_grey, slice_size
     from unet_segnet.output.records import write_arrays, write_json
     from unet_segnet.output.tabular import write_tables
     from unet_segnet.runs.pictures import draw_slices
@@ -82,7 +82,7 @@ def evaluate(options) -> None:
     path, facts = find_model(options.model)
     if path.endswith(".mat"):
         say("note: a network trained in MATLAB is taken for one of the authors', trained on the released slices")
-    model = load_model(path)
+    model = load_found(path, facts)
     check_takes_grey(model, path)
     if facts.get("data") == RELEASED:
         facts = {"thresholds": released_thresholds(model.output_shape[-1]), "trained_on": released_domain(), **facts}
@@ -131,7 +131,7 @@ def evaluate(options) -> None:
         }
         about = {
             "network": str(options.model),
-            "network_sha256": model_sha256(path),
+            "network_sha256": model.sha256,
             "data": str(cohort.source),
             "data_sha256": slices.sha256(),
             "methods": [method.name for method in methods],

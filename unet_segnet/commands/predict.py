@@ -24,7 +24,7 @@ from unet_segnet.commands.predict_settings import (
 )
 from unet_segnet.errors import InputError, printable
 from unet_segnet.inference.lungs import AUTO, LUNGS
-from unet_segnet.networks.find import find_model
+from unet_segnet.networks.find import find_model, load_found
 from unet_segnet.networks.hub import hub_file, is_hub
 from unet_segnet.output.console import HelpFormatter, import_keras, reporter, run_command, say, with_flags
 from unet_segnet.output.records import check_folder
@@ -205,9 +205,10 @@ def _load(options, facts: dict):
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
     from unet_segnet.inference.prediction import mirrors_of
     from unet_segnet.inference.segmentation import names_of_classes
-    from unet_segnet.networks.load import load_model, slice_size
+    from unet_segnet.networks.load import slice_size
 
-    model = load_model(options.model)
+    model = load_found(options.model, facts)
+    options.network_sha256 = model.sha256
     model.mirror_axes = tuple(facts.get("mirror_axes") or ())
     try:
         slice_size(model)
@@ -240,6 +241,7 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
     from unet_segnet.commands.predict_outputs import summary, write_case
     from unet_segnet.commands.predict_truth import compare_with, read_truth
     from unet_segnet.inference.segmentation import prepare, segment
+    from unet_segnet.networks.load import CHANGED
     from unet_segnet.scans import read_scan, scan_name
 
     made_with = settings(item, options)  # of the files as they are before they are read
@@ -256,6 +258,8 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
         except InputError as error:
             problem = str(error)
             _tell(f"{problem} (segmented all the same, without scores)", options)
+    if settings(item, options) != made_with:
+        raise InputError(f"{item.path}: {CHANGED}")
     with whole_folder(target, MARKS) as new:  # from here on, so that a second process learns who is at it
         if target.exists() and not options.force:
             raise InputError(f"{target}: another process made it meanwhile; give another folder with --out, or --force")

@@ -20,7 +20,8 @@ def settings(item: Item, options) -> dict:
 
     Arguments:
         item: the scan.
-        options: the command's, its window settled.
+        options: the command's, its window settled; `network_sha256` is that of the network that was loaded, whose file
+            may be another by now.
 
     Raises:
         InputError: a file cannot be read.
@@ -30,7 +31,7 @@ def settings(item: Item, options) -> dict:
     return {
         "scan": _contents(item.path),
         "series": options.series,
-        "network": model_sha256(options.model),
+        "network": options.network_sha256,
         "lungs": str(item.lungs) if item.lungs in LUNGS else _contents(Path(item.lungs)),
         "lung_network": model_sha256(OWN) if item.lungs == AUTO else None,
         "orientation": options.orientation,

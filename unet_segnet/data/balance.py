@@ -26,6 +26,11 @@ def class_sizes(labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.nd
         if len(found) > num_classes:
             raise ValueError(f"labels must be below {num_classes}. Received: {len(found) - 1}, slice {index}")
         counts[index] = found
+    return sizes_of_counts(counts)
+
+
+def sizes_of_counts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`class_sizes` of the pixels that each slice has of each class, (num_slices, num_classes) int64."""
     slice_pixels = counts.sum(axis=1, keepdims=True)
     return counts.sum(axis=0), ((counts > 0) * slice_pixels).sum(axis=0)
 

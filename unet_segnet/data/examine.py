@@ -41,6 +41,10 @@ class Examination:
         sizes: (title, class names, pixel counts, image pixel counts), the paper's Table 1 columns.
         rows: one dict for each slice as it is in the files: its set, name, size, pixels of lung and of each
             class, fraction of its lesion outside the lung ("" without lesion), finding.
+        cases: line -> the names of the cases (own scans, "volume NAME", "slice NAME") that it is about; a line on the
+            data as a whole is not in it.
+        slices: the independent slices of a released layout that are sound, mended; None where there are none.
+        classes: what the label values mean (`unet_segnet.cohort.classes.Classes`), where that is asked for and known.
     """
 
     facts: list[str] = field(default_factory=list)
@@ -49,6 +53,15 @@ class Examination:
     problems: list[str] = field(default_factory=list)
     sizes: list[tuple] = field(default_factory=list)
     rows: list[dict] = field(default_factory=list)
+    cases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    slices: Slices | None = None
+    classes: object | None = None
+
+    def add(self, kind: str, line: str, *cases: str) -> None:
+        """Add a line about these cases to the lines of a kind: facts, mended, warnings or problems."""
+        getattr(self, kind).append(line)
+        if cases:
+            self.cases[line] = (*self.cases.get(line, ()), *cases)
 
 
 def examine(folder: str | Path) -> Examination:
@@ -62,7 +75,7 @@ def examine(folder: str | Path) -> Examination:
     if tree_root(folder) is not None:
         slices, problems = inspect_png_tree(folder)
         found.problems += problems
-        slices = _examine_slices(slices, "slices", found)
+        slices = found.slices = _examine_slices(slices, "slices", found)
         raw = tree_root(folder) / RAW_MASKS
         if raw.is_file():
             _examine_raw_masks(raw, slices, found)
@@ -75,7 +88,7 @@ def examine(folder: str | Path) -> Examination:
     if has_slices(folder):
         slices, problems = inspect_medseg_slices(folder)
         found.problems += problems
-        _examine_slices(slices, "slices", found)
+        found.slices = _examine_slices(slices, "slices", found)
     if names:
         _examine_volumes(folder, names, found)
     return found
@@ -103,16 +116,19 @@ def _examine_slices(slices: Slices | None, title: str, found: Examination) -> Sl
         findings[i] = f"mask exchanged with {slices.names[j]}"
         findings[j] = f"mask exchanged with {slices.names[i]}"
     mended = mend_exchanges(slices)
-    found.mended += mended.notes
+    for note in mended.notes:
+        found.add("mended", note, *(f"slice {slices.names[index]}" for pair in exchanged for index in pair))
     for index, outside in enumerate(outside_fraction(mended)):
         if outside > BAD_FIT:
             findings[index] = "mask does not fit"
-            found.problems.append(
+            found.add(
+                "problems",
                 f"the mask of slice {slices.names[index]} does not fit its image: {outside:.0%} of its "
-                f"lesion pixels lie outside the lung, and no other slice's mask was exchanged for it"
+                f"lesion pixels lie outside the lung, and no other slice's mask was exchanged for it",
+                f"slice {slices.names[index]}",
             )
-    no_lung = np.flatnonzero(~lung_area(mended).any(axis=(1, 2)))
-    found.problems += [f"slice {slices.names[index]} has no lung pixel" for index in no_lung]
+    for index in np.flatnonzero(~lung_area(mended).any(axis=(1, 2))):
+        found.add("problems", f"slice {slices.names[index]} has no lung pixel", f"slice {slices.names[index]}")
     if not mended.labels.any():
         found.problems.append("every mask is empty: there is no lesion to learn or to score")
     found.rows += _rows(slices, title, findings)
@@ -166,12 +182,14 @@ def _examine_volumes(folder: Path, names: list[str], found: Examination) -> None
     for name in names:
         image, mask, lungs = volume_paths(folder, name)
         volume, problems = inspect_volume(image, mask, lungs)
-        found.problems += problems
+        if volume is not None:
+            missing = [kind for kind, path in (("rp_msk", mask), ("rp_lung_msk", lungs)) if path is None]
+            problems += [f"volume {name} has no file in {folder / kind}" for kind in missing]
+        for problem in problems:
+            found.add("problems", problem, f"volume {name}")
         if volume is None:
             continue
-        missing = [kind for kind, path in (("rp_msk", mask), ("rp_lung_msk", lungs)) if path is None]
-        found.problems += [f"volume {name} has no file in {folder / kind}" for kind in missing]
-        found.facts.append(_volume_fact(volume))
+        found.add("facts", _volume_fact(volume), f"volume {name}")
         num_slices += len(volume.images)
         if volume.labels is None:
             continue
@@ -182,9 +200,11 @@ def _examine_volumes(folder: Path, names: list[str], found: Examination) -> None
             continue
         lesion = volume.labels > 0
         if lesion.any() and (outside := (lesion & ~volume.lungs).sum() / lesion.sum()) > BAD_FIT:
-            found.problems.append(
+            found.add(
+                "problems",
                 f"the mask of volume {name} does not fit its image: {outside:.0%} of its lesion voxels lie "
-                f"outside the lung"
+                f"outside the lung",
+                f"volume {name}",
             )
         slices = Slices(
             images=volume.images,

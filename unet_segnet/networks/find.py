@@ -53,6 +53,20 @@ def _facts_in(file: Path, is_run: bool) -> dict:
     return facts
 
 
+def load_found(path: str, facts: dict):
+    """The network that `find_model` found, see `load_model`.
+
+    Raises:
+        InputError: it cannot be loaded, or is no longer that of which these facts are known.
+    """
+    from unet_segnet.networks.load import CHANGED, load_model
+
+    model = load_model(path)
+    if find_model(path)[1] != facts:
+        raise InputError(f"{path}: {CHANGED}")
+    return model
+
+
 def _facts_of_run(config: dict) -> dict:
     """Of a run of the first study, or of an own network's card: the data that it was trained on."""
     data = config.get("data")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS
@@ -14,6 +15,7 @@ from unet_segnet.networks.hub import MAX_BYTES, PARTS, hub_file, is_hub
 from unet_segnet.output.files import open_archive
 
 WEIGHTS = Path(__file__).parent / "weights"
+CHANGED = "was changed while it was read; start the same command again once nobody writes it"
 MAX_CONFIG_BYTES = 2**24  # of its description of the layers, which takes many times as much in memory
 
 
@@ -55,8 +57,12 @@ def model_sha256(source: str | Path) -> str:
     """
     found = in_folder(source)
     if isinstance(found, Folds):
-        return hashlib.sha256("".join(map(model_sha256, found.files)).encode()).hexdigest()
+        return _sha256_of_all(map(model_sha256, found.files))
     return hashlib.sha256(model_path(found or source).read_bytes()).hexdigest()
+
+
+def _sha256_of_all(members: Iterable[str]) -> str:
+    return hashlib.sha256("".join(members).encode()).hexdigest()
 
 
 def in_folder(source: str | Path) -> Path | Folds | None:
@@ -81,17 +87,28 @@ def load_model(source: str | Path = "lesions"):
         num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
         0 and 255), `label_values` (dict: value in the label files that it learnt from -> class index), `takes`
         (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels), `threshold`, `temperature`, `seen` and
-        `mirror_axes`, see `facts.write_facts`, are attributes of it.
+        `mirror_axes`, see `facts.write_facts`, are attributes of it; and always `sha256`, that of its file.
 
     Raises:
-        InputError: no such own network; a file that is missing, damaged, or holds none, or cannot be downloaded; folds
-            that are not finished or do not fit each other.
+        InputError: no such own network; a file that is missing, damaged, or holds none, or cannot be downloaded, or is
+            changed meanwhile; folds that are not finished or do not fit each other.
     """
     found = in_folder(source)
     if isinstance(found, Folds):
         names = [file.parent.name for file in found.files]
-        return Ensemble(map(load_model, found.files), names, str(source), found.diverged, found.tables)
+        ensemble = Ensemble(map(load_model, found.files), names, str(source), found.diverged, found.tables)
+        ensemble.sha256 = _sha256_of_all(member.sha256 for member in ensemble.members)
+        return ensemble
     path = model_path(found or source)
+    sha256 = model_sha256(path)
+    model = _loaded(path)
+    if model_sha256(path) != sha256:  # it is opened several times: what was checked may not be what was loaded
+        raise InputError(f"{path}: {CHANGED}")
+    model.sha256 = sha256
+    return model
+
+
+def _loaded(path: Path):
     if path.suffix == ".mat":
         from unet_segnet.matlab import load_network
 

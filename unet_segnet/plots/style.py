@@ -12,6 +12,7 @@ from unet_segnet.output.files import whole_file
 
 # Okabe and Ito's palette; class 0 stays the grey slice itself.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+YELLOW = "#F0E442"  # of the same palette, for what is no class
 CLASS_COLOURS = (None, ORANGE, BLUE, GREEN, PURPLE, SKY, VERMILION)
 GREY = "#666666"
 MOVING_AVERAGE = 18  # iterations, an epoch at batch 4
@@ -25,14 +26,22 @@ def new_figure(width: float, height: float) -> matplotlib.figure.Figure:
     return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
 
 
-def save_figure(figure: matplotlib.figure.Figure, path: Path, dpi: int = 200) -> None:
-    """Write a figure (format by the file's ending), whole or not at all; the same figure gives the same bytes."""
+def save_figure(figure: matplotlib.figure.Figure, path: Path, dpi: int = 200, colours: int | None = None) -> None:
+    """Write a figure (format by the file's ending), whole or not at all; the same figure gives the same bytes.
+
+    A PNG file with at most so many `colours` takes less than half the room, of 256 at most; None keeps all.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(path.suffix.lower(), {})
     with whole_file(path) as temporary, matplotlib.rc_context({"svg.hashsalt": "unet_segnet", "pdf.fonttype": 42}):
         _take_as_written(figure)
         figure.savefig(temporary, dpi=dpi, metadata=undated)
+        if colours:
+            from PIL import Image
+
+            with Image.open(temporary) as image:
+                image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(temporary, "PNG", dpi=(dpi, dpi))
 
 
 def _take_as_written(figure) -> None:

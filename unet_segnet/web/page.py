@@ -6,7 +6,7 @@ import base64
 import functools
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import resources
 
 import jinja2
@@ -81,6 +81,17 @@ def render_page(
     Raises:
         ValueError: a script or style that would end its own element or holds characters that no HTML file may hold.
     """
+    return "".join(page_parts(title, (body,), scripts, styles, generator))
+
+
+def page_parts(
+    title: str,
+    parts: Iterable[Markup],
+    scripts: Iterable[str] = (),
+    styles: Iterable[str] = (),
+    generator: str = "unet_segnet",
+) -> Iterator[str]:
+    """`render_page` piece by piece, for a body in parts that are too large to be held together."""
     styles = [_contained(source, "style") for source in (asset("page.css"), *styles)]
     scripts = [_contained(source, "script") for source in (asset("page.js"), *scripts)]
     policy = "; ".join(
@@ -93,10 +104,11 @@ def render_page(
             "form-action 'none'",
         )
     )
-    page = render(
-        "page.html", title=title, body=body, scripts=scripts, styles=styles, policy=policy, generator=generator
-    )
-    return NOT_IN_HTML.sub("\N{REPLACEMENT CHARACTER}", page) + "\n"
+    page = _environment("unet_segnet.web").get_template("page.html")
+    values = {"scripts": scripts, "styles": styles, "policy": policy, "generator": generator}
+    for piece in page.generate(title=title, parts=parts, **values):
+        yield NOT_IN_HTML.sub("\N{REPLACEMENT CHARACTER}", piece)
+    yield "\n"
 
 
 def figure_html(identifier: str, title: str, caption: str, alt: str, png: bytes) -> Markup:
