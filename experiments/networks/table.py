@@ -1,6 +1,6 @@
 """The scores of all finished trainings on what they were not trained on, from the counts in their folders.
 
-scores.csv         Dice, sensitivity and precision of each source that was left out
+scores.csv, .md    Dice, sensitivity and precision of each source that was left out
 reliability.csv    how often what was given some probability is so
 runs.json          where each run comes from
 """
@@ -43,7 +43,7 @@ def write_score_table(out: Path, results: Path) -> None:
     Raises:
         InputError: no run is finished, or its counts cannot be read.
     """
-    from unet_segnet.output.records import check_folder, write_json
+    from unet_segnet.output.records import check_folder, write_json, write_text
 
     folders = KIND.folders(out)
     if not folders:
@@ -61,9 +61,10 @@ def write_score_table(out: Path, results: Path) -> None:
     )
     results.mkdir(parents=True, exist_ok=True)
     table.to_csv(results / "scores.csv")
+    write_text(results / "scores.md", table.to_markdown())
     Table("Probabilities and what is there.", BINS, tuple(bins)).to_csv(results / "reliability.csv")
     write_json(results / "runs.json", records)
-    print(f"{table.to_text()}\nwritten to {results}: scores.csv, reliability.csv, runs.json")
+    print(f"{table.to_text()}\nwritten to {results}: scores.csv, scores.md, reliability.csv, runs.json")
 
 
 def score_rows(config: dict, result: dict, counts: dict[str, np.ndarray]) -> list[tuple]:

@@ -1,6 +1,6 @@
 """Scans end to end, by networks that never saw their source: lungs, lesions in them, and what stands beside.
 
-    whole.csv    a row for each scan, and for all scans of a source
+    whole.csv, .md    a row for each scan, and for all scans of a source
 
 In the true lungs stand beside each other: the network; the first study's, which marks infected tissue in grey levels of
 a fixed window; a grey threshold, the level (of `unet_segnet.data.normalise.lung_levels`) of the largest Dice over the
@@ -16,7 +16,7 @@ import numpy as np
 from experiments.networks.runs import OF_TASK, STUDY, TESTS_ALONE
 from experiments.networks.sources import read_cases
 from unet_segnet.errors import InputError
-from unet_segnet.output.records import check_folder, read_json
+from unet_segnet.output.records import check_folder, read_json, write_text
 from unet_segnet.output.tabular import Table
 
 COLUMNS = (
@@ -97,7 +97,8 @@ def write_whole_table(out: Path, results: Path, network: str, seed: int) -> None
     table = Table("Whole scans, by networks that never saw their source.", COLUMNS, tuple(rows), NOTES)
     results.mkdir(parents=True, exist_ok=True)
     table.to_csv(results / "whole.csv")
-    print(f"{table.to_text()}\nwritten to {results}: whole.csv")
+    write_text(results / "whole.md", table.to_markdown())
+    print(f"{table.to_text()}\nwritten to {results}: whole.csv, whole.md")
 
 
 def network_without(out: Path, task: str, source: str, network: str, seed: int) -> Path:
