@@ -15,9 +15,9 @@ NOISE = 0.05  # largest standard deviation
 BLUR = (0.4, 1.4)  # standard deviation, pixels
 SHARPEN = 1.5  # largest share of the difference from the blurred slice that is added
 EQUALISED = 0.2  # how often
-OPACIFIED = 0.5  # how often
+OPACIFIED = 0.3  # how often
 OPACITY_HU = (-150.0, 60.0)
-OPACITY_RADIUS = (0.05, 0.2)  # of a slice's side
+OPACITY_RADIUS = (0.03, 0.2)  # of a slice's side
 LEAST_FIELD = 0.7  # of a slice's half, that a cut field of view leaves
 
 
@@ -38,11 +38,10 @@ def opacify(image: np.ndarray, lungs: np.ndarray, generator: np.random.Generator
     Returns:
         float32 of that shape; the air of a blob with a smooth random outline inside the lungs replaced by soft tissue.
     """
-    image = np.asarray(image, np.float32)
-    if generator.random() >= OPACIFIED or not lungs.any():
+    image, rows_columns = np.asarray(image, np.float32), np.argwhere(lungs)
+    if generator.random() >= OPACIFIED or not len(rows_columns):
         return image
-    border = np.argwhere(lungs & ~ndimage.binary_erosion(lungs, iterations=2))
-    centre = border[generator.integers(len(border))]  # inside, there is air enough around it to tell
+    centre = rows_columns[generator.integers(len(rows_columns))]
     radius = image.shape[0] * generator.uniform(*OPACITY_RADIUS)
     rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
     distance = np.hypot(rows - centre[0], columns - centre[1])
