@@ -95,14 +95,13 @@ def lesion_examples(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def augment_lungs(images: np.ndarray, labels: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lungs without air in places, windows, grey scales, fields of view, flips, rotation and scale at random."""
-    from unet_segnet.training.scanners import change_grey, cut_field, opacify, random_window
+    """Random windows, grey scales, fields of view, flips, rotation and scale; see `train_annealed`."""
+    from unet_segnet.training.scanners import change_grey, cut_field, random_window
 
     shown, marked = np.empty(images.shape, np.float32), np.empty(labels.shape, np.uint8)
     generators = [np.random.default_rng(int(seed)) for seed in seeds]
     for index, generator in enumerate(generators):
-        image = opacify(images[index], labels[index] == 1, generator)
-        image = change_grey(random_window(image, generator), generator)
+        image = change_grey(random_window(images[index], generator), generator)
         shown[index], marked[index] = cut_field(image, labels[index], generator)
     return _moved(shown, marked, generators)
 

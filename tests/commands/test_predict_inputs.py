@@ -101,7 +101,14 @@ def test_a_link_back_to_the_folder_is_no_patient(tmp_path):
 
 def test_settings_know_the_values_beside_a_header(tmp_path):
     options = SimpleNamespace(
-        series=None, network_sha256="0" * 64, orientation=None, classes=None, window=(-1250, 250), probabilities=False
+        tta=False,
+        disagreement=False,
+        series=None,
+        network_sha256="0" * 64,
+        orientation=None,
+        classes=None,
+        window=(-1250, 250),
+        probabilities=False,
     )
     found = []
     for value in (0, 1):

@@ -1,5 +1,4 @@
-"""Random changes that make one scanner's slices look like another's: grey scale, sharpness, noise, field of view; and
-lungs without air.
+"""Random changes that make one scanner's slices look like another's: grey scale, sharpness, noise, field of view.
 
 All take one slice and a `numpy.random.Generator`, and draw from it whether they act at all.
 """
@@ -15,9 +14,6 @@ NOISE = 0.05  # largest standard deviation
 BLUR = (0.4, 1.4)  # standard deviation, pixels
 SHARPEN = 1.5  # largest share of the difference from the blurred slice that is added
 EQUALISED = 0.2  # how often
-OPACIFIED = 0.3  # how often
-OPACITY_HU = (-150.0, 60.0)
-OPACITY_RADIUS = (0.03, 0.2)  # of a slice's side
 LEAST_FIELD = 0.7  # of a slice's half, that a cut field of view leaves
 
 
@@ -25,33 +21,6 @@ def random_window(image: np.ndarray, generator: np.random.Generator) -> np.ndarr
     """(height, width) Hounsfield units under a random window: float32, 0 to 1."""
     low, high = generator.uniform(*WINDOW_LOW), generator.uniform(*WINDOW_HIGH)
     return np.clip((np.asarray(image, np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
-
-
-def opacify(image: np.ndarray, lungs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Now and then a lung without air in one place, as consolidation makes it: it stays lung, to its very border.
-
-    Arguments:
-        image: (height, width) Hounsfield units.
-        lungs: likewise, True inside the lungs.
-        generator: of the random numbers.
-
-    Returns:
-        float32 of that shape; the air of a blob with a smooth random outline inside the lungs replaced by soft tissue.
-    """
-    image, rows_columns = np.asarray(image, np.float32), np.argwhere(lungs)
-    if generator.random() >= OPACIFIED or not len(rows_columns):
-        return image
-    centre = rows_columns[generator.integers(len(rows_columns))]
-    radius = image.shape[0] * generator.uniform(*OPACITY_RADIUS)
-    rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
-    distance = np.hypot(rows - centre[0], columns - centre[1])
-    coarse = generator.standard_normal((6, 6), np.float32)
-    outline = ndimage.zoom(coarse, np.array(image.shape) / 6, order=1)
-    blob = lungs & (distance + 0.3 * radius * outline < radius)
-    tissue = generator.uniform(*OPACITY_HU) + generator.uniform(5, 40) * generator.standard_normal(
-        image.shape, np.float32
-    )
-    return np.where(blob, np.maximum(image, tissue.astype(np.float32)), image)
 
 
 def change_grey(image: np.ndarray, generator: np.random.Generator, largest: float = 1.0) -> np.ndarray:
