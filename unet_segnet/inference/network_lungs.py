@@ -89,9 +89,9 @@ def network_lung_masks(images: np.ndarray, model, adjoining: bool = True, batch_
         (num_slices, height, width) uint8: 0 no lung, 1 left, 2 right lung.
 
     Raises:
-        InputError: it finds no lung.
+        InputError: it finds no lung, or one that is brighter than the body around it.
     """
-    from unet_segnet.inference.lungs import lung_like_components, midlines, split_left_right
+    from unet_segnet.inference.lungs import AIR_HU, levels_at_border, lung_like_components, midlines, split_left_right
 
     found = lung_probabilities(images, model, batch_size) > model.threshold
     if adjoining and len(images) > 1:
@@ -101,7 +101,16 @@ def network_lung_masks(images: np.ndarray, model, adjoining: bool = True, batch_
             "the network found no lung; expected an axial chest CT (give a mask with `lungs`, or `lungs` none where "
             "the slices show lungs alone)"
         )
-    return split_left_right(found, None if images.dtype == np.uint8 else midlines(images, adjoining))
+    air = AIR_HU
+    if images.dtype == np.uint8:  # of an unknown window
+        inside, around = levels_at_border(images, found)
+        if inside >= around:
+            raise InputError(
+                "what the network takes for lung is brighter than what is around it, as in an inverted picture; "
+                "expected air dark and bone bright"
+            )
+        air = 0.5 * (inside + around)
+    return split_left_right(found, midlines(images, adjoining, air))
 
 
 def _body_box(image: np.ndarray) -> tuple[int, int, int]:
