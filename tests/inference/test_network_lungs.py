@@ -77,6 +77,8 @@ def test_a_lung_alone_in_grey_levels_is_on_the_bodys_side(rows, side):
     assert np.unique(sides).tolist() == [0, side]
 
 
-def test_an_inverted_picture_is_refused():
+@pytest.mark.parametrize("finds_lungs", [True, False])
+def test_an_inverted_picture_is_refused(finds_lungs):
+    inverted = 255 - picture(lungs=((35, 60), (68, 93)))  # where lungs are not found, the body is taken for them
     with pytest.raises(InputError, match="inverted"):
-        network_lung_masks(255 - picture(), Darkest(inverted=True), adjoining=False)
+        network_lung_masks(inverted, Darkest(inverted=finds_lungs), adjoining=False)
