@@ -104,7 +104,7 @@ def find_lungs(
     if np.median(images[sides > 0]) == 0:
         raise InputError(
             f"{scan.source}: most of the lungs is black, as in a window for soft tissue; expected grey levels that "
-            "show lung tissue (or give a mask with `lungs`, or `lungs` none to segment the slices as they are)"
+            "show lung tissue (or give a mask with `lungs`)"
         )
     low, high = _lung_network(network).window
     return FoundLungs(sides, f"found by a network, grey levels taken for those of a window of {low:g} to {high:g} HU")

@@ -250,7 +250,7 @@ def _levels(model, scan: Scan, images: np.ndarray, lungs: np.ndarray | None, siz
     if lungs is None:
         raise InputError(
             f"{scan.source}: this network refers grey levels to the lungs, which `lungs` none leaves unknown; give a "
-            "mask with `lungs`, or another network as `model`"
+            "mask with `lungs`, or another network as `model`, such as binary"
         )
     shown, inside = fit_whole(images, size), fit_labels(lungs, size)
     figures = grey_figures(shown, inside, scan.units, scan.is_volume)
