@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from unet_segnet.cohort.classes import read_classes
 from unet_segnet.cohort.conventions import LabelFacts, recognise_classes
 from unet_segnet.cohort.load import load_cohort
 from unet_segnet.errors import InputError
+from unet_segnet.inference.find_lungs import FoundLungs
 
 
 def refused(folder, message, **options):
@@ -249,6 +251,20 @@ def test_eight_bit_slices_without_lungs_are_refused_with_the_way_out(tmp_path):
     Image.fromarray(np.full((32, 32), 90, np.uint8)).save(tmp_path / "images" / "s1.png")
     refused(tmp_path, "its lungs cannot be found in 8-bit grey levels")
     assert load_cohort(tmp_path, size=32, lungs="none").slices.images.min() == 90
+
+
+def test_doubts_about_found_lungs_are_told_of_each_scan(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        write_volume(tmp_path, name)
+    rmtree(tmp_path / "lungs")
+    sides = np.ones((3, 32, 32), np.uint8)
+    monkeypatch.setattr(
+        load,
+        "find_lungs",
+        lambda scan, *rest: FoundLungs(sides, "found", assumed=("a third has no air",) if scan.name == "b" else ()),
+    )
+    notes = load_cohort(tmp_path, size=32).notes
+    assert [note for note in notes if "no air" in note] == ["lungs of b: a third has no air"]
 
 
 def test_no_data_is_one_clear_line(tmp_path):

@@ -7,8 +7,9 @@ import pytest
 
 from unet_segnet.errors import InputError
 from unet_segnet.inference import find_lungs as module
-from unet_segnet.inference.find_lungs import both_lung_masks, find_lungs
-from unet_segnet.scans import Scan, to_network
+from unet_segnet.inference.find_lungs import both_lung_masks
+from unet_segnet.inference.segmentation import prepare
+from unet_segnet.scans import Scan, write_labels
 
 SPACING = (5.0, 1.0, 1.0)
 
@@ -24,8 +25,8 @@ def masks(*boxes):
 def scan_of(values):
     """Rows from right to left, columns to the back, slices to the head: as the networks take them."""
     affine = np.diag([-1.0, -1.0, 5.0, 1.0])
-    scan = Scan("case", np.moveaxis(values, 0, 2), affine, "HU", (1.0, 1.0, 5.0), Path("case.nii.gz"))
-    return scan, to_network(scan)
+    units = "8-bit" if values.dtype == np.uint8 else "HU"
+    return Scan("case", np.moveaxis(values, 0, 2), affine, units, (1.0, 1.0, 5.0), Path("case.nii.gz"))
 
 
 def test_hounsfield_units_draw_the_border_and_the_network_chooses():
@@ -54,7 +55,7 @@ def found(monkeypatch):
 
         monkeypatch.setattr(module, "lung_masks", give(classical))
         monkeypatch.setattr(module, "_by_network", give(network))
-        return find_lungs(*scan_of(np.full((2, 40, 40), 40, np.float32)), "auto")
+        return prepare(scan_of(np.full((2, 40, 40), 40, np.float32)), "auto").lungs
 
     return set_to
 
@@ -89,3 +90,40 @@ def test_one_way_is_taken_where_the_other_finds_none(found):
         found(None, None)
     with pytest.raises(InputError, match="is no lung for the network"):
         found(masks((1, (0, 4), (0, 4))), LUNGS)
+
+
+def test_a_lung_that_is_missing_is_said(found):
+    alone = np.where(LUNGS == 1, LUNGS, 0)
+    assert any("the right lung is not there" in note for note in found(alone, alone).notes(2))
+    remnant = alone.copy()
+    remnant[:, 5:7, 10:28] = 2
+    assert any("the right lung is only 18 %" in note for note in found(remnant, remnant).notes(2))
+
+
+def test_lungs_in_front_of_each_other_are_said(found):
+    turned = masks((1, (10, 30), (5, 15)), (1, (10, 30), (25, 35)))
+    assert any("in front of each other" in note for note in found(turned, turned).notes(2))
+
+
+def given(tmp_path, values, dark):
+    """Lungs of a scan by a mask of its dark places."""
+    scan = scan_of(values)
+    write_labels(tmp_path / "lungs.nii.gz", np.moveaxis(values == dark, 0, 2).astype(np.uint8), scan)
+    return prepare(scan, tmp_path / "lungs.nii.gz").lungs
+
+
+def test_a_body_cut_off_on_one_side_is_said(tmp_path):
+    for first_row, is_said in ((0, True), (4, False)):
+        values = np.full((2, 40, 40), -1000, np.float32)
+        values[:, first_row:36, 4:36] = 40
+        values[:, 10:16, 10:30] = values[:, 24:30, 10:30] = -850
+        notes = given(tmp_path, values, -850).notes(2)
+        assert any("cuts the body off" in note for note in notes) == is_said
+
+
+def test_a_mask_of_one_lung_in_grey_levels_is_on_the_bodys_side(tmp_path):
+    for body, sides in ((180, {0, 2}), (0, {0, 1, 2})):  # cut out: nothing says where the body's middle is
+        values = np.full((2, 40, 40), body, np.uint8)
+        values[:, :2] = values[:, -2:] = values[:, :, :2] = values[:, :, -2:] = 0
+        values[:, 8:17, 10:30] = 60
+        assert set(np.unique(given(tmp_path, values, 60).sides)) == sides

@@ -243,7 +243,7 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
     if unlabelled:
         yield f"{len(unlabelled)} of {len(found.cases)} scans have no labels and are left out: {some(unlabelled)}"
     for note, count in Counter(note for one in loaded for note in one.notes).items():
-        yield note if len(loaded) == 1 else f"{note} ({count} of {len(loaded)} scans)"
+        yield note if len(loaded) == 1 or note.startswith("lungs of ") else f"{note} ({count} of {len(loaded)} scans)"
     for source, count in Counter(one.facts.lungs for one in loaded).items():
         yield f"lungs: {source}" + ("" if len(loaded) == 1 else f" ({count} of {len(loaded)} scans)")
     if cut_off := sum(one.facts.cut_off for one in loaded):
@@ -335,7 +335,7 @@ class Reader:
                 f"{scan.source}: has {len(slices.images)} slices, which are {self.size}x{self.size} each for the "
                 f"network; expected at most {MAX_VOXELS // self.size**2}"
             )
-        inside, source, cut_off = self._lungs(case, scan, slices, lungs, orientation)
+        inside, source, cut_off, doubts = self._lungs(case, scan, slices, lungs, orientation)
         values = None if labels is None else to_network(labels, orientation, like=slices).images
         how, _, _ = (slices.notes[0] if slices.notes else "").removeprefix("orientation: ").partition(" (")
         return LoadedCase(
@@ -356,26 +356,27 @@ class Reader:
                 lungs=source,
                 cut_off=cut_off,
             ),
-            notes=slices.notes,
+            notes=(*slices.notes, *(f"lungs of {case.name}: {doubt}" for doubt in doubts)),
             whole=fit(slices.images, None, self.window, self.size) if self.whole else None,
         )
 
     def _lungs(self, case, scan, slices: NetworkSlices, lungs: Scan | None, orientation):
-        """Where the lungs are (None: everywhere), how that is known, and in how many slices they are cut off."""
+        """Where the lungs are (None: everywhere), how that is known, in how many slices they are cut off, doubts."""
         if lungs is not None:
             inside = to_network(lungs, orientation, like=slices).images > 0
             check_marked(inside, case.lungs or case.image)
-            return inside, WITH_THE_SCANS, 0
+            return inside, WITH_THE_SCANS, 0, ()
         try:
             found = find_lungs(scan, slices, self.lungs, orientation)
         except InputError as error:
             if scan.units != "8-bit" or self.lungs != AUTO:
                 raise
+            what, _, _ = str(error).removeprefix(f"{scan.source}: ").partition("; ")
             raise InputError(
-                f"{case.image}: its lungs cannot be found in 8-bit grey levels; give masks (lungs/ or the manifest's "
-                "column lungs), or `lungs` none to take the slices as they are"
+                f"{case.image}: its lungs cannot be found in 8-bit grey levels ({what}); give masks (lungs/ or the "
+                "manifest's column lungs), or `lungs` none to take the slices as they are"
             ) from error
-        return (None if found.sides is None else found.sides > 0), found.source, found.cut_off
+        return (None if found.sides is None else found.sides > 0), found.source, found.cut_off, found.assumed
 
 
 def _check_sizes(case: Case) -> None:

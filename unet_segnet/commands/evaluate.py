@@ -4,7 +4,7 @@
     unet-segnet evaluate runs/own/list-released-unet/seed0 --data list.csv --out evaluation
 
 MODEL is a .keras file, a network trained in MATLAB (.mat), the folder of a run, that of all folds of a training, whose
-probabilities are averaged, or binary or multiclass for the project's own. For research; not a medical device, not for
+probabilities are averaged, or binary or multiclass for the first study's. For research; not a medical device, not for
 clinical use.
 """
 

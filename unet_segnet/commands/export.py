@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="binary or multiclass, the project's own; or a .keras file, the folder of a run, or a network trained in "
-        "MATLAB (.mat)",
+        help="binary or multiclass, the first study's; for hub, lesions or lungs too; or a .keras file, the folder of "
+        "a run, or a network trained in MATLAB (.mat)",
     )
     parser.add_argument("--format", choices=tuple(PACKAGES), required=True, help="of the file to write")
     parser.add_argument(

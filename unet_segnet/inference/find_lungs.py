@@ -6,7 +6,7 @@ draw the borders, a trained network tells which of the pieces are lung (`both_lu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,13 +14,17 @@ import numpy as np
 
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import (
+    AIR_HU,
     AUTO,
+    LEFT,
     LUNGMASK,
     NETWORK,
     NONE,
     OWN,
+    RIGHT,
     check_marked,
     external_lung_masks,
+    levels_at_border,
     lung_masks,
     midlines,
     scale_of,
@@ -36,6 +40,8 @@ from unet_segnet.scans.orientation import shows_lungs_alone
 NEAR_MM = 3.0  # around what the network takes for lung: its slices are coarser than the scan's
 BESIDE_MM = 1.0
 DOUBTFUL = 0.1  # of the volume
+ONE_SIDED = 0.2  # of the other lung's size, below which a lung is taken for missing, and of the picture's edge
+SEEN_SLICES = 32  # of a scan
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +52,7 @@ class FoundLungs:
         sides: (num_slices, height, width) uint8, 0 no lung, 1 left, 2 right; None where they are unknown.
         source: how they were found.
         cut_off: in how many slices they are cut off by the picture's edge, and left out there.
-        assumed: about the file that they come from, one line each.
+        assumed: about the file that they come from, and what is doubtful about them, one line each.
     """
 
     sides: np.ndarray | None
@@ -55,7 +61,7 @@ class FoundLungs:
     assumed: tuple[str, ...] = ()
 
     def notes(self, num_slices: int) -> tuple[str, ...]:
-        """How they were found, what was assumed about their file, and in how many slices they are cut off."""
+        """How they were found, what was assumed or is doubtful, and in how many slices they are cut off."""
         cut_off = (cut_off_note(self.cut_off, num_slices),) if self.cut_off else ()
         return (f"lungs: {self.source}", *(f"lungs: {note}" for note in self.assumed), *cut_off)
 
@@ -97,7 +103,7 @@ def find_lungs(
     if np.median(images[sides > 0]) == 0:
         raise InputError(
             f"{scan.source}: most of the lungs is black, as in a window for soft tissue; expected grey levels that "
-            "show lung tissue (or give a mask with `lungs`, or `lungs` none to segment the slices as they are)"
+            "show lung tissue (or give a mask with `lungs`)"
         )
     low, high = _lung_network(network).window
     return FoundLungs(sides, f"found by a network, grey levels taken for those of a window of {low:g} to {high:g} HU")
@@ -166,6 +172,48 @@ def _doubts(classical: np.ndarray, network: np.ndarray, inside: np.ndarray) -> t
     return tuple(f"{doubt}: look at them" for doubt in doubts)
 
 
+def with_side_doubts(lungs: FoundLungs, images: np.ndarray, units: str) -> FoundLungs:
+    """Lungs, with what makes it doubtful which one is the left, or whether both are there.
+
+    Arguments:
+        lungs: of `find_lungs`.
+        images: (num_slices, height, width) of the scan, in the networks' orientation.
+        units: of these.
+    """
+    sides = lungs.sides
+    if sides is None:
+        return lungs
+    doubts = []
+    sizes = {name: np.count_nonzero(sides == side) for side, name in ((LEFT, "left"), (RIGHT, "right"))}
+    (less, small), (more, large) = sorted(sizes.items(), key=lambda size: size[1])
+    if small < ONE_SIDED * large:
+        share = f"only {100 * small / large:.0f} % of the size of the {more} one" if small else "not there"
+        doubts.append(f"the {less} lung is {share}: shares of both lungs are of what is there")
+    shown = np.flatnonzero(sides.any(axis=(1, 2)))
+    shown = np.unique(shown[np.linspace(0, len(shown) - 1, SEEN_SLICES).round().astype(int)])
+    first, last = (np.mean(images[shown, edge] > AIR_HU) for edge in (0, -1))
+    if units == "HU" and abs(first - last) > ONE_SIDED:
+        doubts.append("the picture's edge cuts the body off on one side: left and right may be wrong")
+    elif _in_front_of_each_other(sides[shown] > 0):
+        doubts.append("they lie in front of each other, not side by side: the orientation may be another")
+    return replace(lungs, assumed=(*lungs.assumed, *(f"{doubt}; look at them" for doubt in doubts)))
+
+
+def _in_front_of_each_other(lungs: np.ndarray) -> bool:
+    """Whether the two largest pieces of most slices lie further apart from front to back than from side to side."""
+    from scipy import ndimage
+
+    apart = []
+    for inside in lungs:
+        pieces, _ = ndimage.label(inside)
+        areas = np.bincount(pieces.ravel())
+        areas[0] = 0
+        first, second = np.argsort(areas)[:-3:-1]
+        if areas[second] > ONE_SIDED * areas[first]:
+            apart.append(np.abs(np.subtract(*ndimage.center_of_mass(inside, pieces, (first, second)))))
+    return bool(apart) and bool(np.less(*np.median(apart, axis=0)))
+
+
 def _widened(masks: np.ndarray, pixels: int) -> np.ndarray:
     """Masks widened within their slices."""
     from scipy import ndimage
@@ -193,7 +241,10 @@ def _lung_network(source: str):
 
 def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> FoundLungs:
     mask = lay_on(scan, read_scan(path))
-    middles = midlines(slices.images, scan.is_volume) if scan.units == "HU" else None
-    sides = split_left_right(to_network(mask, orientation, like=slices).images > 0, middles)
-    check_marked(sides, path)
+    marked = to_network(mask, orientation, like=slices).images > 0
+    check_marked(marked, path)
+    inside, around = (2 * AIR_HU, 0.0) if scan.units == "HU" else levels_at_border(slices.images, marked)
+    # No body is to be seen around lungs that are cut out.
+    middles = midlines(slices.images, scan.is_volume, 0.5 * (inside + around)) if inside < around else None
+    sides = split_left_right(marked, middles)
     return FoundLungs(sides, f"from {path.name}", assumed=mask.mask_notes)

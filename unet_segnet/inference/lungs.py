@@ -32,6 +32,7 @@ BONE_HU = 300.0
 TRACHEA_MM2 = 900.0  # a round airway outside the lungs is no larger
 SMALLEST_BODY = 0.1  # of a slice
 BODY_SLICES = 32  # of a scan, that its midline is taken from
+BORDER = 0.04  # of a slice's height: the chest wall around the lungs
 OUTER_AIR_HU = -950.0  # air around the patient is darker, lungs on the whole are not
 TYPICAL_PIXEL_MM = 350.0  # of a chest's field of view, over the slice's height, where the spacing is unknown
 
@@ -108,21 +109,41 @@ def check_marked(lungs: np.ndarray, source: object) -> None:
         )
 
 
-def midlines(images: np.ndarray, adjoining: bool = True) -> np.ndarray:
+def midlines(images: np.ndarray, adjoining: bool = True, air: float = AIR_HU) -> np.ndarray:
     """Where the middle of the body is, which lungs do not tell: one of them may be without air, or missing.
 
     Arguments:
         images: (num_slices, height, width) Hounsfield units in the networks' orientation.
         adjoining: whether the slices are of one scan, which has one midline.
+        air: the body is brighter; of grey levels, see `levels_at_border`.
 
     Returns:
         (num_slices,) rows; NaN where no body is to be seen.
     """
     shown = np.linspace(0, len(images) - 1, BODY_SLICES).round().astype(int) if adjoining else range(len(images))
-    rows = np.array([_body_centre(images[index]) for index in dict.fromkeys(shown)])
+    rows = np.array([_body_centre(images[index], air) for index in dict.fromkeys(shown)])
     if adjoining:
         return np.full(len(images), np.nan if np.isnan(rows).all() else np.nanmedian(rows))
     return rows
+
+
+def levels_at_border(images: np.ndarray, lungs: np.ndarray) -> tuple[float, float]:
+    """Median value inside lungs, and of what lies within `BORDER` of the slice around them.
+
+    Arguments:
+        images: (num_slices, height, width).
+        lungs: likewise, True inside the lungs, at least somewhere.
+    """
+    from scipy import ndimage
+
+    shown = np.flatnonzero(lungs.any(axis=(1, 2)))
+    shown = shown[np.linspace(0, len(shown) - 1, BODY_SLICES).round().astype(int)]
+    inside, around = [], []
+    for index in dict.fromkeys(shown):
+        wide = ndimage.binary_dilation(lungs[index], iterations=max(1, round(BORDER * lungs.shape[1])))
+        inside.append(images[index][lungs[index]])
+        around.append(images[index][wide & ~lungs[index]])
+    return float(np.median(np.concatenate(inside))), float(np.median(np.concatenate(around)))
 
 
 def slices_cut_off(images: np.ndarray, spacing: tuple[float, float, float] | None = None) -> int:
@@ -184,11 +205,11 @@ def scale_of(images: np.ndarray, spacing: tuple[float, float, float] | None) -> 
     return Scale(1 / (0.5 * (spacing[1] + spacing[2])) if spacing else images.shape[1] / TYPICAL_PIXEL_MM)
 
 
-def _body_centre(image: np.ndarray) -> float:
+def _body_centre(image: np.ndarray, air: float) -> float:
     """Mean row of the body with all that is in it; NaN where nothing in the slice is large enough to be one."""
     from scipy import ndimage
 
-    pieces, count = ndimage.label(image > AIR_HU)
+    pieces, count = ndimage.label(image > air)
     if not count:
         return np.nan
     body = ndimage.binary_fill_holes(pieces == 1 + np.bincount(pieces.ravel())[1:].argmax())

@@ -11,6 +11,7 @@ BODY_PIXELS = 128  # height and width at which the body is looked for
 OPENED = 2  # pixels of that: what is thinner, as a table or a tube, is no body
 MARGIN = 0.03  # of the box's side, around the body
 SMALLEST_BODY = 0.02  # of a slice
+HOLES = 0.15  # of lungs with what they enclose: vessels and lesions are less, the lungs of a body more
 
 
 def body_boxes(images: np.ndarray) -> np.ndarray:
@@ -89,9 +90,9 @@ def network_lung_masks(images: np.ndarray, model, adjoining: bool = True, batch_
         (num_slices, height, width) uint8: 0 no lung, 1 left, 2 right lung.
 
     Raises:
-        InputError: it finds no lung.
+        InputError: it finds no lung, or one that is brighter than the body around it.
     """
-    from unet_segnet.inference.lungs import lung_like_components, midlines, split_left_right
+    from unet_segnet.inference.lungs import AIR_HU, levels_at_border, lung_like_components, midlines, split_left_right
 
     found = lung_probabilities(images, model, batch_size) > model.threshold
     if adjoining and len(images) > 1:
@@ -101,7 +102,26 @@ def network_lung_masks(images: np.ndarray, model, adjoining: bool = True, batch_
             "the network found no lung; expected an axial chest CT (give a mask with `lungs`, or `lungs` none where "
             "the slices show lungs alone)"
         )
-    return split_left_right(found, None if images.dtype == np.uint8 else midlines(images, adjoining))
+    air = AIR_HU
+    if images.dtype == np.uint8:  # of an unknown window
+        inside, around = levels_at_border(images, found)
+        if inside >= around or _encloses_lungs(images, found, inside):
+            raise InputError(
+                "what the network takes for lung is brighter than the body, or the body itself, as in an inverted "
+                "picture; expected air dark and bone bright"
+            )
+        air = 0.5 * (inside + around)
+    return split_left_right(found, midlines(images, adjoining, air))
+
+
+def _encloses_lungs(images: np.ndarray, found: np.ndarray, inside: float) -> bool:
+    """Whether what was found is a dark body on bright air: it has large holes, the lungs, and the frame is brighter."""
+    from scipy import ndimage
+
+    if np.median([images[:, 0], images[:, -1]]) <= inside:
+        return False
+    filled = sum(np.count_nonzero(ndimage.binary_fill_holes(lungs)) for lungs in found)
+    return np.count_nonzero(found) < (1 - HOLES) * filled
 
 
 def _body_box(image: np.ndarray) -> tuple[int, int, int]:

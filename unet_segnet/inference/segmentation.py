@@ -13,7 +13,7 @@ from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_FINDINGS, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
 from unet_segnet.inference.familiarity import familiarity, grey_figures, unfamiliar_notes
-from unet_segnet.inference.find_lungs import FoundLungs, find_lungs
+from unet_segnet.inference.find_lungs import FoundLungs, find_lungs, with_side_doubts
 from unet_segnet.inference.lungs import AUTO
 from unet_segnet.measures.calibration import scaled
 from unet_segnet.measures.severity import Severity, severity
@@ -106,9 +106,8 @@ def prepare(source: str | Path | Scan, lungs: str | Path = AUTO, orientation: st
     """
     scan = source if isinstance(source, Scan) else read_scan(source)
     slices = to_network(scan, orientation)
-    return Prepared(
-        scan, slices, find_lungs(scan, slices, lungs, orientation), slices.is_measured or orientation is not None
-    )
+    found = with_side_doubts(find_lungs(scan, slices, lungs, orientation), slices.images, scan.units)
+    return Prepared(scan, slices, found, slices.is_measured or orientation is not None)
 
 
 def segment(
@@ -251,7 +250,7 @@ def _levels(model, scan: Scan, images: np.ndarray, lungs: np.ndarray | None, siz
     if lungs is None:
         raise InputError(
             f"{scan.source}: this network refers grey levels to the lungs, which `lungs` none leaves unknown; give a "
-            "mask with `lungs`, or another network as `model`"
+            "mask with `lungs`, or another network as `model`, such as binary"
         )
     shown, inside = fit_whole(images, size), fit_labels(lungs, size)
     figures = grey_figures(shown, inside, scan.units, scan.is_volume)
