@@ -124,6 +124,9 @@ def test_lungs_at_the_edge_of_the_picture_are_counted():
     assert slices_cut_off(whole, (5, 1.4, 1.4)) == 0
     cropped = np.concatenate([whole, whole])[:, 60:]
     assert slices_cut_off(cropped, (5, 1.4, 1.4)) == 2
+    lungs = (cropped < -500) & (np.arange(cropped.shape[1])[:, None] < 60)  # a network's, in the first slice alone
+    lungs[1] = False
+    assert slices_cut_off(cropped, (5, 1.4, 1.4), lungs) == 1
     assert RIGHT not in lung_masks(cropped, (5, 1.4, 1.4))
 
 

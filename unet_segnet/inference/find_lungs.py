@@ -137,7 +137,7 @@ def _found_both_ways(scan: Scan, slices: NetworkSlices, network: str) -> FoundLu
             found[way] = find()
         except InputError as error:
             problems.append(str(error))
-    cut_off = slices_cut_off(images, slices.spacing)
+    cut_off = slices_cut_off(images, slices.spacing, found.get("a network"))
     if not found:
         raise InputError(f"{scan.source}: {problems[0]}")
     if len(found) == 1:

@@ -146,13 +146,19 @@ def levels_at_border(images: np.ndarray, lungs: np.ndarray) -> tuple[float, floa
     return float(np.median(np.concatenate(inside))), float(np.median(np.concatenate(around)))
 
 
-def slices_cut_off(images: np.ndarray, spacing: tuple[float, float, float] | None = None) -> int:
+def slices_cut_off(
+    images: np.ndarray, spacing: tuple[float, float, float] | None = None, lungs: np.ndarray | None = None
+) -> int:
     """In how many slices something like lung touches the edge of the picture, where `lung_masks` takes it for outside.
 
-    Arguments as of `lung_masks`.
+    Arguments:
+        images, spacing: as of `lung_masks`.
+        lungs: (num_slices, height, width) uint8 or bool of a network, in which it lies; None: mattresses of foam count
+            too, which are as dense.
     """
     scale = scale_of(images, spacing)
-    return sum(_is_cut_off(image, scale) for image in images)
+    masks = [None] * len(images) if lungs is None else lungs
+    return sum(_is_cut_off(image, scale, mask) for image, mask in zip(images, masks, strict=True))
 
 
 def split_left_right(mask: np.ndarray, middles: np.ndarray | None = None) -> np.ndarray:
@@ -227,11 +233,11 @@ def _at_edge(pieces: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([[0], pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
 
 
-def _is_cut_off(image: np.ndarray, scale: Scale) -> bool:
+def _is_cut_off(image: np.ndarray, scale: Scale, lungs: np.ndarray | None) -> bool:
     from scipy import ndimage
 
     pieces, _ = ndimage.label(image < AIR_HU)
-    areas = np.bincount(pieces.ravel())
+    areas = np.bincount(pieces.ravel() if lungs is None else pieces[lungs > 0], minlength=pieces.max() + 1)
     large = [piece for piece in _at_edge(pieces)[1:] if areas[piece] >= scale.area(SMALLEST_MM2)]
     return any(np.median(image[pieces == piece]) > OUTER_AIR_HU for piece in large)
 
