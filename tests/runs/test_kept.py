@@ -19,7 +19,6 @@ from experiments.saood2021 import runs as first
 from unet_segnet.commands import predict_settings
 from unet_segnet.commands.predict_inputs import find_items
 from unet_segnet.errors import DivergedError, InputError
-from unet_segnet.networks import load as pretrained
 from unet_segnet.networks.save import save_network
 from unet_segnet.output import locks
 from unet_segnet.output import records as files
@@ -305,15 +304,14 @@ def test_a_segmented_scan_that_is_not_whole_is_not_taken_as_done(case, file, dam
     assert str(folder) in str(caught.value)
 
 
-def test_settings_know_the_files_of_a_scan_by_their_contents(tmp_path, monkeypatch):
+def test_settings_know_the_files_of_a_scan_by_their_contents(tmp_path):
     scan, truth = tmp_path / "series", tmp_path / "truth"
     for folder in (scan, truth):
         folder.mkdir()
     for name in ("1.dcm", "2.dcm", ".hidden"):
         (scan / name).write_bytes(name.encode())
-    monkeypatch.setattr(pretrained, "model_path", lambda source: scan / "1.dcm")
     options = Namespace(
-        model="binary", series=None, orientation=None, classes=None, window=(-1100, 400), probabilities=False,
+        network_sha256="0" * 64, series=None, orientation=None, classes=None, window=(-1100, 400), probabilities=False,
         tta=False, disagreement=False,
     )  # fmt: skip
 

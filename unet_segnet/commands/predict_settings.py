@@ -39,8 +39,8 @@ def settings(item: Item, options) -> dict:
         "classes": None if options.classes is None else _contents(options.classes),
         "window": [float(value) for value in options.window],
         "probabilities": options.probabilities,
-        "tta": options.tta or None,  # as in results from before there was this option
-        "disagreement": options.disagreement or None,
+        "tta": options.tta,
+        "disagreement": options.disagreement,
     }
 
 
