@@ -34,6 +34,7 @@ from unet_segnet.inference.lungs import (
 from unet_segnet.networks.facts import BODIES
 from unet_segnet.networks.hub import hub_file, is_hub
 from unet_segnet.networks.load import load_model, slice_size
+from unet_segnet.output.console import import_keras
 from unet_segnet.scans import NetworkSlices, Scan, lay_on, read_scan, to_network
 from unet_segnet.scans.orientation import shows_lungs_alone
 
@@ -232,6 +233,7 @@ def _by_network(scan: Scan, images: np.ndarray, source: str) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _lung_network(source: str):
+    import_keras()  # quietly: commands that only look at data come here first
     model = load_model(source)
     if getattr(model, "takes", None) != BODIES:
         raise InputError(f"{source}: this network does not find lungs; give one that was trained to, or a mask")
