@@ -130,8 +130,9 @@ def augment_lesions(images: np.ndarray, codes: np.ndarray, seeds: np.ndarray) ->
 
 def plain_lungs(images: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
     """Bodies in Hounsfield units as a network takes them: float32, 0 to 1 in `GREY_WINDOW`."""
-    low, high = GREY_WINDOW
-    return np.clip((np.asarray(images, np.float32) - low) / (high - low), 0, 1)
+    from unet_segnet.data.normalise import windowed
+
+    return windowed(images, GREY_WINDOW)
 
 
 def plain_lesions(images: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -150,10 +151,12 @@ def _moved(images, labels, generators):
 
 def figures_of(case: Case) -> dict[str, float]:
     """The figures of a case's grey levels that tell later whether another scan is like it."""
+    from unet_segnet.data.normalise import lung_levels
     from unet_segnet.data.resize import resize_labels
     from unet_segnet.inference.familiarity import grey_figures
 
-    return grey_figures(case.images, resize_labels(case.lungs, (SIZE, SIZE)), case.units)
+    lungs = resize_labels(case.lungs, (SIZE, SIZE))
+    return grey_figures(case.images, lung_levels(case.images, lungs, case.adjoining), lungs, case.units)
 
 
 def shown_to_network(task: str, case: Case) -> np.ndarray:

@@ -91,22 +91,18 @@ def _read(path: Path, orientation: str | None = None):
     return slices.images, slices.spacing, slices.names
 
 
-def _grey(images: np.ndarray, window: tuple[float, float] = GREY_WINDOW) -> np.ndarray:
-    low, high = window
-    return low + images.astype(np.float32) * ((high - low) / 255)
-
-
 def _covid19_dl(source: str) -> Iterator[Case]:
     """Three parts: those of the first study's split, for nobody knows whose slices they are."""
     from scipy import ndimage
 
     from unet_segnet.data.catalogue import find_data, read_slices
+    from unet_segnet.data.normalise import grey_as_hu
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
     from unet_segnet.data.splits import PARTS, paper_split
 
     slices = read_slices(find_data(source)).binary()
     lungs = np.stack([ndimage.binary_fill_holes(image > 0) for image in slices.images])
-    images, lesions = _grey(slices.images, DEFAULT_WINDOW), slices.labels > 0
+    images, lesions = grey_as_hu(slices.images, DEFAULT_WINDOW), slices.labels > 0
     split = paper_split(len(slices))
     for part in PARTS:
         chosen = np.sort(getattr(split, part))
@@ -122,12 +118,13 @@ def _covid19_dl(source: str) -> Iterator[Case]:
 
 def _ct20(source: str) -> Iterator[Case]:
     from unet_segnet.data.catalogue import find_data
+    from unet_segnet.data.normalise import grey_as_hu
 
     folder = find_data(source)
     images, lesions, lungs = (
         _read(folder / f"{name}.nii.gz", "upright")[0] for name in ("tr_im", "tr_mask", "tr_lungmasks_updated")
     )
-    images, per_patient = _grey(images), 10
+    images, per_patient = grey_as_hu(images, GREY_WINDOW), 10
     for number, start in enumerate(range(0, len(images), per_patient), 1):
         part = slice(start, start + per_patient)
         yield _marked(source, str(number), f"{source}-{number}", images[part], lungs[part], lesions[part], "8-bit")

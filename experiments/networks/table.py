@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.networks.runs import HALF, KIND, STUDY, TEST, THRESHOLDS, best_threshold, dice_of, facts, scans_of
+from experiments.networks.runs import HALF, KIND, STUDY, TEST, THRESHOLDS, dice_of, facts, scans_of
 from unet_segnet.errors import InputError
 from unet_segnet.inference.familiarity import familiarity, unfamiliar_notes
 from unet_segnet.measures.calibration import bins_of, calibration_error
@@ -69,18 +69,19 @@ def write_score_table(out: Path, results: Path) -> None:
 
 def score_rows(config: dict, result: dict, counts: dict[str, np.ndarray]) -> list[tuple]:
     """The rows of a run: one for each source that it was tested on; arguments as of `runs.facts`."""
-    at, told = best_threshold(counts), facts(config, result, counts)
+    told = facts(config, result, counts)
+    at = THRESHOLDS.index(told["threshold"])
     rows = []
     for source in dict.fromkeys(counts["sources"][counts["parts"] == TEST].tolist()):
         chosen = (counts["parts"] == TEST) & (counts["sources"] == source)
         confusion, scans = counts["confusion"][chosen], scans_of(counts, chosen)
         marked = confusion[:, at, :, 1].sum(axis=-1)
         share = 100 * marked.sum() / counts["lung_pixels"][chosen].sum() if config["task"] == "lesions" else None
-        (_, wrong), (missed, found) = confusion[:, at].sum(axis=0)
+        pooled = sum(scans)
+        (_, wrong), (missed, found) = pooled[at]
         known = missed + found > 0  # what is to be found is marked, and there
         of_scans = [dice_of(of[at]) for of in scans] if known and len(scans) > 1 else []
         mean = bootstrap_mean(of_scans) if of_scans else None
-        pooled = confusion.sum(axis=0)
         rows.append(
             (
                 *_which(config),
@@ -88,9 +89,9 @@ def score_rows(config: dict, result: dict, counts: dict[str, np.ndarray]) -> lis
                 len(scans),
                 len(confusion),
                 THRESHOLDS[at],
-                dice_of(sum(scans)[at]) if known else None,
+                dice_of(pooled[at]) if known else None,
                 *((mean.estimate, mean.low, mean.high) if mean else (None, None, None)),
-                dice_of(sum(scans)[HALF]) if known else None,
+                dice_of(pooled[HALF]) if known else None,
                 float(found / (missed + found)) if known else None,
                 float(found / (wrong + found)) if known and wrong + found else None,
                 share,

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from unet_segnet.data.normalise import lung_levels, lungs_alone, normalise, resize_bilinear
+from unet_segnet.data.normalise import (
+    grey_as_hu,
+    lung_levels,
+    lungs_alone,
+    normalise,
+    resize_bilinear,
+    windowed,
+)
 
 
 def test_hounsfield_units_by_the_articles_mean_and_deviation():
@@ -68,3 +75,13 @@ def test_lungs_alone_are_never_as_black_as_what_is_outside():
     levels = np.array([[[-0.1, 0.3], [1.9, 0.7]]], np.float32)
     shown = lungs_alone(levels, np.array([[[True, True], [True, False]]]))
     np.testing.assert_array_equal(shown, np.array([[[0.05, 0.3], [1.5, 0]]], np.float32))
+
+
+def test_a_window_and_its_grey_levels_by_hand():
+    hu = np.array([[[-1500, -1350, -600, 150, 900]]], np.int16)
+    shown = windowed(hu, (-1350.0, 150.0))
+    assert shown.dtype == np.float32
+    np.testing.assert_allclose(shown, [[[0, 0, 0.5, 1, 1]]])
+    grey = grey_as_hu(np.array([[[0, 51, 255]]], np.uint8), (-1350.0, 150.0))
+    assert grey.dtype == np.float32
+    np.testing.assert_allclose(grey, [[[-1350, -1050, 150]]])

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
+from unet_segnet.data.normalise import lung_levels
 from unet_segnet.inference.familiarity import familiarity, grey_figures, seen_ranges, unfamiliar_notes
+
+
+def figures_of(images, lungs, units):
+    return grey_figures(images, lung_levels(images, lungs), lungs, units)
 
 
 @pytest.fixture
@@ -16,7 +21,7 @@ def scan():
 
 def test_figures_by_hand(scan):
     images, lungs = scan
-    figures = grey_figures(images, lungs, "HU")
+    figures = figures_of(images, lungs, "HU")
     low, high = np.percentile(images[lungs], (20, 99.5))
     levels = np.clip(0.25 + (images - low) / (high - low), 0, 2)
     differences = [
@@ -34,10 +39,10 @@ def test_figures_by_hand(scan):
 
 def test_a_window_changes_no_figure_but_those_in_hounsfield_units(scan):
     images, lungs = scan
-    grey = grey_figures(0.17 * images + 200, lungs, "8-bit")
+    grey = figures_of(0.17 * images + 200, lungs, "8-bit")
     assert set(grey) == {"median_level", "high_level", "grain"}
-    assert grey == pytest.approx({name: grey_figures(images, lungs, "HU")[name] for name in grey}, abs=1e-3)
-    assert grey_figures(images, np.zeros_like(lungs), "HU") == {}
+    assert grey == pytest.approx({name: figures_of(images, lungs, "HU")[name] for name in grey}, abs=1e-3)
+    assert figures_of(images, np.zeros_like(lungs), "HU") == {}
 
 
 def test_what_lies_outside_is_told():

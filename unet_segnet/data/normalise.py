@@ -31,6 +31,18 @@ def normalise(images: np.ndarray, rule: str) -> np.ndarray:
     return (images - low) / np.where(span > 0, span, 1)
 
 
+def windowed(images: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """Hounsfield units under a window, (low, high): float32, 0 to 1; of any shape."""
+    low, high = window
+    return np.clip((np.asarray(images, np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
+
+
+def grey_as_hu(images: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """8-bit grey levels as the Hounsfield units that a window, (low, high), made them of: float32 of that shape."""
+    low, high = window
+    return low + np.asarray(images, np.float32) * ((high - low) / 255)
+
+
 LUNG_PERCENTILES = (20.0, 99.5)  # of the values inside the lungs: healthy tissue, and what is as dense as blood
 HEALTHY_LEVEL = 0.25
 SHOWN_LEVELS = (0.05, 1.5)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from unet_segnet.data.normalise import LUNG_PERCENTILES, lung_levels
+from unet_segnet.data.normalise import LUNG_PERCENTILES
 
 FIGURES = {
     "healthy_hu": "healthy lung, Hounsfield units",
@@ -18,14 +18,14 @@ WIDTHS = {"healthy_hu": 100.0, "dense_hu": 200.0, "median_level": 0.1, "high_lev
 BEYOND = 0.5  # of the width of what was learnt from, that a scan may lie outside of it without a note
 
 
-def grey_figures(images: np.ndarray, lungs: np.ndarray, units: str, adjoining: bool = True) -> dict[str, float]:
-    """Figures of a scan's grey levels inside its lungs, those of `FIGURES`; "levels" as of `lung_levels`.
+def grey_figures(images: np.ndarray, levels: np.ndarray, lungs: np.ndarray, units: str) -> dict[str, float]:
+    """Figures of a scan's grey levels inside its lungs, those of `FIGURES`.
 
     Arguments:
         images: (num_slices, size, size) Hounsfield units or grey levels, of the size that a network takes.
+        levels: likewise, the `lung_levels` of these.
         lungs: likewise, True inside the lungs.
         units: "HU" or "8-bit", which has no figures in Hounsfield units.
-        adjoining: whether the slices are of one scan.
 
     Returns:
         Empty where there is no lung.
@@ -33,7 +33,6 @@ def grey_figures(images: np.ndarray, lungs: np.ndarray, units: str, adjoining: b
     images, inside = np.asarray(images, np.float32), np.asarray(lungs, bool)
     if not inside.any():
         return {}
-    levels = lung_levels(images, inside, adjoining)
     neighbours = np.abs(np.diff(levels, axis=1))[inside[:, 1:] & inside[:, :-1]]
     figures = {
         "median_level": np.median(levels[inside]),

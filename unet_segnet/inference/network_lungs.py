@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unet_segnet.data.normalise import resize_bilinear
+from unet_segnet.data.normalise import grey_as_hu, resize_bilinear, windowed
 from unet_segnet.data.resize import resize_labels
 from unet_segnet.errors import InputError
 
@@ -53,8 +53,8 @@ def uncrop(maps: np.ndarray, boxes: np.ndarray, shape: tuple[int, int]) -> np.nd
     return whole
 
 
-def lung_probabilities(images: np.ndarray, model, batch_size: int = 4) -> np.ndarray:
-    """(num_slices, height, width) float32 probabilities of lung.
+def lungs_seen(images: np.ndarray, model, batch_size: int = 4) -> np.ndarray:
+    """(num_slices, height, width) bool: where the probability of lung is above the network's threshold.
 
     Arguments:
         images: (num_slices, height, width) float32 Hounsfield units, or uint8 grey levels that are taken for those of
@@ -64,18 +64,17 @@ def lung_probabilities(images: np.ndarray, model, batch_size: int = 4) -> np.nda
     """
     from unet_segnet.inference.prediction import filled_up, mirrored_mean
 
-    (low, high), size = model.window, model.input_shape[1]
-    found = np.empty(images.shape, np.float32)
+    size, found = model.input_shape[1], np.empty(images.shape, bool)
     for start in range(0, len(images), batch_size):
         values = images[start : start + batch_size]
         if values.dtype == np.uint8:
-            values = low + values.astype(np.float32) * ((high - low) / 255)
+            values = grey_as_hu(values, model.window)
         boxes = body_boxes(values)
-        shown = np.clip((crop(values, boxes, size, low) - low) / (high - low), 0, 1).astype(np.float32)
+        shown = windowed(crop(values, boxes, size, model.window[0]), model.window)
         if len(images) > batch_size:
             shown = filled_up(shown, batch_size)
         maps = mirrored_mean(model, shown)[: len(values), ..., 1]
-        found[start : start + batch_size] = uncrop(maps, boxes, images.shape[1:])
+        found[start : start + batch_size] = uncrop(maps, boxes, images.shape[1:]) > model.threshold
     return found
 
 
@@ -83,7 +82,7 @@ def network_lung_masks(images: np.ndarray, model, adjoining: bool = True, batch_
     """Left and right lung by a network that was trained to find lungs, also in 8-bit grey levels.
 
     Arguments:
-        images, model, batch_size: as of `lung_probabilities`.
+        images, model, batch_size: as of `lungs_seen`.
         adjoining: whether the slices are neighbours in one scan, in their order.
 
     Returns:
@@ -94,7 +93,7 @@ def network_lung_masks(images: np.ndarray, model, adjoining: bool = True, batch_
     """
     from unet_segnet.inference.lungs import AIR_HU, levels_at_border, lung_like_components, midlines, split_left_right
 
-    found = lung_probabilities(images, model, batch_size) > model.threshold
+    found = lungs_seen(images, model, batch_size)
     if adjoining and len(images) > 1:
         found = lung_like_components(found)
     if not found.any():

@@ -253,9 +253,9 @@ def _levels(model, scan: Scan, images: np.ndarray, lungs: np.ndarray | None, siz
             "mask with `lungs`, or another network as `model`, such as binary"
         )
     shown, inside = fit_whole(images, size), fit_labels(lungs, size)
-    figures = grey_figures(shown, inside, scan.units, scan.is_volume)
-    levels = lungs_alone(lung_levels(shown, inside, scan.is_volume), inside)
-    return levels, familiarity(figures, getattr(model, "seen", {}))
+    levels = lung_levels(shown, inside, scan.is_volume)
+    figures = grey_figures(shown, levels, inside, scan.units)
+    return lungs_alone(levels, inside), familiarity(figures, getattr(model, "seen", {}))
 
 
 def names_of_classes(model) -> tuple[str, ...]:

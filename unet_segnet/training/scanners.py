@@ -6,6 +6,8 @@ All take one slice and a `numpy.random.Generator`, and draw from it whether they
 import numpy as np
 from scipy import ndimage
 
+from unet_segnet.data.normalise import windowed
+
 WINDOW_LOW = (-1500.0, -900.0)  # HU that may become black
 WINDOW_HIGH = (0.0, 500.0)  # HU that may become white
 GAMMA = 0.25  # largest logarithm of the exponent, to either side
@@ -19,8 +21,7 @@ LEAST_FIELD = 0.7  # of a slice's half, that a cut field of view leaves
 
 def random_window(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """(height, width) Hounsfield units under a random window: float32, 0 to 1."""
-    low, high = generator.uniform(*WINDOW_LOW), generator.uniform(*WINDOW_HIGH)
-    return np.clip((np.asarray(image, np.float32) - np.float32(low)) / np.float32(high - low), 0, 1)
+    return windowed(image, (generator.uniform(*WINDOW_LOW), generator.uniform(*WINDOW_HIGH)))
 
 
 def change_grey(image: np.ndarray, generator: np.random.Generator, largest: float = 1.0) -> np.ndarray:
