@@ -29,7 +29,6 @@ STUDY = "networks"
 THRESHOLDS = (0.01, 0.02, 0.03, *(round(0.05 * step, 2) for step in range(1, 20)))
 COUNTS = ("thresholds", "slices", "cases", "sources", "parts", "infected", "lung_pixels", "confusion")
 HALF = THRESHOLDS.index(0.5)
-ALIKE = 0.02  # Dice of thresholds that validation cannot tell apart
 TRAINED, VALIDATION, TEST = "trained", "validation", "test"
 TESTS_ALONE = ("P001",)
 VALIDATING = {"COVID19-DL": ("validation",), "ct20": ("9", "10")}  # cases that choose the threshold
@@ -175,32 +174,35 @@ def facts(config: dict, result: dict, counts: dict[str, np.ndarray]) -> dict:
 
     is_lungs = config["task"] == "lungs"
     validation = counts["confusion"][counts["parts"] == VALIDATION].sum(axis=0)
+    temperature = 1.0 if is_lungs else fit_temperature(THRESHOLDS, validation)
     known = result.get("grey_figures", {})
     figures = [known[name] for name in config["split"][TRAINED] if name in known]
     return {
         "class_names": ["no lung", "lung"] if is_lungs else list(BINARY_NAMES),
         "takes": BODIES if is_lungs else LUNG_LEVELS,
-        **({"window": list(GREY_WINDOW)} if is_lungs else {"temperature": fit_temperature(THRESHOLDS, validation)}),
+        **({"window": list(GREY_WINDOW)} if is_lungs else {"temperature": temperature}),
         **({"seen": seen_ranges(figures)} if figures else {}),
-        "threshold": THRESHOLDS[best_threshold(counts)],
+        "threshold": THRESHOLDS[best_threshold(counts, temperature)],
     }
 
 
-def best_threshold(counts: dict[str, np.ndarray]) -> int:
-    """Index of the threshold that the validation scans choose; that of 0.5 where there are none.
+def best_threshold(counts: dict[str, np.ndarray], temperature: float = 1.0) -> int:
+    """Index of the threshold of the largest Dice to expect elsewhere; that of 0.5 where nothing validates.
 
-    Dice as a mean of so few scans says little about small differences: of the thresholds whose Dice is within
-    `ALIKE` of the best, the one nearest to 0.5 is taken.
+    The Dice of single thresholds, on so few scans, differs too little to choose by: only the best of them is taken
+    from the validation scans' pixels, and theory tells the rest (`unet_segnet.measures.calibration.dice_threshold`).
 
     Arguments:
         counts: of a run, the arrays of its counts.npz.
+        temperature: of its probabilities.
     """
-    scans = scans_of(counts, counts["parts"] == VALIDATION)
-    if not scans:
+    from unet_segnet.measures.calibration import dice_threshold
+
+    validation = counts["confusion"][counts["parts"] == VALIDATION].sum(axis=0)
+    if not validation.any():
         return HALF
-    means = np.nanmean([[dice_of(at) for at in scan] for scan in scans], axis=0)
-    alike = np.flatnonzero(means >= means.max() - ALIKE)
-    return int(min(alike, key=lambda index: abs(THRESHOLDS[index] - 0.5)))
+    threshold = dice_threshold(np.nanmax([dice_of(at) for at in validation]), temperature)
+    return int(np.argmin(np.abs(np.subtract(THRESHOLDS, threshold))))
 
 
 def scans_of(counts: dict[str, np.ndarray], chosen: np.ndarray) -> list[np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from unet_segnet.measures.calibration import bins_of, calibration_error, fit_temperature, scaled
+from unet_segnet.measures.calibration import bins_of, calibration_error, dice_threshold, fit_temperature, scaled
 
 THRESHOLDS = np.array([0.01, 0.05, *np.arange(0.1, 1, 0.1)])
 
@@ -61,3 +61,14 @@ def test_one_kind_of_pixels_changes_nothing(kind):
     counts[:, kind, 1] = (9, 4)
     assert fit_temperature([0.3, 0.6], counts) == 1
     np.testing.assert_allclose(scaled(np.array([0.2, 0.7]), 1.0), [0.2, 0.7], rtol=1e-6)
+
+
+def test_half_of_the_best_dice_is_the_threshold_of_the_best_dice(pixels):
+    probabilities, truth = pixels
+    thresholds = np.linspace(0.01, 0.99, 981)
+    above = probabilities > thresholds[:, None]
+    dice = 2 * (above & truth).sum(1) / (above.sum(1) + truth.sum())
+    threshold = dice_threshold(dice.max(), temperature=2.0)
+    assert dice[np.argmin(np.abs(thresholds - threshold))] == pytest.approx(dice.max(), abs=5e-4)
+    assert abs(threshold - thresholds[dice.argmax()]) < 0.02 < 0.3 < 0.5 - threshold
+    assert dice_threshold(1.0) == pytest.approx(0.5) and dice_threshold(0.6) == pytest.approx(0.3)

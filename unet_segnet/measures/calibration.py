@@ -48,6 +48,21 @@ def fit_temperature(thresholds: np.ndarray, confusion: np.ndarray) -> float:
     return float(1 / slope) if slope > 0 else 1.0
 
 
+def dice_threshold(best_dice: float, temperature: float = 1.0) -> float:
+    """The threshold of the largest expected Dice: half of that Dice, of probabilities that are right.
+
+    Source: Lipton, Elkan and Naryanaswamy (2014), "Optimal thresholding of classifiers to maximize F1 measure".
+
+    Arguments:
+        best_dice: 0 to 1, of the best threshold.
+        temperature: by which logits are divided to be right, see `fit_temperature`.
+
+    Returns:
+        The threshold of probabilities as the network gives them.
+    """
+    return float(scaled(np.array(best_dice / 2), 1 / temperature))
+
+
 def scaled(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities with their logits divided by a temperature: float32 of the same shape."""
     logits = _logit(np.asarray(probabilities, np.float64)) / temperature

@@ -152,7 +152,7 @@ def test_area_under_the_curve_of_slices():
 
 
 def made_counts():
-    """Two test scans and one that validates; the best thresholds there are the two below 0.5."""
+    """Two test scans and one that validates, whose Dice is 2 x 9 / 21 at best."""
     per_slice = {
         "validation": [[[80, 10], [0, 10]], [[88, 2], [1, 9]], [[90, 0], [8, 2]]],
         "one": [[[70, 20], [2, 8]], [[85, 5], [4, 6]], [[90, 0], [9, 1]]],
@@ -175,16 +175,30 @@ def made_counts():
 
 
 def test_scores_are_at_the_threshold_of_the_validation_scans():
-    config = {"task": "lesions", "without": ["medseg9"], "architecture": "fpn", "encoder": "e", "seed": 0}
+    config = {"task": "lungs", "without": ["medseg9"], "architecture": "fpn", "encoder": "e", "seed": 0}
     (row,) = table.score_rows({**config, "split": {"trained": []}}, {}, made_counts())
     scores = dict(zip(table.COLUMNS, row, strict=True))
     assert scores["tested on"] == "medseg9" and scores["scans"] == scores["slices"] == 2
-    assert scores["threshold"] == runs.THRESHOLDS[runs.HALF - 1]
+    assert scores["threshold"] == 0.45 == runs.THRESHOLDS[runs.HALF - 1]  # next to 9 / 21
     assert scores["Dice: all pixels"] == pytest.approx(2 * 8 / (2 * 8 + 5 + 7))
     assert scores["Dice: mean of scans"] == pytest.approx((12 / (12 + 9) + 4 / (4 + 3)) / 2)
     assert scores["sensitivity"] == pytest.approx(8 / 15) and scores["precision"] == pytest.approx(8 / 13)
-    assert scores["share of lungs"] == pytest.approx(100 * 13 / 100)
+    assert scores["share of lungs"] is None and scores["AUC of slices"] is None
+
+
+def test_lesions_have_a_lower_threshold_where_the_network_is_too_sure_and_scores_by_slice():
+    config = {"task": "lesions", "without": ["medseg9"], "architecture": "fpn", "encoder": "e", "seed": 0}
+    counts = made_counts()
+    told = runs.facts({**config, "split": {"trained": []}}, {}, counts)
+    half = 9 / 21
+    logit = np.log(half / (1 - half)) * told["temperature"]
+    assert told["threshold"] == min(runs.THRESHOLDS, key=lambda at: abs(at - 1 / (1 + np.exp(-logit))))
+    (row,) = table.score_rows({**config, "split": {"trained": []}}, {}, counts)
+    scores = dict(zip(table.COLUMNS, row, strict=True))
+    at = runs.THRESHOLDS.index(told["threshold"])
+    assert scores["share of lungs"] == pytest.approx(counts["confusion"][1:, at, :, 1].sum())  # of 100 pixels
     assert scores["AUC of slices"] is None
+    assert runs.best_threshold({**counts, "parts": np.array(["test"] * 3)}) == runs.HALF
 
 
 # Together
