@@ -72,6 +72,7 @@ def _check(options):
 
 def _parts(chosen):
     """The functions that measure the chosen parts, those whose results others use first."""
+    from experiments.bench.encoders import encoders
     from experiments.bench.small import augmentation, metrics, startup
     from experiments.bench.speed import TASKS, layers, peak, processor, speed
     from experiments.bench.whole import epoch, memory, project
@@ -81,6 +82,7 @@ def _parts(chosen):
         "peak": peak,
         tasks[0] if tasks else None: partial(speed, tasks=tasks),
         "processor": processor,
+        "encoders": encoders,
         "layers": layers,
         "augmentation": augmentation,
         "epoch": epoch,
