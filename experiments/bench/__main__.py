@@ -75,6 +75,7 @@ def _parts(chosen):
     from experiments.bench.encoders import encoders
     from experiments.bench.small import augmentation, metrics, startup
     from experiments.bench.speed import TASKS, layers, peak, processor, speed
+    from experiments.bench.tool import tool
     from experiments.bench.whole import epoch, memory, project
 
     tasks = tuple(task for task in TASKS if task in chosen)
@@ -88,6 +89,7 @@ def _parts(chosen):
         "epoch": epoch,
         "memory": memory,
         "metrics": metrics,
+        "tool": tool,
         "startup": startup,
         "project": project,
     }

@@ -14,16 +14,20 @@ def encoders(session: Session) -> dict[str, Table]:
     rows = []
     for setting in settings:
         step, inference = (session.timings.get((task, setting)) for task in TASKS)
-        ours = setting.way == OURS
-        row = [setting.net, setting.dtype.removeprefix("mixed_"), NAMES[setting.way]]
-        for task, timing in zip(TASKS, (step, inference), strict=True):
-            row += [1000 * timing.median, percent(timing.spread)] if timing else [None, None]
-            row.append(speed_ratio(session, task, setting) if ours else None)
-        memory = _memory_ratio(session, setting) if ours else None
-        rows.append((*row, step.first if step else None, round(session.memory[setting]), memory))
+        ratios = [None, None, None]
+        if setting.way == OURS:
+            ratios = [*(speed_ratio(session, task, setting) for task in TASKS), _memory_ratio(session, setting)]
+        rows.append(
+            (
+                setting.net, setting.dtype.removeprefix("mixed_"), NAMES[setting.way],
+                step.first, 1000 * step.median, percent(step.spread), ratios[0],
+                1000 * inference.median if inference else None, ratios[1],
+                round(session.memory[setting]), ratios[2],
+            )
+        )  # fmt: skip
     columns = (
-        "network", "dtype", "run by", "step: ms", "step: spread", "step: ratio", "inference: ms", "inference: spread",
-        "inference: ratio", "first: s", "memory: MiB", "memory: ratio",
+        "network", "dtype", "run by", "step: first s", "step: ms", "step: spread", "step: ratio", "inference: ms",
+        "inference: ratio", "memory: MiB", "memory: ratio",
     )  # fmt: skip
     size, batch = session.options.size, session.options.encoder_batch
     title = f"The second study's networks, slices of {size}x{size}, mini-batches of {batch}."

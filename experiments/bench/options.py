@@ -12,7 +12,7 @@ from unet_segnet.output.console import HelpFormatter
 
 BENCH_PARTS = (
     "peak", "step", "inference", "processor", "encoders", "layers", "augmentation", "epoch", "memory", "metrics",
-    "startup", "project",
+    "tool", "startup", "project",
 )  # fmt: skip
 
 
@@ -74,6 +74,8 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     other = parser.add_argument_group("other")
     other.add_argument("--epochs", type=positive, default=20, help="epochs over which memory is watched (memory)")
     other.add_argument("--slices", type=positive, default=829, help="slices of 512x512 that are scored (metrics)")
+    other.add_argument("--tool-slices", type=positive, default=200, help="slices of the scan that is segmented (tool)")
+    other.add_argument("--tool-size", type=multiple_of_32, default=512, help="their height and width, pixels")
     other.add_argument(
         "--peak-size",
         type=positive,

@@ -121,14 +121,14 @@ class Session:
         batch = batches.get(variant, self.options.batch)
         return Setting(net, variant, dtype, **{"batch": batch, "size": self.options.size, "way": way} | other)
 
-    def worker(self, setting: Setting) -> Worker:
-        """A process that holds the network."""
+    def worker(self, setting: Setting, **more) -> Worker:
+        """A process that holds the network; `more` are further arguments of the worker's function."""
         if setting.way in (OURS, PROCESSOR):
             hidden = NO_ACCELERATOR if setting.way == PROCESSOR else None
-            return Worker(str(setting), "keras_networks", "network", hidden, **setting.arguments)
+            return Worker(str(setting), "keras_networks", "network", hidden, **setting.arguments, **more)
         torch = {"device": self.machine["device"], "way": setting.way}
         module = "torch_networks" if setting.variant else "torch_encoders"
-        return Worker(str(setting), module, "network", **setting.arguments, **torch)
+        return Worker(str(setting), module, "network", **setting.arguments, **torch, **more)
 
     def step(self, setting: Setting) -> Timing:
         """The timing of a training step, measured now if it has not been."""
