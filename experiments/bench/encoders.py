@@ -50,8 +50,9 @@ def _notes(session, settings):
         f"By turns, medians of {session.options.repeats}. A step is network, soft Dice loss and Adam, in PyTorch too; "
         "no augmentation. spread: largest less smallest, % of the median.",
         *(WAY_NOTES[way] for way in ways if way in WAY_NOTES),
-        "first: the first step, with tracing, compilation and first use of memory. memory: the most that the process "
-        "held in training, or on a GPU the most that was used there.",
+        "first: the first step, with tracing, compilation and first use of memory, on a GPU of all our steps that are "
+        "executed at once; building the network is not in it. memory: the most that the process held in training, or "
+        "on a GPU the most that was used there.",
     ]
     if len(ways) > 1:
         notes.insert(

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.bench.slices import peak_memory
-from experiments.bench.speed import NAMES, SMP, Session, percent, why_no_rival
+from experiments.bench.speed import SMP, WAY_NOTES, Session, percent, why_no_rival
 from experiments.bench.workers import Channel, once
 from unet_segnet.errors import InputError
 from unet_segnet.output.console import Progress, import_keras
@@ -175,7 +175,8 @@ def tool(session: Session) -> dict[str, Table]:
         f"{NETWORK_SIZE}, with what it compiles. {REST}: start of Python, checks, the scan's SHA-256.",
         f"Nothing to compare with: {missing}."
         if missing
-        else f"PyTorch: {SMP}, bare inference of as many slices, after it has warmed up ({NAMES[session.ways[0]]}).",
+        else f"PyTorch: {SMP}, bare inference of as many slices, after it has warmed up.",
+        *(WAY_NOTES[way] for way in session.ways[:1] if rival and way in WAY_NOTES),
     ]
     columns = ("stage", "s", "least", "most", "share %", "MiB", "PyTorch: s", "ratio")
     return {"tool": Table("The tool, from a scan to its page.", columns, _rows(runs, theirs), tuple(notes))}
