@@ -72,8 +72,10 @@ def _check(options):
 
 def _parts(chosen):
     """The functions that measure the chosen parts, those whose results others use first."""
+    from experiments.bench.encoders import encoders
     from experiments.bench.small import augmentation, metrics, startup
     from experiments.bench.speed import TASKS, layers, peak, processor, speed
+    from experiments.bench.tool import tool
     from experiments.bench.whole import epoch, memory, project
 
     tasks = tuple(task for task in TASKS if task in chosen)
@@ -81,11 +83,13 @@ def _parts(chosen):
         "peak": peak,
         tasks[0] if tasks else None: partial(speed, tasks=tasks),
         "processor": processor,
+        "encoders": encoders,
         "layers": layers,
         "augmentation": augmentation,
         "epoch": epoch,
         "memory": memory,
         "metrics": metrics,
+        "tool": tool,
         "startup": startup,
         "project": project,
     }

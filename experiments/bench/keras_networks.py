@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from experiments.bench.slices import CLASS_WEIGHTS, NUM_CLASSES, made_up_slices, peak_memory
+from experiments.bench.slices import CLASS_WEIGHTS, NUM_CLASSES, made_up_slices, normalised, peak_memory
 from experiments.bench.workers import Channel
 from unet_segnet.devices import accelerators, has_bfloat16_units
 from unet_segnet.inference.prediction import predict
@@ -18,12 +18,16 @@ from unet_segnet.models.cost import multiply_adds
 from unet_segnet.output.records import write_arrays
 from unet_segnet.processor import keep_freed_memory
 from unet_segnet.runs.provenance import begin, provenance
+from unet_segnet.training import soft_dice
 from unet_segnet.training.class_weighted import Recipe, compile_model, train
 from unet_segnet.training.compilation import dtype_policy
 from unet_segnet.training.streams import NumpyStream
 
 STUDY_SLICES = 72
 """In the authors' training part."""
+
+SECOND_STUDY_SLICES = 80
+"""In the second study's training part."""
 
 
 def machine(channel: Channel):
@@ -114,17 +118,37 @@ def network(channel: Channel, net, variant, dtype, batch, size):
 
     A step is all of `unet_segnet.training.train` but shuffling, augmentation and validation: network, loss, log,
     L2, Adam; the answer to the first turn is the time of all steps that are executed at once. Inference is
-    `unet_segnet.training.predict`: slices in, classes out.
+    `unet_segnet.training.predict`: slices in, classes out. Of the second study's networks, "unet/resnet18" of variant
+    None, they are those of `train_encoder` and `predict_probabilities`.
     """
     images, labels = made_up_slices(batch, size)
-    with dtype_policy(dtype):
-        model = build_model(net, variant, NUM_CLASSES, (size, size, 1))
-    iterations = max(STUDY_SLICES // batch, 1)
-    compile_model(model, Recipe(batch_size=batch, dtype=dtype), np.array(CLASS_WEIGHTS), iterations)
+    build = _of_first_study if variant else _of_second_study
+    model, infer, images, iterations = build(net, variant, dtype, images)
     trained = keras.Model(model.inputs, model.outputs)  # not compiled, as it leaves a training
-    turns = _Turns(channel, lambda: predict(trained, images, batch), model.steps_per_execution)
+    turns = _Turns(channel, lambda: infer(trained, images, batch), model.steps_per_execution)
     held = _HeldBatch(images, labels, 50 * iterations)
     model.fit(held, epochs=10**6, shuffle=False, verbose=0, callbacks=[turns])
+
+
+def _of_first_study(net, variant, dtype, images):
+    """The compiled network, its inference, slices as it takes them, and the iterations of an epoch."""
+    batch, *shape = images.shape
+    with dtype_policy(dtype):
+        model = build_model(net, variant, NUM_CLASSES, (*shape, 1))
+    iterations = max(STUDY_SLICES // batch, 1)
+    compile_model(model, Recipe(batch_size=batch, dtype=dtype), np.array(CLASS_WEIGHTS), iterations)
+    return model, predict, images, iterations
+
+
+def _of_second_study(net, _, dtype, images):
+    batch, *shape = images.shape
+    architecture, encoder = net.split("/")
+    with dtype_policy(dtype):
+        model = build_model(architecture, encoder=encoder, num_classes=1, input_shape=(*shape, 1))
+    iterations = max(SECOND_STUDY_SLICES // batch, 1)
+    keep_freed_memory()
+    soft_dice.compile_model(model, soft_dice.EncoderRecipe(batch_size=batch, dtype=dtype), iterations)
+    return model, soft_dice.predict_probabilities, normalised(images), iterations
 
 
 def _train(slices, net, variant, dtype, batch, size, num_slices, epochs, report, validation="epoch"):

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from experiments.bizopoulos2021.published import ARCHITECTURES, models
 from experiments.saood2021.protocol import NETS
 from unet_segnet.commands.arguments import choices, multiple_of_32, positive
 from unet_segnet.devices import DTYPES
@@ -10,12 +11,18 @@ from unet_segnet.models.registry import VARIANTS
 from unet_segnet.output.console import HelpFormatter
 
 BENCH_PARTS = (
-    "peak", "step", "inference", "processor", "layers", "augmentation", "epoch", "memory", "metrics", "startup",
-    "project",
+    "peak", "step", "inference", "processor", "encoders", "layers", "augmentation", "epoch", "memory", "metrics",
+    "tool", "startup", "project",
 )  # fmt: skip
 
 
 BENCH_RIVALS = ("eager", "compile", "kept")
+
+BENCH_NETWORKS = (
+    "unet/resnet18", "unet/xception", "linknet/densenet121", "linknet/mobilenet_v2", "fpn/efficientnet-b0",
+    "fpn/inceptionv4", "pspnet/vgg13", "unet/dpn68",
+)  # fmt: skip
+"""Of the second study: each architecture and each family of encoders at least once."""
 
 
 def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
@@ -34,6 +41,13 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
         help="see grid --help",
     )
     networks.add_argument(
+        "--networks",
+        type=encoder_networks,
+        default=",".join(BENCH_NETWORKS),
+        metavar="unet/resnet18,...",
+        help="of the second study (encoders)",
+    )
+    networks.add_argument(
         "--dtypes",
         type=choices(DTYPES),
         metavar=",".join(DTYPES),
@@ -50,6 +64,7 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     networks.add_argument(
         "--paper-batch", type=positive, help="the same for variant paper; by default 2, or on a GPU as --batch"
     )
+    networks.add_argument("--encoder-batch", type=positive, default=2, help="the same for the second study's networks")
     networks.add_argument("--size", type=multiple_of_32, default=256, help="height and width of a slice, pixels")
     networks.add_argument(
         "--epoch-size",
@@ -59,6 +74,8 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     other = parser.add_argument_group("other")
     other.add_argument("--epochs", type=positive, default=20, help="epochs over which memory is watched (memory)")
     other.add_argument("--slices", type=positive, default=829, help="slices of 512x512 that are scored (metrics)")
+    other.add_argument("--tool-slices", type=positive, default=200, help="slices of the scan that is segmented (tool)")
+    other.add_argument("--tool-size", type=multiple_of_32, default=512, help="their height and width, pixels")
     other.add_argument(
         "--peak-size",
         type=positive,
@@ -68,3 +85,16 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     other.add_argument("--readme", type=Path, help="also put the main tables between this file's markers")
     other.add_argument("--force", action="store_true", help="replace the tables of an earlier call")
     return parser
+
+
+def encoder_networks(text: str) -> tuple[str, ...]:
+    """Parse "unet/resnet18,fpn/vgg11"."""
+    names = tuple(dict.fromkeys(text.split(",")))
+    known = {f"{architecture}/{encoder}" for architecture, encoder in models()}
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(
+                f"expected ARCHITECTURE/ENCODER, such as unet/resnet18, with one of {', '.join(ARCHITECTURES)} and an "
+                f"encoder of the second study, got {name!r}"
+            )
+    return names

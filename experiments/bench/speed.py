@@ -24,6 +24,9 @@ WAY_NOTES = {
 
 TASKS = ("step", "inference")
 
+SMP = "segmentation_models_pytorch"
+"""The package whose networks those of the second study are compared with."""
+
 NO_ACCELERATOR = {
     "CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu",
 }  # fmt: skip
@@ -35,19 +38,20 @@ class Setting:
     """A network and how it is run.
 
     Attributes:
-        net, variant, dtype, batch, size: as in the options.
+        net, dtype, batch, size: as in the options; of the second study, net is "unet/resnet18" or the like.
+        variant: as in the options; None for a network of the second study.
         way: one of `NAMES`.
     """
 
     net: str
-    variant: str
+    variant: str | None
     dtype: str
     batch: int
     size: int
     way: str = OURS
 
     def __str__(self):
-        return f"{self.net} {self.variant} {self.dtype} {NAMES[self.way]}"
+        return " ".join(filter(None, (self.net, self.variant, self.dtype, NAMES[self.way])))
 
     @property
     def arguments(self) -> dict:
@@ -113,16 +117,18 @@ class Session:
 
     def setting(self, net, variant, dtype, way=OURS, **other) -> Setting:
         """A setting with the mini-batch and the size that the options give."""
-        batch = self.paper_batch if variant == "paper" else self.options.batch
+        batches = {"paper": self.paper_batch, None: self.options.encoder_batch}
+        batch = batches.get(variant, self.options.batch)
         return Setting(net, variant, dtype, **{"batch": batch, "size": self.options.size, "way": way} | other)
 
-    def worker(self, setting: Setting) -> Worker:
-        """A process that holds the network."""
+    def worker(self, setting: Setting, **more) -> Worker:
+        """A process that holds the network; `more` are further arguments of the worker's function."""
         if setting.way in (OURS, PROCESSOR):
             hidden = NO_ACCELERATOR if setting.way == PROCESSOR else None
-            return Worker(str(setting), "keras_networks", "network", hidden, **setting.arguments)
+            return Worker(str(setting), "keras_networks", "network", hidden, **setting.arguments, **more)
         torch = {"device": self.machine["device"], "way": setting.way}
-        return Worker(str(setting), "torch_networks", "network", **setting.arguments, **torch)
+        module = "torch_networks" if setting.variant else "torch_encoders"
+        return Worker(str(setting), module, "network", **setting.arguments, **torch, **more)
 
     def step(self, setting: Setting) -> Timing:
         """The timing of a training step, measured now if it has not been."""
@@ -138,6 +144,15 @@ class Session:
 def has_torch() -> bool:
     """Whether PyTorch is installed."""
     return importlib.util.find_spec("torch") is not None
+
+
+def why_no_rival(variant: str | None) -> str | None:
+    """What is not installed that a network of this variant would be compared with; None if all is there."""
+    if not has_torch():
+        return "PyTorch is not installed"
+    if variant is None and importlib.util.find_spec(SMP) is None:
+        return f"{SMP} is not installed"
+    return None
 
 
 def peak(session: Session) -> dict[str, Table]:
@@ -161,7 +176,7 @@ def peak(session: Session) -> dict[str, Table]:
         session.peaks[dtype] = max(size**3 / timing.median for timing in found.values())
         for library, timing in found.items():
             teraflops = 2 * size**3 / timing.median / 1e12
-            rows.append((library, dtype, size, 1000 * timing.median, _percent(timing.spread), teraflops))
+            rows.append((library, dtype, size, 1000 * timing.median, percent(timing.spread), teraflops))
     title = "Products of two square matrices: the most arithmetic that this machine does."
     columns = ("library", "dtype", "size", "ms", "spread %", "TFLOP/s")
     return {"peak": Table(title, columns, tuple(rows))}
@@ -175,25 +190,32 @@ def speed(session: Session, tasks: tuple[str, ...] = TASKS) -> dict[str, Table]:
     """
     for variant in session.options.variants:
         for net in session.nets:
-            _measure(session, net, variant, tasks)
-    settings = dict.fromkeys(setting for _, setting in session.timings)
+            measure(session, net, variant, tasks)
+    measured = dict.fromkeys([*(setting for _, setting in session.timings), *session.refused])
+    settings = [setting for setting in measured if setting.variant]
     return {
-        "frameworks": _framework_table(session, [*settings, *session.refused], tasks),
+        "frameworks": _framework_table(session, settings, tasks),
         "bench": _our_table(session, [setting for setting in settings if setting.way == OURS]),
     }
 
 
-def _measure(session, net, variant, tasks):
-    rivals = session.ways if has_torch() else ()
-    settings = [session.setting(net, variant, dtype, way) for way in (OURS, *rivals) for dtype in session.dtypes]
-    if not has_torch():
-        session.refused[session.setting(net, variant, session.dtypes[0], "eager")] = "PyTorch is not installed"
+def measure(session: Session, net: str, variant: str | None, tasks: tuple[str, ...]) -> None:
+    """Measure one network by turns, ours and PyTorch's; what was found is in the session.
+
+    Raises:
+        InputError: ours failed.
+    """
+    missing = why_no_rival(variant)
+    ways = (OURS,) if missing else (OURS, *session.ways)
+    settings = [session.setting(net, variant, dtype, way) for way in ways for dtype in session.dtypes]
+    if missing:
+        session.refused[session.setting(net, variant, session.dtypes[0], "eager")] = missing
     with ExitStack() as stack:
         workers = {setting: stack.enter_context(session.worker(setting)) for setting in settings}
         session.work[net, variant] = workers[settings[0]].run("multiply-adds")
         for task in tasks:
             refused = {}
-            label = f"bench: {net} {variant} {task}"
+            label = " ".join(filter(None, ("bench:", net, variant, task)))
             for setting, timing in alternate(workers, task, session.options.repeats, label, 1, refused).items():
                 session.timings[task, setting] = timing
                 session.memory.setdefault(setting, workers[setting].run("memory"))
@@ -210,7 +232,7 @@ def _framework_table(session, settings, tasks):
         row = [setting.net, setting.variant, _short(setting.dtype), setting.batch, NAMES[setting.way]]
         for task in TASKS:
             timing = session.timings.get((task, setting))
-            row += [1000 * timing.median, _percent(timing.spread)] if timing else [None, None]
+            row += [1000 * timing.median, percent(timing.spread)] if timing else [None, None]
             if task == "step":
                 row.append(timing.first if timing else None)
         row.append(round(session.memory[setting]) if setting in session.memory else None)
@@ -242,9 +264,9 @@ def _our_table(session, settings):
                 1000 * step.median if step else None,
                 setting.batch / step.median if step else None,
                 _of_peak(session, setting, step),
-                _ratio(session, "step", setting),
+                speed_ratio(session, "step", setting),
                 setting.batch / inference.median if inference else None,
-                _ratio(session, "inference", setting),
+                speed_ratio(session, "inference", setting),
                 round(session.memory[setting]) if setting in session.memory else None,
             )
         )  # fmt: skip
@@ -270,8 +292,8 @@ def _our_table(session, settings):
     return Table(title, columns, tuple(rows), tuple(notes))
 
 
-def _ratio(session, task, setting):
-    """How many times PyTorch's fastest row this is."""
+def speed_ratio(session: Session, task: str, setting: Setting) -> float | None:
+    """How many times as fast as PyTorch's fastest row for the same network this is; None where there is none."""
     like = (setting.net, setting.variant, setting.batch, setting.size)
     rivals = [
         timing.median
@@ -287,7 +309,7 @@ def _of_peak(session, setting, step):
     if step is None or setting.dtype not in session.peaks:
         return None
     work = setting.batch * session.work[setting.net, setting.variant][1]
-    return _percent(work / step.median / session.peaks[setting.dtype])
+    return percent(work / step.median / session.peaks[setting.dtype])
 
 
 def processor(session: Session) -> dict[str, Table]:
@@ -307,7 +329,7 @@ def processor(session: Session) -> dict[str, Table]:
                 workers = {setting: stack.enter_context(session.worker(setting)) for setting in settings}
                 found = alternate(workers, "step", session.options.repeats, f"bench: processor, {net} {variant}")
             measured = [found[setting] for setting in settings]
-            times = [number for timing in measured for number in (1000 * timing.median, _percent(timing.spread))]
+            times = [number for timing in measured for number in (1000 * timing.median, percent(timing.spread))]
             ratio = measured[0].median / measured[1].median
             rows.append((net, variant, dtype, settings[0].batch, *times, ratio))
     beside = once("the processor", "keras_networks", "machine", environment=NO_ACCELERATOR)["provenance"]
@@ -336,7 +358,7 @@ def layers(session: Session) -> dict[str, Table]:
             turns = [(whole.run("step", count), alone.run("pieces", count)) for _ in range(session.options.repeats)]
         step = statistics.median(seconds for seconds, _ in turns)
         found = [statistics.median(pieces[kind] for _, pieces in turns) for kind in turns[0][1]]
-        shares = [_percent(seconds / step) for seconds in (*found, step - sum(found))]
+        shares = [percent(seconds / step) for seconds in (*found, step - sum(found))]
         rows.append((setting.net, setting.variant, _short(setting.dtype), setting.batch, 1000 * step, *shares))
     notes = (
         "By turns with the whole step. pooling: with unpooling. all else: what the whole step takes beyond the three "
@@ -349,5 +371,6 @@ def _short(dtype):
     return dtype.removeprefix("mixed_")
 
 
-def _percent(share):
+def percent(share: float) -> int:
+    """A share as the tables have it."""
     return round(100 * share)

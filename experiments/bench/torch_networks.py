@@ -233,24 +233,42 @@ def network(channel: Channel, net, variant, dtype, batch, size, device, way):
     Arguments:
         way: "eager", "compile" (torch.compile), or "kept" (eager, where glibc keeps freed memory as in our training).
     """
+    prepare(device, way)
+    images, labels = held_slices(made_up_slices(batch, size), device)
+    twin = NETWORKS[net](variant, mean=float(images.float().mean())).to(device, memory_format=torch.channels_last)
+    step, infer = make_step(twin, make_optimizer(twin), device, dtype, way == "compile")
+    take_turns(channel, lambda: step(images, labels), lambda: infer(images), device)
+
+
+def prepare(device, way) -> None:
+    """The settings of a process for a device and one of the ways of `network`.
+
+    Raises:
+        InputError: this torch cannot use the device.
+    """
     _check_device(device)
     if way == "kept":
         from unet_segnet.processor import keep_freed_memory
 
         keep_freed_memory()
     _choose_fast(device)
-    images, labels = (torch.from_numpy(array) for array in made_up_slices(batch, size))
-    if device == "cuda":
-        images, labels = images.pin_memory(), labels.pin_memory()
-    twin = NETWORKS[net](variant, mean=float(images.float().mean())).to(device, memory_format=torch.channels_last)
-    step, infer = make_step(twin, make_optimizer(twin), device, dtype, way == "compile")
+
+
+def held_slices(arrays, device) -> list[torch.Tensor]:
+    """Arrays as tensors, from which a GPU copies without waiting."""
+    tensors = [torch.from_numpy(array) for array in arrays]
+    return [tensor.pin_memory() for tensor in tensors] if device == "cuda" else tensors
+
+
+def take_turns(channel: Channel, step, infer, device) -> None:
+    """Answer turns of "step", "inference" and "memory" with functions without arguments."""
     for task, count in channel.turns():
         if task == "memory":
             channel.reply(torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else peak_memory())
             continue
         started = time.perf_counter()
         for _ in range(count):
-            step(images, labels) if task == "step" else infer(images)
+            step() if task == "step" else infer()
         if device == "cuda":
             torch.cuda.synchronize()
         channel.reply((time.perf_counter() - started) / count)

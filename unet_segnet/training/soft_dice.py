@@ -111,18 +111,29 @@ def train_encoder(
         )
     keep_freed_memory()  # before threads have memory arenas of their own
     batches = AugmentedBatches(images, labels, recipe.batch_size, NumpyStream(seed), partial(_augment, recipe))
-    compile_fastest(
-        model,
-        len(batches),
-        optimizer=TorchAdam(recipe.learning_rate, recipe.beta_1, recipe.beta_2, recipe.epsilon),
-        loss=SoftDiceLoss(recipe.loss),
-    )
+    compile_model(model, recipe, len(batches))
     validation = _Validation(model, validation_images, validation_labels, recipe)
     keeper = _BestKeeper(validation, HISTORY_KEYS, recipe, batches, seed, checkpoint, report, callbacks)
     keeper.fit(model)
     model.set_weights(keeper.best_weights)
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
     return EncoderTrainingResult(trained, keeper.arrays(), keeper.best_epoch)
+
+
+def compile_model(model: keras.Model, recipe: EncoderRecipe, iterations: int) -> None:
+    """Compile a network for a recipe, with what is fastest on this machine.
+
+    Arguments:
+        model: changed in place.
+        recipe: gives optimiser and loss.
+        iterations: of an epoch.
+    """
+    compile_fastest(
+        model,
+        iterations,
+        optimizer=TorchAdam(recipe.learning_rate, recipe.beta_1, recipe.beta_2, recipe.epsilon),
+        loss=SoftDiceLoss(recipe.loss),
+    )
 
 
 def predict_probabilities(model: keras.Model, images: np.ndarray, batch_size: int = 2) -> np.ndarray:

@@ -24,7 +24,10 @@ from unet_segnet.errors import InputError
 from unet_segnet.output.tabular import Table
 
 ROOT = Path(__file__).parents[3]
-TINY = ("--size", 32, "--epoch-size", 32, "--repeats", 1, "--epochs", 3, "--slices", 3, "--peak-size", 64)
+TINY = (
+    "--size", 32, "--epoch-size", 32, "--repeats", 1, "--epochs", 3, "--slices", 3, "--peak-size", 64,
+    "--tool-slices", 4, "--tool-size", 64,
+)  # fmt: skip
 
 
 def bench(*arguments, **environment):
@@ -49,7 +52,7 @@ def session():
 @pytest.mark.slow
 def test_every_part_has_its_table_with_the_machine_beside_it(tmp_path):
     # One data type, whatever units this processor has, and one network: each more is a dozen processes more.
-    one = ("--dtypes", "float32", "--variants", "released", "--nets", "unet")
+    one = ("--dtypes", "float32", "--variants", "released", "--nets", "unet", "--networks", "pspnet/vgg11")
     result = bench(*TINY, *one, "--out", tmp_path)
     assert result.returncode == 0, result.stderr
     tables = result.stdout.split("\nwritten to ")[0]
@@ -79,6 +82,11 @@ def test_every_part_has_its_table_with_the_machine_beside_it(tmp_path):
     assert float(whole["18 bare steps"]["ratio"]) == 1
     assert read_records(tmp_path / "project.csv")[-1]["trainings"] == "28"  # of one network
     assert "both have: 0." in report["tables"]["metrics"]["notes"][1]
+    of_study = read_records(tmp_path / "encoders.csv")
+    assert {row["network"] for row in of_study} == {"pspnet/vgg11"} and of_study[0]["run by"] == "ours"
+    *stages, command = read_records(tmp_path / "tool.csv")
+    assert sum(float(row["s"]) for row in stages) == pytest.approx(float(command["s"]))
+    assert all(float(row["s"]) > 0 for row in stages)
 
 
 @pytest.mark.slow
@@ -131,6 +139,7 @@ def test_what_fails_is_one_line_and_leaves_nothing(tmp_path):
         (("--nets", "vnet"), "expected some of segnet, unet"),
         (("--parts", "steps"), "expected some of peak, step"),
         (("--size", "100"), "expected a multiple of 32"),
+        (("--networks", "unet/resnet18,unet/resnet19"), "got 'unet/resnet19'"),
         (("--epochs", "2"), "give at least 3"),
         (("--readme", str(ROOT / "LICENSE")), "speed:begin"),
     ],

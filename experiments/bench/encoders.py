@@ -1,0 +1,67 @@
+"""The part of `experiments.bench` about the second study's networks, beside segmentation_models_pytorch."""
+
+from importlib.metadata import version
+
+from experiments.bench.speed import NAMES, OURS, SMP, TASKS, WAY_NOTES, Session, measure, percent, speed_ratio
+from unet_segnet.output.tabular import Table
+
+
+def encoders(session: Session) -> dict[str, Table]:
+    """Training steps, the first of them, inference and memory of each network, ours and PyTorch's by turns."""
+    for net in session.options.networks:
+        measure(session, net, None, TASKS)
+    settings = [setting for setting in session.memory if setting.variant is None]
+    rows = []
+    for setting in settings:
+        step, inference = (session.timings.get((task, setting)) for task in TASKS)
+        ratios = [None, None, None]
+        if setting.way == OURS:
+            ratios = [*(speed_ratio(session, task, setting) for task in TASKS), _memory_ratio(session, setting)]
+        rows.append(
+            (
+                setting.net, setting.dtype.removeprefix("mixed_"), NAMES[setting.way],
+                step.first, 1000 * step.median, percent(step.spread), ratios[0],
+                1000 * inference.median if inference else None, ratios[1],
+                round(session.memory[setting]), ratios[2],
+            )
+        )  # fmt: skip
+    columns = (
+        "network", "dtype", "run by", "step: first s", "step: ms", "step: spread", "step: ratio", "inference: ms",
+        "inference: ratio", "memory: MiB", "memory: ratio",
+    )  # fmt: skip
+    size, batch = session.options.size, session.options.encoder_batch
+    title = f"The second study's networks, slices of {size}x{size}, mini-batches of {batch}."
+    return {"encoders": Table(title, columns, tuple(rows), _notes(session, settings))}
+
+
+def _memory_ratio(session, setting):
+    """How many times the memory of PyTorch's most sparing row for the same network this takes."""
+    rivals = [
+        memory
+        for rival, memory in session.memory.items()
+        if rival.way != OURS and rival.variant is None and rival.net == setting.net
+    ]
+    return session.memory[setting] / min(rivals) if rivals else None
+
+
+def _notes(session, settings):
+    ways = dict.fromkeys(setting.way for setting in settings)
+    notes = [
+        f"By turns, medians of {session.options.repeats}. A step is network, soft Dice loss and Adam, in PyTorch too; "
+        "no augmentation. spread: largest less smallest, % of the median.",
+        *(WAY_NOTES[way] for way in ways if way in WAY_NOTES),
+        "first: the first step, with tracing, compilation and first use of memory, on a GPU of all our steps that are "
+        "executed at once; building the network is not in it. memory: the most that the process held in training, or "
+        "on a GPU the most that was used there.",
+    ]
+    if len(ways) > 1:
+        notes.insert(
+            1,
+            f"PyTorch: {SMP} {version(SMP)}. ratio: to PyTorch's fastest row for the network, in any data type, above "
+            "1 ours is faster; of memory, to its least, above 1 ours takes more.",
+        )
+    failed = {}
+    for setting, reason in session.refused.items():
+        if setting.variant is None:
+            failed.setdefault(reason, []).append(setting.net)
+    return (*notes, *(f"Nothing to compare with: {reason} ({', '.join(nets)})." for reason, nets in failed.items()))
