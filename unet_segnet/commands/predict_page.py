@@ -23,8 +23,10 @@ LARGEST = 384  # height or width of a slice on the page, pixels; larger ones are
 def display(result: Segmentation, window: tuple[float, float]) -> np.ndarray:
     """The slices as a radiologist looks at them: front up, the patient's right on the left; uint8 grey levels."""
     images = result.slices.images
-    grey = images if images.dtype == np.uint8 else window_to_8bit(images, tuple(window))
-    return grey.transpose(0, 2, 1)
+    shown = np.empty((len(images), images.shape[2], images.shape[1]), np.uint8)
+    for index, image in enumerate(images):  # one by one: a large scan is not held twice
+        shown[index] = (image if image.dtype == np.uint8 else window_to_8bit(image, tuple(window))).T
+    return shown
 
 
 def case_page(

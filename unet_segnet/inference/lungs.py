@@ -271,15 +271,38 @@ def _is_airway(piece: np.ndarray, lungs: np.ndarray, area: int) -> bool:
 
 
 def lung_like_components(air: np.ndarray) -> np.ndarray:
-    """Of the air in a scan, the largest piece and those that are at least a tenth of it: lungs, not bowel."""
-    from scipy import ndimage
+    """Of the air in a scan, the largest piece and those that are at least a tenth of it: lungs, not bowel.
 
-    pieces, count = ndimage.label(air)
-    if count < 2:
+    Labelled slice by slice: numbers for all voxels would take more memory than the scan itself.
+    """
+    from scipy import ndimage
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    areas, touching, first, before = [], [], 0, None
+    for slice_air in air:
+        pieces, count = ndimage.label(slice_air)
+        areas.append(np.bincount(pieces.ravel(), minlength=count + 1)[1:])
+        if before is not None:
+            both = (before > 0) & slice_air
+            pairs = np.unique(before[both].astype(np.int64) * (count + 1) + pieces[both])
+            touching.append((first - num_before + pairs // (count + 1) - 1, first + pairs % (count + 1) - 1))
+        first, num_before, before = first + count, count, pieces
+    if first < 2:
         return air
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return (sizes >= sizes.max() / 10)[pieces]
+    below, above = np.concatenate(touching, axis=1) if touching else np.empty((2, 0), int)
+    graph = coo_array((np.ones(len(below), bool), (below, above)), shape=(first, first))
+    _, whole = connected_components(graph, directed=False)
+    sizes = np.bincount(whole, np.concatenate(areas))
+    keep = (sizes >= sizes.max() / 10)[whole]
+    if keep.all():
+        return air
+    kept, first = np.empty(air.shape, bool), 0
+    for index, slice_air in enumerate(air):
+        pieces, count = ndimage.label(slice_air)
+        kept[index] = np.concatenate([[False], keep[first : first + count]])[pieces]
+        first += count
+    return kept
 
 
 def _closed(pieces: np.ndarray, image: np.ndarray, scale: Scale, middle: float) -> np.ndarray:
