@@ -38,9 +38,23 @@ def keep_freed_memory() -> None:
     nothing.
     """
     trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8  # malloc.h
+    _tell_malloc((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28), (arena_max, 1))
+
+
+def return_large_arrays() -> None:
+    """After `keep_freed_memory`, let glibc return arrays of 32 MiB and more, the most that it can tell apart.
+
+    For inference: volumes of a scan come and go, and what is kept of them leaves gaps; the feature maps of a few slices
+    are smaller.
+    """
+    mmap_threshold, mmap_max = -3, -4
+    _tell_malloc((mmap_threshold, 2**25), (mmap_max, 2**16))
+
+
+def _tell_malloc(*settings: tuple[int, int]) -> None:
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return
-    for parameter, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28), (arena_max, 1)):
+    for parameter, value in settings:
         mallopt(parameter, value)

@@ -80,10 +80,10 @@ def lung_masks(
         air[index] = _inner_air(image, scale)
     if adjoining and len(images) > 1:
         air = lung_like_components(air)
-    lungs = np.zeros(images.shape, np.uint8)
     middles = _known(midlines(images, adjoining), air)
-    for index, (slice_air, middle) in enumerate(zip(air, middles, strict=True)):
-        pieces, count = ndimage.label(slice_air)
+    lungs = air.view(np.uint8)  # in the same memory, slice by slice: volumes are large
+    for index, middle in enumerate(middles):
+        pieces, count = ndimage.label(air[index])
         if count:
             lungs[index] = _closed(pieces, images[index], scale, middle)
     if not lungs.any():
@@ -279,29 +279,26 @@ def lung_like_components(air: np.ndarray) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    areas, touching, first, before = [], [], 0, None
+    areas, touching, number, below = [], [], 0, None
     for slice_air in air:
         pieces, count = ndimage.label(slice_air)
         areas.append(np.bincount(pieces.ravel(), minlength=count + 1)[1:])
-        if before is not None:
-            both = (before > 0) & slice_air
-            pairs = np.unique(before[both].astype(np.int64) * (count + 1) + pieces[both])
-            touching.append((first - num_before + pairs // (count + 1) - 1, first + pairs % (count + 1) - 1))
-        first, num_before, before = first + count, count, pieces
-    if first < 2:
+        if below is not None:
+            both = (below > 0) & slice_air
+            pairs = np.unique(below[both].astype(np.int64) * (count + 1) + pieces[both])
+            touching.append((number - len(areas[-2]) + pairs // (count + 1) - 1, number + pairs % (count + 1) - 1))
+        number, below = number + count, pieces
+    if number < 2:
         return air
-    below, above = np.concatenate(touching, axis=1) if touching else np.empty((2, 0), int)
-    graph = coo_array((np.ones(len(below), bool), (below, above)), shape=(first, first))
+    ends = np.concatenate(touching, axis=1) if touching else np.empty((2, 0), np.int64)
+    graph = coo_array((np.ones(ends.shape[1], bool), tuple(ends)), shape=(number, number))
     _, whole = connected_components(graph, directed=False)
     sizes = np.bincount(whole, np.concatenate(areas))
     keep = (sizes >= sizes.max() / 10)[whole]
-    if keep.all():
-        return air
-    kept, first = np.empty(air.shape, bool), 0
-    for index, slice_air in enumerate(air):
-        pieces, count = ndimage.label(slice_air)
-        kept[index] = np.concatenate([[False], keep[first : first + count]])[pieces]
-        first += count
+    kept = np.empty(air.shape, bool)
+    for index, of_slice in enumerate(np.split(keep, np.cumsum([len(area) for area in areas])[:-1])):
+        pieces, _ = ndimage.label(air[index])
+        kept[index] = np.append(False, of_slice)[pieces]
     return kept
 
 

@@ -147,7 +147,7 @@ def segment(
         InputError: the scan, the mask or the network cannot be read or do not fit each other, or there is no lung.
     """
     if isinstance(model, (str, Path)):
-        model = load_model(model)
+        model = load_model(model, folded=True)
     from unet_segnet.inference.prediction import filled_up, mirrors_of, of_members
 
     mirrors = mirrors_of(model, tta)
@@ -160,11 +160,10 @@ def segment(
     prepared = source if isinstance(source, Prepared) else prepare(source, lungs, orientation)
     scan, slices = prepared.scan, prepared.slices
     sides, images = prepared.lungs.sides, slices.images
+    levels, compared = _levels(model, scan, images, sides, size)
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
     spread = np.empty(images.shape, np.float16) if disagreement else None
-    inside = None if sides is None else sides > 0
-    levels, compared = _levels(model, scan, images, inside, size)
 
     def lesion(probabilities):
         """(num_slices, height, width) probability of lesion of any kind, at the scan's own size."""
@@ -174,10 +173,8 @@ def segment(
 
     for start in range(0, len(images), batch_size):
         part = slice(start, min(start + batch_size, len(images)))
-        if levels is not None:
-            grey = levels[part]
-        else:
-            grey = fit(images[part], None if inside is None else inside[part], window, size)
+        inside = None if sides is None else sides[part] > 0
+        grey = fit(images[part], inside, window, size) if levels is None else levels[part]
         if len(images) > batch_size:
             grey = filled_up(grey, batch_size)
         each = of_members(model, grey, mirrors)[:, : part.stop - start]
@@ -186,21 +183,21 @@ def segment(
             raise InputError("the network gives probabilities that are no numbers; train it again, or take another")
         if threshold is None:
             labels[part] = unfit(np.argmax(found, axis=-1).astype(np.uint8), images.shape[1:])
-            maps = (unfit(found[..., index], images.shape[1:]) for index in range(num_classes))
         else:
             infected = unfit_smooth(found[..., 1], images.shape[1:])
             labels[part] = infected > threshold
-            infected = scaled(infected, temperature)
-            maps = (1 - infected, infected)
         if levels is not None:
-            labels[part][~inside[part]] = 0  # where the network saw nothing
-        if kept is not None:
-            for index, one in enumerate(maps):
-                kept[part, ..., index] = one
+            labels[part][~inside] = 0  # where the network saw nothing
+        if kept is not None and threshold is None:
+            for index in range(num_classes):
+                kept[part, ..., index] = unfit(found[..., index], images.shape[1:])
+        elif kept is not None:
+            infected = scaled(infected, temperature)
+            kept[part] = np.stack([1 - infected, infected], axis=-1)
         if spread is not None:
             spread[part] = np.std([lesion(one) for one in each], axis=0)
             if levels is not None:
-                spread[part][~inside[part]] = 0
+                spread[part][~inside] = 0
         if report:
             report(part.stop, len(images))
     figures = severity(
@@ -235,7 +232,7 @@ def segment(
     return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes, compared, spread)
 
 
-def _levels(model, scan: Scan, images: np.ndarray, lungs: np.ndarray | None, size: int):
+def _levels(model, scan: Scan, images: np.ndarray, sides: np.ndarray | None, size: int):
     """What a network takes that learnt from `fit_levels`, and how familiar the scan is to it; None, and nothing, for
     one that takes 8-bit grey levels.
 
@@ -247,14 +244,15 @@ def _levels(model, scan: Scan, images: np.ndarray, lungs: np.ndarray | None, siz
         raise InputError("this network finds lungs, not lesions; give another as `model`")
     if takes != LUNG_LEVELS:
         return None, {}
-    if lungs is None:
+    if sides is None:
         raise InputError(
             f"{scan.source}: this network refers grey levels to the lungs, which `lungs` none leaves unknown; give a "
             "mask with `lungs`, or another network as `model`, such as binary"
         )
-    shown, inside = fit_whole(images, size), fit_labels(lungs, size)
+    shown, inside = fit_whole(images, size), fit_labels(sides, size) > 0
     levels = lung_levels(shown, inside, scan.is_volume)
     figures = grey_figures(shown, levels, inside, scan.units)
+    del shown  # a volume
     return lungs_alone(levels, inside), familiarity(figures, getattr(model, "seen", {}))
 
 

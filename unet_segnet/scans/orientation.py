@@ -233,8 +233,9 @@ def fit_labels(labels: np.ndarray, size: int = DEFAULT_SIZE, background: int = 0
     Returns:
         (num_slices, size, size) of the same type, by the nearest pixel.
     """
-    margins = ((0, 0), *_margins(labels.shape[1:]))
-    return np.ascontiguousarray(resize_labels(np.pad(labels, margins, constant_values=background), (size, size)))
+    if labels.shape[1] != labels.shape[2]:
+        labels = np.pad(labels, ((0, 0), *_margins(labels.shape[1:])), constant_values=background)
+    return np.ascontiguousarray(resize_labels(labels, (size, size)))
 
 
 def unfit(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
