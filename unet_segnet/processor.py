@@ -3,6 +3,7 @@
 Importing this module imports nothing heavy.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -51,10 +52,14 @@ def return_large_arrays() -> None:
     _tell_malloc((mmap_threshold, 2**25), (mmap_max, 2**16))
 
 
+def return_freed_memory() -> None:
+    """Return what is free at the moment, after a step that took much; without glibc this does nothing."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _tell_malloc(*settings: tuple[int, int]) -> None:
-    try:
+    with contextlib.suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    for parameter, value in settings:
-        mallopt(parameter, value)
+        for parameter, value in settings:
+            mallopt(parameter, value)

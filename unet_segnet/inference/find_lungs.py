@@ -161,7 +161,8 @@ def _found_both_ways(scan: Scan, slices: NetworkSlices, network: str) -> FoundLu
     doubts = _doubts(classical, learnt, inside)
     del learnt  # as large as what comes next
     sides = split_left_right(inside, midlines(images, scan.is_volume))
-    np.copyto(sides, classical, where=(classical > 0) & inside)
+    for side, own, both in zip(sides, classical, inside, strict=True):
+        np.copyto(side, own, where=(own > 0) & both)
     return FoundLungs(sides, "found by Hounsfield units and a network", cut_off, doubts)
 
 

@@ -19,6 +19,7 @@ from unet_segnet.measures.calibration import scaled
 from unet_segnet.measures.severity import Severity, severity
 from unet_segnet.networks.facts import BODIES, LUNG_LEVELS
 from unet_segnet.networks.load import load_model, slice_size
+from unet_segnet.processor import return_freed_memory
 from unet_segnet.scans import (
     NetworkSlices,
     Scan,
@@ -107,6 +108,7 @@ def prepare(source: str | Path | Scan, lungs: str | Path = AUTO, orientation: st
     scan = source if isinstance(source, Scan) else read_scan(source)
     slices = to_network(scan, orientation)
     found = with_side_doubts(find_lungs(scan, slices, lungs, orientation), slices.images, scan.units)
+    return_freed_memory()
     return Prepared(scan, slices, found, slices.is_measured or orientation is not None)
 
 
@@ -161,6 +163,7 @@ def segment(
     scan, slices = prepared.scan, prepared.slices
     sides, images = prepared.lungs.sides, slices.images
     levels, compared = _levels(model, scan, images, sides, size)
+    return_freed_memory()
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
     spread = np.empty(images.shape, np.float16) if disagreement else None
@@ -200,6 +203,9 @@ def segment(
                 spread[part][~inside] = 0
         if report:
             report(part.stop, len(images))
+    has_levels = levels is not None
+    del levels  # a volume
+    return_freed_memory()
     figures = severity(
         labels,
         sides,
@@ -211,7 +217,7 @@ def segment(
         adjoining=scan.is_volume,
     )
     notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
-    if levels is not None:
+    if has_levels:
         whose = "the scan's own lungs" if scan.is_volume else "each slice's own lungs"
         notes = (*notes, f"grey levels: referred to {whose}, so that no window counts", *unfamiliar_notes(compared))
     notes = (*notes, *getattr(model, "notes", ()))

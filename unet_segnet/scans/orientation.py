@@ -130,7 +130,7 @@ def from_network(labels: np.ndarray, slices: NetworkSlices) -> np.ndarray:
         slices: what `to_network` gave.
 
     Returns:
-        (i, j, k) of the same type, as the scan's array.
+        (i, j, k) of the same type, as the scan's array; a view of `labels`.
 
     Raises:
         ValueError: the shapes differ.
@@ -139,7 +139,7 @@ def from_network(labels: np.ndarray, slices: NetworkSlices) -> np.ndarray:
 
     if labels.shape != slices.images.shape:
         raise ValueError(f"labels must be of shape {slices.images.shape}. Received: {labels.shape}")
-    return np.ascontiguousarray(nio.apply_orientation(labels, _turn(NETWORK_AXES, slices.axes)))
+    return nio.apply_orientation(labels, _turn(NETWORK_AXES, slices.axes))
 
 
 def shows_lungs_alone(slices: np.ndarray) -> bool:
