@@ -216,6 +216,7 @@ def segment(
         towards_head=True if scan.is_volume and prepared.is_told else None,
         adjoining=scan.is_volume,
     )
+    return_freed_memory()
     notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
     if has_levels:
         whose = "the scan's own lungs" if scan.is_volume else "each slice's own lungs"

@@ -102,7 +102,7 @@ def lesions_by_region(
         else:
             lesion = labelled == largest + 1
             if not is_whole:
-                lesion &= np.logical_or.reduce([lungs == value for value in values])
+                lesion &= np.isin((NO_LUNG, LEFT, RIGHT), values)[lungs]
             shape = _shape(lesion[box_of(lesion)], spacing, in_plane)
             if is_whole:
                 whole[largest] = shape
