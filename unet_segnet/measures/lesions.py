@@ -85,6 +85,7 @@ def lesions_by_region(
         labelled, num_lesions = ndimage.label(mask, structure, np.uint16)  # half the memory
     except RuntimeError:  # more lesions than that
         labelled, num_lesions = ndimage.label(mask, structure)
+    del mask  # a volume, which nobody else needs
     sizes = _sizes(labelled, num_lesions, lungs)
     in_some_lung = sizes[:, [LEFT, RIGHT]].any(axis=1)
     found, whole = {}, {}  # whole: shapes of lesions that were described uncut

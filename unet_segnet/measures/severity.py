@@ -204,8 +204,9 @@ def severity(
     marked, around = labels[box], None if lungs is None else lungs[box]
     for column, group in enumerate(groups):
         if not (len(groups) == 2 and column == 1):  # with one class of lesions, all lesions are the same ones
-            mask = marked == column + 1 if group != ALL_LESIONS else marked > 0
-            lesions = lesions_by_region(mask, around, regions, spacing, in_plane)
+            lesions = lesions_by_region(
+                marked == column + 1 if group != ALL_LESIONS else marked > 0, around, regions, spacing, in_plane
+            )
         for region, values in regions.items():
             per_slice = grouped[:, column, list(values)].sum(axis=-1)
             size = int(counts[..., list(values)].sum())
