@@ -3,6 +3,7 @@
 Importing this module imports nothing heavy.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -38,9 +39,27 @@ def keep_freed_memory() -> None:
     nothing.
     """
     trim_threshold, top_pad, mmap_max, arena_max = -1, -2, -4, -8  # malloc.h
-    try:
+    _tell_malloc((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28), (arena_max, 1))
+
+
+def return_large_arrays() -> None:
+    """After `keep_freed_memory`, let glibc return arrays of 32 MiB and more, the most that it can tell apart.
+
+    For inference: volumes of a scan come and go, and what is kept of them leaves gaps; the feature maps of a few slices
+    are smaller.
+    """
+    mmap_threshold, mmap_max = -3, -4
+    _tell_malloc((mmap_threshold, 2**25), (mmap_max, 2**16))
+
+
+def return_freed_memory() -> None:
+    """Return what is free at the moment, after a step that took much; without glibc this does nothing."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _tell_malloc(*settings: tuple[int, int]) -> None:
+    with contextlib.suppress(AttributeError, OSError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    for parameter, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 2**28), (arena_max, 1)):
-        mallopt(parameter, value)
+        for parameter, value in settings:
+            mallopt(parameter, value)

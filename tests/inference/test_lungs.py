@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from unet_segnet.data.phantom import phantom_slices
 from unet_segnet.errors import InputError
@@ -12,6 +13,7 @@ from unet_segnet.inference.lungs import (
     LEFT,
     RIGHT,
     external_lung_masks,
+    lung_like_components,
     lung_masks,
     midlines,
     slices_cut_off,
@@ -173,3 +175,16 @@ def test_the_packages_sides_and_axes_are_turned_into_ours(monkeypatch):
     expected[:, :3], expected[:, 5:, :2] = RIGHT, LEFT
     np.testing.assert_array_equal(sides, expected)
     assert seen == {"model": "R231", "spacing": (0.7, 0.8, 5.0)}  # of x, y, z: our rows, columns, slices
+
+
+def test_pieces_of_a_scan_are_those_of_its_volume():
+    """Against labels of the whole volume, on random blobs of every size, also of one slice and of none."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        noise = ndimage.uniform_filter(rng.random(rng.integers(1, 16, 3)), int(rng.integers(1, 5)))
+        air = noise > rng.uniform(0, 0.9)
+        pieces, _ = ndimage.label(air)
+        sizes = np.bincount(pieces.ravel())
+        sizes[0] = 0
+        expected = (sizes >= max(sizes.max() / 10, 1))[pieces]
+        np.testing.assert_array_equal(lung_like_components(air), expected)

@@ -44,7 +44,7 @@ def case_address(tmp_path_factory):
     import numpy as np
 
     from unet_segnet.cohort.conventions import Pairing
-    from unet_segnet.commands.predict_page import case_page, display
+    from unet_segnet.commands.predict_page import case_page
     from unet_segnet.commands.predict_truth import Truth
     from unet_segnet.measures.comparison import compare
     from unet_segnet.measures.severity import severity
@@ -64,8 +64,7 @@ def case_address(tmp_path_factory):
     comparison = compare(truth, labels, 2, (5.0, 1.0, 1.0), class_names=names, slice_names=slices.names)
     own = np.arange(256, dtype=np.uint8)
     true = Truth(truth, Pairing(names, own, own), ())
-    shown = display(result, (-1100, 400))
-    page = case_page(HOSTILE, result, result.notes, shown, true, comparison)
+    page = case_page(HOSTILE, result, result.notes, (-1100, 400), true, comparison)
     path = tmp_path_factory.mktemp("case") / "index.html"
     path.write_text(page, encoding="utf-8")
     return path.as_uri()

@@ -29,6 +29,7 @@ from unet_segnet.networks.hub import hub_file, is_hub
 from unet_segnet.output.console import HelpFormatter, import_keras, reporter, run_command, say, with_flags
 from unet_segnet.output.records import check_folder
 from unet_segnet.output.whole_folder import check_own, sweep, whole_folder
+from unet_segnet.processor import return_large_arrays
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -200,6 +201,7 @@ def _load(options, facts: dict):
         InputError: it cannot be loaded, or takes or gives something else than slices and classes.
     """
     import_keras()
+    return_large_arrays()
     from unet_segnet.cohort.classes import Classes, read_classes
     from unet_segnet.commands.predict_truth import class_file_near
     from unet_segnet.data.preprocess import DEFAULT_WINDOW

@@ -86,11 +86,10 @@ def write_case(
         _write_json(new / "agreement.json", {"notes": list(truth.notes), **comparison.to_dict()})
         _write_csv(new / "agreement.csv", comparison.rows())
         _write_csv(new / "agreement_slices.csv", comparison.slice_rows())
-    shown = display(result, options.window)
     names = findings(result.class_names)
     true, names = (None, names) if truth is None else truth.shown(names)
     overview = case_overview(
-        shown,
+        display(result, options.window),
         result.labels.transpose(0, 2, 1),
         None if true is None else true.transpose(0, 2, 1),
         result.slices.names,
@@ -98,7 +97,7 @@ def write_case(
         name,
     )
     save_figure(overview, new / "overview.png")
-    page = case_page(name, result, notes, shown, truth, comparison)
+    page = case_page(name, result, notes, options.window, truth, comparison)
     (new / "index.html").write_text(page, encoding="utf-8")
     return notes
 

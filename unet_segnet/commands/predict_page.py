@@ -20,18 +20,26 @@ from unet_segnet.web.page import render, render_page
 LARGEST = 384  # height or width of a slice on the page, pixels; larger ones are thinned out
 
 
-def display(result: Segmentation, window: tuple[float, float]) -> np.ndarray:
-    """The slices as a radiologist looks at them: front up, the patient's right on the left; uint8 grey levels."""
-    images = result.slices.images
-    grey = images if images.dtype == np.uint8 else window_to_8bit(images, tuple(window))
-    return grey.transpose(0, 2, 1)
+def display(result: Segmentation, window: tuple[float, float], step: int = 1) -> np.ndarray:
+    """The slices as a radiologist looks at them: front up, the patient's right on the left; uint8 grey levels.
+
+    Arguments:
+        result: the labelled scan.
+        window: (low, high) HU that become 0 and 255.
+        step: every how many pixels are kept.
+    """
+    images = result.slices.images[:, ::step, ::step]
+    shown = np.empty((len(images), images.shape[2], images.shape[1]), np.uint8)
+    for index, image in enumerate(images):  # one by one: a large scan is not held twice
+        shown[index] = (image if image.dtype == np.uint8 else window_to_8bit(image, tuple(window))).T
+    return shown
 
 
 def case_page(
     name: str,
     result: Segmentation,
     notes: Sequence[str],
-    shown: np.ndarray,
+    window: tuple[float, float],
     truth: Truth | None,
     comparison: Comparison | None,
 ) -> str:
@@ -41,11 +49,11 @@ def case_page(
         name: of the scan.
         result: the labelled scan.
         notes: what was recognised or assumed, one line each.
-        shown: (num_slices, height, width) uint8, from `display`.
+        window: see `display`.
         truth: true labels, or None.
         comparison: with them, or None.
     """
-    step = math.ceil(max(shown.shape[1:]) / LARGEST)
+    step = math.ceil(max(result.labels.shape[1:]) / LARGEST)
     layers, class_names = {"network": result.labels}, findings(result.class_names)
     if truth is not None:
         labels, class_names = truth.shown(class_names)
@@ -55,7 +63,7 @@ def case_page(
     thinned = {name: labels.transpose(0, 2, 1)[:, ::step, ::step] for name, labels in layers.items()}
     slices = viewer.slice_viewer(
         "slices",
-        np.ascontiguousarray(shown[:, ::step, ::step]),
+        display(result, window, step),
         result.slices.names,
         thinned,
         class_names,

@@ -67,12 +67,17 @@ def lung_levels(images: np.ndarray, lungs: np.ndarray, adjoining: bool = True) -
     low, high = np.percentile(images[inside], LUNG_PERCENTILES) if inside.any() else (0.0, 0.0)
     if high <= low:
         return np.full(images.shape, HEALTHY_LEVEL, np.float32)
-    return np.clip(HEALTHY_LEVEL + (images - np.float32(low)) / np.float32(high - low), 0, 2)
+    levels = images - np.float32(low)
+    levels /= np.float32(high - low)  # in place: these are volumes
+    levels += HEALTHY_LEVEL
+    return np.clip(levels, 0, 2, out=levels)
 
 
 def lungs_alone(levels: np.ndarray, lungs: np.ndarray) -> np.ndarray:
     """What a network of lesions sees of `lung_levels`: 0 outside the lungs, 0.05 to 1.5 inside; same shape, float32."""
-    return np.where(lungs, np.clip(levels, *SHOWN_LEVELS), 0).astype(np.float32)
+    shown = np.clip(np.asarray(levels, np.float32), *SHOWN_LEVELS)
+    shown[~np.asarray(lungs, bool)] = 0
+    return shown
 
 
 def resize_bilinear(images: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

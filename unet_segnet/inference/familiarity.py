@@ -33,7 +33,9 @@ def grey_figures(images: np.ndarray, levels: np.ndarray, lungs: np.ndarray, unit
     images, inside = np.asarray(images, np.float32), np.asarray(lungs, bool)
     if not inside.any():
         return {}
-    neighbours = np.abs(np.diff(levels, axis=1))[inside[:, 1:] & inside[:, :-1]]
+    neighbours = np.concatenate(
+        [np.abs(np.diff(of, axis=0))[lung[1:] & lung[:-1]] for of, lung in zip(levels, inside, strict=True)]
+    )
     figures = {
         "median_level": np.median(levels[inside]),
         "high_level": np.percentile(levels[inside], HIGH),

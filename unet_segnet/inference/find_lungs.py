@@ -6,6 +6,7 @@ draw the borders, a trained network tells which of the pieces are lung (`both_lu
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -122,46 +123,55 @@ def both_lung_masks(classical: np.ndarray, network: np.ndarray, spacing=None) ->
         (num_slices, height, width) bool: `classical` up to `NEAR_MM` beyond `network`, and `network` up to `BESIDE_MM`
         beyond `classical`.
     """
-    per_mm = scale_of(classical, spacing)
-    near, beside = (_widened(mask > 0, per_mm.length(mm)) for mask, mm in ((network, NEAR_MM), (classical, BESIDE_MM)))
-    return ((classical > 0) & near) | ((network > 0) & beside)
+    scale = scale_of(classical, spacing)
+    inside = np.empty(classical.shape, bool)
+    for index, (own, learnt) in enumerate(zip(classical, network, strict=True)):
+        own, learnt = own > 0, learnt > 0
+        near, beside = _widened(learnt, scale.length(NEAR_MM)), _widened(own, scale.length(BESIDE_MM))
+        inside[index] = (own & near) | (learnt & beside)
+    return inside
 
 
 def _found_both_ways(scan: Scan, slices: NetworkSlices, network: str) -> FoundLungs:
     """By Hounsfield units and by a network; by one of them where the other finds none."""
-    images, found, problems = slices.images, {}, []
-    for way, find in (
-        ("Hounsfield units", lambda: lung_masks(images, slices.spacing, adjoining=scan.is_volume)),
-        ("a network", lambda: _by_network(scan, images, network)),
-    ):
-        try:
-            found[way] = find()
-        except InputError as error:
-            problems.append(str(error))
+    images, found, problems = slices.images, {}, {}
+    with ThreadPoolExecutor(1) as beside:  # a network alone leaves a part of the processor idle
+        classical = beside.submit(lung_masks, images, slices.spacing, adjoining=scan.is_volume)
+        for way, find in (
+            ("a network", lambda: _by_network(scan, images, network)),
+            ("Hounsfield units", classical.result),
+        ):
+            try:
+                found[way] = find()
+            except InputError as error:
+                problems[way] = error
     cut_off = slices_cut_off(images, slices.spacing, found.get("a network"))
     if not found:
-        raise InputError(f"{scan.source}: {problems[0]}")
-    if len(found) == 1:
-        ((way, sides),) = found.items()
-        (other,) = {"Hounsfield units", "a network"} - {way}
+        raise InputError(f"{scan.source}: {problems['Hounsfield units']}")
+    if problems:
+        ((way, sides),), (other,) = found.items(), problems
         return FoundLungs(sides, f"found by {way} alone ({other} found none): look at them", cut_off)
-    classical, learnt = found.values()
+    classical, learnt = found["Hounsfield units"], found.pop("a network")
     inside = both_lung_masks(classical, learnt, slices.spacing)
     if not inside.any():
         raise InputError(
             f"{scan.source}: what is like lung by its Hounsfield units is no lung for the network; expected an axial "
             "chest CT (give a mask with `lungs`, or a network that finds lungs)"
         )
-    sides = np.where(classical > 0, classical, split_left_right(inside, midlines(images, scan.is_volume))) * inside
-    return FoundLungs(
-        sides.astype(np.uint8), "found by Hounsfield units and a network", cut_off, _doubts(classical, learnt, inside)
-    )
+    doubts = _doubts(classical, learnt, inside)
+    del learnt  # as large as what comes next
+    sides = split_left_right(inside, midlines(images, scan.is_volume))
+    for side, own, both in zip(sides, classical, inside, strict=True):
+        np.copyto(side, own, where=(own > 0) & both)
+    return FoundLungs(sides, "found by Hounsfield units and a network", cut_off, doubts)
 
 
 def _doubts(classical: np.ndarray, network: np.ndarray, inside: np.ndarray) -> tuple[str, ...]:
     """Where the two ways differ so much that somebody should look."""
-    dropped = (np.count_nonzero(classical) - np.count_nonzero(inside & (classical > 0))) / np.count_nonzero(classical)
-    airless = np.count_nonzero((network > 0) & ~inside) / np.count_nonzero(network)
+    dropped, airless = (
+        sum(np.count_nonzero(own[~both]) for own, both in zip(found, inside, strict=True)) / np.count_nonzero(found)
+        for found in (classical, network)
+    )
     doubts = []
     if dropped > DOUBTFUL:
         doubts.append(f"{100 * dropped:.0f} % of what is like lung by its Hounsfield units is none for the network")
@@ -215,11 +225,11 @@ def _in_front_of_each_other(lungs: np.ndarray) -> bool:
     return bool(apart) and bool(np.less(*np.median(apart, axis=0)))
 
 
-def _widened(masks: np.ndarray, pixels: int) -> np.ndarray:
-    """Masks widened within their slices."""
+def _widened(mask: np.ndarray, pixels: int) -> np.ndarray:
+    """The mask of a slice widened on all sides."""
     from scipy import ndimage
 
-    return ndimage.binary_dilation(masks, np.ones((1, 3, 3), bool), iterations=pixels)
+    return ndimage.binary_dilation(mask, np.ones((3, 3), bool), iterations=pixels)
 
 
 def _by_network(scan: Scan, images: np.ndarray, source: str) -> np.ndarray:
@@ -234,7 +244,7 @@ def _by_network(scan: Scan, images: np.ndarray, source: str) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _lung_network(source: str):
     import_keras()  # quietly: commands that only look at data come here first
-    model = load_model(source)
+    model = load_model(source, folded=True)
     if getattr(model, "takes", None) != BODIES:
         raise InputError(f"{source}: this network does not find lungs; give one that was trained to, or a mask")
     slice_size(model)

@@ -80,10 +80,10 @@ def lung_masks(
         air[index] = _inner_air(image, scale)
     if adjoining and len(images) > 1:
         air = lung_like_components(air)
-    lungs = np.zeros(images.shape, np.uint8)
     middles = _known(midlines(images, adjoining), air)
-    for index, (slice_air, middle) in enumerate(zip(air, middles, strict=True)):
-        pieces, count = ndimage.label(slice_air)
+    lungs = air.view(np.uint8)  # in the same memory, slice by slice: volumes are large
+    for index, middle in enumerate(middles):
+        pieces, count = ndimage.label(air[index])
         if count:
             lungs[index] = _closed(pieces, images[index], scale, middle)
     if not lungs.any():
@@ -271,15 +271,35 @@ def _is_airway(piece: np.ndarray, lungs: np.ndarray, area: int) -> bool:
 
 
 def lung_like_components(air: np.ndarray) -> np.ndarray:
-    """Of the air in a scan, the largest piece and those that are at least a tenth of it: lungs, not bowel."""
-    from scipy import ndimage
+    """Of the air in a scan, the largest piece and those that are at least a tenth of it: lungs, not bowel.
 
-    pieces, count = ndimage.label(air)
-    if count < 2:
+    Labelled slice by slice: numbers for all voxels would take more memory than the scan itself.
+    """
+    from scipy import ndimage
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    areas, touching, number, below = [], [], 0, None
+    for slice_air in air:
+        pieces, count = ndimage.label(slice_air)
+        areas.append(np.bincount(pieces.ravel(), minlength=count + 1)[1:])
+        if below is not None:
+            both = (below > 0) & slice_air
+            pairs = np.unique(below[both].astype(np.int64) * (count + 1) + pieces[both])
+            touching.append((number - len(areas[-2]) + pairs // (count + 1) - 1, number + pairs % (count + 1) - 1))
+        number, below = number + count, pieces
+    if number < 2:
         return air
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return (sizes >= sizes.max() / 10)[pieces]
+    ends = np.concatenate(touching, axis=1) if touching else np.empty((2, 0), np.int64)
+    graph = coo_array((np.ones(ends.shape[1], bool), tuple(ends)), shape=(number, number))
+    _, whole = connected_components(graph, directed=False)
+    sizes = np.bincount(whole, np.concatenate(areas))
+    keep = (sizes >= sizes.max() / 10)[whole]
+    kept = np.empty(air.shape, bool)
+    for index, of_slice in enumerate(np.split(keep, np.cumsum([len(area) for area in areas])[:-1])):
+        pieces, _ = ndimage.label(air[index])
+        kept[index] = np.append(False, of_slice)[pieces]
+    return kept
 
 
 def _closed(pieces: np.ndarray, image: np.ndarray, scale: Scale, middle: float) -> np.ndarray:

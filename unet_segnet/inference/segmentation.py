@@ -19,6 +19,7 @@ from unet_segnet.measures.calibration import scaled
 from unet_segnet.measures.severity import Severity, severity
 from unet_segnet.networks.facts import BODIES, LUNG_LEVELS
 from unet_segnet.networks.load import load_model, slice_size
+from unet_segnet.processor import return_freed_memory
 from unet_segnet.scans import (
     NetworkSlices,
     Scan,
@@ -107,6 +108,7 @@ def prepare(source: str | Path | Scan, lungs: str | Path = AUTO, orientation: st
     scan = source if isinstance(source, Scan) else read_scan(source)
     slices = to_network(scan, orientation)
     found = with_side_doubts(find_lungs(scan, slices, lungs, orientation), slices.images, scan.units)
+    return_freed_memory()
     return Prepared(scan, slices, found, slices.is_measured or orientation is not None)
 
 
@@ -147,7 +149,7 @@ def segment(
         InputError: the scan, the mask or the network cannot be read or do not fit each other, or there is no lung.
     """
     if isinstance(model, (str, Path)):
-        model = load_model(model)
+        model = load_model(model, folded=True)
     from unet_segnet.inference.prediction import filled_up, mirrors_of, of_members
 
     mirrors = mirrors_of(model, tta)
@@ -160,11 +162,11 @@ def segment(
     prepared = source if isinstance(source, Prepared) else prepare(source, lungs, orientation)
     scan, slices = prepared.scan, prepared.slices
     sides, images = prepared.lungs.sides, slices.images
+    levels, compared = _levels(model, scan, images, sides, size)
+    return_freed_memory()
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
     spread = np.empty(images.shape, np.float16) if disagreement else None
-    inside = None if sides is None else sides > 0
-    levels, compared = _levels(model, scan, images, inside, size)
 
     def lesion(probabilities):
         """(num_slices, height, width) probability of lesion of any kind, at the scan's own size."""
@@ -174,10 +176,8 @@ def segment(
 
     for start in range(0, len(images), batch_size):
         part = slice(start, min(start + batch_size, len(images)))
-        if levels is not None:
-            grey = levels[part]
-        else:
-            grey = fit(images[part], None if inside is None else inside[part], window, size)
+        inside = None if sides is None else sides[part] > 0
+        grey = fit(images[part], inside, window, size) if levels is None else levels[part]
         if len(images) > batch_size:
             grey = filled_up(grey, batch_size)
         each = of_members(model, grey, mirrors)[:, : part.stop - start]
@@ -186,23 +186,26 @@ def segment(
             raise InputError("the network gives probabilities that are no numbers; train it again, or take another")
         if threshold is None:
             labels[part] = unfit(np.argmax(found, axis=-1).astype(np.uint8), images.shape[1:])
-            maps = (unfit(found[..., index], images.shape[1:]) for index in range(num_classes))
         else:
             infected = unfit_smooth(found[..., 1], images.shape[1:])
             labels[part] = infected > threshold
-            infected = scaled(infected, temperature)
-            maps = (1 - infected, infected)
         if levels is not None:
-            labels[part][~inside[part]] = 0  # where the network saw nothing
-        if kept is not None:
-            for index, one in enumerate(maps):
-                kept[part, ..., index] = one
+            labels[part][~inside] = 0  # where the network saw nothing
+        if kept is not None and threshold is None:
+            for index in range(num_classes):
+                kept[part, ..., index] = unfit(found[..., index], images.shape[1:])
+        elif kept is not None:
+            infected = scaled(infected, temperature)
+            kept[part] = np.stack([1 - infected, infected], axis=-1)
         if spread is not None:
             spread[part] = np.std([lesion(one) for one in each], axis=0)
             if levels is not None:
-                spread[part][~inside[part]] = 0
+                spread[part][~inside] = 0
         if report:
             report(part.stop, len(images))
+    has_levels = levels is not None
+    del levels  # a volume
+    return_freed_memory()
     figures = severity(
         labels,
         sides,
@@ -213,8 +216,9 @@ def segment(
         towards_head=True if scan.is_volume and prepared.is_told else None,
         adjoining=scan.is_volume,
     )
+    return_freed_memory()
     notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
-    if levels is not None:
+    if has_levels:
         whose = "the scan's own lungs" if scan.is_volume else "each slice's own lungs"
         notes = (*notes, f"grey levels: referred to {whose}, so that no window counts", *unfamiliar_notes(compared))
     notes = (*notes, *getattr(model, "notes", ()))
@@ -235,7 +239,7 @@ def segment(
     return Segmentation(scan, slices, labels, sides, class_names, kept, figures, notes, compared, spread)
 
 
-def _levels(model, scan: Scan, images: np.ndarray, lungs: np.ndarray | None, size: int):
+def _levels(model, scan: Scan, images: np.ndarray, sides: np.ndarray | None, size: int):
     """What a network takes that learnt from `fit_levels`, and how familiar the scan is to it; None, and nothing, for
     one that takes 8-bit grey levels.
 
@@ -247,14 +251,15 @@ def _levels(model, scan: Scan, images: np.ndarray, lungs: np.ndarray | None, siz
         raise InputError("this network finds lungs, not lesions; give another as `model`")
     if takes != LUNG_LEVELS:
         return None, {}
-    if lungs is None:
+    if sides is None:
         raise InputError(
             f"{scan.source}: this network refers grey levels to the lungs, which `lungs` none leaves unknown; give a "
             "mask with `lungs`, or another network as `model`, such as binary"
         )
-    shown, inside = fit_whole(images, size), fit_labels(lungs, size)
+    shown, inside = fit_whole(images, size), fit_labels(sides, size) > 0
     levels = lung_levels(shown, inside, scan.is_volume)
     figures = grey_figures(shown, levels, inside, scan.units)
+    del shown  # a volume
     return lungs_alone(levels, inside), familiarity(figures, getattr(model, "seen", {}))
 
 

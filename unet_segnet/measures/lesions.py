@@ -77,11 +77,15 @@ def lesions_by_region(
     """
     if not mask.any():
         return dict.fromkeys(regions, Lesions())
-    box = _box(mask)
+    box = box_of(mask)
     mask, lungs = mask[box], None if lungs is None else lungs[box]
     structure = np.ones((3, 3, 3), bool)
     structure[[0, 2]] = not in_plane
-    labelled, num_lesions = ndimage.label(mask, structure)
+    try:
+        labelled, num_lesions = ndimage.label(mask, structure, np.uint16)  # half the memory
+    except RuntimeError:  # more lesions than that
+        labelled, num_lesions = ndimage.label(mask, structure)
+    del mask  # a volume, which nobody else needs
     sizes = _sizes(labelled, num_lesions, lungs)
     in_some_lung = sizes[:, [LEFT, RIGHT]].any(axis=1)
     found, whole = {}, {}  # whole: shapes of lesions that were described uncut
@@ -99,8 +103,8 @@ def lesions_by_region(
         else:
             lesion = labelled == largest + 1
             if not is_whole:
-                lesion &= np.logical_or.reduce([lungs == value for value in values])
-            shape = _shape(lesion[_box(lesion)], spacing, in_plane)
+                lesion &= np.isin((NO_LUNG, LEFT, RIGHT), values)[lungs]
+            shape = _shape(lesion[box_of(lesion)], spacing, in_plane)
             if is_whole:
                 whole[largest] = shape
         found[region] = Lesions(int(np.count_nonzero(in_region)), voxels, shape)
@@ -121,9 +125,9 @@ def lesion_shape(mask: ArrayLike, spacing: Sequence[float] | None) -> Shape:
     if mask.ndim not in (2, 3) or not mask.any():
         raise ValueError(f"mask must be 2-D or 3-D and not empty. Received: shape {mask.shape}")
     if mask.ndim == 3:
-        return _shape(mask[_box(mask)], spacing, in_plane=False)
+        return _shape(mask[box_of(mask)], spacing, in_plane=False)
     mask = mask[np.newaxis]
-    return _shape(mask[_box(mask)], None if spacing is None else (1.0, *spacing), in_plane=True)
+    return _shape(mask[box_of(mask)], None if spacing is None else (1.0, *spacing), in_plane=True)
 
 
 def _shape(mask: np.ndarray, spacing: Sequence[float] | None, in_plane: bool) -> Shape:
@@ -165,8 +169,8 @@ def _sizes(labelled: np.ndarray, num_lesions: int, lungs: np.ndarray | None) -> 
     return sizes.reshape(-1, 3)[1:]
 
 
-def _box(mask: np.ndarray) -> tuple[slice, slice, slice]:
-    """The slices around the True voxels of a volume."""
+def box_of(mask: np.ndarray) -> tuple[slice, slice, slice]:
+    """The slices around what is not 0 in a volume, which must be something."""
     plane = mask.any(axis=0)
     occupied = (np.flatnonzero(line) for line in (mask.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0)))
     return tuple(slice(where[0], where[-1] + 1) for where in occupied)

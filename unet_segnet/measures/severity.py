@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unet_segnet.measures.lesions import LEFT, NO_LUNG, RIGHT, Shape, lesions_by_region
+from unet_segnet.measures.lesions import LEFT, NO_LUNG, RIGHT, Shape, box_of, lesions_by_region
 
 ALL_LESIONS = "all lesions"
 REGIONS = {
@@ -200,10 +200,13 @@ def severity(
     regions = REGIONS if lungs is not None else {"whole scan": REGIONS["whole scan"]}
     groups = (*class_names[1:], ALL_LESIONS)
     involvements, lesions = [], {}
+    box = box_of(labels) if labels.any() else np.index_exp[:0]
+    marked, around = labels[box], None if lungs is None else lungs[box]
     for column, group in enumerate(groups):
         if not (len(groups) == 2 and column == 1):  # with one class of lesions, all lesions are the same ones
-            mask = labels == column + 1 if group != ALL_LESIONS else labels > 0
-            lesions = lesions_by_region(mask, lungs, regions, spacing, in_plane)
+            lesions = lesions_by_region(
+                marked == column + 1 if group != ALL_LESIONS else marked > 0, around, regions, spacing, in_plane
+            )
         for region, values in regions.items():
             per_slice = grouped[:, column, list(values)].sum(axis=-1)
             size = int(counts[..., list(values)].sum())

@@ -54,14 +54,14 @@ def _facts_in(file: Path, is_run: bool) -> dict:
 
 
 def load_found(path: str, facts: dict):
-    """The network that `find_model` found, see `load_model`.
+    """The network that `find_model` found, to be applied, see `load_model`.
 
     Raises:
         InputError: it cannot be loaded, or is no longer that of which these facts are known.
     """
     from unet_segnet.networks.load import CHANGED, load_model
 
-    model = load_model(path)
+    model = load_model(path, folded=True)
     if find_model(path)[1] != facts:
         raise InputError(f"{path}: {CHANGED}")
     return model

@@ -72,7 +72,7 @@ def in_folder(source: str | Path) -> Path | Folds | None:
     return networks_in(source) if str(source) not in pretrained() and os.path.isdir(source) else None
 
 
-def load_model(source: str | Path = "lesions"):
+def load_model(source: str | Path = "lesions", folded: bool = False):
     """A trained network, ready to predict.
 
     Arguments:
@@ -80,6 +80,7 @@ def load_model(source: str | Path = "lesions"):
             networks, in Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`);
             a folder: of a run, or of all folds of a cross-validation; or "hf://USER/NAME" on the Hugging Face hub, or
             a folder as there (see `hub`), with the same care.
+        folded: for nothing but to be applied, which is faster then, see `fold.fold_normalisation`.
 
     Returns:
         Of all folds, an `Ensemble`, which is applied as one network; else:
@@ -96,23 +97,24 @@ def load_model(source: str | Path = "lesions"):
     found = in_folder(source)
     if isinstance(found, Folds):
         names = [file.parent.name for file in found.files]
-        ensemble = Ensemble(map(load_model, found.files), names, str(source), found.diverged, found.tables)
+        members = [load_model(file, folded) for file in found.files]
+        ensemble = Ensemble(members, names, str(source), found.diverged, found.tables)
         ensemble.sha256 = _sha256_of_all(member.sha256 for member in ensemble.members)
         return ensemble
     path = model_path(found or source)
     sha256 = model_sha256(path)
-    model = _loaded(path)
+    model = _loaded(path, folded)
     if model_sha256(path) != sha256:  # it is opened several times: what was checked may not be what was loaded
         raise InputError(f"{path}: {CHANGED}")
     model.sha256 = sha256
     return model
 
 
-def _loaded(path: Path):
+def _loaded(path: Path, folded: bool):
     if path.suffix == ".mat":
         from unet_segnet.matlab import load_network
 
-        return load_network(path).model
+        return load_network(path).model  # none of which has anything to fold
     _check_archive(path)
     import keras
 
@@ -123,6 +125,10 @@ def _loaded(path: Path):
         _check_weights(path)
         with missing_weights_are_errors():
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        if folded:
+            from unet_segnet.networks.fold import fold_normalisation
+
+            model = fold_normalisation(model)
         _tell(model, path)
         return model
     except InputError:

@@ -130,7 +130,7 @@ def from_network(labels: np.ndarray, slices: NetworkSlices) -> np.ndarray:
         slices: what `to_network` gave.
 
     Returns:
-        (i, j, k) of the same type, as the scan's array.
+        (i, j, k) of the same type, as the scan's array; a view of `labels`.
 
     Raises:
         ValueError: the shapes differ.
@@ -139,7 +139,7 @@ def from_network(labels: np.ndarray, slices: NetworkSlices) -> np.ndarray:
 
     if labels.shape != slices.images.shape:
         raise ValueError(f"labels must be of shape {slices.images.shape}. Received: {labels.shape}")
-    return np.ascontiguousarray(nio.apply_orientation(labels, _turn(NETWORK_AXES, slices.axes)))
+    return nio.apply_orientation(labels, _turn(NETWORK_AXES, slices.axes))
 
 
 def shows_lungs_alone(slices: np.ndarray) -> bool:
@@ -233,8 +233,9 @@ def fit_labels(labels: np.ndarray, size: int = DEFAULT_SIZE, background: int = 0
     Returns:
         (num_slices, size, size) of the same type, by the nearest pixel.
     """
-    margins = ((0, 0), *_margins(labels.shape[1:]))
-    return np.ascontiguousarray(resize_labels(np.pad(labels, margins, constant_values=background), (size, size)))
+    if labels.shape[1] != labels.shape[2]:
+        labels = np.pad(labels, ((0, 0), *_margins(labels.shape[1:])), constant_values=background)
+    return np.ascontiguousarray(resize_labels(labels, (size, size)))
 
 
 def unfit(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

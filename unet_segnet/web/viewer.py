@@ -109,7 +109,7 @@ def errors(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 def _layer(name, layer, truth, class_names, class_colours) -> dict:
     data = {
         "fill": [png_base64(classes, class_colours) for classes in layer],
-        "outline": [png_base64(classes, class_colours) for classes in outlines(layer)],
+        "outline": [png_base64(outlines(classes), class_colours) for classes in layer],
     }
     if truth is not None and name != TRUTH:
         data["errors"] = [png_base64(kinds, ERRORS) for kinds in errors(truth, layer)]
