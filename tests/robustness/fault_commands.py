@@ -38,6 +38,7 @@ class Command:
         inputs: folder that it reads.
         needs: commands whose result it begins with.
         several_lines: whether it goes on after one fault and tells of each in a line.
+        again: what the next start is given too, of a command that does not go on by itself.
     """
 
     module: str
@@ -46,6 +47,7 @@ class Command:
     inputs: str = "data"
     needs: str | None = None
     several_lines: bool = False
+    again: tuple[str, ...] = ()
 
 
 RUNS = ("grid/*/*/result.json", "kfold/*/*/result.json", "compare/*/*/*/result.json")
@@ -65,10 +67,9 @@ COMMANDS = {
     "study": Command(
         "study", (*SEGNET, *TINY, "--parts", "best", "--epochs", "3"), RUNS, needs="grid", several_lines=True
     ),
+    "look": Command("data", ("look", "volumes", "--out", "out"), (), "volumes", again=("--force",)),
     "report": Command("report", ("--runs", "runs", "--out", "out"), (), "runs"),
 }  # fmt: skip
-# Of `fault_sharing` alone.
-LOOK = Command("data", ("look", "volumes", "--out", "out"), ("look.csv",), "volumes")
 COMMITTED_RUN = "grid/released-binary-segnet/exp4-seed0-matlab"
 
 

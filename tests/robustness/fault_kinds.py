@@ -22,7 +22,7 @@ def killed(trial: Trial, times: int = LONGEST) -> list[str]:
     kills = 0
     for _ in range(trial.rng.randint(1, times)):
         before = trial.finished()
-        running = trial.start()
+        running = trial.start(more=trial.command.again)
         ended = running.wait(trial.rng.uniform(0, trial.seconds))
         if ended is not None and trial.judge(ended, before) == SAME:
             break

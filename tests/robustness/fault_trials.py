@@ -193,6 +193,7 @@ class Trial:
 
     def go_on(self, more=()) -> None:
         """Start the same command again, undisturbed. Raises WrongError where the result is not the same."""
+        more = (*more, *self.command.again)
         before = {} if "--force" in more else self.finished()
         if self.judge(ended := self.start(more=more).wait(self.patience), before) != SAME:
             raise WrongError(f"does not go on: {ended.err[-600:]}")

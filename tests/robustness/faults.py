@@ -28,11 +28,14 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]  # pytest has them; 
 
 import fault_files  # noqa: E402
 import fault_kinds  # noqa: E402
+import fault_sharing  # noqa: E402
 from fault_commands import COMMANDS  # noqa: E402
 from fault_trials import Stage, Trial, WrongError  # noqa: E402
 
 TRAINING = ("grid", "kfold", "compare")
-WRITING = (*TRAINING, "predict")
+GOING_ON = (*TRAINING, "predict")
+TOOL = ("predict", "look")
+WRITING = (*TRAINING, *TOOL)
 KILLS = "kill -9 at a random moment"
 
 
@@ -74,13 +77,16 @@ FAULTS = [
     Fault("kill -9 as a file is put in place", ("grid", "predict"), fault_kinds.killed_at_move),
     Fault("kill -9 of the command, two workers left", TRAINING, fault_kinds.parent_killed),
     Fault("kill -9 of one of two workers", TRAINING, fault_kinds.worker_killed),
-    Fault("disk full", WRITING, fault_kinds.full_disk, mounts=True),
+    Fault("disk full", GOING_ON, fault_kinds.full_disk, mounts=True),
     Fault("quota full", WRITING, fault_kinds.full_quota),
     Fault("folder read-only", WRITING, fault_kinds.read_only),
     Fault("input folder vanishes", WRITING, fault_kinds.inputs_vanish),
     Fault("memory short", WRITING, fault_kinds.memory_short),
-    Fault("second process on the same folder", WRITING, fault_kinds.second_process),
+    Fault("second process on the same folder", GOING_ON, fault_kinds.second_process),
     Fault("clock jumps by years", TRAINING, fault_kinds.clock_jumps),
+    Fault("two people with other options on one folder", TOOL, fault_sharing.two_people),
+    Fault("page cut short by a full disk", TOOL, fault_sharing.full_disk_in_page, mounts=True),
+    Fault("network replaced while it is read", ("predict",), fault_sharing.network_swapped),
     *_files(fault_files.damaged_run, fault_files.OF_A_RUN, (*TRAINING, "study"), done=True),
     *_files(fault_files.damaged_run, ("first_layer.npz",), ("compare",), done=True),
     *_files(fault_files.damaged_run, fault_files.OF_A_REPORTED_RUN, ("report",)),

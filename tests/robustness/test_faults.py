@@ -15,11 +15,10 @@ from dataclasses import replace
 import fault_child
 import fault_files
 import fault_kinds
-import fault_sharing
 import faults
 import numpy as np
 import pytest
-from fault_commands import COMMANDS, LOOK, ROOT, result
+from fault_commands import COMMANDS, ROOT, result
 from fault_trials import SAID, SAME, Ended, Trial, WrongError
 from run_folders import make_run, spec
 
@@ -158,7 +157,6 @@ def stage(tmp_path_factory):
     arguments = tuple("unet" if argument == "segnet" else argument for argument in grid.arguments)
     with pytest.MonkeyPatch.context() as patched:
         patched.setitem(COMMANDS, "grid", replace(grid, arguments=arguments))
-        patched.setitem(COMMANDS, "look", LOOK)
         yield faults.Stage(tmp_path_factory.mktemp("faults") / "stage", ["grid", "predict", "look"])
 
 
@@ -197,6 +195,11 @@ def test_five_kills(stage):
         ("second process", "grid", 1),
         ("second process", "predict", 1),
         ("clock jumps", "grid", 1),
+        ("two people", "predict", 3),
+        ("two people", "look", 3),
+        ("page cut short", "predict", 2),
+        ("page cut short", "look", 2),
+        ("network replaced", "predict", 4),
     ],
 )
 def test_a_fault_does_no_lasting_harm(stage, name, command, times):
@@ -214,22 +217,3 @@ def test_a_damaged_file_of_a_finished_run(stage, file):
 def test_a_damaged_state_of_an_unfinished_run(stage):
     trial = Trial(stage, "grid", random.Random(0))
     assert fault_files.damaged_state(trial, "state.weights.h5", "cut") == [SAID]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("bring", "command", "times"),
-    [
-        (fault_sharing.two_people, "predict", 3),
-        (fault_sharing.two_people, "look", 3),
-        (fault_sharing.full_disk_in_page, "predict", 2),
-        (fault_sharing.full_disk_in_page, "look", 2),
-        (fault_sharing.network_swapped, "predict", 4),
-    ],
-)
-def test_people_who_share_a_folder_and_a_disk(stage, bring, command, times):
-    if bring is fault_sharing.full_disk_in_page and not fault_kinds.can_mount():
-        pytest.skip("file systems can be mounted by root alone")
-    fault = faults.Fault(bring.__name__, (command,), bring)
-    found = faults.bring_about(stage, fault, command, times, seed=1)
-    assert found.total() == times and not [what for what in found if what.startswith("WRONG")]
