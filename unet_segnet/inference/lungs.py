@@ -23,6 +23,10 @@ AUTO, NONE, LUNGMASK = "auto", "none", "lungmask"
 LUNGS = (AUTO, NONE, LUNGMASK)  # where the lungs of a scan come from: its own values, nowhere, the package
 NETWORK = ".keras"  # the ending of a file with a network that finds lungs
 OWN = "lungs"  # the project's own such network
+WAYS_OUT = (
+    "give a mask with `lungs`, or, where the slices show lungs alone, `lungs` none and a network that takes them "
+    "as they are, such as binary"
+)
 NO_LUNG, LEFT, RIGHT = 0, 1, 2
 AIR_HU = -400.0  # between aerated lung (about -850 to -500) and soft tissue (above 0), ground glass included
 CLOSING_MM = 12.0
@@ -88,8 +92,7 @@ def lung_masks(
             lungs[index] = _closed(pieces, images[index], scale, middle)
     if not lungs.any():
         raise InputError(
-            "no lung was found: no air inside a body; expected an axial chest CT in Hounsfield units "
-            "(give a mask with `lungs`, or `lungs` none where the slices show lungs alone)"
+            f"no lung was found: no air inside a body; expected an axial chest CT in Hounsfield units ({WAYS_OUT})"
         )
     return lungs
 

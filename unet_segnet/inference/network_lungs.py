@@ -91,16 +91,20 @@ def network_lung_masks(images: np.ndarray, model, adjoining: bool = True, batch_
     Raises:
         InputError: it finds no lung, or one that is brighter than the body around it.
     """
-    from unet_segnet.inference.lungs import AIR_HU, levels_at_border, lung_like_components, midlines, split_left_right
+    from unet_segnet.inference.lungs import (
+        AIR_HU,
+        WAYS_OUT,
+        levels_at_border,
+        lung_like_components,
+        midlines,
+        split_left_right,
+    )
 
     found = lungs_seen(images, model, batch_size)
     if adjoining and len(images) > 1:
         found = lung_like_components(found)
     if not found.any():
-        raise InputError(
-            "the network found no lung; expected an axial chest CT (give a mask with `lungs`, or `lungs` none where "
-            "the slices show lungs alone)"
-        )
+        raise InputError(f"the network found no lung; expected an axial chest CT ({WAYS_OUT})")
     air = AIR_HU
     if images.dtype == np.uint8:  # of an unknown window
         inside, around = levels_at_border(images, found)
