@@ -39,19 +39,23 @@ class BatchNormalization(keras.layers.BatchNormalization):
             # long as the two; behind a reshape it does not.
             shape = ops.shape(inputs)
             inputs = ops.reshape(inputs, (shape[1], 1, *shape[2:]))
+        unbiased = training and self.unbiased  # the kernel's own moving averages are of that kind
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,
             scale=ops.convert_to_tensor(self.gamma),
             offset=ops.convert_to_tensor(self.beta),
-            mean=None if training else ops.convert_to_tensor(self.moving_mean),
-            variance=None if training else ops.convert_to_tensor(self.moving_variance),
+            mean=ops.convert_to_tensor(self.moving_mean) if unbiased or not training else None,
+            variance=ops.convert_to_tensor(self.moving_variance) if unbiased or not training else None,
             epsilon=self.epsilon,
             is_training=training,
+            exponential_avg_factor=1.0 - self.momentum if unbiased else 1.0,
         )
-        if training:
-            if not self.unbiased:  # as the kernel returns it
-                pixels = _pixels(inputs)
-                variance = variance * ((pixels - 1.0) / pixels)
+        if unbiased:
+            self.moving_mean.assign(mean)
+            self.moving_variance.assign(variance)
+        elif training:
+            pixels = _pixels(inputs)
+            variance = variance * ((pixels - 1.0) / pixels)
             for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
         return ops.reshape(outputs, shape) if alone else outputs
