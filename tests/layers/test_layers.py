@@ -201,6 +201,24 @@ def test_the_moving_average_can_be_of_the_unbiased_variance(shape):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(layers[0].moving_variance), before)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_group_normalisation_equals_keras_own(dtype):
+    generator = np.random.default_rng(5)
+    x = (3 + generator.normal(size=(2, 5, 7, 12))).astype("float32")
+    weights = generator.normal(size=(2, 12))
+    outputs = []
+    for kind in (layers.GroupNormalization, keras.layers.GroupNormalization):
+        layer = kind(4, epsilon=1e-5, dtype=dtype)
+        layer.build(x.shape)
+        layer.set_weights(weights)
+        outputs.append(keras.ops.convert_to_numpy(keras.ops.cast(layer(x), "float32")))
+    np.testing.assert_allclose(*outputs, atol=1e-5 if dtype == "float32" else 0.05)
+    grouped = x.reshape(2, 35, 4, 3).astype(float)
+    mean, variance = (function(grouped, axis=(1, 3), keepdims=True) for function in (np.mean, np.var))
+    expected = ((grouped - mean) / np.sqrt(variance + 1e-5)).reshape(x.shape) * weights[0] + weights[1]
+    np.testing.assert_allclose(outputs[0], expected, atol=1e-5 if dtype == "float32" else 0.05)
+
+
 def gradients(layer, x, upstream):
     """The gradients of sum(upstream * layer(x)) for the kernel, and for the input summed over the batch; the kernel."""
     shift, inputs = Shift(), keras.Input(x.shape[1:])
@@ -213,7 +231,7 @@ def gradients(layer, x, upstream):
 
 
 @pytest.mark.parametrize(
-    ("shape", "filters"), [((1, 64, 65, 64), 66), ((2, 70, 63, 65), 64), ((1, 66, 67, 64), 5), ((1, 9, 9, 3), 18)]
+    ("shape", "filters"), [((1, 32, 33, 256), 258), ((2, 34, 35, 257), 256), ((1, 66, 67, 64), 5), ((1, 9, 9, 3), 18)]
 )
 def test_gradients_of_a_convolution_agree_with_sums_over_pixels(shape, filters):
     """All but the last take the fast paths, for many and for few channels, where TensorFlow computes on a processor."""
@@ -264,7 +282,7 @@ def test_an_up_convolution_equals_keras_own(settings):
 
 
 @pytest.mark.parametrize("settings", [{}, {"activation": "relu"}, {"use_bias": False}])
-@pytest.mark.parametrize(("shape", "filters"), [((2, 64, 67, 64), 66), ((1, 69, 64, 3), 66), ((1, 69, 64, 1), 66)])
+@pytest.mark.parametrize(("shape", "filters"), [((2, 64, 67, 128), 130), ((1, 69, 64, 3), 66), ((1, 69, 64, 1), 66)])
 def test_a_convolution_equals_keras_own(shape, filters, settings):
     generator = np.random.default_rng(9)
     x = generator.normal(size=shape).astype("float32")
@@ -285,14 +303,14 @@ def test_a_convolution_is_fast_only_where_that_holds(monkeypatch):
     monkeypatch.setattr(
         convolution, "_tensorflow_convolution", lambda x, kernel, gradients: taken.append(gradients) or x
     )
-    x = np.zeros((1, 64, 64, 64), "float32")
+    x = np.zeros((1, 128, 128, 64), "float32")
     Conv2D(64, 3, padding="same", use_bias=False)(x, training=True)
     Conv2D(64, 1, padding="same", use_bias=False)(x, training=True)
     assert taken == [winograd.gradients, convolution._pixelwise_gradients]
     for settings in ({"strides": 2}, {"dilation_rate": 2}, {"padding": "valid"}, {"groups": 2}, {"dtype": "float64"}):
         Conv2D(64, 3, **{"padding": "same", **settings})(x, training=True)
     Conv2D(64, 5, padding="same")(x, training=True)
-    Conv2D(64, 3, padding="same")(x[:, :63], training=True)
+    Conv2D(64, 3, padding="same")(x[:, :127], training=True)
     Conv2D(63, 3, padding="same")(x, training=True)
     Conv2D(64, 3, padding="same")(x)
     assert len(taken) == 2

@@ -50,8 +50,10 @@ def test_the_gradient_for_few_channels_equals_the_direct_sums():
 @pytest.mark.parametrize(
     ("sizes", "expected"),
     [
-        ((64, 64, 64, 128), True),
-        ((64, 63, 64, 128), False),
+        ((64, 64, 128, 192), True),
+        ((64, 63, 128, 192), False),
+        ((64, 64, 64, 192), False),
+        ((128, 128, 64, 64), True),
         ((256, 256, 32, 64), False),
         ((32, 32, 256, 512), True),
         ((32, 32, 128, 512), False),
