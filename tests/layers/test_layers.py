@@ -243,16 +243,16 @@ def test_gradients_of_a_convolution_agree_with_sums_over_pixels(shape, filters):
     np.testing.assert_allclose(of_x, expected_x.sum(axis=0), atol=1e-4)
 
 
-@pytest.mark.parametrize("use_bias", [False, True])
-def test_a_convolution_of_single_pixels_is_a_product_of_matrices(use_bias):
+@pytest.mark.parametrize(("filters", "use_bias"), [(4, False), (4, True), (12, True)])
+def test_a_convolution_of_single_pixels_is_a_product_of_matrices(filters, use_bias):
     """Values and gradients, where TensorFlow computes on a processor by another way than Keras'."""
     generator = np.random.default_rng(6)
-    x, upstream = generator.normal(size=(2, 5, 7, 9)), generator.normal(size=(2, 5, 7, 4))
-    layer = Conv2D(4, 1, padding="same", use_bias=use_bias, bias_initializer="ones", activation="relu")
+    x, upstream = generator.normal(size=(2, 5, 7, 9)), generator.normal(size=(2, 5, 7, filters))
+    layer = Conv2D(filters, 1, padding="same", use_bias=use_bias, bias_initializer="ones", activation="relu")
     outputs = keras.ops.convert_to_numpy(layer(x.astype("float32"), training=True))
     expected = np.maximum(x @ keras.ops.convert_to_numpy(layer.kernel)[0, 0] + use_bias, 0)
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
-    of_kernel, of_x, kernel = gradients(Conv2D(4, 1, padding="same", use_bias=use_bias), x, upstream)
+    of_kernel, of_x, kernel = gradients(Conv2D(filters, 1, padding="same", use_bias=use_bias), x, upstream)
     np.testing.assert_allclose(of_kernel[0, 0], np.einsum("bijc,bijf->cf", x, upstream), atol=1e-4)
     np.testing.assert_allclose(of_x, (upstream @ kernel[0, 0].T).sum(axis=0), atol=1e-4)
 
