@@ -234,7 +234,7 @@ def gradients(layer, x, upstream):
     ("shape", "filters"), [((1, 32, 33, 256), 258), ((2, 34, 35, 257), 256), ((1, 66, 67, 64), 5), ((1, 9, 9, 3), 18)]
 )
 def test_gradients_of_a_convolution_agree_with_sums_over_pixels(shape, filters):
-    """All but the last take the fast paths, for many and for few filters, where TensorFlow computes on a processor."""
+    """All but the last take the fast paths, for many and for few channels, where TensorFlow computes on a processor."""
     generator = np.random.default_rng(7)
     x, upstream = generator.normal(size=shape), generator.normal(size=(*shape[:3], filters))
     of_kernel, of_x, kernel = gradients(Conv2D(filters, 3, padding="same", use_bias=False), x, upstream)

@@ -34,11 +34,11 @@ def test_gradients_equal_the_direct_sums(shape):
         np.testing.assert_allclose(array, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_the_gradient_for_few_filters_equals_the_direct_sums():
+def test_the_gradient_for_few_channels_equals_the_direct_sums():
     if keras.config.backend() != "tensorflow":
         pytest.skip("a path of TensorFlow")
     generator = np.random.default_rng(3)
-    for channels, filters in ((9, 1), (9, 2), (4, 4), (2, 3)):
+    for channels, filters in ((1, 9), (3, 9), (9, 2), (4, 4)):
         x = generator.normal(size=(2, 6, 7, channels)).astype("float32")
         upstream = generator.normal(size=(2, 6, 7, filters)).astype("float32")
         tensors = [keras.ops.convert_to_tensor(array) for array in (x, upstream)]
@@ -58,8 +58,7 @@ def test_the_gradient_for_few_filters_equals_the_direct_sums():
         ((32, 32, 256, 512), True),
         ((32, 32, 128, 512), False),
         ((16, 16, 512, 512), False),
-        ((256, 256, 1, 64), False),
-        ((32, 32, 512, 1), True),
+        ((256, 256, 1, 64), True),
         ((256, 256, 16, 1), False),
         ((None, 256, 64, 64), False),
     ],

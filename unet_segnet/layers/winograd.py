@@ -45,9 +45,9 @@ def pays(height, width, channels: int, filters: int) -> bool:
     """
     if None in (height, width) or height * width < 32 * 32:
         return False
-    if filters < MIN_CHANNELS:
-        return channels >= 64
-    few = min(channels, filters)
+    few, many = sorted((channels, filters))
+    if few < MIN_CHANNELS:
+        return many >= 64 and height * width >= 64 * 64
     return few >= 64 and few * few * height * width >= (64 * 128) ** 2
 
 
@@ -64,19 +64,22 @@ def gradients(x, kernel, upstream):
     """
     import tensorflow as tf
 
-    if kernel.shape[3] < MIN_CHANNELS:
+    if min(kernel.shape[2:]) < MIN_CHANNELS:
         return tf.nn.conv2d(upstream, _turned(kernel), 1, "SAME"), kernel_gradient_of_few(x, upstream)
     planes = _data_planes(upstream)
     return _gradient_of_input(planes, kernel, x.shape[2]), _gradient_of_kernel(planes, x)
 
 
 def kernel_gradient_of_few(x, upstream):
-    """The kernel's gradient where filters are few: one product with shifted copies of the upstream gradient."""
+    """The kernel's gradient where channels or filters are few: one product with shifted copies of the smaller image."""
     import tensorflow as tf
 
     channels, filters = x.shape[3], upstream.shape[3]
-    product = tf.matmul(tf.reshape(x, (-1, channels)), _shifted(upstream), transpose_a=True)
-    return tf.transpose(tf.reshape(product, (channels, 3, 3, filters))[:, ::-1, ::-1], (1, 2, 0, 3))
+    if filters < channels:
+        product = tf.matmul(tf.reshape(x, (-1, channels)), _shifted(upstream), transpose_a=True)
+        return tf.transpose(tf.reshape(product, (channels, 3, 3, filters))[:, ::-1, ::-1], (1, 2, 0, 3))
+    product = tf.matmul(_shifted(x), tf.reshape(upstream, (-1, filters)), transpose_a=True)
+    return tf.reshape(product, (3, 3, channels, filters))
 
 
 def _shifted(x):
