@@ -15,6 +15,7 @@ from unet_segnet.layers import (
     MaxUnpooling2D,
     convolution,
     pooling,
+    winograd,
 )
 
 SHAPES = [(2, 4, 6, 3), (1, 5, 7, 2), (3, 8, 3, 1)]
@@ -200,6 +201,24 @@ def test_the_moving_average_can_be_of_the_unbiased_variance(shape):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(layers[0].moving_variance), before)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_group_normalisation_equals_keras_own(dtype):
+    generator = np.random.default_rng(5)
+    x = (3 + generator.normal(size=(2, 5, 7, 12))).astype("float32")
+    weights = generator.normal(size=(2, 12))
+    outputs = []
+    for kind in (layers.GroupNormalization, keras.layers.GroupNormalization):
+        layer = kind(4, epsilon=1e-5, dtype=dtype)
+        layer.build(x.shape)
+        layer.set_weights(weights)
+        outputs.append(keras.ops.convert_to_numpy(keras.ops.cast(layer(x), "float32")))
+    np.testing.assert_allclose(*outputs, atol=1e-5 if dtype == "float32" else 0.05)
+    grouped = x.reshape(2, 35, 4, 3).astype(float)
+    mean, variance = (function(grouped, axis=(1, 3), keepdims=True) for function in (np.mean, np.var))
+    expected = ((grouped - mean) / np.sqrt(variance + 1e-5)).reshape(x.shape) * weights[0] + weights[1]
+    np.testing.assert_allclose(outputs[0], expected, atol=1e-5 if dtype == "float32" else 0.05)
+
+
 def gradients(layer, x, upstream):
     """The gradients of sum(upstream * layer(x)) for the kernel, and for the input summed over the batch; the kernel."""
     shift, inputs = Shift(), keras.Input(x.shape[1:])
@@ -212,7 +231,7 @@ def gradients(layer, x, upstream):
 
 
 @pytest.mark.parametrize(
-    ("shape", "filters"), [((1, 32, 33, 16), 18), ((2, 40, 31, 17), 18), ((2, 33, 35, 16), 5), ((1, 9, 9, 3), 18)]
+    ("shape", "filters"), [((1, 32, 33, 256), 258), ((2, 34, 35, 257), 256), ((1, 66, 67, 64), 5), ((1, 9, 9, 3), 18)]
 )
 def test_gradients_of_a_convolution_agree_with_sums_over_pixels(shape, filters):
     """All but the last take the fast paths, for many and for few channels, where TensorFlow computes on a processor."""
@@ -222,6 +241,20 @@ def test_gradients_of_a_convolution_agree_with_sums_over_pixels(shape, filters):
     expected_x, expected_kernel = gradients_by_sums(x, kernel, upstream)
     np.testing.assert_allclose(of_kernel, expected_kernel, atol=2e-3)
     np.testing.assert_allclose(of_x, expected_x.sum(axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize(("filters", "use_bias"), [(4, False), (4, True), (12, True)])
+def test_a_convolution_of_single_pixels_is_a_product_of_matrices(filters, use_bias):
+    """Values and gradients, where TensorFlow computes on a processor by another way than Keras'."""
+    generator = np.random.default_rng(6)
+    x, upstream = generator.normal(size=(2, 5, 7, 9)), generator.normal(size=(2, 5, 7, filters))
+    layer = Conv2D(filters, 1, padding="same", use_bias=use_bias, bias_initializer="ones", activation="relu")
+    outputs = keras.ops.convert_to_numpy(layer(x.astype("float32"), training=True))
+    expected = np.maximum(x @ keras.ops.convert_to_numpy(layer.kernel)[0, 0] + use_bias, 0)
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    of_kernel, of_x, kernel = gradients(Conv2D(filters, 1, padding="same", use_bias=use_bias), x, upstream)
+    np.testing.assert_allclose(of_kernel[0, 0], np.einsum("bijc,bijf->cf", x, upstream), atol=1e-4)
+    np.testing.assert_allclose(of_x, (upstream @ kernel[0, 0].T).sum(axis=0), atol=1e-4)
 
 
 def test_gradients_of_an_up_convolution_agree_with_sums_over_pixels():
@@ -249,7 +282,7 @@ def test_an_up_convolution_equals_keras_own(settings):
 
 
 @pytest.mark.parametrize("settings", [{}, {"activation": "relu"}, {"use_bias": False}])
-@pytest.mark.parametrize(("shape", "filters"), [((2, 32, 35, 16), 18), ((1, 37, 32, 3), 18), ((1, 37, 32, 1), 18)])
+@pytest.mark.parametrize(("shape", "filters"), [((2, 64, 67, 128), 130), ((1, 69, 64, 3), 66), ((1, 69, 64, 1), 66)])
 def test_a_convolution_equals_keras_own(shape, filters, settings):
     generator = np.random.default_rng(9)
     x = generator.normal(size=shape).astype("float32")
@@ -267,16 +300,20 @@ def test_a_convolution_is_fast_only_where_that_holds(monkeypatch):
     if keras.config.backend() != "tensorflow" or accelerators():
         pytest.skip("only TensorFlow on a processor has a fast path")
     taken = []
-    monkeypatch.setattr(convolution, "_tensorflow_convolution", lambda x, kernel: taken.append(kernel) or x)
-    x = np.zeros((1, 32, 32, 16), "float32")
-    Conv2D(16, 3, padding="same", use_bias=False)(x, training=True)
-    assert len(taken) == 1
+    monkeypatch.setattr(
+        convolution, "_tensorflow_convolution", lambda x, kernel, gradients: taken.append(gradients) or x
+    )
+    x = np.zeros((1, 128, 128, 64), "float32")
+    Conv2D(64, 3, padding="same", use_bias=False)(x, training=True)
+    Conv2D(64, 1, padding="same", use_bias=False)(x, training=True)
+    assert taken == [winograd.gradients, convolution._pixelwise_gradients]
     for settings in ({"strides": 2}, {"dilation_rate": 2}, {"padding": "valid"}, {"groups": 2}, {"dtype": "float64"}):
-        Conv2D(16, 3, **{"padding": "same", **settings})(x, training=True)
-    Conv2D(16, 5, padding="same")(x, training=True)
-    Conv2D(16, 3, padding="same")(x[:, :31], training=True)
-    Conv2D(16, 3, padding="same")(x)
-    assert len(taken) == 1
+        Conv2D(64, 3, **{"padding": "same", **settings})(x, training=True)
+    Conv2D(64, 5, padding="same")(x, training=True)
+    Conv2D(64, 3, padding="same")(x[:, :127], training=True)
+    Conv2D(63, 3, padding="same")(x, training=True)
+    Conv2D(64, 3, padding="same")(x)
+    assert len(taken) == 2
 
 
 def test_softmax_equals_keras_own_and_never_gives_zero():

@@ -45,3 +45,24 @@ def test_the_gradient_for_few_channels_equals_the_direct_sums():
         expected = gradients_by_sums(x, np.zeros((3, 3, channels, filters), "float32"), upstream)[1]
         found = winograd.kernel_gradient_of_few(*tensors)
         np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ((64, 64, 128, 192), True),
+        ((64, 63, 128, 192), False),
+        ((64, 64, 64, 192), False),
+        ((128, 128, 64, 64), True),
+        ((256, 256, 32, 64), False),
+        ((32, 32, 256, 512), True),
+        ((32, 32, 128, 512), False),
+        ((16, 16, 512, 512), False),
+        ((256, 256, 1, 64), True),
+        ((256, 256, 16, 1), False),
+        ((None, 256, 64, 64), False),
+    ],
+)
+def test_it_is_taken_where_it_was_measured_to_pay(sizes, expected):
+    """Height, width, channels, filters."""
+    assert winograd.pays(*sizes) is expected

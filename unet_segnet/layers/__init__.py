@@ -6,7 +6,7 @@ are tested equal to them.
 
 from unet_segnet.layers.backend import PACKAGE
 from unet_segnet.layers.convolution import Conv2D, Conv2DTranspose, GroupedConv2D
-from unet_segnet.layers.normalisation import BatchNormalization, Softmax
+from unet_segnet.layers.normalisation import BatchNormalization, GroupNormalization, Softmax
 from unet_segnet.layers.pooling import MaxPooling2D, MaxUnpooling2D, PaddedMaxPooling2D
 from unet_segnet.layers.resampling import AdaptiveAveragePooling2D, BilinearResizing
 
@@ -17,6 +17,7 @@ __all__ = [
     "BilinearResizing",
     "Conv2D",
     "Conv2DTranspose",
+    "GroupNormalization",
     "GroupedConv2D",
     "MaxPooling2D",
     "MaxUnpooling2D",

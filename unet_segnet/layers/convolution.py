@@ -13,11 +13,12 @@ from unet_segnet.layers import winograd
 from unet_segnet.layers.backend import PACKAGE, on_tensorflow
 
 
-def _tensorflow_convolution(x, kernel):
-    """A 3 x 3 convolution with a stride of 1 and zeros around the input, its gradients computed with fewer products.
+def _tensorflow_convolution(x, kernel, gradients):
+    """A convolution with a stride of 1 and zeros around the input, its gradients computed by a function of ours.
 
-    TensorFlow's own gradient of the kernel copies each pixel nine times, once for each element of the kernel, and is
-    then bound by memory as well.
+    Arguments:
+        x, kernel: float32.
+        gradients: of x, kernel and the upstream gradient, such as `winograd.gradients`.
 
     The convolution itself stays TensorFlow's own: minimal filtering rounds differently at the places of a tile, and in
     flat parts of an image, such as the air around a patient, a pooling would then find maxima where there are ties.
@@ -28,12 +29,12 @@ def _tensorflow_convolution(x, kernel):
     def convolve(x, kernel):
         y = tf.nn.conv2d(x, kernel, 1, "SAME")
 
-        def gradients(upstream):
+        def gradient(upstream):
             # Where the upstream gradient does not depend on y, a variable could be updated before y has read it.
             with tf.control_dependencies([y]):
-                return winograd.gradients(x, kernel, upstream)
+                return gradients(x, kernel, upstream)
 
-        return y, gradients
+        return y, gradient
 
     return convolve(x, tf.convert_to_tensor(kernel))  # the value: a variable would have to be told of
 
@@ -59,6 +60,21 @@ def _tensorflow_up_convolution(x, kernel):
     return convolve(x, tf.convert_to_tensor(kernel))
 
 
+def _pixelwise_gradients(x, kernel, upstream):
+    """Those of a 1 x 1 convolution, of which TensorFlow's own of the kernel takes up to twice as long."""
+    import tensorflow as tf
+
+    channels, filters = kernel.shape[2:]
+    errors = tf.reshape(upstream, (-1, filters))
+    of_x = tf.matmul(errors, tf.reshape(kernel, (channels, filters)), transpose_b=True)
+    pixels = tf.reshape(x, (-1, channels))
+    if filters < winograd.MIN_CHANNELS:  # such as a head's: a third of the time
+        of_kernel = tf.transpose(tf.matmul(errors, pixels, transpose_a=True))
+    else:
+        of_kernel = tf.matmul(pixels, errors, transpose_a=True)
+    return tf.reshape(of_x, tf.shape(x)), tf.reshape(of_kernel, kernel.shape)
+
+
 def _with_bias_and_activation(layer, outputs):
     return layer.activation(ops.add(outputs, layer.bias) if layer.use_bias else outputs)
 
@@ -68,18 +84,22 @@ class Conv2D(keras.layers.Conv2D):
     """Keras' convolution, with faster gradients where TensorFlow computes on a processor.
 
     Same arguments, weights and results as `keras.layers.Conv2D`, and the same gradients up to rounding (tested).
-    Minimal filtering (`winograd`) is used where it was measured to be faster: in training, 3 x 3 with stride 1 and
-    padding "same", float32, from 32 x 32 pixels on.
+    In training, with stride 1, padding "same" and float32: of 3 x 3 kernels by `winograd` where that `pays`, of 1 x 1
+    kernels by products of matrices.
     """
 
     def call(self, inputs, training=None):
-        plain = (3, 3), (1, 1), (1, 1), "same", 1, "channels_last", "float32"
-        mine = self.kernel_size, self.strides, self.dilation_rate, self.padding, self.groups, self.data_format
-        _, height, width, _ = inputs.shape
-        wide = None not in (height, width) and height * width >= 1024
-        if not (training and on_tensorflow() and wide and (*mine, inputs.dtype) == plain and not accelerators()):
+        plain = (1, 1), (1, 1), "same", 1, "channels_last", "float32"
+        mine = self.strides, self.dilation_rate, self.padding, self.groups, self.data_format
+        if not (training and on_tensorflow() and (*mine, inputs.dtype) == plain and not accelerators()):
             return super().call(inputs)
-        return _with_bias_and_activation(self, _tensorflow_convolution(inputs, self.kernel))
+        if self.kernel_size == (1, 1):
+            gradients = _pixelwise_gradients
+        elif self.kernel_size == (3, 3) and winograd.pays(*inputs.shape[1:], self.filters):
+            gradients = winograd.gradients
+        else:
+            return super().call(inputs)
+        return _with_bias_and_activation(self, _tensorflow_convolution(inputs, self.kernel, gradients))
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

@@ -37,6 +37,20 @@ def minimal_filtering(outputs: int, taps: int) -> tuple[np.ndarray, np.ndarray, 
     return values(outputs).T, g * scale[:, None], np.round(b / scale[:, None])
 
 
+def pays(height, width, channels: int, filters: int) -> bool:
+    """Whether `gradients` was measured to be faster than TensorFlow's own, on images of that many pixels.
+
+    With few channels or small images the planes cost more than the products they save, and compiling them takes most of
+    a second a shape.
+    """
+    if None in (height, width) or height * width < 32 * 32:
+        return False
+    few, many = sorted((channels, filters))
+    if few < MIN_CHANNELS:
+        return many >= 64 and height * width >= 64 * 64
+    return few >= 64 and few * few * height * width >= (64 * 128) ** 2
+
+
 def gradients(x, kernel, upstream):
     """Gradients of input and kernel of a convolution with a stride of 1 and zeros around the input.
 

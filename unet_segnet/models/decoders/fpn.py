@@ -5,6 +5,7 @@ Lin et al. 2017; Kirillov et al. 2019 for the segmentation branches ("Comprehens
 
 import keras
 
+from unet_segnet.layers import GroupNormalization
 from unet_segnet.layers.resampling import upsample_bilinear
 from unet_segnet.models.decoders.parts import segmentation_head
 from unet_segnet.models.encoders.blocks import convolution, relu
@@ -48,7 +49,7 @@ def _segment(x, upsamplings, name):
     for number in range(max(1, upsamplings)):
         block = f"{name}-block-{number}"
         x = convolution(x, SEGMENTATION_FILTERS, 3, f"{block}-block-0", initial="he_uniform")
-        x = keras.layers.GroupNormalization(GROUPS, epsilon=1e-5, name=f"{block}-block-1")(x)
+        x = GroupNormalization(GROUPS, epsilon=1e-5, name=f"{block}-block-1")(x)
         x = relu(x, f"{block}-block-2")
         if upsamplings:
             x = upsample_bilinear(x, 2, f"{block}-upsampling")
