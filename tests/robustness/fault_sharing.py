@@ -154,5 +154,6 @@ def _negated_weights(content: bytes) -> bytes:
     stream = io.BytesIO(content)
     with h5py.File(stream, "r+") as file:
         for name in weights_of(content):
-            file[name][...] = -file[name][()]
+            if not name.endswith("vars/3"):  # a normalisation's variances
+                file[name][...] = -file[name][()]
     return stream.getvalue()
