@@ -20,7 +20,7 @@ from unet_segnet.output.records import check_folder
 
 TABLES = ("peak", "frameworks", "bench", *(part for part in BENCH_PARTS if part not in ("peak", "step", "inference")))
 
-IN_README = ("bench", "processor", "layers", "epoch", "metrics")
+IN_README = ("bench", "encoders", "tool", "processor", "layers", "epoch", "metrics")
 
 BUSY = 0.7
 """Load average before measuring from which on a note is printed. Threads that wait for each other suffer most."""
@@ -56,14 +56,14 @@ def bench(options) -> None:
     _write(options.out, tables, session, {"load_before": load, "seconds": round(time.monotonic() - started, 1)})
     if options.readme:
         shown = [tables[name].to_markdown() for name in IN_README if name in tables and tables[name].rows]
-        replace_between(options.readme, "speed", "\n".join([f"Measured on {device}.\n", *shown]))
+        replace_between(options.readme, options.section, "\n".join([f"Measured on {device}.\n", *shown]))
     print(f"\nwritten to {options.out}: {', '.join(f'{name}.csv' for name in tables)}, bench.json")
 
 
 def _check(options):
     check_folder(options.out)
     if options.readme:
-        check_markers(options.readme, "speed")
+        check_markers(options.readme, options.section)
     if options.epochs < 3:
         raise InputError(f"--epochs {options.epochs}: too few to see what changes over them; give at least 3")
     if (options.out / "bench.json").exists() and not options.force:

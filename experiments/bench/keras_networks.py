@@ -3,6 +3,7 @@
 import math
 import resource
 import time
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -15,6 +16,7 @@ from unet_segnet.devices import accelerators, has_bfloat16_units
 from unet_segnet.inference.prediction import predict
 from unet_segnet.models import build_model
 from unet_segnet.models.cost import multiply_adds
+from unet_segnet.networks.fold import fold_normalisation
 from unet_segnet.output.records import write_arrays
 from unet_segnet.processor import keep_freed_memory
 from unet_segnet.runs.provenance import begin, provenance
@@ -68,7 +70,7 @@ class _Turns(keras.callbacks.Callback):
     def __init__(self, channel, inference, together):
         super().__init__()
         self.channel, self.inference, self.together = channel, inference, together
-        self.compiles = True
+        self.compiles, self.peak = True, None
 
     def on_train_begin(self, logs=None):
         self._take()
@@ -99,11 +101,12 @@ class _Turns(keras.callbacks.Callback):
                 return
             if task == "inference":
                 self.model  # noqa: B018  brings the state back from the JAX trainer
+                self.peak = self.peak or _device_memory() or peak_memory()  # of training
                 self.channel.reply(_seconds(self.inference, count))
             elif task == "multiply-adds":
                 self.channel.reply(multiply_adds(self.model))
             else:
-                self.channel.reply(_device_memory() or peak_memory())
+                self.channel.reply(self.peak or _device_memory() or peak_memory())
 
 
 def _seconds(call, count):
@@ -119,13 +122,14 @@ def network(channel: Channel, net, variant, dtype, batch, size):
     A step is all of `unet_segnet.training.train` but shuffling, augmentation and validation: network, loss, log,
     L2, Adam; the answer to the first turn is the time of all steps that are executed at once. Inference is
     `unet_segnet.training.predict`: slices in, classes out. Of the second study's networks, "unet/resnet18" of variant
-    None, they are those of `train_encoder` and `predict_probabilities`.
+    None, they are those of `train_encoder` and `predict_probabilities`. In inference normalisation is folded.
     """
     images, labels = made_up_slices(batch, size)
     build = _of_first_study if variant else _of_second_study
     model, infer, images, iterations = build(net, variant, dtype, images)
-    trained = keras.Model(model.inputs, model.outputs)  # not compiled, as it leaves a training
-    turns = _Turns(channel, lambda: infer(trained, images, batch), model.steps_per_execution)
+    # Not compiled, as it leaves a training, and as `load_model(folded=True)` gives it to those who apply it.
+    applied = cache(lambda: fold_normalisation(keras.Model(model.inputs, model.outputs)))
+    turns = _Turns(channel, lambda: infer(applied(), images, batch), model.steps_per_execution)
     held = _HeldBatch(images, labels, 50 * iterations)
     model.fit(held, epochs=10**6, shuffle=False, verbose=0, callbacks=[turns])
 

@@ -83,6 +83,7 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
     )
     other.add_argument("--out", type=Path, default=Path("runs/bench"), help="where the tables go")
     other.add_argument("--readme", type=Path, help="also put the main tables between this file's markers")
+    other.add_argument("--section", default="speed", metavar="NAME", help="the markers' name, one for each machine")
     other.add_argument("--force", action="store_true", help="replace the tables of an earlier call")
     return parser
 

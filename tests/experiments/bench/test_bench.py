@@ -112,16 +112,23 @@ def test_parts_without_networks(tmp_path):
     assert "--force" in again.stderr.splitlines()[-1]
 
 
-def test_the_readme_shows_the_committed_tables():
+@pytest.mark.parametrize(
+    ("folder", "section", "parts"),
+    [
+        ("bench", "speed", {"bench", "layers", "epoch", "metrics"}),
+        ("bench-bfloat16", "speed-bfloat16", {"bench", "layers"}),
+        ("bench-second", "speed-second", {"encoders", "tool"}),
+    ],
+)
+def test_the_readme_shows_the_committed_tables(folder, section, parts):
     results = ROOT / "experiments" / "results"
-    report = json.loads((results / "bench" / "bench.json").read_text(encoding="utf-8"))
-    shown = (results / "README.md").read_text(encoding="utf-8").partition("<!-- speed:begin -->")[2]
+    report = json.loads((results / folder / "bench.json").read_text(encoding="utf-8"))
+    readme = (results / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition(f"<!-- {section}:begin -->")[2].partition(f"<!-- {section}:end -->")[0]
     assert f"Measured on {report['device']}." in shown
-    assert set(IN_README) - report["tables"].keys() <= {"processor"}  # where there was no accelerator
-    for name in IN_README:
-        table = report["tables"].get(name)
-        if name == "processor" and not (table and table["rows"]):
-            continue
+    tables = {name: table for name in IN_README if (table := report["tables"].get(name)) and table["rows"]}
+    assert tables.keys() >= parts
+    for table in tables.values():
         rows = tuple(map(tuple, table["rows"]))
         assert Table(table["title"], tuple(table["columns"]), rows, tuple(table["notes"])).to_markdown() in shown
 
