@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def write_case(
     names = findings(result.class_names)
     true, names = (None, names) if truth is None else truth.shown(names)
     overview = case_overview(
-        display(result, options.window),
+        partial(display, result, options.window),
         result.labels.transpose(0, 2, 1),
         None if true is None else true.transpose(0, 2, 1),
         result.slices.names,

@@ -20,19 +20,17 @@ from unet_segnet.web.page import render, render_page
 LARGEST = 384  # height or width of a slice on the page, pixels; larger ones are thinned out
 
 
-def display(result: Segmentation, window: tuple[float, float], step: int = 1) -> np.ndarray:
-    """The slices as a radiologist looks at them: front up, the patient's right on the left; uint8 grey levels.
+def display(result: Segmentation, window: tuple[float, float], index: int, step: int = 1) -> np.ndarray:
+    """A slice as a radiologist looks at it: front up, the patient's right on the left; (height, width) uint8.
 
     Arguments:
         result: the labelled scan.
         window: (low, high) HU that become 0 and 255.
+        index: of the slice.
         step: every how many pixels are kept.
     """
-    images = result.slices.images[:, ::step, ::step]
-    shown = np.empty((len(images), images.shape[2], images.shape[1]), np.uint8)
-    for index, image in enumerate(images):  # one by one: a large scan is not held twice
-        shown[index] = (image if image.dtype == np.uint8 else window_to_8bit(image, tuple(window))).T
-    return shown
+    image = result.slices.images[index, ::step, ::step]
+    return (image if image.dtype == np.uint8 else window_to_8bit(image, tuple(window))).T
 
 
 def case_page(
@@ -63,7 +61,7 @@ def case_page(
     thinned = {name: labels.transpose(0, 2, 1)[:, ::step, ::step] for name, labels in layers.items()}
     slices = viewer.slice_viewer(
         "slices",
-        display(result, window, step),
+        np.stack([display(result, window, index, step) for index in range(len(result.labels))]),
         result.slices.names,
         thinned,
         class_names,

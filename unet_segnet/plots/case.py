@@ -1,6 +1,6 @@
 """Pictures of one scan: the most affected slices of a segmented one, and what a labelled one looks like."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import matplotlib.lines
 import numpy as np
@@ -21,7 +21,7 @@ LEVELS_PER_BAR = 4  # grey levels of 256 that are counted together
 
 
 def case_overview(
-    images,
+    image_of: Callable[[int], np.ndarray],
     labels,
     truth,
     names: Sequence[str],
@@ -33,8 +33,8 @@ def case_overview(
     """Contours of the labels, and of the truth where it is known, on the slices with most lesion, most affected first.
 
     Arguments:
-        images: (num_slices, height, width) uint8 grey levels.
-        labels: likewise, class index.
+        image_of: gives the (height, width) uint8 grey levels of a slice by its index.
+        labels: (num_slices, height, width), class index.
         truth: likewise, or None.
         names: of the slices.
         class_names: background first.
@@ -42,18 +42,18 @@ def case_overview(
         num_slices: how many slices at most.
         columns: of them in a row.
     """
-    affected = (labels > 0).sum(axis=(1, 2)) + (0 if truth is None else (truth > 0).sum(axis=(1, 2)))
+    affected = np.sum([list(map(np.count_nonzero, of)) for of in (labels, truth) if of is not None], axis=0)
     chosen = np.argsort(-affected, kind="stable")[:num_slices]
     columns = min(columns, len(chosen))
     rows = -(-len(chosen) // columns)
-    ratio = images.shape[1] / images.shape[2]
+    ratio = labels.shape[1] / labels.shape[2]
     figure = new_figure(DOUBLE_COLUMN, DOUBLE_COLUMN / columns * rows * ratio + 0.6)
-    figure.suptitle(f"{title}: the {len(chosen)} most affected of {len(images)} slices", fontsize=NORMAL)
+    figure.suptitle(f"{title}: the {len(chosen)} most affected of {len(labels)} slices", fontsize=NORMAL)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(chosen) :]:
         axes.set_axis_off()
     for axes, index in zip(grid.flat, chosen, strict=False):
-        show_slice(axes, images[index])
+        show_slice(axes, image_of(index))
         axes.set_title(f"slice {names[index]}", fontsize=SMALL, pad=2)
         for classes, style in ((labels[index], "solid"), (None if truth is None else truth[index], "dashed")):
             for number in range(1, len(class_names)):
