@@ -187,7 +187,7 @@ def facts(config: dict, result: dict, counts: dict[str, np.ndarray]) -> dict:
 
 
 def best_threshold(counts: dict[str, np.ndarray], temperature: float = 1.0) -> int:
-    """Index of the threshold of the largest Dice to expect elsewhere; that of 0.5 where nothing validates.
+    """Index of the threshold of the largest Dice to expect elsewhere; that of 0.5 where no lesion validates.
 
     The Dice of single thresholds, on so few scans, differs too little to choose by: only the best of them is taken
     from the validation scans' pixels, and theory tells the rest (`unet_segnet.measures.calibration.dice_threshold`).
@@ -199,7 +199,7 @@ def best_threshold(counts: dict[str, np.ndarray], temperature: float = 1.0) -> i
     from unet_segnet.measures.calibration import dice_threshold
 
     validation = counts["confusion"][counts["parts"] == VALIDATION].sum(axis=0)
-    if not validation.any():
+    if not validation[..., 1, :].any():  # without a lesion, no Dice is above 0
         return HALF
     threshold = dice_threshold(np.nanmax([dice_of(at) for at in validation]), temperature)
     return int(np.argmin(np.abs(np.subtract(THRESHOLDS, threshold))))

@@ -1,5 +1,6 @@
 """Two ways of finding lungs put together, and what is said where they differ."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,24 @@ def test_one_way_is_taken_where_the_other_finds_none(found):
         found(None, None)
     with pytest.raises(InputError, match="is no lung for the network"):
         found(masks((1, (0, 4), (0, 4))), LUNGS)
+
+
+def test_keras_is_there_before_both_ways_go_side_by_side(found, monkeypatch):
+    threads = []
+    monkeypatch.setattr(module, "import_keras", lambda: threads.append(threading.active_count()))
+    before = threading.active_count()
+    found(LUNGS, LUNGS)
+    assert threads == [before]
+
+
+def test_what_goes_wrong_beside_the_network_is_not_lost(found, monkeypatch):
+    def out_of_memory(*arguments, **options):
+        raise MemoryError("of the thread")
+
+    found(LUNGS, LUNGS)
+    monkeypatch.setattr(module, "lung_masks", out_of_memory)
+    with pytest.raises(MemoryError, match="of the thread"):
+        prepare(scan_of(np.full((2, 40, 40), 40, np.float32)), "auto")
 
 
 def test_a_lung_that_is_missing_is_said(found):

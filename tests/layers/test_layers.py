@@ -179,6 +179,14 @@ def test_fused_normalisation_equals_keras_own(training, num_slices):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other), rtol=1e-5)
 
 
+@pytest.mark.parametrize("settings", [{"scale": False}, {"center": False}])
+def test_normalisation_without_scale_or_shift_equals_keras_own(settings):
+    x = np.random.default_rng(7).normal(3.0, 2.0, (2, 6, 5, 3)).astype("float32")
+    layers = [kind(**settings) for kind in (BatchNormalization, keras.layers.BatchNormalization)]
+    outputs = [keras.ops.convert_to_numpy(layer(x, training=True)) for layer in layers]
+    np.testing.assert_allclose(*outputs, atol=2e-5)
+
+
 @pytest.mark.parametrize("shape", [(2, 6, 5, 3), (7, 3)])  # the fused kernel, and Keras' own way
 def test_the_moving_average_can_be_of_the_unbiased_variance(shape):
     """As PyTorch keeps it; what is normalised, and the average of the mean, do not change."""

@@ -153,6 +153,19 @@ class TestLesionsByRegion:
         assert (apart.number, apart.largest_voxels) == (3, 2)
         assert apart.shape.equivalent_diameter_mm == pytest.approx(math.sqrt(4 * 2 * 0.7 * 0.8 / math.pi))
 
+    @pytest.mark.parametrize("rows", [100, 300])  # 30000 lesions, and more than 16 bits count
+    def test_very_many_lesions(self, rows):
+        mask, lungs = np.zeros((3, 2 * rows, 600), bool), np.full((3, 2 * rows, 600), 2, np.uint8)
+        mask[::2, ::2, ::2], lungs[0], lungs[:, :rows] = True, 0, 1
+        ours = lesions_by_region(mask, lungs, REGIONS, SPACING, in_plane=False)
+        assert [lesions.number for lesions in ours.values()] == [
+            600 * rows,
+            450 * rows,
+            300 * rows,
+            150 * rows,
+            150 * rows,
+        ]
+
     def test_no_lesion(self):
         ours = lesions_by_region(np.zeros((2, 4, 4), bool), None, {"whole scan": (0, 1, 2)}, SPACING, False)
         assert ours == {"whole scan": Lesions(0, 0, Shape())}

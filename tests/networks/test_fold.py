@@ -73,16 +73,51 @@ def test_what_something_else_takes_too_stays():
     assert fold_normalisation(model) is model
 
 
+def test_what_is_no_layer_takes_too():
+    image = keras.Input((8, 8, 1))
+    shared = own.Conv2D(4, 3, padding="same")(image)
+    model = with_weights(keras.Model(image, own.BatchNormalization()(shared) + keras.ops.abs(shared)))
+    assert fold_normalisation(model) is model
+
+    left, right = keras.ops.split(own.Conv2D(4, 3)(image), 2, axis=-1)
+    folding = own.BatchNormalization()(own.Conv2D(3, 1)(left))
+    model = with_weights(keras.Model(image, keras.layers.Concatenate()([folding, right])))
+    folded = fold_normalisation(model)
+    assert normalisations(model) == 1 and normalisations(folded) == 0
+    check_same(model, folded)
+
+
+def test_statistics_of_the_batch_stay():
+    image = keras.Input((8, 8, 1))
+    model = keras.Model(image, own.BatchNormalization()(own.Conv2D(4, 3)(image), training=True))
+    assert fold_normalisation(model) is model
+
+
+def test_layers_with_more_than_weights_keep_it():
+    image, seen = keras.Input((8, 8, 1)), keras.layers.Normalization()
+    model = keras.Model(image, own.BatchNormalization()(own.Conv2D(4, 3)(seen(image))))
+    seen.adapt(np.random.default_rng(0).normal(5, 2, (4, 8, 8, 1)))
+    folded = fold_normalisation(model)
+    assert normalisations(model) == 1 and normalisations(folded) == 0
+    check_same(model, folded)
+
+
+def test_a_sequence_of_layers_stays():
+    model = keras.Sequential([keras.Input((8, 8, 1)), own.Conv2D(4, 3), own.BatchNormalization()])
+    assert fold_normalisation(model) is model
+
+
 def test_maxima_keep_their_places():
     model = build_model("segnet", variant="released", num_classes=2, input_shape=(64, 64, 1))
     assert normalisations(model) and fold_normalisation(model) is model
 
 
-@pytest.mark.parametrize("encoder", ["resnet18", "mobilenet_v2"])
-def test_networks_of_the_second_study_give_the_same(encoder):
+@pytest.mark.parametrize(("encoder", "left"), [("resnet18", 0), ("mobilenet_v2", 0), ("dpn68", 27)])
+def test_networks_of_the_second_study_give_the_same(encoder, left):
+    """A dual path network normalises sums and joined maps too."""
     model = with_weights(build_model("linknet", encoder=encoder, input_shape=(64, 64, 1)))
     folded = fold_normalisation(model)
-    assert normalisations(folded) == 0 and folded.name == model.name
+    assert normalisations(folded) == left < normalisations(model) and folded.name == model.name
     check_same(model, folded)
 
 

@@ -135,6 +135,7 @@ def both_lung_masks(classical: np.ndarray, network: np.ndarray, spacing=None) ->
 def _found_both_ways(scan: Scan, slices: NetworkSlices, network: str) -> FoundLungs:
     """By Hounsfield units and by a network; by one of them where the other finds none."""
     images, found, problems = slices.images, {}, {}
+    import_keras()  # its settings of memory are for threads to come, and two that import may see half a module
     with ThreadPoolExecutor(1) as beside:  # a network alone leaves a part of the processor idle
         classical = beside.submit(lung_masks, images, slices.spacing, adjoining=scan.is_volume)
         for way, find in (

@@ -67,7 +67,7 @@ class Segmentation:
     disagreement: np.ndarray | None = None
 
     def array(self) -> np.ndarray:
-        """The labels as the scan's file has its voxels: uint8 of the shape of `scan.array`."""
+        """The labels as the scan's file has its voxels: uint8 of the shape of `scan.array`, a view of `labels`."""
         return from_network(self.labels, self.slices)
 
     def maps(self) -> np.ndarray:

@@ -22,7 +22,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         self.unbiased = unbiased
 
     def call(self, inputs, training=None, mask=None):
-        if not on_tensorflow() or mask is not None or len(inputs.shape) != 4 or inputs.dtype == "float64":
+        fused = mask is None and len(inputs.shape) == 4 and inputs.dtype != "float64" and self.scale and self.center
+        if not (on_tensorflow() and fused):
             if not (self.unbiased and training and self.trainable):
                 return super().call(inputs, training=training, mask=mask)
             kept = self.moving_variance * self.momentum

@@ -161,7 +161,7 @@ def _sizes(labelled: np.ndarray, num_lesions: int, lungs: np.ndarray | None) -> 
     sizes = np.zeros((num_lesions + 1) * 3, np.int64)
     for index, numbers in enumerate(labelled):
         inside = numbers > 0
-        codes = numbers[inside] * np.int64(3)
+        codes = numbers[inside].astype(np.int64) * 3  # which NumPy 1 would keep in 16 bits
         if lungs is not None:
             codes += lungs[index][inside]
         counts = np.bincount(codes)

@@ -19,52 +19,55 @@ def fold_normalisation(model: keras.Model) -> keras.Model:
         model: any; its attributes, such as `threshold`, are not taken over.
 
     Returns:
-        A network with copies of the weights; `model` itself where there is nothing to fold, or where a layer is applied
-        more than once or is a network itself.
+        A network that has all layers but the folded ones in common with it; `model` itself where there is nothing to
+        fold, where its layers are not told as a graph, or where one is applied more than once or is a network itself.
     """
-    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    if any(isinstance(layer, keras.Model | MaxUnpooling2D) or len(layer._inbound_nodes) != 1 for layer in layers):
+    # Of layers, and of what is computed between them, such as `keras.ops.split`; a `Sequential` tells none.
+    operations = [one for one in getattr(model, "operations", ()) if not isinstance(one, keras.layers.InputLayer)]
+    if any(isinstance(one, keras.Model | MaxUnpooling2D) or len(one._inbound_nodes) != 1 for one in operations):
         return model
     takers: dict[int, list] = {id(output): [None] for output in model.outputs}  # of each tensor
-    for layer in layers:
-        for tensor in keras.tree.flatten(layer.input):
-            takers.setdefault(id(tensor), []).append(layer)
+    for operation in operations:
+        for tensor in keras.tree.flatten(operation.input):
+            takers.setdefault(id(tensor), []).append(operation)
     folded = {}  # name of a convolution -> the normalisation behind it
-    for layer in layers:
-        if isinstance(layer, CONVOLUTIONS) and _is_foldable(layer, behind := takers[id(layer.output)]):
-            folded[layer.name] = behind[0]
+    for operation in operations:
+        if isinstance(operation, CONVOLUTIONS) and _is_foldable(operation, behind := takers[id(operation.output)]):
+            folded[operation.name] = behind[0]
     if not folded:
         return model
     gone = {normalisation.name for normalisation in folded.values()}
 
     def copy(layer):
-        config = layer.get_config()
-        if layer.name in folded:
-            config["use_bias"] = True
-        return layer if layer.name in gone else type(layer).from_config(config)
+        return type(layer).from_config({**layer.get_config(), "use_bias": True}) if layer.name in folded else layer
 
     def call(layer, *arguments, **settings):
         return arguments[0] if layer.name in gone else layer(*arguments, **settings)
 
+    weights = {name: _folded_weights(model.get_layer(name), behind) for name, behind in folded.items()}
     copied = keras.models.clone_model(model, clone_function=copy, call_function=call)
-    for layer in layers:
-        if layer.name in folded:
-            copied.get_layer(layer.name).set_weights(_folded_weights(layer, folded[layer.name]))
-        elif layer.name not in gone:
-            copied.get_layer(layer.name).set_weights(layer.get_weights())
+    for name, of_layer in weights.items():
+        copied.get_layer(name).set_weights(of_layer)
     return copied
 
 
 def _is_foldable(convolution, behind: list) -> bool:
-    """Whether all that stands behind a convolution is a batch normalisation of its channels."""
+    """Whether all that stands behind a convolution is a batch normalisation of its channels, by its moving averages."""
     return (
         len(behind) == 1
         and isinstance(behind[0], keras.layers.BatchNormalization)
+        and _is_plain_call(behind[0])
         and behind[0].axis in (-1, 3)
         and convolution.data_format == "channels_last"
         and convolution.activation is keras.activations.linear
         and {convolution.compute_dtype, behind[0].compute_dtype} == {"float32"}
     )
+
+
+def _is_plain_call(layer) -> bool:
+    """Whether a layer is given a tensor and nothing else, such as `training`, which would be for always."""
+    arguments = layer._inbound_nodes[0].arguments
+    return len(arguments.args) == 1 and all(value is None or value is False for value in arguments.kwargs.values())
 
 
 def _folded_weights(convolution, normalisation) -> list[np.ndarray]:
