@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from unet_segnet.data.mask_fit import find_exchanges, outside_fraction
 from unet_segnet.data.png_tree import inspect_png_tree, read_png_tree
@@ -197,3 +197,14 @@ def test_a_tree_of_more_pixels_than_can_be_held_is_refused_on_the_way(tree, monk
         read_png_tree(tree)
     monkeypatch.setattr("unet_segnet.data.png_tree.MAX_VOXELS", 4 * 256)
     assert len(read_png_tree(tree)) == 4
+
+
+def test_a_claim_of_more_than_memory_is_one_line(tree, monkeypatch):
+    """As of a chunk of 4 GiB, which Pillow asks for where the system allows it."""
+
+    def load(_):
+        raise MemoryError
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load_end", load)
+    with pytest.raises(InputError, match="it claims more than there is memory"):
+        read_png_tree(tree)

@@ -184,6 +184,7 @@ def meta(path, values=VALUES, **changes):
         ({"ElementDataFile": "/etc/hostname"}, "keeps its values in '/etc/hostname'"),
         ({"ElementDataFile": "LIST"}, "keeps its values in 'LIST'"),
         ({"ElementDataFile": "gone.raw"}, "gone.raw', which is not beside it"),
+        ({"ElementDataFile": "9" * 300}, "which is not beside it"),
         ({"ElementSpacing": "700 800 5000"}, "claims voxels of 700 x 800 x 5e"),
     ],
 )

@@ -142,8 +142,9 @@ def _read_png(path: Path) -> np.ndarray:
             return np.array(image)
     except InputError:
         raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as PNG ({error}): restore the file") from error
+    except (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError) as error:
+        why = str(error) or "it claims more than there is memory"
+        raise InputError(f"{path} cannot be read as PNG ({why}): restore the file") from error
 
 
 def _size(array: np.ndarray) -> str:

@@ -302,7 +302,7 @@ def _beside(path: Path, name: str) -> Path:
         )
     try:
         is_there = (path.parent / name).is_file()
-    except ValueError:  # a name that no file can have
+    except (OSError, ValueError):  # a name that no file can have
         is_there = False
     if not is_there:
         raise InputError(f"{path}: keeps its values in {name!r:.99}, which is not beside it; restore that file")
