@@ -32,6 +32,7 @@ from unet_segnet.inference.segmentation import Segmentation
 from unet_segnet.measures.comparison import Comparison
 from unet_segnet.measures.severity import Involvement
 from unet_segnet.output.records import INTENDED_USE
+from unet_segnet.processor import return_freed_memory
 from unet_segnet.scans import (
     from_network,
     write_dicom_segmentation,
@@ -65,6 +66,7 @@ def write_case(
 
     comparison, truth = compared or (None, None)
     notes = (*notes, *_write_labels(result, new))
+    return_freed_memory()
     figures = result.severity.to_dict()
     about = {
         "scan": str(result.scan.source),
@@ -98,6 +100,8 @@ def write_case(
         name,
     )
     save_figure(overview, new / "overview.png")
+    del overview
+    return_freed_memory()
     page = case_page(name, result, notes, options.window, truth, comparison)
     (new / "index.html").write_text(page, encoding="utf-8")
     return notes

@@ -137,8 +137,12 @@ def voxel_lengths(path: Path) -> tuple[float, float, float]:
 
 def save_gzipped(path: str | Path, image) -> None:
     """Write a `nibabel.Nifti1Image` as a gzipped file, atomically; equal images give equal bytes."""
-    with whole_file(path) as temporary:
-        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+    with (
+        whole_file(path) as temporary,
+        temporary.open("wb") as file,
+        gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed,
+    ):
+        image.to_stream(packed)
 
 
 def _read_bytes(path: Path):

@@ -77,8 +77,11 @@ def write_seg_nrrd(
         *(f"{field}:={value}" for field, value in fields.items()),
     )
     header = "\n".join(lines) + "\n\n"
-    with whole_file(path) as temporary:
-        temporary.write_bytes(header.encode() + gzip.compress(labels.tobytes(order="F"), mtime=0))
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        file.write(header.encode())
+        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+            for index in range(labels.shape[2]):
+                packed.write(labels[:, :, index].tobytes(order="F"))
 
 
 def write_label_descriptions(path: str | Path, names: Sequence[str], colours: Sequence[str | None]) -> None:
