@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from experiments.bench.speed import NAMES, OURS, SMP, TASKS, WAY_NOTES, Session, measure, percent, speed_ratio
+from experiments.bench.speed import NAMES, OURS, SMP, TASKS, WAY_NOTES, Session, measure, percent, short, speed_ratio
 from unet_segnet.output.tabular import Table
 
 
@@ -19,7 +19,7 @@ def encoders(session: Session) -> dict[str, Table]:
             ratios = [*(speed_ratio(session, task, setting) for task in TASKS), _memory_ratio(session, setting)]
         rows.append(
             (
-                setting.net, setting.dtype.removeprefix("mixed_"), NAMES[setting.way],
+                setting.net, short(setting.dtype), NAMES[setting.way],
                 step.first, 1000 * step.median, percent(step.spread), ratios[0],
                 1000 * inference.median if inference else None, ratios[1],
                 round(session.memory[setting]), ratios[2],

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from experiments.bench.slices import CLASS_WEIGHTS, NUM_CLASSES, made_up_slices, normalised, peak_memory
+from experiments.bench.slices import CLASS_WEIGHTS, NUM_CLASSES, made_up_slices, peak_memory
 from experiments.bench.workers import Channel
+from unet_segnet.data.normalise import normalise
 from unet_segnet.devices import accelerators, has_bfloat16_units
 from unet_segnet.inference.prediction import predict
 from unet_segnet.models import build_model
@@ -87,6 +88,7 @@ class _Turns(keras.callbacks.Callback):
             return
         float(np.asarray(logs["loss"]))  # waits for the device
         seconds = time.perf_counter() - self.started
+        self.peak = _device_memory() or peak_memory()  # of training; inference comes later
         # The steps that are executed at a time are compiled once, not each of them.
         self.channel.reply(seconds if self.compiles else seconds / self.steps)
         self.compiles = False
@@ -101,7 +103,6 @@ class _Turns(keras.callbacks.Callback):
                 return
             if task == "inference":
                 self.model  # noqa: B018  brings the state back from the JAX trainer
-                self.peak = self.peak or _device_memory() or peak_memory()  # of training
                 self.channel.reply(_seconds(self.inference, count))
             elif task == "multiply-adds":
                 self.channel.reply(multiply_adds(self.model))
@@ -152,7 +153,7 @@ def _of_second_study(net, _, dtype, images):
     iterations = max(SECOND_STUDY_SLICES // batch, 1)
     keep_freed_memory()
     soft_dice.compile_model(model, soft_dice.EncoderRecipe(batch_size=batch, dtype=dtype), iterations)
-    return model, soft_dice.predict_probabilities, normalised(images), iterations
+    return model, soft_dice.predict_probabilities, normalise(images, "minmax"), iterations
 
 
 def _train(slices, net, variant, dtype, batch, size, num_slices, epochs, report, validation="epoch"):

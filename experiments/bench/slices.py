@@ -49,11 +49,6 @@ def made_up_slices(num_slices: int, size: int, num_classes: int = NUM_CLASSES) -
     return images, labels
 
 
-def normalised(images: np.ndarray) -> np.ndarray:
-    """Slices as the second study's networks take them, float32 from 0 to 1."""
-    return images.astype(np.float32) / 255
-
-
 def peak_memory() -> float:
     """The largest resident memory of this process so far, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -229,7 +229,7 @@ def measure(session: Session, net: str, variant: str | None, tasks: tuple[str, .
 def _framework_table(session, settings, tasks):
     rows, notes = [], [WAY_NOTES[way] for way in WAY_NOTES if any(setting.way == way for setting in settings)]
     for setting in settings:
-        row = [setting.net, setting.variant, _short(setting.dtype), setting.batch, NAMES[setting.way]]
+        row = [setting.net, setting.variant, short(setting.dtype), setting.batch, NAMES[setting.way]]
         for task in TASKS:
             timing = session.timings.get((task, setting))
             row += [1000 * timing.median, percent(timing.spread)] if timing else [None, None]
@@ -359,7 +359,7 @@ def layers(session: Session) -> dict[str, Table]:
         step = statistics.median(seconds for seconds, _ in turns)
         found = [statistics.median(pieces[kind] for _, pieces in turns) for kind in turns[0][1]]
         shares = [percent(seconds / step) for seconds in (*found, step - sum(found))]
-        rows.append((setting.net, setting.variant, _short(setting.dtype), setting.batch, 1000 * step, *shares))
+        rows.append((setting.net, setting.variant, short(setting.dtype), setting.batch, 1000 * step, *shares))
     notes = (
         "By turns with the whole step. pooling: with unpooling. all else: what the whole step takes beyond the three "
         "(dropout, concatenation, softmax, loss, log, optimiser); below 0 where layers are faster together than alone.",
@@ -367,7 +367,8 @@ def layers(session: Session) -> dict[str, Table]:
     return {"layers": Table(title, columns, tuple(rows), notes)}
 
 
-def _short(dtype):
+def short(dtype: str) -> str:
+    """A data type as the tables have it."""
     return dtype.removeprefix("mixed_")
 
 

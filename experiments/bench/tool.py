@@ -67,7 +67,9 @@ class Stopwatch:
     def network(self, ask: Callable) -> Callable:
         """`mirrored_mean`, timed as the network of the stage that asks it; its slices are counted."""
 
-        def timed(model, images, mirrors=((), (1,), (2,))):
+        from unet_segnet.inference.prediction import MIRRORS
+
+        def timed(model, images, mirrors=MIRRORS):
             name = f"{self._open[-1]}: network"
             self.slices[name] += len(images) * len(mirrors)
             with self._within(name):

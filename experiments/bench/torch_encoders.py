@@ -7,9 +7,10 @@ Its own networks with random weights, as one would train them there: soft Dice l
 import segmentation_models_pytorch
 import torch
 
-from experiments.bench.slices import made_up_slices, normalised
+from experiments.bench.slices import made_up_slices
 from experiments.bench.torch_networks import held_slices, prepare, take_turns
 from experiments.bench.workers import Channel
+from unet_segnet.data.normalise import normalise
 
 
 def make_twin(net: str, num_classes: int = 1) -> torch.nn.Module:
@@ -74,7 +75,7 @@ def network(channel: Channel, net, variant, dtype, batch, size, device, way, num
     """
     prepare(device, way)
     images, labels = made_up_slices(batch, size)
-    images, labels = held_slices((normalised(images), labels), device)
+    images, labels = held_slices((normalise(images, "minmax"), labels), device)
     twin = make_twin(net, num_classes).to(device, memory_format=torch.channels_last)
     step, infer = make_step(twin, device, dtype, way == "compile")
     take_turns(channel, lambda: step(images, labels), lambda: infer(images), device)

@@ -182,23 +182,22 @@ def facts(config: dict, result: dict, counts: dict[str, np.ndarray]) -> dict:
         "takes": BODIES if is_lungs else LUNG_LEVELS,
         **({"window": list(GREY_WINDOW)} if is_lungs else {"temperature": temperature}),
         **({"seen": seen_ranges(figures)} if figures else {}),
-        "threshold": THRESHOLDS[best_threshold(counts, temperature)],
+        "threshold": THRESHOLDS[best_threshold(validation, temperature)],
     }
 
 
-def best_threshold(counts: dict[str, np.ndarray], temperature: float = 1.0) -> int:
+def best_threshold(validation: np.ndarray, temperature: float = 1.0) -> int:
     """Index of the threshold of the largest Dice to expect elsewhere; that of 0.5 where no lesion validates.
 
     The Dice of single thresholds, on so few scans, differs too little to choose by: only the best of them is taken
     from the validation scans' pixels, and theory tells the rest (`unet_segnet.measures.calibration.dice_threshold`).
 
     Arguments:
-        counts: of a run, the arrays of its counts.npz.
-        temperature: of its probabilities.
+        validation: (num_thresholds, 2, 2) counts of the validation scans' pixels.
+        temperature: of the probabilities.
     """
     from unet_segnet.measures.calibration import dice_threshold
 
-    validation = counts["confusion"][counts["parts"] == VALIDATION].sum(axis=0)
     if not validation[..., 1, :].any():  # without a lesion, no Dice is above 0
         return HALF
     threshold = dice_threshold(np.nanmax([dice_of(at) for at in validation]), temperature)

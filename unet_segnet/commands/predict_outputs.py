@@ -66,7 +66,6 @@ def write_case(
 
     comparison, truth = compared or (None, None)
     notes = (*notes, *_write_labels(result, new))
-    return_freed_memory()
     figures = result.severity.to_dict()
     about = {
         "scan": str(result.scan.source),

@@ -13,8 +13,9 @@ import unet_segnet
 from experiments.bench import tool as bench_tool
 from experiments.bench.encoders import encoders
 from experiments.bench.options import BENCH_NETWORKS, bench_parser
-from experiments.bench.slices import made_up_slices, normalised
+from experiments.bench.slices import made_up_slices
 from experiments.bench.speed import OURS, SMP, Session, speed
+from unet_segnet.data.normalise import normalise
 from unet_segnet.errors import InputError
 
 
@@ -129,7 +130,7 @@ def test_the_same_step_and_the_same_inference_in_pytorch(net):
     from unet_segnet.training.soft_dice import EncoderRecipe, compile_model, predict_probabilities
 
     images, labels = made_up_slices(2, 64)
-    images = normalised(images)
+    images = normalise(images, "minmax")
     torch.manual_seed(0)
     twin = make_twin(net)
     for module in twin.modules():
