@@ -11,6 +11,7 @@ from unet_segnet.layers import (
     BatchNormalization,
     Conv2D,
     Conv2DTranspose,
+    GroupedConv2D,
     MaxPooling2D,
     MaxUnpooling2D,
     convolution,
@@ -263,6 +264,47 @@ def test_a_convolution_of_single_pixels_is_a_product_of_matrices(filters, use_bi
     of_kernel, of_x, kernel = gradients(Conv2D(filters, 1, padding="same", use_bias=use_bias), x, upstream)
     np.testing.assert_allclose(of_kernel[0, 0], np.einsum("bijc,bijf->cf", x, upstream), atol=1e-4)
     np.testing.assert_allclose(of_x, (upstream @ kernel[0, 0].T).sum(axis=0), atol=1e-4)
+
+
+def grouped_by_sums(x, kernel, upstream, groups, strides):
+    """Of a convolution in groups without padding: what it gives, and the gradients of input and kernel."""
+    height, width, filters = upstream.shape[1:]
+    y, of_x, of_kernel = np.zeros(upstream.shape), np.zeros_like(x), np.zeros_like(kernel)
+    for row, column in np.ndindex(kernel.shape[:2]):
+        taken = np.s_[:, row :: strides[0], column :: strides[1]]
+        for group in range(groups):
+            mine, made = (np.s_[..., group * n // groups : (group + 1) * n // groups] for n in (x.shape[-1], filters))
+            tap = kernel[row, column][made]
+            pixels, errors = x[taken][:, :height, :width][mine], upstream[made]
+            y[made] += pixels @ tap
+            of_kernel[row, column][made] += np.einsum("bijc,bijf->cf", pixels, errors)
+            of_x[taken][:, :height, :width][mine] += errors @ tap.T
+    return y, of_x, of_kernel
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    ("channels", "filters", "groups", "size", "strides"),
+    [(32, 64, 16, (3, 3), 1), (9, 6, 3, (3, 5), (2, 1)), (40, 20, 20, (3, 3), 2), (4, 8, 2, (1, 1), (2, 3))],
+)
+def test_a_convolution_in_groups_agrees_with_sums_over_pixels(channels, filters, groups, size, strides, padding):
+    """Values and gradients; the size of the image is such that "same" puts as many zeros on either side."""
+    generator = np.random.default_rng(10)
+    x = generator.normal(size=(2, 9, 13, channels))
+    settings = {"groups": groups, "padding": padding, "use_bias": False}
+    layer = GroupedConv2D(filters, size, strides, **settings)
+    outputs = keras.ops.convert_to_numpy(layer(x.astype("float32")))
+    upstream = generator.normal(size=outputs.shape)
+    zeros = [(n // 2, n // 2) if padding == "same" else (0, 0) for n in size]
+    padded = np.pad(x, ((0, 0), *zeros, (0, 0)))
+    kernel = keras.ops.convert_to_numpy(layer.kernel).astype("float64")
+    expected, _, _ = grouped_by_sums(padded, kernel, upstream, groups, layer.strides)
+    np.testing.assert_allclose(outputs, expected, atol=1e-4)
+    of_kernel, of_x, kernel = gradients(GroupedConv2D(filters, size, strides, **settings), x, upstream)
+    _, expected_x, expected_kernel = grouped_by_sums(padded, kernel, upstream, groups, layer.strides)
+    inside = expected_x[:, zeros[0][0] :, zeros[1][0] :][:, :9, :13]
+    np.testing.assert_allclose(of_kernel, expected_kernel, atol=1e-3)
+    np.testing.assert_allclose(of_x, inside.sum(axis=0), atol=1e-3)
 
 
 def test_gradients_of_an_up_convolution_agree_with_sums_over_pixels():
