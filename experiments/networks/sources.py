@@ -21,6 +21,7 @@ import numpy as np
 
 SIZE = 256  # pixels, of what the networks take
 GREY_WINDOW = (-1350.0, 150.0)  # HU that 8-bit grey levels 0 and 255 are taken for, but those of COVID19-DL
+UNKNOWN_PATIENTS = ("COVID19-DL",)  # nobody published which of its slices are of one patient
 HU_RANGE = (-1500.0, 3000.0)
 UNKNOWN = 255
 

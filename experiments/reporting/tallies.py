@@ -11,7 +11,7 @@ COUNTED = {
     "replicates": ("replicates", "replicate"),
     "does not replicate": ("does not replicate", "do not replicate"),
     "misprint or slip": ("is a misprint or slip", "are misprints or slips"),
-    "cannot be decided": ("cannot be decided yet", "cannot be decided yet"),
+    "cannot be decided": ("cannot be decided", "cannot be decided"),
 }
 
 
@@ -23,7 +23,7 @@ class Tally:
         verdict: one of VERDICTS.
         number: of claims.
         words: what they do, to be read after the number.
-        rests_on: what these verdicts rest on, in words -> how many.
+        rests_on: what these verdicts rest on, or wait for, in words -> how many.
     """
 
     verdict: str
@@ -33,7 +33,7 @@ class Tally:
 
     @property
     def kinds(self) -> list[str]:
-        """Such as "3 reproduced by training here", the most frequent first."""
+        """Such as "3 reproduced by training here" or "7 for want of trainings", the most frequent first."""
         return [f"{number} {kind}" for kind, number in sorted(self.rests_on.items(), key=lambda item: -item[1])]
 
 
@@ -43,6 +43,8 @@ def tallies(verdicts: Sequence[Verdict]) -> list[Tally]:
     for verdict in VERDICTS:
         if of := [one for one in verdicts if one.verdict == verdict]:
             rests_on = Counter(one.rests_on for one in of if one.rests_on)
+            if trainings := sum("python -m experiments" in one.decides for one in of):
+                rests_on["for want of trainings"] = trainings
             found.append(Tally(verdict, len(of), COUNTED[verdict][len(of) != 1], dict(rests_on)))
     return found
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unet_segnet.measures import metrics
-from unet_segnet.measures.statistics import bootstrap_interval, bootstrap_mean
+from unet_segnet.measures.statistics import FEWEST_UNITS, bootstrap_interval, bootstrap_mean
 from unet_segnet.output.tabular import Table
 
 ALL_LESIONS = "all lesions"
@@ -119,9 +119,9 @@ def _summary_rows(method: Method, tested: ScoredSlices, patients):
 
 
 def _cells(interval, at, count):
-    """Estimate and limits; no limits from fewer than two."""
+    """Estimate and limits; no limits from few units."""
     estimate, low, high = (float(np.asarray(values)[at]) for values in (interval.estimate, interval.low, interval.high))
-    return (estimate, low, high) if count > 1 else (estimate, math.nan, math.nan)
+    return (estimate, low, high) if count >= FEWEST_UNITS else (estimate, math.nan, math.nan)
 
 
 def _columns():
@@ -141,8 +141,9 @@ def _summary(tested, methods, patients, rows, notes) -> Table:
             f"{tested.num_unknown} of {len(tested.names)} slices are of unknown patients and count as one each: if "
             "several are of one patient, the intervals are too narrow."
         )
-    elif len(patients) == 1:
-        own_notes.append("One patient only: nothing is known of the spread over patients, so there are no intervals.")
+    if len(patients) < FEWEST_UNITS:
+        what = "patients" if known else "slices"
+        own_notes.append(f"Fewer than {FEWEST_UNITS} {what}: too few to know their spread, so there are no intervals.")
     own_notes += [f"{method.name}: {method.description}." for method in methods if method.description]
     of = f"{len(patients)} patient{'s' if len(patients) > 1 else ''}, " if known else ""
     title = f"Scores on {tested.data}, {of}{len(tested.names)} slices, counted at the network's size."
@@ -166,8 +167,8 @@ def _patients(tested: ScoredSlices, methods, patients) -> Table:
         ("patient", "slices", "lesion", *_columns(), *(f"Dice: {method.name}" for method in methods[1:])),
         tuple(rows),
         (
-            "low, high: 95 % interval over the patient's own slices; neighbours are alike, so it is rather too narrow. "
-            "lesion: share of all pixels.",
+            f"low, high: 95 % interval over the patient's own slices, from {FEWEST_UNITS} on; neighbours are alike, so "
+            "it is rather too narrow. lesion: share of all pixels.",
         ),
     )
 

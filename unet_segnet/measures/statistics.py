@@ -15,6 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 RESAMPLES = 4999
+FEWEST_UNITS = 6
+"""Units, such as patients, from which on an interval over them is told.
+
+Of normal scores a 95 % interval (BCa) holds the mean in about 0.52 of all cases with 2, in 0.75 with 3, in 0.86 with 6
+and in 0.92 with 10.
+"""
 
 
 @dataclass(frozen=True)

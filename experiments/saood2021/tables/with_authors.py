@@ -85,7 +85,8 @@ def paired_text(evidence: Evidence, net: str) -> str:
         if (run.counts.net, run.counts.experiment) == (net, published.BEST_EXPERIMENT[net, "binary"]):
             ours, theirs = _pairs(run)
             interval = bootstrap_mean(ours - theirs)
-            told.append(f"{interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}]")
+            numbers = "their random numbers" if run.counts.stream == "matlab" else f"seed {run.counts.seed}"
+            told.append(f"{interval.estimate:+.4f} [{interval.low:+.4f}, {interval.high:+.4f}] ({numbers})")
     if not told:
         return ""
     return f"Slice by slice, accuracy of ours less that of the authors' run on the same slices: {', '.join(told)}."

@@ -16,6 +16,7 @@ from experiments.saood2021.verdicts import judge_spread as spread
 
 JUDGES: dict[str, Callable[[Evidence], Judgement]] = {
     "segnet-wins-binary": scores.segnet_wins_binary,
+    "segnet-margins": scores.segnet_margins,
     "unet-wins-multiclass": scores.unet_wins_multiclass,
     "segnet-accuracy-binary": scores.segnet_accuracy,
     "unet-accuracy-multiclass": scores.unet_accuracy,

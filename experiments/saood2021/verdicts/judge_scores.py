@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from experiments.reporting.judgement import TRAINING, Judgement, Outcome, decided, how_many, undecided
+from experiments.reporting.judgement import TABLES, TRAINING, Judgement, Outcome, decided, how_many, undecided
 from experiments.reporting.rules import ahead_over_folds, lead, together
 from experiments.saood2021 import published
 from experiments.saood2021.article import background_accuracy
@@ -55,6 +55,20 @@ def segnet_wins_binary(evidence: Evidence) -> Judgement:
         "experiments/saood2021/plan.csv."
     )
     return _ahead(evidence, "binary", ("segnet", "unet"), decides, beside)
+
+
+def segnet_margins(evidence: Evidence) -> Judgement:
+    """Holds where each score whose margin is called noticeable differs by more than those that are called alike."""
+    segnet, unet = (published.class_scores(net, "binary")["infected"] for net in NETS)
+    gaps = {score: segnet[score] - unet[score] for score in published.SCORES}
+    alike = ("sensitivity", "g_mean")
+    told = ", ".join(f"{score.replace('g_mean', 'G-mean')} {gap:+.4f}" for score, gap in gaps.items())
+    least = min(gap for score, gap in gaps.items() if score not in alike)
+    text = (
+        f"SegNet less U-Net, by the released scores of Table 4: {told}. One training of each: what others would give "
+        "is the claim before."
+    )
+    return decided(least > max(abs(gaps[score]) for score in alike), text, TABLES)
 
 
 def unet_wins_multiclass(evidence: Evidence) -> Judgement:

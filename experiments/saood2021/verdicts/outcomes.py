@@ -68,9 +68,9 @@ def ordinary(
     found = prediction(scores, borrowed(evidence, runs, score))
     if found is None:
         return None, f"{text}, stated {stated:.3g}"
-    wider = f", a wider one by {found.borrowed}" if found.borrowed else ""
+    spread = f" with the spread of {found.borrowed}" if found.borrowed else ""
     low, high = max(found.low, 0), min(found.high, 1)  # scores are shares
-    return found.holds(stated), f"{text}, prediction interval {low:.3f} to {high:.3f}{wider}; stated {stated:.3g}"
+    return found.holds(stated), f"{text}, prediction interval{spread} {low:.3f} to {high:.3f}; stated {stated:.3g}"
 
 
 def lead_text(found: Lead) -> str:

@@ -144,11 +144,12 @@ def test_counts_at_each_threshold_are_those_of_thresholding():
 
 def test_area_under_the_curve_of_slices():
     sklearn = pytest.importorskip("sklearn.metrics")
-    infected, marked = np.array([1, 0, 1, 0, 1, -1, 0]), np.array([5, 2, 2, 0, 9, 100, 7])
+    generator = np.random.default_rng(3)
+    infected, marked = generator.permutation([1] * 12 + [0] * 10 + [-1]), generator.integers(0, 9, 23)
     assert table.slice_auc(infected, marked) == pytest.approx(
         sklearn.roc_auc_score(infected[infected >= 0], marked[infected >= 0])
     )
-    assert table.slice_auc(np.array([0, 0]), np.array([1, 2])) is None
+    assert table.slice_auc(np.repeat([1, 0], [99, 9]), np.arange(108)) is None
 
 
 def made_counts():

@@ -131,12 +131,13 @@ def test_the_main_text_is_the_summary_and_the_number_of_verdicts():
     assert text.endswith(
         "\n**Of 4 claims: 1 replicates (1 consistent with the article's own tables); 1 does not replicate (1 at odds "
         "with the article's own tables); 1 is a misprint or slip (1 at odds with the article's own tables); 1 cannot "
-        "be decided yet.**\n"
+        "be decided (1 for want of trainings).**\n"
     )
 
 
 def made_verdict(verdict, basis="tables"):
-    return Verdict("n", "c", "q", "s", verdict, "" if verdict == VERDICTS[-1] else basis, "e")
+    decides = "Four: python -m experiments.grid." if verdict == VERDICTS[-1] else ""
+    return Verdict("n", "c", "q", "s", verdict, "" if decides else basis, "e", decides)
 
 
 def test_claims_are_counted_in_english():
@@ -144,6 +145,6 @@ def test_claims_are_counted_in_english():
     lines = verdict_lines(SimpleNamespace(verdicts=verdicts[::-1]))
     assert lines[0] == (
         "**Of 4 claims: 3 replicate (2 consistent with the article's own tables, 1 reproduced by training here); "
-        "1 cannot be decided yet.**"
+        "1 cannot be decided (1 for want of trainings).**"
     )
     assert lines[-1] == "| cannot be decided |  | c |" and "reproduced by training here" in "".join(lines[4:7])
