@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from own_data import drawn, write_nifti, write_slice, write_volume
 
-from unet_segnet.cohort.classes import read_classes
+from unet_segnet.cohort.classes import Classes, read_classes
 from unet_segnet.cohort.conventions import labels_of, pair_classes
 from unet_segnet.cohort.examine import examine_cohort
 from unet_segnet.cohort.load import load_cohort
@@ -213,6 +213,10 @@ def test_one_truth_file_alone():
     assert not labels_of(labels * 0, "t.nii")[0].any()
     with pytest.raises(InputError, match=r"t\.nii.*anti-aliased"):
         labels_of(labels * np.uint8(255) + np.uint8(128) * (np.roll(labels, 1, 1) > labels), "t.nii")
+    meant = Classes(("healthy", "scar", "ground glass"), {0: 0, 1: 1, 2: 2})  # another background, another order
+    pairing = pair_classes(("background", "ground glass", "scar"), meant)
+    assert pairing.names == ("background", "ground glass", "scar") and not pairing.notes
+    assert list(pairing.of_network[:3]) == [0, 1, 2] and list(pairing.of_labels[:3]) == [0, 2, 1]
     mixed = labels + (np.roll(labels, 1, 1) > 0)
     pairing = pair_classes(("a", "b", "c"), labels_of(mixed, "t.nii")[1])
     assert pairing.notes and pairing.names == ("background", "value 1", "value 2")
@@ -267,5 +271,8 @@ def test_a_mask_of_all_but_the_lesions_is_asked_about(tmp_path):
         write_nifti(tmp_path / "labels" / f"p{number}.nii.gz", np.where(labels > 0, 0, 255).astype(np.uint8))
     with pytest.raises(InputError, match=r"255 seems to be lungs, or all but the lesions, not lesions; say it in"):
         load_cohort(tmp_path, size=32, lungs="none")
+    (tmp_path / "classes.csv").write_text("value,name\n2,scar\n1,ground glass\n0,background\n")
+    with pytest.raises(InputError, match=r"classes\.csv, line 4: names the background; expected it in the first row"):
+        read_classes(tmp_path / "classes.csv")
     (tmp_path / "classes.csv").write_text("value,name\n255,healthy\n0,infected\n")
     assert 0 < load_cohort(tmp_path, size=32, lungs="none").slices.labels.mean() < 0.2

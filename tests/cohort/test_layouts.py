@@ -128,6 +128,15 @@ def test_zenodo(tmp_path):
     assert [path.name for path, _ in scans_below(tmp_path)] == [f"{name}.nii.gz" for name in images]
 
 
+def test_outermost_folders_of_trees_are_said_to_be_the_patients(tmp_path, capsys):
+    write(
+        tmp_path, *(f"{visit}/{name}/{kind}" for visit in ("first", "later") for name in "pq" for kind in ("ct", "seg"))
+    )
+    assert set(load_cohort(tmp_path, size=32).patients) == {"first", "later"}
+    assert call("check", tmp_path) in (0, 1)
+    assert "patients: the outermost folders, first, later, each with all scans in it" in capsys.readouterr().out
+
+
 def test_a_folder_for_each_patient(tmp_path):
     write(tmp_path, "anna/ct", "anna/seg", "ben/ct", "ben/seg", "ben/Lung_mask", "cleo/CT/image", "cleo/Masks/mask")
     write(tmp_path, "dora/ct")

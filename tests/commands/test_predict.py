@@ -172,7 +172,9 @@ def test_labels_are_of_the_network_that_their_settings_name(scan, network, tmp_p
 def test_a_scan_that_is_replaced_while_it_is_read_is_told(scan, network, tmp_path, monkeypatch, capsys):
     mine = tmp_path / "chest.nii.gz"
     shutil.copy(scan / "chest.nii.gz", mine)
-    replacing(monkeypatch, mine, (scan / "lesions.nii.gz").read_bytes())
+    other = nibabel.load(mine)
+    nibabel.save(nibabel.Nifti1Image(other.get_fdata()[::-1], other.affine), tmp_path / "other.nii.gz")
+    replacing(monkeypatch, mine, (tmp_path / "other.nii.gz").read_bytes())
     status, printed = here(capsys, mine, "--lungs", "none", "--model", network, "--out", tmp_path / "out")
     assert status == 2 and "chest.nii.gz: was changed while it was read" in printed and "Traceback" not in printed
     assert not (tmp_path / "out" / "chest").exists()

@@ -130,6 +130,14 @@ def test_masks_and_labels_are_found_by_the_scans_or_the_patients_name(tmp_path):
     assert len(found.problems) == 1 and "there is no carl in" in found.problems[0]
 
 
+def test_tables_beside_labels_are_no_labels_and_bad_labels_stop_no_scan(tmp_path):
+    make(tmp_path, "scans/p1.nii.gz", "scans/p2.nii.gz", "truth/p1.nii.gz", "truth/p2.nii.gz", "truth/p2.nii")
+    (tmp_path / "truth" / "p1.json").write_text("{}")
+    found = find_items([tmp_path / "scans"], "none", tmp_path / "truth")
+    assert {item.name: item.truth for item in found.items} == {"p1": tmp_path / "truth/p1.nii.gz", "p2": None}
+    assert len(found.problems) == 1 and "several files are called p2" in found.problems[0]
+
+
 def test_labels_are_found_by_the_whole_name(tmp_path):
     make(tmp_path, "1.3.6.111.nii.gz", "1.3.6.999.nii.gz", "b.nii.gz", "b.nii")
     items = [Item(Path(f"s/{name}.nii"), name) for name in ("1.3.6.999", "1.3.6.222", "b")]

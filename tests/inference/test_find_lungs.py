@@ -145,4 +145,17 @@ def test_a_mask_of_one_lung_in_grey_levels_is_on_the_bodys_side(tmp_path):
         values = np.full((2, 40, 40), body, np.uint8)
         values[:, :2] = values[:, -2:] = values[:, :, :2] = values[:, :, -2:] = 0
         values[:, 8:17, 10:30] = 60
+        values[:, 12, 20] = 61  # two values would be those of a mask
         assert set(np.unique(given(tmp_path, values, 60).sides)) == sides
+
+
+def test_sides_of_a_given_mask_are_not_taken_and_that_is_said(tmp_path):
+    values = np.full((2, 40, 40), -1000, np.float32)
+    values[:, 4:36, 4:36] = 40
+    values[:, 10:16, 10:30] = values[:, 24:30, 10:30] = -850
+    scan = scan_of(values)
+    for right, said in ((1, 0), (2, 1)):
+        mask = np.where(values == -850, np.where(np.arange(40)[:, None] < 20, right, 1), 0).astype(np.uint8)
+        write_labels(tmp_path / "lungs.nii.gz", np.moveaxis(mask, 0, 2), scan)
+        notes = prepare(scan, tmp_path / "lungs.nii.gz").lungs.notes(2)
+        assert sum("told apart by the body's middle, not by its values" in note for note in notes) == said

@@ -133,6 +133,7 @@ def test_a_network_that_refers_grey_levels_to_the_lungs(files, tmp_path):
     image, lungs = nibabel.load(files / "case.nii.gz"), files / "case_lungs.nii.gz"
     result = segment(files / "case.nii.gz", Dense(), lungs, batch_size=4, probabilities=True)
     assert result.labels.any() and not (result.labels.astype(bool) & (result.lungs == 0)).any()
+    assert (result.probabilities[result.lungs == 0] == (1, 0)).all()  # where the network saw nothing
     np.testing.assert_array_equal(
         result.labels > 0, (result.probabilities[..., 1] > np.float16(0.6)) & (result.lungs > 0)
     )
@@ -140,7 +141,7 @@ def test_a_network_that_refers_grey_levels_to_the_lungs(files, tmp_path):
     assert "labels: infected where its probability is above 0.6" in result.notes
     # Another scale of the same scan, which a window would not survive.
     save_nifti(tmp_path / "case.nii.gz", np.asarray(image.dataobj) // 2 - 300, image.affine)
-    other = segment(tmp_path / "case.nii.gz", Dense(), lungs, window=(-200, 0))
+    other = segment(tmp_path / "case.nii.gz", Dense(), lungs, batch_size=1)
     assert (other.labels != result.labels).mean() < 0.01
 
 
@@ -297,6 +298,16 @@ def test_where_no_lung_can_be_found_is_one_line(files, tmp_path):
         three = Bright()
         three.output_shape = (None, 48, 48, 3)
         segment(files / "case.nii.gz", three)
+
+
+def test_a_mask_is_no_scan_and_a_window_not_ignored(files, tmp_path):
+    for number, values in enumerate(([0, 1, 5], [0, 255])):
+        mask = np.resize(np.array(values, np.uint8), (48, 48, 3))
+        save_nifti(tmp_path / f"{number}.nii.gz", mask, network_affine())
+        with pytest.raises(InputError, match=rf"{number}\.nii\.gz: has the values of a mask; expected a scan"):
+            segment(tmp_path / f"{number}.nii.gz", Bright(), "none")
+    with pytest.raises(InputError, match="`window`: the network takes lung levels"):
+        segment(files / "case.nii.gz", Dense(), files / "case_lungs.nii.gz", window=(-200, 0))
 
 
 def test_a_network_that_gives_no_numbers_is_no_healthy_patient(files):

@@ -457,6 +457,6 @@ def test_predict_takes_a_folder_and_knows_its_results_again(scan_and_network, tm
 @pytest.fixture
 def scan_and_network(files, export, tmp_path):
     picture = np.zeros((48, 48), np.uint8)
-    picture[8:40, 6:20] = picture[8:40, 28:42] = 90
+    picture[8:40, 6:20], picture[8:40, 28:42] = 90, 91
     Image.fromarray(picture).save(tmp_path / "slice.png")
     return tmp_path / "slice.png", export(files / "grey.keras")

@@ -346,3 +346,12 @@ def test_networks_of_both_studies_load_where_nothing_was_imported_before(model, 
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) == model.count_params()
+
+
+def test_the_studies_networks_say_that_they_learnt_from_mirror_images():
+    """From Python as to the commands; their files do not."""
+    from unet_segnet.networks.find import find_model
+
+    own = pretrained.load_model("multiclass")
+    assert own.mirror_axes and tuple(find_model("multiclass")[1]["mirror_axes"]) == own.mirror_axes
+    assert not hasattr(pretrained.load_model("lungs"), "mirror_axes")

@@ -88,7 +88,7 @@ def test_which_series_is_taken_is_said_or_asked(tmp_path):
         scan = read_scan(tmp_path, series=name)
         np.testing.assert_array_equal(scan.array, expected)
         assert "series 12 (CT, 12 slices)" in scan.notes[1]
-    for name in ("5.0", "77"):
+    for name in ("5.0", "77", "0"):  # a number is no part of a description
         with pytest.raises(InputError, match=r"of its series are called.*series 4 Lung"):
             read_scan(tmp_path, series=name)
     with pytest.raises(InputError, match=r"d: holds no CT series, but series 6 \(PT, 5 slices\)"):

@@ -90,6 +90,14 @@ def test_sform_and_qform_that_disagree_are_noted(tmp_path, qform, words):
     assert words is None or f"disagree, {words}; the sform is taken" in scan.notes[1]
 
 
+def test_a_sform_alone_whose_voxels_are_not_those_of_pixdim_is_noted(tmp_path):
+    unit = AFFINE / np.append(np.linalg.norm(AFFINE[:3, :3], axis=0), 1)
+    for affine, said in ((unit, True), (AFFINE, False)):
+        scan = read_scan(save(tmp_path / "case.nii", affine, 2, AFFINE, 0))
+        assert any("the sform is taken, as usual, but other programs" in note for note in scan.notes) == said
+        assert scan.spacing == pytest.approx(np.linalg.norm(affine[:3, :3], axis=0), rel=1e-4)
+
+
 def test_files_that_are_not_what_they_are_called(tmp_path):
     plain = save_nifti(tmp_path / "plain.nii", VALUES, AFFINE).read_bytes()
     second = nibabel.Nifti2Image(VALUES, AFFINE).to_bytes()

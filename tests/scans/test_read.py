@@ -97,6 +97,8 @@ def test_tilted_gantry_keeps_the_volume_of_a_voxel(tmp_path):
     np.testing.assert_allclose(scan.affine, sheared, atol=1e-6)
     assert np.prod(scan.spacing) == pytest.approx(0.8 * 0.7 * 5) == pytest.approx(abs(np.linalg.det(sheared)))
     assert voxel_spacing(np.diag([2, 3, 4, 1])) == (2, 3, 4)
+    for order in ([2, 0, 1], [0, 2, 1], [2, 1, 0]):  # however the array lies, pixels are pixels and planes planes
+        assert voxel_spacing(sheared[:, [*order, 3]]) == pytest.approx(np.array([0.8, 0.7, 5.0])[order])
 
 
 def test_pictures_in_natural_order(pictures, tmp_path):

@@ -128,6 +128,8 @@ def read_classes(path: str | Path) -> Classes:
             raise InputError(f"{where}: expected a whole number 0 to 255 and a name")
         if number in index_of:
             raise InputError(f"{where}: value {value} a second time; expected each once")
+        if names and name != names[0] and "background" in name.lower():
+            raise InputError(f"{where}: names the background; expected it in the first row, whatever its value is")
         if names and _is_healthy(name):
             lungs.append(name)
             index_of[number] = 0

@@ -264,9 +264,9 @@ def pair_classes(network: Sequence[str], labels: Classes) -> Pairing:
             whether all values of the labels are lesions.
     """
     names, as_they_are = tuple(network), np.arange(256, dtype=np.uint8)
-    if sorted(names) == sorted(labels.names):
+    if sorted(names[1:]) == sorted(labels.names[1:]):  # whatever the background is called
         table = np.zeros(256, np.uint8)
-        table[: len(names)] = [names.index(name) for name in labels.names]
+        table[1 : len(names)] = [names.index(name) for name in labels.names[1:]]
         return Pairing(names, as_they_are, table)
     if len(names) == len(labels.names):
         pairs = ", ".join(f"{of} for {here}" for of, here in zip(names, labels.names, strict=True))

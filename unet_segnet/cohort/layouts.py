@@ -271,6 +271,12 @@ def _together(folder: Path) -> Layout:
     for unit in units:
         groups.setdefault(unit.below, []).append(unit)
     layout = Layout("a folder for each patient" if any(groups) else "scans and labels in one folder")
+    if patients := sorted({below[0] for below in groups if len(below) > 1}):
+        some = ", ".join(patients[:3]) + (", ..." if patients[3:] else "")
+        layout.notes.append(
+            f"patients: the outermost folders, {some}, each with all scans in it; if they are visits or groups, name "
+            "the patients in a manifest"
+        )
     for below in [below for below, group in groups.items() if not any(unit.role == IMAGES for unit in group)]:
         near = [of for of in groups if of != below and (of[: len(below)] == below or below[: len(of)] == of)]
         if len(near) == 1:  # the scan lies in a folder of its own beside its labels

@@ -227,7 +227,9 @@ def _load(options, facts: dict):
         )
     if options.window and getattr(model, "takes", None):
         raise InputError(f"{options.model}: takes {model.takes}, to which no window matters; leave --window out")
+    # Of networks to which it does not matter it is what pictures are drawn in.
     options.window = tuple(options.window or facts.get("window") or getattr(model, "window", DEFAULT_WINDOW))
+    options.network_window = None if getattr(model, "takes", None) else options.window
     learnt = getattr(model, "label_values", None)
     options.meaning = None if learnt is None else Classes(model.class_names, learnt)
     if options.classes is None and options.truth is not None:
@@ -268,7 +270,7 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
         result = segment(
             prepared,
             model,
-            window=options.window,
+            window=options.network_window,
             batch_size=options.batch_size,
             probabilities=options.probabilities,
             report=reporter(label),

@@ -74,13 +74,16 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
     labels = {} if truth is None else partners(truth, named, "labels")
     matched = []
     for item in named:
-        its = [found.get(item.name) for found in (masks or {}, labels)]
-        wrong = [str(found) for found in its if isinstance(found, InputError)]
-        if masks is not None and its[0] is None:
-            wrong.append(f"{item.path}: there is no {item.name} in {lungs}; expected a lung mask of that name")
-        problems += wrong[:1]
-        if not wrong:
-            matched.append(replace(item, lungs=lungs if masks is None else its[0], truth=its[1]))
+        its_lungs, its_truth = lungs if masks is None else masks.get(item.name), labels.get(item.name)
+        if isinstance(its_truth, InputError):  # segmented all the same, without scores
+            problems.append(str(its_truth))
+            its_truth = None
+        if its_lungs is None:
+            problems.append(f"{item.path}: there is no {item.name} in {lungs}; expected a lung mask of that name")
+        elif isinstance(its_lungs, InputError):
+            problems.append(str(its_lungs))
+        else:
+            matched.append(replace(item, lungs=its_lungs, truth=its_truth))
     for given, kind in ((lungs, "lung mask"), (truth, "file of true labels")):
         if len(named) > 1 and given is not None and not is_way(given) and not Path(given).is_dir():
             notes.append(f"{given}: one {kind} for {len(named)} scans, taken for that of each")
@@ -158,6 +161,7 @@ def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | Inpu
         names = dict.fromkeys((scan_name(item.path), item.name, *item.below))
         of_item = of_image.get(item.path.resolve()) or next((of_name[name] for name in names if name in of_name), None)
         same = next((entries[name] for name in names if name in entries), [])
+        same = [path for path in same if len(same) == 1 or path.is_dir() or _is_image(path)]  # no table beside it
         if of_item is not None:
             found[item.name] = of_item
         elif len(same) > 1:
@@ -174,6 +178,12 @@ def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | Inpu
         with contextlib.suppress(InputError):
             found |= {items[0].name: given} if find_scans(given) == [given] else {}
     return found
+
+
+def _is_image(path: Path) -> bool:
+    with contextlib.suppress(InputError):
+        return bool(find_scans(path))
+    return False
 
 
 def _only_one_in(path: Path) -> Path:

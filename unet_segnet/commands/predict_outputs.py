@@ -70,7 +70,7 @@ def write_case(
     about = {
         "scan": str(result.scan.source),
         "network": str(options.model),
-        "window": list(options.window),
+        "window": options.network_window and list(options.network_window),
         "units": result.scan.units,
         "for": INTENDED_USE,
         "grey_levels": result.familiarity,

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from unet_segnet import __version__
 from unet_segnet.commands.predict_inputs import MARKS, Item
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import AUTO, LUNGS, OWN
@@ -29,6 +30,7 @@ def settings(item: Item, options) -> dict:
     from unet_segnet.networks.load import model_sha256
 
     return {
+        "version of this program": __version__,
         "scan": _contents(item.path),
         "series": options.series,
         "network": options.network_sha256,

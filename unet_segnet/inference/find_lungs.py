@@ -254,10 +254,14 @@ def _lung_network(source: str):
 
 def _given_lungs(scan: Scan, slices: NetworkSlices, path: Path, orientation: str | None) -> FoundLungs:
     mask = lay_on(scan, read_scan(path))
-    marked = to_network(mask, orientation, like=slices).images > 0
+    values = to_network(mask, orientation, like=slices).images
+    marked = values > 0
     check_marked(marked, path)
+    notes = mask.mask_notes
+    if len(np.unique(values[marked])) > 1:
+        notes = (*notes, f"left and right in {path.name} are told apart by the body's middle, not by its values")
     inside, around = (2 * AIR_HU, 0.0) if scan.units == "HU" else levels_at_border(slices.images, marked)
     # No body is to be seen around lungs that are cut out.
     middles = midlines(slices.images, scan.is_volume, 0.5 * (inside + around)) if inside < around else None
     sides = split_left_right(marked, middles)
-    return FoundLungs(sides, f"from {path.name}", assumed=mask.mask_notes)
+    return FoundLungs(sides, f"from {path.name}", assumed=notes)

@@ -32,6 +32,7 @@ from unet_segnet.scans import (
     unfit,
     unfit_smooth,
 )
+from unet_segnet.scans.matching import MASK_VALUES
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +107,20 @@ def prepare(source: str | Path | Scan, lungs: str | Path = AUTO, orientation: st
         InputError: the scan or the mask cannot be read or do not fit each other, or there is no lung.
     """
     scan = source if isinstance(source, Scan) else read_scan(source)
+    if scan.units == "8-bit" and _is_mask(scan.array):
+        raise InputError(
+            f"{scan.source}: has the values of a mask; expected a scan: leave it out, or give it as `lungs` or labels"
+        )
     slices = to_network(scan, orientation)
     found = with_side_doubts(find_lungs(scan, slices, lungs, orientation), slices.images, scan.units)
     return_freed_memory()
     return Prepared(scan, slices, found, slices.is_measured or orientation is not None)
+
+
+def _is_mask(array: np.ndarray) -> bool:
+    """Whether 8-bit values are those of a mask: small numbers, or 0 and another."""
+    lowest, highest = array.min(), array.max()
+    return bool(lowest == 0 < highest and (highest < MASK_VALUES or ((array == 0) | (array == highest)).all()))
 
 
 def segment(
@@ -135,7 +146,8 @@ def segment(
             "lungmask" (by that package), the path of a network that finds lungs (.keras), or of a mask
             of the same voxels.
         orientation: how the scan's array lies, see `unet_segnet.scans.to_network`; None: by its geometry, or assumed.
-        window: (low, high) HU that become grey levels 0 and 255; None: as the network was trained.
+        window: (low, high) HU that become grey levels 0 and 255; None: as the network was trained, and for those to
+            which no window matters.
         batch_size: slices at a time.
         probabilities: keep them.
         report: called with the numbers of finished slices and of all.
@@ -155,6 +167,8 @@ def segment(
     mirrors = mirrors_of(model, tta)
     if disagreement and not hasattr(model, "members"):
         raise InputError("`disagreement` is that of several networks; give the folder of a cross-validation as `model`")
+    if window and getattr(model, "takes", None):
+        raise InputError(f"`window`: the network takes {model.takes}, to which none matters; leave it out")
     size, num_classes, threshold = slice_size(model), model.output_shape[-1], getattr(model, "threshold", None)
     temperature = getattr(model, "temperature", 1.0)
     window = window or getattr(model, "window", DEFAULT_WINDOW)
@@ -197,6 +211,8 @@ def segment(
         elif kept is not None:
             infected = scaled(infected, temperature)
             kept[part] = np.stack([1 - infected, infected], axis=-1)
+        if kept is not None and levels is not None:
+            kept[part][~inside] = np.arange(num_classes) == 0
         if spread is not None:
             spread[part] = np.std([lesion(one) for one in each], axis=0)
             if levels is not None:

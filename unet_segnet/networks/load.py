@@ -152,7 +152,12 @@ def _tell(model, path: Path) -> None:
         model.label_values = dict(values)
     if takes := facts.get("takes"):
         model.takes = takes
-    if axes := facts.get("mirror_axes"):
+    axes = facts.get("mirror_axes")
+    if path.parent == WEIGHTS and not takes:  # the studies' own, which were saved before files told it
+        from unet_segnet.training.translations import MIRROR_AXES
+
+        axes = MIRROR_AXES
+    if axes:
         model.mirror_axes = tuple(axes)
     if threshold := facts.get("threshold"):
         if model.output_shape[-1] != 2:

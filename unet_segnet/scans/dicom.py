@@ -127,7 +127,8 @@ def _choose(path: Path, files: list[DicomFile], series: str | None) -> tuple[lis
     if series is not None:
         groups = list(by_series.values())
         wanted = [group for group in groups if series in (group[0].series, group[0].number)]
-        wanted = wanted or [group for group in groups if series.lower() in group[0].description.lower()]
+        if not series.isdecimal():  # a number is that of a series, not a part of "Thorax 3.0"
+            wanted = wanted or [group for group in groups if series.lower() in group[0].description.lower()]
         if len(wanted) != 1:
             raise InputError(
                 f"{path}: {len(wanted) or 'none'} of its series are called {series!r:.99}; expected the number, the "

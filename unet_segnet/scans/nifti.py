@@ -90,6 +90,14 @@ def _affine(header) -> tuple[np.ndarray | None, list[str]]:
             header["sform_code"], sform = 0, None
         elif disagreement := _disagreement(sform, qform, header.get_data_shape()):
             notes.append(f"the header's sform and qform disagree, {disagreement}; the sform is taken, as usual")
+    elif sform is not None and not is_identity(sform):
+        lengths, given = np.linalg.norm(sform[:3, :3], axis=0), np.abs(header["pixdim"][1:4])
+        if given.all() and not np.allclose(lengths, given, rtol=0.01):
+            ours, theirs = (" x ".join(f"{length:.3g}" for length in sizes) for sizes in (lengths, given))
+            notes.append(
+                f"the header's sform has voxels of {ours}, its pixdim of {theirs}; the sform is taken, as usual, but "
+                "other programs may show other sizes and volumes"
+            )
     return qform if sform is None else sform, notes
 
 

@@ -127,13 +127,15 @@ def corners(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def voxel_spacing(affine: np.ndarray) -> tuple[float, float, float]:
-    """Voxel size along i, j, k in mm. Of a sheared grid (tilted gantry) k is the distance of the planes, so that the
-    product is the voxel's volume."""
+    """Voxel size along i, j, k in mm. Of a sheared grid (tilted gantry) the axis that runs along the body has the
+    distance of the planes, so that the product is the voxel's volume."""
     columns = np.asarray(affine, float)[:3, :3]
-    i, j, k = np.linalg.norm(columns, axis=0)
-    area = np.linalg.norm(np.cross(columns[:, 0], columns[:, 1]))
-    planes = abs(np.linalg.det(columns)) / area
-    return float(i), float(j), float(planes if planes < k * (1 - 1e-6) else k)
+    lengths = np.linalg.norm(columns, axis=0)
+    along = int(np.abs(columns[2] / lengths).argmax())
+    planes = abs(np.linalg.det(columns)) / np.delete(lengths, along).prod()
+    if planes < lengths[along] * (1 - 1e-6):
+        lengths[along] = planes
+    return tuple(lengths.tolist())
 
 
 def check_spacing(source: Path, spacing: tuple[float, float, float] | None) -> None:
