@@ -29,6 +29,7 @@ def prefer_exact() -> None:
     article's SegNet, 26 convolutions deep, by more than 1e-4 from what another runtime makes of it.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # float32 on a GPU is not TensorFloat-32 then
 
 
 def keep_freed_memory() -> None:

@@ -4,6 +4,7 @@ Its counts.npz has, of every slice that was not trained on and at every one of `
 scan's own size, the truth in rows; where the truth is unknown, all pixels stand in the first row.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -77,6 +78,15 @@ class NetworkData:
         """Of all sources."""
         return tuple(case for source in OF_TASK[self.task] for case in read_cases(source))
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of all that the cases' networks see, learn and are tested on."""
+        found = hashlib.sha256()
+        for case in self.cases:
+            for array in (case.images, case.bodies, case.lungs, case.lesions, case.infected):
+                found.update(b"-" if array is None else np.ascontiguousarray(array).data)
+        return found.hexdigest()
+
 
 def part_of(case: Case, spec: NetworkSpec) -> str | None:
     """What a case is for: "trained", "validation", "test", or None (volume 3 of medseg9, which volume 2 is again)."""
@@ -116,6 +126,7 @@ class NetworkJob:
             "recipe": asdict(self.recipe),
             "size": SIZE,
             "split": parts,
+            "data_sha256": data.sha256,
             "backend": keras.config.backend(),
         }
 

@@ -557,3 +557,15 @@ def test_a_run_of_another_kind_is_refused(trained, tmp_path):
     (tmp_path / "copy" / "result.json").write_text('{"version": 2}')
     with pytest.raises(InputError, match=r"result\.json: does not say how the run ended; remove the run's folder"):
         read_run(tmp_path / "copy", KIND)
+
+
+def test_a_network_goes_on_in_its_own_data_type():
+    from unet_segnet.cohort.recipes import dtype_of_network, grey_levels_in
+    from unet_segnet.models import build_model
+    from unet_segnet.training.compilation import dtype_policy
+
+    for dtype in ("mixed_bfloat16", "float32"):
+        with dtype_policy(dtype):
+            plain = build_model("unet", "released", input_shape=(16, 16, 1))
+            pyramid = build_model("unet", encoder="resnet18", num_classes=1, input_shape=(32, 32, 1))
+        assert dtype_of_network(plain) == dtype_of_network(grey_levels_in(pyramid, 0.0, 1.0)) == dtype

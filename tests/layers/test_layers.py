@@ -372,3 +372,5 @@ def test_softmax_equals_keras_own_and_never_gives_zero():
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-30)
     certain = keras.ops.convert_to_numpy(layers.Softmax()(np.array([[-3000.0, 0.0]], "float32")))
     assert certain[0, 0] > 0 and certain[0, 1] == 1
+    diverging = keras.ops.convert_to_numpy(layers.Softmax()(np.array([[0.0, -3e9], [-1e30, 0.0]], "float32")))
+    np.testing.assert_allclose(diverging, [[1, 0], [0, 1]], atol=1e-30)

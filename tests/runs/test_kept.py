@@ -10,6 +10,7 @@ from argparse import Namespace
 
 import fault_child
 import fault_files
+import numpy as np
 import pytest
 from fault_commands import ROOT
 from run_folders import contents, make_run, spec
@@ -26,6 +27,7 @@ from unet_segnet.output.console import run_command
 from unet_segnet.output.files import reserve, whole_file
 from unet_segnet.output.locks import HeldError, alone
 from unet_segnet.output.whole_folder import sweep, whole_folder
+from unet_segnet.runs.folder import RunFolder
 from unet_segnet.runs.reading import check_finished
 
 MARKS = ("page", "file")
@@ -272,7 +274,29 @@ def test_a_state_without_settings_is_not_gone_on_with(tmp_path):
         raise DivergedError(1, {})
 
     folder.complete({"format": 1}, train)
-    assert seen == [["config.json", "lock", "lock.json"]]
+    assert seen == [["config.json", "lock", "lock.json", "state.sessions.json"]]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_result_of_a_training_that_was_gone_on_with_tells_its_sessions(tmp_path, known):
+    folder, finished = RunFolder(tmp_path, spec()), DivergedError(2, {"epoch_seconds": np.ones(2)})
+
+    def stopped():
+        files.write_arrays(folder.state.with_suffix(".history.npz"), {"epoch_seconds": np.ones(1)})
+        raise KeyboardInterrupt
+
+    def ends():
+        raise finished
+
+    with pytest.raises(KeyboardInterrupt):
+        folder.complete({"format": 1}, stopped)
+    if not known:  # begun by an earlier version
+        folder.sessions.unlink()
+    folder.complete({"format": 1}, ends)
+    found = files.read_json(folder.result)
+    assert len(found["sessions"]) == 2 and not folder.sessions.exists()
+    assert [bool(session["versions"]) for session in found["sessions"]] == [known, True]
+    assert found["sessions"][1] == {key: found[key] for key in ("command", "commit", "device", "versions")}
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """Counts after each of the last epochs: of the network that would have been kept, and without touching the training."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
-from toy_training import build, run, weights_of
+from toy_training import WEIGHTS, build, run, toy_slices, weights_of
 
-from unet_segnet.training.class_weighted import Recipe
+from unet_segnet.training.class_weighted import Recipe, train
 from unet_segnet.training.last_epochs import LastEpochs
+from unet_segnet.training.streams import NumpyStream
 
 RECIPE = Recipe(batch_size=4, epochs=5)
 
@@ -74,6 +77,29 @@ def test_batch_normalisation_takes_the_statistics_of_the_epoch():
         np.testing.assert_allclose(seen[0][names.index(of.path)], wanted, rtol=2e-4)
         np.testing.assert_allclose(keras.ops.convert_to_numpy(of), now, rtol=1e-6)
     assert np.abs(expected - batches.mean(axis=0)).max() < 0.02
+
+
+@pytest.mark.parametrize("validation", ["epoch", "matlab"])
+def test_validation_slices_do_not_reach_what_is_counted(validation):
+    """They go through the network by their own statistics, which its moving averages are not to follow."""
+    images, labels = toy_slices()
+    recipe, counted = replace(RECIPE, validation=validation), []
+    for watched in (images[8:], images[8:] // 4, images[8:8]):
+        last, seen = watching(2)
+        train(
+            *(build(), images[:8], labels[:8], watched, labels[8 : 8 + len(watched)], WEIGHTS, recipe, NumpyStream(0)),
+            last_epochs=last,
+        )
+        counted.append(seen)
+    for other in counted[1:]:
+        for one, same in zip(counted[0][-1], other[-1], strict=True):
+            np.testing.assert_array_equal(one, same)
+
+
+def test_a_training_that_goes_on_without_counting_has_no_counts():
+    last, _ = watching(0)
+    last.restore({"epoch": np.array([2, 3]), "test_confusion": np.zeros((2, 3, 2, 2))})
+    assert last.arrays() == {}
 
 
 def test_a_resumed_training_goes_on_counting(tmp_path):

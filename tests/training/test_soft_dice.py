@@ -62,7 +62,7 @@ def finished():
 def test_recipe_defaults_are_those_of_the_article():
     assert dataclasses.asdict(EncoderRecipe()) == {
         "learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "batch_size": 2, "epochs": 200,
-        "loss": "image", "flip": 0.5, "rotation": 180.0, "scale": (0.5, 1.5), "dtype": "float32",
+        "loss": "image", "flip": 0.5, "rotation": 180.0, "scale": (0.5, 1.5), "dtype": "float32", "version": 2,
     }  # fmt: skip
 
 

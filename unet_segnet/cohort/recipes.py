@@ -35,6 +35,14 @@ def _pyramid(model):
     return next((layer for layer in model.layers if isinstance(layer, keras.Model)), None)
 
 
+def dtype_of_network(model) -> str:
+    """The data type in which a network's convolutions compute; a copy of it is trained in the same."""
+    import keras
+
+    layers = (_pyramid(model) or model).layers
+    return next((layer.dtype_policy.name for layer in layers if isinstance(layer, keras.layers.Conv2D)), "float32")
+
+
 def train_grid(plan, init, parts, class_weights, recipe, seed, folder, report):
     """Train by the first study's recipe.
 

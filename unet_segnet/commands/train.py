@@ -106,7 +106,10 @@ def build_parser() -> argparse.ArgumentParser:
         help="slices in a mini-batch; if left out, the network's own",
     )
     training.add_argument(
-        "--keep", choices=("best", "last"), default="last", help="the epoch of the least validation loss, or the last"
+        "--keep",
+        choices=("best", "last"),
+        default="last",
+        help="the epoch of the least validation loss, which --recipe compare always keeps, or the last",
     )
     training.add_argument("--seed", type=one_seed, default=0, metavar="N", help="of everything random but the split")
     machine = parser.add_argument_group("machine")
@@ -122,7 +125,7 @@ def train(options) -> int:
     plan = check_options(options)
     import_keras()
     from unet_segnet.cohort.network_plan import begin_with, check_classes
-    from unet_segnet.cohort.recipes import make_recipe
+    from unet_segnet.cohort.recipes import dtype_of_network, make_recipe
     from unet_segnet.cohort.splits import check_splits, sizes_text
     from unet_segnet.networks.load import slice_size
 
@@ -140,7 +143,7 @@ def train(options) -> int:
     splits = make_splits(cohort, options)
     for number, split in enumerate(splits, 1):
         say(f"{'split' if len(splits) == 1 else f'fold {number}'}: {sizes_text(cohort, split)}")
-    settle_dtype(options, "float32" if known else None)
+    settle_dtype(options, dtype_of_network(known) if known else None)
     changes = {name: getattr(options, name) for name in ("epochs", "learning_rate", "batch_size")}
     recipe = make_recipe(plan, options.dtype, known and known_as(known), **changes)
     check_splits(cohort, splits, recipe.batch_size, plan.keep == "best" or plan.recipe == "compare")
@@ -191,7 +194,7 @@ def check_options(options) -> NetworkPlan:
         None if options.init is None else find_model(options.init)[0],
         options.freeze,
         options.encoder_weights,
-        options.keep,
+        "best" if options.recipe == "compare" else options.keep,
     )
     plan.check()
     if options.learning_rate is not None and not 0 < options.learning_rate < 1:

@@ -106,5 +106,5 @@ class Softmax(keras.layers.Softmax):
 
     def call(self, inputs, mask=None):
         distance = inputs - ops.stop_gradient(ops.max(inputs, axis=self.axis, keepdims=True))
-        bounded = distance + ops.stop_gradient(ops.maximum(distance, -80.0) - distance)
+        bounded = (distance - ops.stop_gradient(distance)) + ops.stop_gradient(ops.maximum(distance, -80.0))
         return super().call(bounded, mask=mask)

@@ -224,7 +224,9 @@ def _max_unpooling(layer: Layer, inputs):
 
 def _dropout(layer: Layer, inputs):
     (x,) = inputs.values()
-    return {"out": keras.layers.Dropout(np.asarray(layer.settings["Probability"]).item(), name=_name(layer))(x)}
+    probability = np.asarray(layer.settings["Probability"]).item()
+    # Without a seed PyTorch draws by itself, whatever state a training sets.
+    return {"out": keras.layers.Dropout(probability, seed=0, name=_name(layer))(x)}
 
 
 def _all_inputs(layer: Layer, inputs) -> list:

@@ -5,7 +5,8 @@
     history.csv    the same by epoch, for other programs
     counts.npz     a confusion matrix per test and validation slice, the truth in rows
     model.keras    the trained network
-    result.json    how it came about (versions, device, time); its presence means that the run ended
+    result.json    how it came about (versions, device, time); its presence means that the run ended; of one that was
+                   gone on with, "sessions" tells all parts, everything else the last one
     state.*        the state of an unfinished run, removed at the end
     training.png   of one that takes a while: its curves, drawn while it trains
 
@@ -29,6 +30,7 @@ from unet_segnet.output.records import read_json, write_arrays, write_json
 from unet_segnet.runs.history import history_table
 
 FORMAT = 1
+SESSION = ("command", "commit", "device", "versions")
 AGAIN = "remove the run's folder to train it again"
 
 
@@ -79,6 +81,7 @@ class RunFolder:
         self.config, self.result = self.path / "config.json", self.path / "result.json"
         self.history, self.counts = self.path / "history.npz", self.path / "counts.npz"
         self.model, self.state = self.path / "model.keras", self.path / "state"
+        self.sessions = self.path / "state.sessions.json"
         self.tensorboard = None if tensorboard is None else Path(tensorboard) / spec.group / spec.name
 
     @property
@@ -170,20 +173,34 @@ class RunFolder:
         from unet_segnet.runs.provenance import begin, provenance
 
         started = begin()
+        sessions = [*self._earlier_sessions(), {key: provenance(started)[key] for key in SESSION}]
+        write_json(self.sessions, {"sessions": sessions})
+        told = {"sessions": sessions} if len(sessions) > 1 else {}
         try:
             trained = train()
         except DivergedError as error:
             self._write_history(error.history, error.epoch)
-            write_json(self.result, {"status": "diverged", "epoch": error.epoch, **provenance(started)})
+            write_json(self.result, {"status": "diverged", "epoch": error.epoch, **provenance(started), **told})
         else:
             save_network(trained.model, self.model, trained.facts)
             self._write_history(trained.history, len(trained.history["epoch_seconds"]))
             write_arrays(self.counts, trained.counts)
             for stem, arrays in trained.further.items():
                 write_arrays(self.path / f"{stem}.npz", arrays)
-            write_json(self.result, {"status": "finished", **trained.summary, **provenance(started)})
+            write_json(self.result, {"status": "finished", **trained.summary, **provenance(started), **told})
         self.remove_state()
         keras.utils.clear_session(free_memory=True)
+
+    def _earlier_sessions(self) -> list[dict]:
+        """Where and with what the epochs that are there already were trained; of the result it is the last part."""
+        if not self.epochs_done():
+            return []
+        try:
+            sessions = read_json(self.sessions).get("sessions")
+        except InputError:
+            sessions = None
+        # Of an earlier version, or damaged: known is that there was one.
+        return sessions if isinstance(sessions, list) else [dict.fromkeys(SESSION)]
 
     def _write_history(self, history: Mapping[str, np.ndarray], num_epochs: int) -> None:
         write_arrays(self.history, history)

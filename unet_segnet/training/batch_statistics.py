@@ -1,5 +1,7 @@
 """Batch normalisation as MATLAB R2020a treats it: no moving averages, one pass over the data at the end."""
 
+from contextlib import contextmanager
+
 import keras
 import numpy as np
 from keras import ops
@@ -44,6 +46,36 @@ def with_batch_statistics(model):
     return twin, layer_inputs
 
 
+def normalisations(model: keras.Model) -> list:
+    """The batch normalisations that are trained; others keep the averages with which they were trained."""
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+
+
+def moving_averages(model: keras.Model) -> list[list[np.ndarray]]:
+    """Moving mean and variance of each of `normalisations`, copied."""
+    return [
+        [np.array(ops.convert_to_numpy(of)) for of in (layer.moving_mean, layer.moving_variance)]
+        for layer in normalisations(model)
+    ]
+
+
+def set_moving_averages(model: keras.Model, averages: list[list[np.ndarray]]) -> None:
+    """Put in place what `moving_averages` gave."""
+    for layer, (mean, variance) in zip(normalisations(model), averages, strict=True):
+        layer.moving_mean.assign(mean)
+        layer.moving_variance.assign(variance)
+
+
+@contextmanager
+def same_averages(model: keras.Model):
+    """Whatever goes through the network or its twin meanwhile, the moving averages stay as they are."""
+    averages = moving_averages(model)
+    try:
+        yield
+    finally:
+        set_moving_averages(model, averages)
+
+
 def pool_batch_statistics(model: keras.Model, images: np.ndarray, batch_size: int) -> None:
     """Replace the moving averages of batch normalisation by mean and biased variance pooled over all pixels.
 
@@ -56,8 +88,7 @@ def pool_batch_statistics(model: keras.Model, images: np.ndarray, batch_size: in
         images: (num_slices, height, width) grey levels.
         batch_size: slices in a mini-batch.
     """
-    normalisations = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    layers = [layer for layer in normalisations if layer.trainable]
+    layers = normalisations(model)
     if not layers:
         return
     twin, layer_inputs = with_batch_statistics(model)
@@ -74,8 +105,9 @@ def pool_batch_statistics(model: keras.Model, images: np.ndarray, batch_size: in
         sizes.append(len(batch))
         means.append(found[::2])
         squares.append([variance + mean**2 for mean, variance in zip(found[::2], found[1::2], strict=True)])
-    for index, layer in enumerate(layers):
+    pooled = []
+    for index in range(len(layers)):
         mean = np.average([row[index] for row in means], axis=0, weights=sizes)
         square = np.average([row[index] for row in squares], axis=0, weights=sizes)
-        layer.moving_mean.assign(mean)
-        layer.moving_variance.assign(square - mean**2)
+        pooled.append([mean, square - mean**2])
+    set_moving_averages(model, pooled)

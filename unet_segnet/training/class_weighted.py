@@ -11,7 +11,7 @@ from keras import ops
 
 from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.processor import keep_freed_memory
-from unet_segnet.training.batch_statistics import pool_batch_statistics, with_batch_statistics
+from unet_segnet.training.batch_statistics import pool_batch_statistics, same_averages, with_batch_statistics
 from unet_segnet.training.batches import AugmentedBatches
 from unet_segnet.training.compilation import compile_fastest, dtype_policy
 from unet_segnet.training.keeper import Keeper
@@ -240,16 +240,20 @@ def _optimizer(recipe, model):
 class _Validation:
     """Loss and accuracy on the validation slices as MATLAB R2020a reports them during training.
 
-    Batch normalisation uses the statistics of the validation batch itself; the loss is normalised once over all
-    validation slices.
+    Batch normalisation uses the statistics of the validation batch itself, and does not keep them; the loss is
+    normalised once over all validation slices.
     """
 
     def __init__(self, model, images, labels, class_weights, recipe):
-        self.model = with_batch_statistics(model)[0]
+        self.trained, self.model = model, with_batch_statistics(model)[0]
         self.images, self.labels, self.class_weights = images, labels, class_weights
         self.batch_size, self.normalisation = recipe.batch_size, recipe.loss_normalisation
 
     def __call__(self):
+        with same_averages(self.trained):
+            return self._loss_and_accuracy()
+
+    def _loss_and_accuracy(self):
         total, weight, right, pixels = 0.0, 0.0, 0, 0
         for start in range(0, len(self.images), self.batch_size):
             batch = slice(start, start + self.batch_size)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 import keras
 import numpy as np
 
+from unet_segnet.training.batch_statistics import moving_averages, normalisations, same_averages, set_moving_averages
+
 
 class LastEpochs:
     """What the network would have counted, had the training stopped after each of its last epochs.
@@ -26,7 +28,7 @@ class LastEpochs:
 
     def begin(self, model: keras.Model) -> None:
         """Note the moving averages before an epoch."""
-        self._before = _moving_averages(model)
+        self._before = moving_averages(model)
 
     def end(self, model: keras.Model, epoch: int, iterations: int) -> None:
         """Count after an epoch.
@@ -38,13 +40,13 @@ class LastEpochs:
         """
         if self._twin is None:  # a model of its own over the same layers leaves the functions of `fit` alone
             self._twin = keras.Model(model.inputs, model.outputs)
-        after = _moving_averages(model)
-        for layer, before, now in zip(_normalisations(model), self._before, after, strict=True):
+        of_epoch = []
+        for layer, before, now in zip(normalisations(model), self._before, moving_averages(model), strict=True):
             kept = layer.momentum**iterations
-            _assign(layer, [(new - kept * old) / (1 - kept) for old, new in zip(before, now, strict=True)])
-        found = self.count(self._twin)
-        for layer, now in zip(_normalisations(model), after, strict=True):
-            _assign(layer, now)
+            of_epoch.append([(new - kept * old) / (1 - kept) for old, new in zip(before, now, strict=True)])
+        with same_averages(model):
+            set_moving_averages(model, of_epoch)
+            found = self.count(self._twin)
         self.epochs.append(epoch)
         for name, counts in found.items():
             self.counts.setdefault(name, []).append(np.asarray(counts, np.int32))
@@ -57,21 +59,7 @@ class LastEpochs:
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from what `arrays` gave."""
+        if not self.num_epochs:  # those of a longer tail would stand for the last ones
+            return
         self.epochs = arrays["epoch"].tolist() if "epoch" in arrays else []
         self.counts = {name: list(values) for name, values in arrays.items() if name != "epoch"}
-
-
-def _normalisations(model):
-    return [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
-
-
-def _moving_averages(model):
-    return [
-        [np.array(keras.ops.convert_to_numpy(of)) for of in (layer.moving_mean, layer.moving_variance)]
-        for layer in _normalisations(model)
-    ]
-
-
-def _assign(layer, averages):
-    layer.moving_mean.assign(averages[0])
-    layer.moving_variance.assign(averages[1])

@@ -43,6 +43,8 @@ class EncoderRecipe:
         rotation: largest angle in degrees, to either side.
         scale: least and largest.
         dtype: "float32" or "mixed_bfloat16"; sigmoid and loss are in float32 either way.
+        version: of what is computed; raised where a change gives other numbers, so that earlier trainings do not pass
+            for today's. 2: epsilon and moving variance are PyTorch's.
     """
 
     learning_rate: float = 1e-3
@@ -56,6 +58,7 @@ class EncoderRecipe:
     rotation: float = 180.0
     scale: tuple[float, float] = (0.5, 1.5)
     dtype: str = "float32"
+    version: int = 2
 
 
 @dataclass

@@ -214,6 +214,9 @@ def test_a_small_training_leaves_its_counts_and_a_table(tmp_path, capsys):
     data = runs.NetworkData("lesions")
     object.__setattr__(data, "__dict__", {**data.__dict__, "cases": cases})
     job = runs.NetworkJob(spec("lesions", "medseg9"), AnnealedRecipe(epochs=1, steps=1, batch_size=2))
+    changed = runs.NetworkData("lesions")  # other pixels are another run
+    object.__setattr__(changed, "__dict__", {**changed.__dict__, "cases": (replace(cases[0], lungs=~cases[0].lungs),)})
+    assert changed.sha256 != data.sha256 == job.config(data)["data_sha256"]
     path = complete(job, data, tmp_path)
     assert path == Path(tmp_path) / "networks/lesions-without-medseg9/fpn-mobilenet_v2/seed0"
     with np.load(path / "counts.npz") as counts:
