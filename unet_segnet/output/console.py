@@ -18,7 +18,10 @@ from unet_segnet.processor import prepare_processor
 
 # What is raised where memory runs out: by backends, and by Python and the loader of libraries in other words.
 NO_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError")
-NO_MEMORY_WORDS = ("RESOURCE_EXHAUSTED", "can't start new thread", "annot allocate memory", "failed to map segment")
+NO_MEMORY_WORDS = (
+    *("RESOURCE_EXHAUSTED", "can't start new thread", "annot allocate memory", "failed to map segment"),
+    "Status: 1, message: could not create a primitive",  # oneDNN's dnnl_out_of_memory, which TensorFlow calls aborted
+)
 MEMORY_ADVICE = (
     "memory has run out; leave more to this command, or take smaller slices or fewer trainings side by side: what is "
     "finished is kept, start the same command again to go on"
