@@ -212,6 +212,7 @@ class ResourceExhaustedError(Exception):
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory has run out"),
         (ResourceExhaustedError("OOM"), "memory has run out"),
         (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 4 bytes."), "memory has run out"),  # JAX
+        (RuntimeError("Status: 1, message: could not create a primitive, in"), "memory has run out"),  # oneDNN
     ],
 )
 def test_what_the_system_refuses_is_one_line(error, message, capsys):
