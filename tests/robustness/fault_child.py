@@ -1,6 +1,7 @@
 """What runs in a process that meets a fault: one command, as `python -m` would run it."""
 
 import contextlib
+import faulthandler
 import os
 import random
 import resource
@@ -39,6 +40,7 @@ def run(name: str, arguments: list[str], where: Path, under: Under, home: Path, 
     if under.dies_at is not None:
         _die_at_move(*under.dies_at)
     if under.memory is not None:
+        faulthandler.register(signal.SIGUSR1, all_threads=False)  # where it hangs, see `Running.innermost`
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + under.memory,) * 2)
     if under.file_bytes is not None:
