@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,46 +206,56 @@ def test_lesions_have_a_lower_threshold_where_the_network_is_too_sure_and_scores
 # Together
 
 
-def test_a_small_training_leaves_its_counts_and_a_table(tmp_path, capsys):
-    from unet_segnet.runs.job import complete
-
-    cases = (a_case("medseg9", "1"), a_case("ct20", "1"), a_case("ct20", "9"), a_case("P001", "P001", marked=False))
+def data_of(*cases):
     data = runs.NetworkData("lesions")
     object.__setattr__(data, "__dict__", {**data.__dict__, "cases": cases})
+    return data
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The cases and the folder of a small run, and the folder of all runs."""
+    from unet_segnet.runs.job import complete
+
+    out = tmp_path_factory.mktemp("runs")
+    cases = (a_case("medseg9", "1"), a_case("ct20", "1"), a_case("ct20", "9"), a_case("P001", "P001", marked=False))
     job = runs.NetworkJob(spec("lesions", "medseg9"), AnnealedRecipe(epochs=1, steps=1, batch_size=2))
-    changed = runs.NetworkData("lesions")  # other pixels are another run
-    object.__setattr__(changed, "__dict__", {**changed.__dict__, "cases": (replace(cases[0], lungs=~cases[0].lungs),)})
-    assert changed.sha256 != data.sha256 == job.config(data)["data_sha256"]
-    path = complete(job, data, tmp_path)
-    assert path == Path(tmp_path) / "networks/lesions-without-medseg9/fpn-mobilenet_v2/seed0"
+    return cases, complete(job, data_of(*cases), out), out
+
+
+def test_a_small_training_leaves_its_counts_and_a_table(trained, tmp_path, capsys):
+    from unet_segnet.networks.load import load_model
+
+    cases, path, out = trained
+    assert path == out / "networks/lesions-without-medseg9/fpn-mobilenet_v2/seed0"
     with np.load(path / "counts.npz") as counts:
         assert counts["parts"].tolist() == ["test"] * 3 + ["validation"] * 3 + ["test"] * 3
         assert counts["confusion"].shape == (9, len(runs.THRESHOLDS), 2, 2)
         assert (counts["confusion"].sum(axis=(2, 3)) == 32 * 32).all()
         assert counts["confusion"][:3, 0, 1].sum() == cases[0].lesions.sum()
         assert not counts["confusion"][6:, :, 1].any()  # nobody marked them
-    from unet_segnet.networks.load import load_model
-
     model = load_model(path / "model.keras")
     assert (model.takes, model.class_names) == ("lung levels", ("not infected", "infected"))
     assert model.threshold in runs.THRESHOLDS
-    table.write_score_table(tmp_path, tmp_path / "results")
+    table.write_score_table(out, tmp_path / "results")
     assert "medseg9" in capsys.readouterr().out
     assert (tmp_path / "results/scores.csv").is_file() and (tmp_path / "results/runs.json").is_file()
 
 
-def test_a_run_becomes_the_project_s_network(tmp_path, monkeypatch):
+def test_other_pixels_are_another_run(trained):
+    cases, path, _ = trained
+    changed = replace(cases[0], lungs=~cases[0].lungs)
+    told = json.loads((path / "config.json").read_text())["data_sha256"]
+    assert data_of(*cases).sha256 == told != data_of(changed, *cases[1:]).sha256
+
+
+def test_a_run_becomes_the_project_s_network(trained, tmp_path, monkeypatch):
     from argparse import Namespace
 
     from experiments import publish
     from unet_segnet.networks import load
-    from unet_segnet.runs.job import complete
 
-    cases = (a_case("medseg9", "1"), a_case("ct20", "1"), a_case("ct20", "9"))
-    data = runs.NetworkData("lesions")
-    object.__setattr__(data, "__dict__", {**data.__dict__, "cases": cases})
-    job = runs.NetworkJob(spec("lesions", "medseg9"), AnnealedRecipe(epochs=1, steps=1, batch_size=2))
-    path = complete(job, data, tmp_path / "runs")
+    _, path, _ = trained
     monkeypatch.setattr(publish, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(load, "WEIGHTS", tmp_path / "weights")
     publish.publish(Namespace(runs=[path], weights=True, force=False))
@@ -254,7 +263,7 @@ def test_a_run_becomes_the_project_s_network(tmp_path, monkeypatch):
     model, facts = load.load_model("lesions"), load.model_facts("lesions")
     assert model.takes == "lung levels" and model.threshold == facts["told"]["threshold"]
     assert (facts["problem"], facts["data"]["name"]) == ("lesions", "ct20")
-    assert [row["tested on"] for row in facts["scores"]] == ["medseg9"]
+    assert [row["tested on"] for row in facts["scores"]] == ["medseg9", "P001"]
     card = (tmp_path / "weights/lesions.md").read_text(encoding="utf-8")
     assert "not for clinical use" in card and "CC BY-NC-SA 4.0" in card
     table.write_score_table(tmp_path / "results", tmp_path / "results/networks")
