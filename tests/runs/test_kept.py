@@ -289,10 +289,17 @@ def test_the_result_of_a_training_that_was_gone_on_with_tells_its_sessions(tmp_p
     def ends():
         raise finished
 
+    def refused():
+        raise InputError("a state that cannot be read")
+
     with pytest.raises(KeyboardInterrupt):
         folder.complete({"format": 1}, stopped)
     if not known:  # begun by an earlier version
         folder.sessions.unlink()
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match="a state that cannot be read"):
+        folder.complete({"format": 1}, refused)
+    assert contents(tmp_path) == before
     folder.complete({"format": 1}, ends)
     found = files.read_json(folder.result)
     assert len(found["sessions"]) == 2 and not folder.sessions.exists()

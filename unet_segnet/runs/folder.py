@@ -174,6 +174,7 @@ class RunFolder:
 
         started = begin()
         sessions = [*self._earlier_sessions(), {key: provenance(started)[key] for key in SESSION}]
+        before = self.sessions.read_bytes() if self.sessions.exists() else None
         write_json(self.sessions, {"sessions": sessions})
         told = {"sessions": sessions} if len(sessions) > 1 else {}
         try:
@@ -181,6 +182,11 @@ class RunFolder:
         except DivergedError as error:
             self._write_history(error.history, error.epoch)
             write_json(self.result, {"status": "diverged", "epoch": error.epoch, **provenance(started), **told})
+        except InputError:  # such as a state that cannot be read: this was no session
+            self.sessions.unlink()
+            if before is not None:
+                self.sessions.write_bytes(before)
+            raise
         else:
             save_network(trained.model, self.model, trained.facts)
             self._write_history(trained.history, len(trained.history["epoch_seconds"]))
