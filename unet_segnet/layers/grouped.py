@@ -1,40 +1,25 @@
-"""Convolution in groups of channels; how `layers.GroupedConv2D` is computed under TensorFlow.
-
-TensorFlow convolves in groups, but has no gradients of it on a processor.
-"""
+"""Gradients of a convolution in groups of channels, which TensorFlow has not on a processor."""
 
 import math
 
 
-def convolution(x, kernel, strides, padding):
-    """A convolution whose number of groups is that of the input's channels to the kernel's.
+def gradients(x, kernel, upstream, strides, padding):
+    """Gradients of input and kernel of a convolution whose number of groups is that of x's channels to the kernel's.
 
     Arguments:
         x: (batch, height, width, channels), of known size.
         kernel: (rows, columns, channels of a group, filters).
+        upstream: (batch, height', width', filters); gradient of the result.
         strides: of rows and columns.
         padding: "SAME" or "VALID".
 
     Returns:
-        (batch, height', width', filters).
+        (gradient of x, gradient of the kernel), shaped as they are.
     """
-    import tensorflow as tf
-
-    @tf.custom_gradient
-    def convolve(x, kernel):
-        y = tf.nn.conv2d(x, kernel, strides, padding)
-
-        def gradients(upstream):
-            # Where the upstream gradient does not depend on y, a variable could be updated before y has read it.
-            with tf.control_dependencies([y]):
-                return (
-                    _gradient_of_input(x, kernel, upstream, strides, padding),
-                    _gradient_of_kernel(x, kernel, upstream, strides, padding),
-                )
-
-        return y, gradients
-
-    return convolve(x, tf.convert_to_tensor(kernel))  # the value: a variable would have to be told of
+    return (
+        _gradient_of_input(x, kernel, upstream, strides, padding),
+        _gradient_of_kernel(x, kernel, upstream, strides, padding),
+    )
 
 
 def _before(size, kernel_size, stride, padding):

@@ -173,7 +173,8 @@ class RunFolder:
         from unet_segnet.runs.provenance import begin, provenance
 
         started = begin()
-        sessions = [*self._earlier_sessions(), {key: provenance(started)[key] for key in SESSION}]
+        now = provenance(started)
+        sessions = [*self._earlier_sessions(), {key: now[key] for key in SESSION}]
         before = self.sessions.read_bytes() if self.sessions.exists() else None
         write_json(self.sessions, {"sessions": sessions})
         told = {"sessions": sessions} if len(sessions) > 1 else {}
