@@ -40,7 +40,7 @@ def main() -> None:
 def grid(options) -> int:
     """Train what is not trained, print the tables, write them and the pictures of the best run."""
     share_machine(options.workers)
-    check_options(options, (options.net,))
+    check_options(options, [(options.net, options.variant)])
     data = load_data(options, (options.problem,))
     settle_dtype(options)
     from experiments.saood2021.runs import RunSpec

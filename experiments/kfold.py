@@ -51,7 +51,7 @@ def kfold(options) -> int:
     if options.only is None and not set(nets) <= set(best):
         raise InputError(f"--net {options.net}: the article names no best configuration of it; give some with --only")
     share_machine(options.workers)
-    check_options(options, nets)
+    check_options(options, [(net, options.variant) for net in nets])
     data = load_data(options, (options.problem,))
     settle_dtype(options)
     from experiments.saood2021.runs import RunSpec

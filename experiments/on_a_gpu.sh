@@ -7,33 +7,34 @@
 #   MINUTES=300 WORKERS=8 experiments/on_a_gpu.sh      # five hours, eight trainings side by side
 #   REHEARSE=1 KERAS_BACKEND=tensorflow experiments/on_a_gpu.sh    # all steps, tiny, on a processor: three minutes
 #
-# Trainings begin in the order of worth, and none of the first study's begins that would not be finished in time; one of
-# the second study's that is cut off goes on from its last epoch. What is finished is packed after each step: take
-# OUT/packed home. Started again, everything goes on where it was. A step that fails does not stop the next ones.
+# Trainings begin in the order of worth, but for those that experiments/results holds already, and none of the first
+# study's begins that would not be finished in time; what is cut off goes on from its last epoch. What is finished is
+# packed after each step: take PACKED home. Started again with the same RUNS, everything goes on where it was. A step
+# that fails does not stop the next ones.
 set -eu
 cd "$(dirname "$0")/.."
 
 MINUTES=${MINUTES:-60}    # that the machine is there
-RESERVE=${RESERVE:-12}    # of them for bench and determinism, at the end
+RESERVE=${RESERVE:-$((MINUTES / 5))} # of them for bench and determinism, at the end
 WORKERS=${WORKERS:-4}     # trainings side by side
-OUT=${OUT:-runs}
+RUNS=${RUNS:-runs}
 PYTHON=${PYTHON:-.venv/bin/python}
 export KERAS_BACKEND="${KERAS_BACKEND:-jax}" PYTHONUNBUFFERED=1
-PACKED=$OUT/packed
+PACKED=${PACKED:-$RUNS/packed}
 FIRST=experiments/saood2021 SECOND=experiments/bizopoulos2021
 failed=""
 
-study=() second=() all=() bench=(--parts "peak,step,inference,processor") determinism=()
+first_plan=$FIRST/plan.csv side_plan=$FIRST/side_study.csv second_plan=$SECOND/plan.csv
+study=(--skip-published) second=() all=() bench=(--parts "peak,step,inference,processor") determinism=()
 mkdir -p "$PACKED"
-grep -v "^the nine," $FIRST/plan.csv >"$PACKED/first.csv" # these come after the other studies
-cp $FIRST/side_study.csv "$PACKED/side.csv"
-cp $SECOND/plan.csv "$PACKED/second.csv"
 if [ -n "${REHEARSE:-}" ]; then
     MINUTES=6 RESERVE=2 WORKERS=2
-    head -n 1 $FIRST/plan.csv | tee "$PACKED/side.csv" >"$PACKED/first.csv"
-    echo "rehearsal,grid,segnet,released,binary,4,0" >>"$PACKED/first.csv"
-    printf 'rehearsal,%s,0\n' side,segnet,released,binary,3 side-cut,segnet,released,binary,1 >>"$PACKED/side.csv"
-    head -n 2 $SECOND/plan.csv >"$PACKED/second.csv"
+    first_plan=$RUNS/rehearsal/first.csv side_plan=$RUNS/rehearsal/side.csv second_plan=$RUNS/rehearsal/second.csv
+    mkdir -p "$RUNS/rehearsal"
+    head -n 1 $FIRST/plan.csv | tee "$side_plan" >"$first_plan"
+    echo "rehearsal,grid,segnet,released,binary,4,0" >>"$first_plan"
+    printf 'rehearsal,%s,0\n' side,segnet,released,binary,3 side-cut,segnet,released,binary,1 >>"$side_plan"
+    head -n 2 $SECOND/plan.csv >"$second_plan"
     study=(--data phantom --size 32 --epochs 3)
     second=(--data phantom --test phantom --size 32 --epochs 1 --experiment lung
         --only "architecture=pspnet,encoder=resnet18")
@@ -65,7 +66,8 @@ train() { # WHAT OPTIONS...: trainings of the first study that can be finished b
     shift
     seconds=$(left "$RESERVE")
     if [ "$seconds" -gt 0 ]; then
-        step "$what" "$PYTHON" -m experiments.study --out "$OUT" --workers "$WORKERS" \
+        # An estimate may be wrong: half of the reserve is there to interrupt in, pack and measure.
+        step "$what" within $((RESERVE / 2)) "$PYTHON" -m experiments.study --out "$RUNS" --workers "$WORKERS" \
             --budget "$(awk "BEGIN { print $seconds / 60 }")" "$@" "${study[@]+"${study[@]}"}"
         pack
     fi
@@ -80,12 +82,12 @@ within() { # MINUTES COMMAND...: interrupted when only so many are left
 }
 
 pack() { # all finished runs, small: the first study's for `study --merge`, the second's to be unpacked into its --out
-    if compgen -G "$OUT/*/*/*/result.json" >/dev/null; then
-        step "packing the first study" "$PYTHON" -m experiments.study --out "$OUT" --pack "$PACKED/first_study.zip" --force
+    if compgen -G "$RUNS/*/*/*/result.json" >/dev/null; then
+        step "packing the first study" "$PYTHON" -m experiments.study --out "$RUNS" --pack "$PACKED/first_study.zip" --force
     fi
-    if [ -d "$OUT/compare" ]; then
+    if [ -d "$RUNS/compare" ]; then
         step "packing the second study" tar -czf "$PACKED/second_study.tar.gz" --exclude='model.keras' \
-            --exclude='state*' --exclude='lock*' -C "$OUT" compare
+            --exclude='state*' --exclude='lock*' -C "$RUNS" compare
     fi
 }
 
@@ -96,22 +98,26 @@ if [ -z "$device" ] && [ -z "${REHEARSE:-}" ]; then
     echo "error: $KERAS_BACKEND finds no GPU here: install its CUDA build (experiments/README.md), or try REHEARSE=1" >&2
     exit 2
 fi
-echo "On ${device:-the processor} with $KERAS_BACKEND: $MINUTES minutes, $WORKERS trainings side by side, into $OUT"
+if [ "$(left "$RESERVE")" -le 0 ]; then
+    echo "error: no time for a training in $MINUTES minutes of which $RESERVE are for bench and determinism" >&2
+    exit 2
+fi
+echo "On ${device:-the processor} with $KERAS_BACKEND: $MINUTES minutes, $WORKERS trainings side by side, into $RUNS"
 
-train "first study, what decides most" --plan "$PACKED/first.csv"
-train "side study of mini-batches" --plan "$PACKED/side.csv"
-step "second study" within "$RESERVE" "$PYTHON" -m experiments.compare --plan "$PACKED/second.csv" --out "$OUT" \
+train "first study, what decides most" --plan "$first_plan"
+train "side study of mini-batches" --plan "$side_plan"
+step "second study" within "$RESERVE" "$PYTHON" -m experiments.compare --plan "$second_plan" --out "$RUNS" \
     --workers "$WORKERS" "${second[@]+"${second[@]}"}"
 pack
 if [ -z "${REHEARSE:-}" ]; then
-    train "first study, the other configurations" --plan $FIRST/plan.csv
+    train "first study, the other configurations" --plan $FIRST/the_nine.csv
 fi
 train "first study, all of it" "${all[@]+"${all[@]}"}"
 step "bench" within 1 "$PYTHON" -m experiments.bench --out "$PACKED/bench" --force "${bench[@]}"
 step "determinism" within 0 "$PYTHON" -m experiments.determinism --out "$PACKED/determinism.csv" --force \
     "${determinism[@]+"${determinism[@]}"}"
 
-printf '\nfinished: %s runs; take %s home\n' "$(find "$OUT" -name result.json | wc -l)" "$PACKED"
+printf '\nfinished: %s runs; take %s home\n' "$(find "$RUNS" -name result.json | wc -l)" "$PACKED"
 if [ -n "$failed" ]; then
     echo "error: failed: ${failed#; }" >&2
     exit 1

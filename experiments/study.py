@@ -2,7 +2,7 @@
 
     python -m experiments.study --dry-run
     python -m experiments.study --variant released --budget 600
-    python -m experiments.study --plan experiments/saood2021/plan.csv
+    python -m experiments.study --plan experiments/saood2021/plan.csv --skip-published
     python -m experiments.study --plan experiments/saood2021/side_study.csv
     python -m experiments.study --pack study.zip          on the machine that trained
     python -m experiments.study --merge study.zip         on the machine that collects
@@ -18,7 +18,7 @@ import sys
 import time
 
 from experiments.saood2021.options import check_options, load_data, make_job, study_parser
-from experiments.saood2021.protocol import NETS, PROBLEMS
+from experiments.saood2021.protocol import PROBLEMS
 from unet_segnet.commands.arguments import settle_dtype
 from unet_segnet.errors import InputError
 from unet_segnet.output.console import run_command, say
@@ -75,7 +75,7 @@ def study(options) -> int:
 
     specs = planned_specs(options)
     settle_lengths(options, specs)
-    check_options(options, (options.net,) if options.net else NETS)
+    check_options(options, ((spec.net, spec.variant) for spec in specs))
     data = load_data(options, (options.problem,) if options.problem else PROBLEMS)
     settle_dtype(options)
     from experiments.saood2021.results import show_results
@@ -84,6 +84,10 @@ def study(options) -> int:
     from unet_segnet.runs.loop import unfinished
 
     jobs = _jobs(specs, options, data)
+    if options.skip_published:
+        from experiments import RESULTS
+
+        jobs = {job: part for job, part in jobs.items() if not RunFolder(RESULTS, job.spec).finished}
     left = unfinished(list(jobs), data, options, KIND)
     estimates = _estimates(left, data, options)
     _print_plan("The study", jobs, left, estimates, options, again=options.force)

@@ -21,7 +21,7 @@ from unet_segnet.errors import InputError, one_line
 from unet_segnet.output.console import HelpFormatter
 
 PLAN = Path(__file__).with_name("plan.csv")  # the study on small slices of the data at hand
-PLAN_COLUMNS = ("part", "experiment", *SELECTORS, "data", "test", "size", "epochs", "seeds")
+PLAN_COLUMNS = ("part", "experiment", *SELECTORS, "data", "test", "size", "epochs", "seeds", "dtype")
 
 
 def compare_parser(description: str, exit_on_error: bool = True) -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """The options that all training commands share, and what follows from them."""
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +133,11 @@ def study_parser(prog: str, description: str) -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="start nothing that would not be finished so many minutes after the command began",
     )
+    plan.add_argument(
+        "--skip-published",
+        action="store_true",
+        help="leave out the trainings that experiments/results holds, whatever their settings were",
+    )
     plan.add_argument("--dry-run", action="store_true", help="print the plan and do nothing")
     instead = parser.add_argument_group("instead of training")
     instead.add_argument(
@@ -221,8 +227,12 @@ def make_job(options, spec, split) -> Job:
     return Job(spec, recipe, split, options.last_epochs)
 
 
-def check_options(options, nets: tuple[str, ...]) -> None:
+def check_options(options, networks: Iterable[tuple[str, str]]) -> None:
     """Refuse what cannot work before anything heavy begins.
+
+    Arguments:
+        options: the command's.
+        networks: name and variant of each that is to be trained.
 
     Raises:
         InputError: slices of this size do not fit these networks, the encoder weights do not belong to them or are
@@ -232,14 +242,13 @@ def check_options(options, nets: tuple[str, ...]) -> None:
     if options.stream == "matlab" and options.dtype != "mixed_bfloat16":
         prefer_exact()  # bfloat16 is not exact anyway, and without oneDNN's kernels an epoch takes minutes
     check_folder(options.out)
-    variants = VARIANTS if options.variant == "both" else (options.variant,)
     import_keras()
-    for variant in variants:
-        for net in nets:
-            check_size(net, variant, options.size)
+    networks = tuple(dict.fromkeys(networks))
+    for net, variant in networks:
+        check_size(net, variant, options.size)
     weights = options.encoder_weights
     if weights is not None:
-        able = [net for net in nets if set(variants) & set(NETWORKS[net].pretrained)]
+        able = dict.fromkeys(net for net, variant in networks if variant in NETWORKS[net].pretrained)
         if not able:
             known = ", ".join(
                 f"{of.name} of variant {variant}" for of in NETWORKS.values() for variant in of.pretrained

@@ -26,7 +26,7 @@ def script(tmp_path):
         log = tmp_path / "log"
         log.unlink(missing_ok=True)
         known = {key: value for key, value in os.environ.items() if key not in ("KERAS_BACKEND", "REHEARSE")}
-        given = {"PYTHON": python, "LOG": log, "OUT": tmp_path / "runs", "DEVICE": "a GPU", **environment}
+        given = {"PYTHON": python, "LOG": log, "RUNS": tmp_path / "runs", "DEVICE": "a GPU", **environment}
         done = subprocess.run(
             [ROOT / "experiments" / "on_a_gpu.sh"],
             env={**known, **{key: str(value) for key, value in given.items()}},
@@ -47,7 +47,7 @@ def option(line, name):
     return words[words.index(name) + 1]
 
 
-def test_the_order_is_that_of_worth_and_all_comes_last(script, tmp_path):
+def test_the_order_is_that_of_worth_and_all_comes_last(script):
     done, lines = script()
     assert done.returncode == 0, done.stderr
     assert [line.split()[:3] for line in lines] == [
@@ -55,21 +55,30 @@ def test_the_order_is_that_of_worth_and_all_comes_last(script, tmp_path):
         for name in ("study", "study", "compare", "study", "study", "bench", "determinism")
     ]
     plans = [Path(option(line, "--plan")).name for line in lines if "--plan" in line]
-    assert plans == ["first.csv", "side.csv", "second.csv", "plan.csv"]
+    assert plans == ["plan.csv", "side_study.csv", "plan.csv", "the_nine.csv"]
     assert all(option(line, "--workers") == "4" for line in lines[:5])
-    first, whole = (
-        path.read_text().splitlines()
-        for path in (tmp_path / "runs/packed/first.csv", ROOT / "experiments/saood2021/plan.csv")
-    )
-    assert first == [line for line in whole if not line.startswith("the nine")]
+    assert all("--skip-published" in line for line in lines[:5] if "study" in line.split()[2])
 
 
 def test_trainings_have_the_time_without_the_reserve(script):
     _, lines = script(MINUTES=30, RESERVE=10)
     budgets = [float(option(line, "--budget")) for line in lines if "--budget" in line]
     assert len(budgets) == 4 and all(19 < budget <= 20 for budget in budgets)
-    _, lines = script(MINUTES=10, RESERVE=10)
-    assert [line.split()[2] for line in lines] == ["experiments.bench", "experiments.determinism"]
+    _, lines = script(MINUTES=9)
+    assert [7 < float(option(line, "--budget")) <= 8 for line in lines if "--budget" in line] == [True] * 4
+    done, lines = script(MINUTES=10, RESERVE=10)
+    assert (done.returncode, lines) == (2, [])
+    assert done.stderr.startswith("error: no time for a training in 10 minutes") and done.stderr.count("\n") == 1
+
+
+def test_a_training_that_takes_longer_than_was_estimated_is_interrupted(script, tmp_path):
+    slow = tmp_path / "timeout"
+    slow.write_text('#!/usr/bin/env bash\necho "$*" >>"$LOG.timeout"\nexit 124\n')
+    slow.chmod(0o755)
+    done, _ = script(PATH=f"{tmp_path}:{os.environ['PATH']}", MINUTES=60)
+    first = (tmp_path / "log.timeout").read_text().splitlines()[0].split()
+    assert "--signal=INT" in first and 53 * 60 < int(first[3]) <= 54 * 60  # of twelve minutes six are left
+    assert done.returncode == 0 and "cut off: the time is over" in done.stdout
 
 
 def test_what_fails_does_not_stop_the_others_and_is_told(script):
@@ -95,7 +104,7 @@ def test_the_rehearsal_is_tiny_and_needs_no_gpu(script, tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(lines) == 6 and all(line.startswith("tensorflow ") for line in lines)
     assert all("phantom" in line and option(line, "--size") == "32" for line in lines[:4])
-    rows = [(tmp_path / f"runs/packed/{name}.csv").read_text().count("\n") for name in ("first", "side", "second")]
+    rows = [(tmp_path / f"runs/rehearsal/{name}.csv").read_text().count("\n") for name in ("first", "side", "second")]
     assert rows == [2, 3, 2]
 
 

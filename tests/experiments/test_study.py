@@ -94,7 +94,19 @@ def test_a_plan_names_its_trainings_in_its_order(tmp_path):
 
 
 def test_the_projects_own_plan_is_one():
-    assert len(planned_specs(options("--plan", PLAN))) == 5 + 5 + 2 + 5 + 16
+    assert len(planned_specs(options("--plan", PLAN))) == 5 + 6 + 2 + 7
+    assert len(planned_specs(options("--plan", PLAN.with_name("the_nine.csv")))) == 16
+
+
+def test_only_what_a_plan_trains_is_checked(tmp_path):
+    """The described U-Net needs a multiple of 16 pixels, the released networks one of 8."""
+    from experiments.saood2021.options import check_options
+
+    given = options("--plan", SIDE_PLAN, "--size", "40", "--out", tmp_path / "runs")
+    specs = planned_specs(given)
+    check_options(given, ((spec.net, spec.variant) for spec in specs))
+    with pytest.raises(InputError, match="multiple of 16"):
+        check_options(given, [("unet", "paper")])
 
 
 def made_job(spec, *arguments):
