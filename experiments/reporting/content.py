@@ -12,6 +12,8 @@ from unet_segnet.output.tabular import Table
 VERDICTS = ("replicates", "does not replicate", "misprint or slip", "cannot be decided")
 BASES = {  # what a decided verdict rests on -> as it is said where the claim holds, and where not
     "training": ("reproduced by training here", "not reproduced by training here"),
+    "side study": ("supported by a side study on small slices here", "denied by a side study on small slices here"),
+    "replication": ("supported by a conceptual replication here", "denied by a conceptual replication here"),
     "tables": ("consistent with the article's own tables", "at odds with the article's own tables"),
     "release": ("argued from the release", "argued from the release"),
 }
@@ -24,7 +26,8 @@ class Study:
     Attributes:
         title: of the report's page.
         article: authors, title, journal, identifier.
-        generator: marks the page, so that a report replaces only an older one of the same study.
+        generator: marks the page, so that a report replaces only an older one of the same study: "unet_segnet report"
+            or "unet_segnet ... report".
     """
 
     title: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from experiments.reporting.content import BASES, VERDICTS, Verdict
 from unet_segnet.measures.statistics import Interval
 
 REPLICATES, DOES_NOT, SLIP, UNDECIDED = VERDICTS
-TRAINING, TABLES, RELEASE = BASES
+TRAINING, SIDE_STUDY, REPLICATION, TABLES, RELEASE = BASES
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ def with_limits(interval: Interval, index=(), signed: bool = False) -> str:
     form = "+.3f" if signed else ".3f"
     value, low, high = (float(np.asarray(part)[index]) for part in (interval.estimate, interval.low, interval.high))
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def p_value(p: float) -> str:
+    """'p = 0.031', 'p < 0.001' or 'no test'."""
+    if math.isnan(p):
+        return "no test"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def how_many(number: int, what: str = "training") -> str:

@@ -11,7 +11,6 @@ from experiments.reporting.rules import Spread, pooled_spread
 from experiments.saood2021 import published
 from experiments.saood2021.counts import SCORES
 from experiments.saood2021.evidence import Evidence, FinishedRun
-from experiments.saood2021.protocol import LAST_EPOCHS
 from unet_segnet.measures import metrics
 
 Score = Callable[[np.ndarray], float]
@@ -88,6 +87,7 @@ def borrowed(evidence: Evidence, runs: Sequence[FinishedRun], score: Score) -> S
         score: of interest.
     """
     last = [of for run in runs if len(of := of_last_epochs(run, score)) > 1]
-    epochs = pooled_spread(last, f"the last {LAST_EPOCHS} epochs of {len(last)} of these trainings")
+    numbers = " or ".join(map(str, sorted({len(of) for of in last})))
+    epochs = pooled_spread(last, f"the last {numbers} epochs of {len(last)} of these trainings")
     found = [spread for spread in (repeated(evidence, runs[0].counts.problem, score), epochs) if spread]
     return max(found, key=lambda spread: spread.width, default=None)

@@ -21,8 +21,7 @@ from experiments.bizopoulos2021.published import (
 )
 from experiments.bizopoulos2021.tables.analysis import COUNTS, correlation, of_models, own_dice, published_dice
 from experiments.bizopoulos2021.tables.scores import article_truth
-from experiments.bizopoulos2021.verdicts.outcomes import p_value
-from experiments.reporting.judgement import RELEASE, SLIP, TABLES, Judgement, decided, undecided
+from experiments.reporting.judgement import RELEASE, SLIP, TABLES, Judgement, decided, p_value, undecided
 from experiments.reporting.rules import LEVEL
 from unet_segnet.measures.metrics import EMPTY_RULES, foreground_scores
 

@@ -11,7 +11,6 @@ by encoder decides where our trainings cannot, and is told apart by what the ver
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -19,8 +18,18 @@ import numpy as np
 from experiments.bizopoulos2021.evidence import Evidence
 from experiments.bizopoulos2021.protocol import EPOCHS
 from experiments.bizopoulos2021.published import ARCHITECTURES
-from experiments.bizopoulos2021.tables.analysis import MIN_PAIRS, Gain, p_text
-from experiments.reporting.judgement import TABLES, TRAINING, UNDECIDED, Judgement, decided, how_many, undecided
+from experiments.bizopoulos2021.tables.analysis import MIN_PAIRS, Gain
+from experiments.reporting.judgement import (
+    REPLICATION,
+    TABLES,
+    TRAINING,
+    UNDECIDED,
+    Judgement,
+    decided,
+    how_many,
+    p_value,
+    undecided,
+)
 from experiments.reporting.rules import LEVEL
 from unet_segnet.data.catalogue import PHANTOM
 
@@ -45,7 +54,9 @@ def judged(
         holds = None
         decides = _longer(decides)
     text = f"{_what_ran(evidence)}: {text}.{f' {beside}' if beside else ''}"
-    return undecided(text, decides) if holds is None else decided(holds, text, TRAINING)
+    if holds is None:
+        return undecided(text, decides)
+    return decided(holds, text, REPLICATION if run.test else TRAINING)
 
 
 def _longer(decides: str) -> str:
@@ -132,14 +143,6 @@ def units_text(found: Gain, unit: str = "encoder") -> str:
 
 def _tested(found: Gain) -> str:
     return "too few to test" if found.n < MIN_PAIRS else p_value(found.p)
-
-
-def p_value(p: float) -> str:
-    """'p = 0.031', 'p < 0.001' or 'no test'."""
-    if math.isnan(p):
-        return "no test"
-    text = p_text(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def named(values, form: str) -> str:

@@ -78,11 +78,17 @@ def side_pairs(runs: Iterable[FinishedRun], equal: str | None = None) -> list[Pa
                 for net in NETS:
                     for small, large in pairs_of_rates(net):
                         of = variant, net, problem
-                        both = found.get((study, *of, small)), found.get((SIDE, *of, large))
+                        both = _of_equal_seeds(found.get((study, *of, small), []), found.get((SIDE, *of, large), []))
                         if all(both) and equal in (None, EQUAL[study]):
                             pairs.append(_pair(EQUAL[study], of, *both))
     # Of a study that was made shorter, to try it, a cut training may make some updates more than the largest's.
     return [pair for pair in pairs if pair.equal == "epochs" or pair.updates[0] == pair.updates[1]]
+
+
+def _of_equal_seeds(*both: list[FinishedRun]) -> list[list[FinishedRun]]:
+    """The trainings of each side whose seed the other has too."""
+    seeds = set.intersection(*({run.counts.seed for run in runs} for runs in both))
+    return [[run for run in runs if run.counts.seed in seeds] for runs in both]
 
 
 def _pair(equal: str, of: tuple[str, str, str], small: list[FinishedRun], large: list[FinishedRun]) -> Pair:

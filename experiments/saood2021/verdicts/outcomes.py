@@ -6,7 +6,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from experiments.reporting.judgement import DOES_NOT, REPLICATES, TRAINING, Judgement, Outcome, how_many, undecided
+from experiments.reporting.judgement import (
+    DOES_NOT,
+    REPLICATES,
+    TRAINING,
+    Judgement,
+    Outcome,
+    how_many,
+    p_value,
+    undecided,
+)
 from experiments.reporting.rules import ENOUGH, Lead, prediction
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.protocol import VARIANTS
@@ -20,6 +29,7 @@ def across_variants(
     judge: Callable[[Evidence, str], Outcome | None],
     decides: str,
     beside: str = "",
+    by: Sequence[str] = VARIANTS,
 ) -> Judgement:
     """Judge the trainings of each variant and put the outcomes together.
 
@@ -28,15 +38,16 @@ def across_variants(
         judge: says what one variant's trainings show; None where those it needs did not run.
         decides: what would decide the claim where these trainings cannot.
         beside: more evidence, from the article or the released files; it does not enter the verdict.
+        by: the variants that decide; the others are told.
 
     Returns:
-        Decided where every variant that can tell says the same.
+        Decided where every variant of `by` that can tell says the same.
     """
     outcomes = {variant: judge(evidence, variant) for variant in VARIANTS}
     told = {variant: outcome for variant, outcome in outcomes.items() if outcome is not None}
     sentences = [f"{VARIANT_NAMES[variant]}: {outcome.text}." for variant, outcome in told.items()]
     text = " ".join([*sentences, *([beside] if beside else [])])
-    answers = {outcome.holds for outcome in told.values()} - {None}
+    answers = {told[variant].holds for variant in by if variant in told} - {None}
     if len(answers) == 1:
         return Judgement(REPLICATES if answers == {True} else DOES_NOT, text, TRAINING)
     if answers:
@@ -76,7 +87,7 @@ def ordinary(
 def lead_text(found: Lead) -> str:
     """A comparison over trainings, as text."""
     few = min(found.n) < ENOUGH
-    test = f"too few for a test, which needs {ENOUGH} of each" if few else f"p = {found.p_value:.3f}"
+    test = f"too few for a test, which needs {ENOUGH} of each" if few else p_value(found.p_value)
     return (
         f"{found.difference:+.3f} (Mann-Whitney over trainings, {test}; of two single trainings the order is the other "
         f"in {found.reversed:.0%} of the pairs)"

@@ -10,6 +10,7 @@ from experiments import RESULTS
 from experiments.saood2021.counts import PAPER_SLICES
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.runs import KIND, read_finished
+from experiments.saood2021.spread import best_runs
 from experiments.saood2021.verdicts.best_of_nine import GROUPS, recurrences
 from unet_segnet.measures.metrics import global_accuracy
 from unet_segnet.measures.statistics import bootstrap_mean
@@ -74,9 +75,11 @@ def best_table(seed: int = 0) -> Table:
 
 
 def _measured_accuracies() -> np.ndarray:
-    """Accuracy of each slice in our five folds of binary SegNet."""
+    """Accuracy of each slice in our five folds of binary SegNet 4, of the first training of each."""
     found = ((folder, *read_finished(folder)) for folder in KIND.folders(RESULTS))
     runs = (FinishedRun(folder, of.config, of.result, counts, True) for folder, of, counts in found if counts)
     evidence = Evidence(tuple(runs), None, PAPER_SLICES[0])
-    folds = [run.counts for run in evidence.folds("binary", "released") if run.counts.net == "segnet"]
-    return np.concatenate([global_accuracy(run.test_confusion) for run in folds])
+    folds: dict[int, np.ndarray] = {}
+    for run in best_runs(evidence, "binary", "released", "segnet", folds=True):
+        folds.setdefault(run.counts.fold, global_accuracy(run.counts.test_confusion))
+    return np.concatenate([folds[fold] for fold in sorted(folds)])

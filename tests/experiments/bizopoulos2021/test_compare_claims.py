@@ -11,7 +11,16 @@ from experiments.bizopoulos2021.evidence import Evidence, collect
 from experiments.bizopoulos2021.tables import analysis
 from experiments.bizopoulos2021.verdicts import judge_losses, judge_scores, judge_speed, outcomes
 from experiments.bizopoulos2021.verdicts.claims import JUDGES, verdicts
-from experiments.reporting.judgement import DOES_NOT, RELEASE, REPLICATES, SLIP, TABLES, TRAINING, UNDECIDED
+from experiments.reporting.judgement import (
+    DOES_NOT,
+    RELEASE,
+    REPLICATES,
+    REPLICATION,
+    SLIP,
+    TABLES,
+    TRAINING,
+    UNDECIDED,
+)
 
 UNSUITABLE = JUDGES["thresholds-unsuitable"]
 NOTHING = Evidence((), "none")
@@ -169,7 +178,7 @@ def test_lesion_b_on_the_slices_of_a_shows_what_masks_bring(tmp_path):
     assert len(found.comparable) == 72 and found.of_equal_slices == found.comparable
     assert {run.data for run in found.comparable} == {"ct20"}
     masks = JUDGES["lung-masks-help"](found)
-    assert (masks.verdict, masks.basis) == (REPLICATES, TRAINING)
+    assert (masks.verdict, masks.basis) == (REPLICATES, REPLICATION)
     assert any("24 runs on COVID19-DL, tested on medseg9" in sentence for sentence in found.missing)
 
 
