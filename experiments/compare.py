@@ -71,7 +71,7 @@ def compare(options) -> int:
         check_starts(left)
     ended = carry_out(left, data, options, finished=lambda job: print(_summary(job, options), flush=True))
     if not ended.faults:
-        shown = data.test_name or data.name
+        shown = options.test or options.data or data.name  # as they were found
         say(f"Table II and figures: python -m experiments.compare report --runs {options.out} --data {shown}")
     return ended.status
 

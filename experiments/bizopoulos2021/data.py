@@ -83,7 +83,10 @@ class StudyData:
     @property
     def test_name(self) -> str | None:
         """Of the volumes' data set, where it is another one."""
-        return self.test and self.test.resolve().name
+        from unet_segnet.data.catalogue import PHANTOM
+
+        # The phantom goes with itself alone, and is opened by its name.
+        return self.test and (PHANTOM if self.name == PHANTOM else self.test.resolve().name)
 
     @cached_property
     def facts(self) -> SliceFacts:

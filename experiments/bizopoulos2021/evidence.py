@@ -193,30 +193,34 @@ class Evidence:
         those with runs of the user's own if there are any.
 
         Where the test volumes are of another data set than what trained: an experiment in which the group has fewer
-        models than another that was tested and trained alike, on other slices, has the runs of that one.
+        models, or as many but fewer runs, than another that was tested and trained alike, on other slices, has the
+        runs of that one.
         """
+        largest = self.of_equal_slices
+        if not largest or largest[0].test is None:
+            return largest
+        alike = [group for group in self._groups if group[0].all_but_training == largest[0].all_but_training]
+        chosen: list[CompareRun] = []
+        for experiment in EXPERIMENTS:
+            of_each = [[run for run in group if run.experiment == experiment] for group in (largest, *alike)]
+            # the first one of equals
+            chosen += max(of_each, key=lambda runs: (len({run.model for run in runs}), len(runs)))
+        return tuple(run for run in self.runs if run in set(chosen))
+
+    @cached_property
+    def _groups(self) -> list[list[CompareRun]]:
         groups: dict[tuple, list[CompareRun]] = {}
         for run in self.runs:
             if run.initialisation in INITIALISATIONS:
                 groups.setdefault(run.protocol, []).append(run)
+        return list(groups.values())
+
+    @cached_property
+    def of_equal_slices(self) -> tuple[CompareRun, ...]:
+        """The largest group, of which all were trained on the same slices: for what compares experiments."""
 
         def worth(group: list[CompareRun]) -> tuple:
             own = self.own is not None and any(run.folder.is_relative_to(self.own) for run in group)
             return own, len(group), -len(group[0].deviations)  # of one size the one that is nearest to the article
 
-        largest = max(groups.values(), key=worth, default=[])
-        if not largest or largest[0].test is None:
-            return tuple(largest)
-        alike = [group for group in groups.values() if group[0].all_but_training == largest[0].all_but_training]
-        chosen: list[CompareRun] = []
-        for experiment in EXPERIMENTS:
-            of_each = [[run for run in group if run.experiment == experiment] for group in (largest, *alike)]
-            chosen += max(of_each, key=lambda runs: len({run.model for run in runs}))  # the first one of equals
-        return tuple(run for run in self.runs if run in set(chosen))
-
-    @cached_property
-    def of_equal_slices(self) -> tuple[CompareRun, ...]:
-        """Of the `comparable` runs the most that were trained on the same slices: for what compares experiments."""
-        trained = Counter((run.data, run.sha256) for run in self.comparable)
-        most = trained.most_common(1)
-        return tuple(run for run in self.comparable if (run.data, run.sha256) == most[0][0])
+        return tuple(max(self._groups, key=worth, default=[]))

@@ -57,57 +57,76 @@ def add_pictures(evidence, data: str | None, runs: Path | None):
     Raises:
         InputError: `data` is given and is not to be had, or a file of it is damaged.
     """
-    compared, missing, pictures = evidence.comparable, list(evidence.missing), []
+    compared, missing, pictures, histograms = evidence.comparable, list(evidence.missing), [], {}
     try:
-        study, same = _open(compared, data, runs)
-        histograms, shown = _read_volumes(study, _volume_to_show(compared) if same else None)
+        opened = _open_all(compared, data, runs)
+        all_same = all(same for _, same in opened.values())
+        to_show = _volume_to_show(compared) if all_same else None
+        shown = {}
+        for experiment, (study, _) in opened.items():
+            histograms[experiment], shown[experiment] = _read_volumes(study, experiment, to_show)
     except InputError as error:
         if data is not None:
             raise
         return replace(evidence, missing=(*missing, f"The test volumes: {error}."))
-    if compared and not same:
-        missing.append(f"The data in {study.folder} are not those of the runs: no predicted masks are drawn.")
+    if compared and not all_same:
+        folder = next(study.folder for study, same in opened.values() if not same)
+        missing.append(f"The data in {folder} are not those of the runs: no predicted masks are drawn.")
     for experiment, volume in shown.items():
+        if volume is None:
+            continue
         of_this = [run for run in compared if run.experiment == experiment and run.weights]
-        picture, sentences = _picture(experiment, study.name, volume, of_this)
+        picture, sentences = _picture(experiment, _volumes_name(opened[experiment][0]), volume, of_this)
         pictures.append(picture)
         missing += sentences
     return replace(
         evidence,
         histograms=histograms,
-        histogram_data=study.name,
-        histograms_of_runs=same,
+        histogram_data=" and ".join(dict.fromkeys(_volumes_name(study) for study, _ in opened.values())),
+        histograms_of_runs=all_same,
         pictures=tuple(pictures),
         missing=tuple(missing),
     )
 
 
-def _open(compared: tuple[CompareRun, ...], data: str | None, runs: Path | None):
-    """The data set, and whether it is that of the runs, whose size and normalisation it then has."""
+def _volumes_name(study) -> str:
+    return study.test_name or study.name
+
+
+def _open_all(compared: tuple[CompareRun, ...], data: str | None, runs: Path | None) -> dict[str, tuple]:
+    """By experiment, the data set as its runs take it: they may have been trained on slices of different kinds."""
+    opened, found = {}, {}
+    for experiment in EXPERIMENTS:
+        run = next((run for run in compared if run.experiment == experiment), compared[0] if compared else None)
+        key = run and run.protocol
+        if key not in opened:
+            opened[key] = _open(run, data, runs)
+        found[experiment] = opened[key]
+    return found
+
+
+def _open(run: CompareRun | None, data: str | None, runs: Path | None):
+    """The data set, and whether it is that of the run, whose size and normalisation it then has."""
     from experiments.bizopoulos2021.data import open_data
 
-    settings = compared[0].config["data"] if compared else {}
-    name, size = data or (compared[0].data if compared else None), SIZE
-    test = None
-    if compared and compared[0].test:
-        name, test = compared[0].data, data or compared[0].test
-    study = open_data(name, settings.get("size", size), settings.get("normalise"), runs or Path("runs"), test)
-    if compared and (study.sha256, study.test_sha256) == compared[0].sha256:
+    settings = run.config["data"] if run else {}
+    name, test = data or (run and run.data), None
+    if run and run.test:
+        name, test = run.data, data or run.test
+    study = open_data(name, settings.get("size", SIZE), settings.get("normalise"), runs or Path("runs"), test)
+    if run and (study.sha256, study.test_sha256) == run.sha256:
         return study, True
-    return replace(study, size=size, rule=None), False
+    return replace(study, size=SIZE, rule=None), False
 
 
-def _read_volumes(study, shown: str | None) -> tuple[dict, dict]:
-    """Histograms of all test volumes by experiment, and the volume of that name, where there is one."""
-    histograms, volumes, edges = {}, {}, BINS[study.normalisation]
-    for experiment in EXPERIMENTS:
-        counted = _Histogram(edges)
-        for volume in study.volumes(experiment):
-            counted.add(volume.images, volume.masks > 0)
-            if volume.name == shown:
-                volumes[experiment] = volume
-        histograms[experiment] = counted.shares()
-    return histograms, volumes
+def _read_volumes(study, experiment: str, shown: str | None) -> tuple:
+    """The histogram of all test volumes in an experiment, and the volume of that name, None where there is none."""
+    counted, found = _Histogram(BINS[study.normalisation]), None
+    for volume in study.volumes(experiment):
+        counted.add(volume.images, volume.masks > 0)
+        if volume.name == shown:
+            found = volume
+    return counted.shares(), found
 
 
 class _Histogram:

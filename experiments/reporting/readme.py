@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, one_line
 from unet_segnet.output.records import check_file, write_text
 
 
@@ -56,5 +56,5 @@ def _read(readme: Path) -> str:
     check_file(readme)
     try:
         return readme.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{readme}: cannot be read ({error.strerror}); give another with --readme") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{readme}: cannot be read ({one_line(error)}); give another with --readme") from error

@@ -6,6 +6,7 @@ OUT/tables/NAME.{csv,md,tex}
 OUT/figures/NAME.{png,pdf}
 """
 
+import re
 from pathlib import Path
 
 from experiments.reporting.content import Report, Study
@@ -15,6 +16,7 @@ from unet_segnet.output.records import check_folder
 from unet_segnet.output.whole_folder import whole_folder
 
 PAGE = "index.html"
+OF_A_REPORT = re.compile(r'name="generator" content="unet_segnet [a-z ]*report"')  # other pages have no "report"
 
 
 def check_out(out: Path, force: bool, study: Study) -> None:
@@ -30,7 +32,7 @@ def check_out(out: Path, force: bool, study: Study) -> None:
         return
     page = out / PAGE
     start = page.read_text(encoding="utf-8", errors="replace")[:4096] if page.is_file() else ""
-    if 'name="generator" content="unet_segnet' not in start:
+    if not OF_A_REPORT.search(start):
         raise InputError(f"{out}: holds something other than a report and is not replaced; give another with --out")
     if not force and f'content="{study.generator}"' not in start:
         raise InputError(f"{out}: holds a report of another study; give another folder with --out, or --force")

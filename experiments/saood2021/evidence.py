@@ -61,6 +61,8 @@ def collect(runs: Path | None, data: str | None) -> Evidence:
     ordered = [found[key] for key in sorted(found, key=str)]
     side = tuple(run for run in ordered if run.side)
     ordered = [run for run in ordered if not run.side]
+    if slices is not None and any(run.committed for run in ordered):
+        name = PAPER_SLICES[0]  # whatever their folder is called
     runs = tuple(run for run in ordered if run.counts.encoder_weights is None)
     pretrained = tuple(run for run in ordered if run.counts.encoder_weights is not None)
     networks = tuple(_networks(runs, slices, folder)) if slices is not None else ()
@@ -70,7 +72,7 @@ def collect(runs: Path | None, data: str | None) -> Evidence:
 def _finished_runs(
     root: Path, committed: bool, name: str, sha256: Callable[[str, int], str | None], missing: list[str]
 ) -> Iterator[FinishedRun]:
-    """Runs on the data of this name; `sha256` of its slices by problem and size, None where they are not at hand."""
+    """Runs on these slices: of this `sha256` by problem and size, or where they are not at hand of this name."""
     from unet_segnet.output.console import import_keras
 
     import_keras()
@@ -97,10 +99,11 @@ def _finished_runs(
         changed += [f"{key} {recipe.get(key)}" for key, value in expected.items() if recipe.get(key) != value]
         changed += [f"size {data.get('size')}"] if data.get("size") != size else []
         changed += ["pretrained encoder"] if side and counts.encoder_weights is not None else []
-        if data.get("name") != name:
+        known = None if changed else sha256(counts.problem, size)
+        if known is None and data.get("name") != name:
             changed.append(f"{data.get('name')}")
-        elif not changed and sha256(counts.problem, size) not in (None, data.get("sha256")):
-            changed.append("other slices of that name")
+        elif known not in (None, data.get("sha256")):
+            changed.append("other slices of that name" if data.get("name") == name else f"{data.get('name')}")
         changed += ["another split"] if config.get("split") != parts_of_the_paper(counts.fold) else []
         if changed:
             protocol = "side study's" if side else "paper's"

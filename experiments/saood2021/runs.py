@@ -25,6 +25,7 @@ from unet_segnet.runs.job import label
 from unet_segnet.runs.reading import Run, RunKind, read_run
 
 COUNTED = ("test", "validation")
+PRETRAINED = "-pretrained"  # ends the folder names of runs whose encoder started from other weights
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class RunSpec:
         """The run's own folder name."""
         fold = "" if self.fold is None else f"fold{self.fold + 1}-"
         stream = "" if self.stream == "numpy" else f"-{self.stream}"
-        weights = "" if self.encoder_weights is None else "-pretrained"
+        weights = "" if self.encoder_weights is None else PRETRAINED
         return f"{fold}exp{self.experiment}-seed{self.seed}{stream}{weights}"
 
 

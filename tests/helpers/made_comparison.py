@@ -72,6 +72,8 @@ def made_run(
         test_names=np.array(names),
         test_volumes=np.array(volumes),
         test_confusion=confusion,
+        validation_names=np.array(names),
+        validation_confusion=confusion,
     )
     rate = 0.2 + (0.1 if weights else 0) + (0.1 if architecture == "pspnet" else 0) + 2 * spread
     loss = 1 - share * (1 - np.exp(-rate * np.arange(1, EPOCHS + 1)))

@@ -9,6 +9,7 @@ import numpy as np
 from experiments.saood2021 import published, spread
 from experiments.saood2021.evidence import Evidence, FinishedRun
 from experiments.saood2021.protocol import NETS, PROBLEMS, VARIANTS, configurations
+from experiments.saood2021.runs import PRETRAINED
 from experiments.saood2021.tables.scores import accuracy_table, class_table, five_fold_table
 from experiments.saood2021.tables.trainings import STREAMS, lesion_dice, notes_on_kinds
 from unet_segnet.data import five_folds, paper_split
@@ -68,7 +69,7 @@ def _training_tables(evidence: Evidence, suffix: str = "") -> dict[str, Table]:
                 "baselines": baselines,
                 "data": evidence.data,
                 "problem": problem,
-                "notes": (*_notes_on_runs(evidence, f"grid/{variant}-{problem}-"), *notes_on_kinds(finished)),
+                "notes": _notes(evidence, f"grid/{variant}-{problem}-", bool(suffix), finished),
             }
             tables[f"table{number}_{problem}_{variant}{suffix}"] = accuracy_table(
                 runs, released=problem == "binary", **arguments
@@ -85,14 +86,19 @@ def _training_tables(evidence: Evidence, suffix: str = "") -> dict[str, Table]:
                     data=evidence.data,
                     problem=problem,
                     networks=networks,
-                    notes=(*_notes_on_runs(evidence, f"kfold/{variant}-{problem}-"), *notes_on_kinds(finished)),
+                    notes=_notes(evidence, f"kfold/{variant}-{problem}-", bool(suffix), finished),
                 )
     return tables
 
 
-def _notes_on_runs(evidence: Evidence, group: str) -> tuple[str, ...]:
-    """What there is to say of the runs whose folder begins so: diverged, left out, or of one class only."""
-    return tuple(sentence for sentence in evidence.missing if sentence.startswith(group))
+def _notes(evidence: Evidence, group: str, pretrained: bool, finished: list[FinishedRun]) -> tuple[str, ...]:
+    """What there is to say of the runs whose folder begins so: diverged, left out, of one class, not trained alike."""
+    of_these = (
+        sentence
+        for sentence in evidence.missing
+        if sentence.startswith(group) and sentence.split()[0].endswith(PRETRAINED) == pretrained
+    )
+    return (*of_these, *notes_on_kinds(finished))
 
 
 def size_table(evidence: Evidence) -> Table:

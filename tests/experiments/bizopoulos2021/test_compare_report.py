@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,7 +28,7 @@ from experiments.bizopoulos2021.verdicts.claims import verdicts
 from experiments.reporting.content import sections
 from experiments.reporting.tallies import verdict_lines
 from unet_segnet import plots
-from unet_segnet.data.nifti import SLICES, VOLUMES, write_volume
+from unet_segnet.data.nifti import SLICES, VOLUMES, read_volume, write_volume
 from unet_segnet.errors import InputError
 from unet_segnet.measures.metrics import confusion_matrices
 from unet_segnet.runs import provenance
@@ -368,6 +369,41 @@ def test_histograms_of_other_data_have_its_own_name_and_rule(drawn, tiny, tmp_pa
     np.testing.assert_array_equal(edges, pictures.BINS["minmax" if reverse else "hu"])
     (caption,) = [figure.caption for figure in figures(evidence)[0] if figure.name == "figure2_histograms"]
     assert f"Test volumes: {evidence.histogram_data}." in caption
+
+
+def test_each_experiment_has_its_volumes_as_its_own_runs_take_them(tiny, monkeypatch, tmp_path):
+    """Lesion B of other slices than A: with the lungs cut out before normalising, and the volumes so too."""
+    facts, folder = {"ct20": False, "COVID19-DL": True}, tmp_path / "tiny"
+    shutil.copytree(tiny[0], folder)
+    for path in (folder / VOLUMES[0]).iterdir():  # lungs are darker than what is around them
+        volume = read_volume(path, lungs=folder / VOLUMES[2] / path.name)
+        write_volume(path, np.where(volume.lungs, volume.images // 3, 255).astype(np.uint8))
+
+    def open_made(name, size, rule, runs, test):
+        study = open_data(str(folder), size, "minmax")
+        hashes = {"sha256": "0" * 64, "test_sha256": "1" * 64}
+        vars(study).update(facts=replace(study.facts, lungs_alone=facts[name]), **hashes)
+        return study
+
+    monkeypatch.setattr("experiments.bizopoulos2021.data.open_data", open_made)
+    settings = {"test": {"name": "medseg9", "sha256": "1" * 64}}
+    for experiment, data in (("lung", "ct20"), ("lesion_a", "ct20"), ("lesion_b", "COVID19-DL")):
+        made_run(tmp_path, experiment, data=data, settings=settings)
+    evidence = collect(tmp_path)
+    assert {run.data for run in evidence.comparable} == set(facts) and evidence.histograms_of_runs
+    by_hand = open_made("COVID19-DL", 32, None, None, None)
+    shown = {of.experiment: of for of in evidence.pictures}
+    (volume,) = (of for of in by_hand.volumes("lesion_b") if of.name == shown["lesion_b"].volume)
+    np.testing.assert_array_equal(shown["lesion_b"].images, volume.images)
+    blanked = shown["lesion_a"].images * (shown["lung"].masks > 0)  # after normalising
+    assert not np.allclose(shown["lesion_b"].images, blanked, atol=0.05)
+
+
+def test_the_volumes_of_a_phantom_are_found_by_its_name(tmp_path):
+    study = open_data("phantom", 32, None, tmp_path, "phantom")
+    assert study.test_name == "phantom"
+    again = open_data(study.name, 32, None, tmp_path, study.test_name)
+    assert again.test_sha256 == study.test_sha256
 
 
 def test_a_damaged_volume_ends_the_report_only_if_its_data_were_asked_for(drawn, tiny, tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ import pytest
 from made_runs import made_run
 
 from experiments.saood2021 import evidence as collect
+from experiments.saood2021.evidence import Evidence
+from experiments.saood2021.tables import data
 from unet_segnet.data import Slices
 from unet_segnet.errors import InputError
 
@@ -163,6 +165,31 @@ def test_runs_on_other_slices_of_that_name_are_left_out(real_data, runs, monkeyp
     assert len(evidence.runs) == len(collect.collect(None, str(real_data)).runs)
     assert all(run.committed for run in evidence.runs)
     assert any(NAME in sentence and "other slices" in sentence for sentence in evidence.missing)
+
+
+def test_the_papers_slices_are_known_whatever_their_folder_is_called(real_data, runs, monkeypatch, tmp_path):
+    monkeypatch.setattr(collect, "_networks", lambda *_: ())
+    renamed = tmp_path / "COVID19-DL-master"
+    renamed.symlink_to(real_data)
+    monkeypatch.setattr(collect.Path, "resolve", lambda path: path)  # as if it were a folder of that name
+    change(runs, "config.json", data={"name": "COVID19-DL-master"})
+    evidence = collect.collect(runs, str(renamed))
+    assert any(not run.committed for run in evidence.runs) and any(run.committed for run in evidence.runs)
+    assert evidence.data == "COVID19-DL"  # by which the tables know that theirs are the same slices
+
+
+def test_notes_on_pretrained_runs_are_below_their_own_tables(no_data, runs):
+    where = runs / "grid" / "released-binary-segnet"
+    change(runs, "result.json", one_class_only=True)
+    shutil.copytree(where / NAME, where / f"{NAME}-pretrained")
+    sentences = collect.collect(runs, None).missing
+    plain, pretrained = ([s for s in sentences if s.startswith(f"grid/released-binary-segnet/{NAME}{end} ")]
+                         for end in ("", "-pretrained"))  # fmt: skip
+    evidence = Evidence((), None, "made", missing=tuple(sentences))
+    for sentence, of_pretrained in ((plain[0], False), (pretrained[0], True)):
+        for asked in (False, True):
+            notes = data._notes(evidence, "grid/released-binary-", asked, [])
+            assert (sentence in notes) == (asked == of_pretrained)
 
 
 def test_the_network_is_chosen_on_the_validation_slices(monkeypatch, tmp_path):

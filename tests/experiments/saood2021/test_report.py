@@ -4,6 +4,7 @@ import functools
 
 import pytest
 from forked import ROOT, run_command
+from markupsafe import Markup
 from tables import read_records
 
 from experiments.bizopoulos2021.protocol import COMPREHENSIVE_COMPARISON
@@ -14,6 +15,7 @@ from experiments.saood2021.protocol import U_NET_VERSUS_SEGNET
 from experiments.saood2021.report import SECTIONS
 from unet_segnet.errors import InputError
 from unet_segnet.output.whole_folder import whole_folder
+from unet_segnet.web.page import render_page
 
 MARKS = ("file",)
 report = functools.partial(run_command, "report")
@@ -114,6 +116,14 @@ def test_another_folder_is_not_overwritten(tmp_path):
     with pytest.raises(InputError, match="something other than a report"):
         check_out(tmp_path, True, U_NET_VERSUS_SEGNET)
     check_out(tmp_path / "new", False, U_NET_VERSUS_SEGNET)
+
+
+def test_the_page_of_another_command_is_no_report(tmp_path):
+    (tmp_path / "index.html").write_text(render_page("a scan", Markup("<p>volumes</p>")), encoding="utf-8")
+    (tmp_path / "labels.nii.gz").write_bytes(b"")
+    for force in (False, True):
+        with pytest.raises(InputError, match="something other than a report"):
+            check_out(tmp_path, force, U_NET_VERSUS_SEGNET)
 
 
 def test_the_other_studys_report_is_replaced_by_force_alone(tmp_path):
