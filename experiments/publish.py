@@ -43,6 +43,7 @@ def publish(options) -> None:
     from unet_segnet.output.console import import_keras
     from unet_segnet.output.records import read_json
     from unet_segnet.runs.folder import AGAIN
+    from unet_segnet.runs.reading import check_arrays
 
     import_keras()
     from unet_segnet.networks import load as pretrained
@@ -54,10 +55,10 @@ def publish(options) -> None:
             raise InputError(f"{run}: no finished run; give its folder, such as runs/grid/released-binary-segnet/...")
         study = read_json(run / "config.json").get("study")
         kinds = ((FIRST, _of_first_study), (SECOND, _of_second_study), (OWN, _of_networks))
-        looks = {study: look for kind, look in kinds for study in kind.studies}
+        looks = {study: (kind, look) for kind, look in kinds for study in kind.studies}
         if study not in looks:
-            raise InputError(f"{run}: no run of the two studies; expected one of {', '.join(looks)}")
-        look = looks[study]
+            raise InputError(f"{run}: no run of this project's; expected one of {', '.join(looks)}")
+        kind, look = looks[study]
         target, files, problem, described = look(run, options.weights)
         if targets.setdefault(target, run) != run:
             raise InputError(f"{run}: {targets[target]} would be published at the same place; give one of them")
@@ -70,6 +71,7 @@ def publish(options) -> None:
             raise InputError(f"{own}: is the project's network for its problem; use --force to replace it")
         if absent := [name for name in files if not (run / name).is_file()]:
             raise InputError(f"{run}: {absent[0]} is missing; {AGAIN}")
+        check_arrays(run, kind)
         checked.append((run, target, files, problem, described))
     for run, target, files, problem, described in checked:
         with whole_folder(target, FILES) as new:
@@ -118,7 +120,7 @@ def _of_second_study(run: Path, weights: bool):
     from unet_segnet.runs.reading import read_run
 
     if weights:
-        raise InputError(f"{run}: --weights is for networks of the first study; leave it out")
+        raise InputError(f"{run}: --weights is for runs of the first study and of experiments.networks; leave it out")
     read = compare_run(read_run(run, KIND))
     place = run.resolve()
     return RESULTS / "compare" / read.experiment / place.parent.name / place.name, COMPARE_FILES, None, None

@@ -68,7 +68,7 @@ def networks(options) -> None:
         network = f"{options.architecture}-{options.encoder}"
         write_whole_table(options.out, options.results, network, options.seed)
         return
-    from experiments.networks.runs import OF_TASK, NetworkData, NetworkJob, NetworkSpec
+    from experiments.networks.runs import KIND, OF_TASK, NetworkData, NetworkJob, NetworkSpec
 
     import_keras()
     from unet_segnet.models.decoders import DECODERS
@@ -81,6 +81,7 @@ def networks(options) -> None:
         if (value := getattr(options, name)) not in known:
             raise InputError(f"`{name}` {value}: expected one of {', '.join(known)}")
     settle_dtype(options)
+    from unet_segnet.runs.reading import read_run
     from unet_segnet.training.annealed import AnnealedRecipe
 
     spec = NetworkSpec(
@@ -92,6 +93,9 @@ def networks(options) -> None:
     )
     job = NetworkJob(spec, AnnealedRecipe(epochs=options.epochs, dtype=options.dtype))
     path = complete(job, NetworkData(options.what), options.out, options.force)
+    run = read_run(path, KIND)
+    if run.counts is None:
+        raise InputError(f"{path}: diverged in epoch {run.result['epoch']}; train it with another --seed")
     print(f"finished: {path}")
 
 

@@ -52,8 +52,8 @@ def network_facts(config: dict, result: dict, counts: dict[str, np.ndarray], res
 
 
 def _is_twin(other: dict, config: dict) -> bool:
-    same = ("task", "architecture", "encoder", "size")
-    return bool(other["without"]) and all(other[key] == config[key] for key in same)
+    same = ("task", "architecture", "encoder", "size", "recipe", "data_sha256")
+    return bool(other["without"]) and all(other.get(key) == config.get(key) for key in same)
 
 
 def trained_on(config: dict) -> list[str]:

@@ -62,7 +62,7 @@ def train_and_show(jobs: Sequence[Job], data: dict, options) -> int:
     print_counts(jobs, left, options)
     ended = carry_out(left, data, options)
     without = show_results(jobs, data, options)
-    return 2 if ended.faults or ended.held or without else 0
+    return 2 if without else ended.status
 
 
 def show_results(jobs: Sequence[Job], data: dict, options) -> int:

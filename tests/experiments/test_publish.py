@@ -9,6 +9,7 @@ import pytest
 from made_comparison import made_run
 
 from experiments import publish
+from experiments.saood2021.runs import KIND
 from unet_segnet.errors import InputError
 from unet_segnet.networks import load as pretrained
 
@@ -34,9 +35,10 @@ def run(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "result.json").write_text(json.dumps(RESULT))
-    (folder / "history.npz").write_bytes(b"history")
+    np.savez(folder / "history.npz", **{name: np.zeros(1) for name in KIND.history})
     counts = {"test_names": np.array(["001"]), "test_confusion": np.array([[[90, 2], [3, 5]]])}
-    np.savez(folder / "counts.npz", validation_confusion=counts["test_confusion"], **counts)
+    counts |= {"test_bf": np.ones(1)} | {name.replace("test", "validation"): of for name, of in counts.items()}
+    np.savez(folder / "counts.npz", validation_bf=np.ones(1), **counts)
     build_model("segnet", variant="released", input_shape=(16, 16, 1)).save(folder / "model.keras")
     monkeypatch.setattr(publish, "RESULTS", tmp_path / "project" / "experiments" / "results")
     monkeypatch.setattr(pretrained, "WEIGHTS", tmp_path / "project" / "weights")
@@ -85,6 +87,17 @@ def test_impossible_counts_of_the_last_epochs_are_refused(run):
     assert not publish.RESULTS.exists()
 
 
+@pytest.mark.parametrize("content", [b"cut", None])
+def test_a_damaged_history_is_refused(run, content):
+    if content is None:
+        np.savez(run / "history.npz", loss=np.zeros(1))
+    else:
+        (run / "history.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"history\.npz: "):
+        publish.publish(options(run))
+    assert not publish.RESULTS.exists()
+
+
 def test_a_network_of_other_trainings_is_not_the_project_s(run):
     other = run.with_name("exp4-seed1")
     shutil.copytree(run, other)
@@ -99,7 +112,7 @@ def test_a_network_of_other_trainings_is_not_the_project_s(run):
         with pytest.raises(InputError, match="trained with --encoder-weights or --loss"):
             publish.publish(options(run, weights=True))
     (run / "config.json").write_text(json.dumps({**CONFIG, "study": "own"}))
-    with pytest.raises(InputError, match="no run of the two studies"):
+    with pytest.raises(InputError, match="no run of this project's"):
         publish.publish(options(run))
     assert not publish.RESULTS.exists() and not pretrained.WEIGHTS.exists()
 

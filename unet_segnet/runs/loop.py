@@ -52,8 +52,8 @@ class Ended:
 
     @property
     def status(self) -> int:
-        """The command's exit status."""
-        return 2 if self.faults else 0
+        """The command's exit status: 2 where results are missing that nobody chose to leave out."""
+        return 2 if self.faults or self.held else 0
 
 
 def carry_out(

@@ -163,17 +163,27 @@ def check_finished(folders: list[RunFolder], kind: RunKind) -> list[str]:
     """
     without = []
     for folder in folders:
-        finished = read_run(folder.path, kind).counts is not None
-        read_arrays(folder.history, kind.history)
-        if finished:
-            there = {file: names for file, names in kind.optional.items() if (folder.path / file).exists()}
-            for file, names in {"counts.npz": kind.counts, **kind.further, **there}.items():
-                read_arrays(folder.path / file, names)
+        finished = check_arrays(folder.path, kind)
         _check_network(folder.model)
         _remove_left_over(folder)
         if finished and not folder.model.exists():
             without.append(str(folder.path))
     return without
+
+
+def check_arrays(folder: Path, kind: RunKind) -> bool:
+    """Read all arrays of a run that ended; returns whether it finished, which one that diverged did not.
+
+    Raises:
+        InputError: a file is missing, damaged, or of another version.
+    """
+    finished = read_run(folder, kind).counts is not None
+    read_arrays(folder / "history.npz", kind.history)
+    if finished:
+        there = {file: names for file, names in kind.optional.items() if (folder / file).exists()}
+        for file, names in {"counts.npz": kind.counts, **kind.further, **there}.items():
+            read_arrays(folder / file, names)
+    return finished
 
 
 def _check_network(path: Path) -> None:

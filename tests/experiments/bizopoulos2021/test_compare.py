@@ -137,7 +137,7 @@ def test_a_run_tested_elsewhere_has_a_folder_of_its_own(volumes_data, tmp_path, 
 
 def test_a_plan_is_gone_through_row_by_row(volumes_data, tmp_path, stand_in, capsys):
     plan = tmp_path / "plan.csv"
-    row = f"{{}},{{}},{{}},resnet18,{volumes_data},{volumes_data},32,3,{{}}\n"
+    row = f"{{}},{{}},{{}},resnet18,{volumes_data},{volumes_data},32,3,{{}},float32\n"
     header = ",".join(PLAN_COLUMNS) + "\n"
     plan.write_text(header + row.format("b", '"lung,lesion_b"', "unet", 1) + row.format("a", "lung", "fpn", '"0,1"'))
     given = ["--plan", str(plan), "--out", str(tmp_path / "runs"), "--epochs", "1"]
@@ -158,9 +158,9 @@ def test_a_plan_is_gone_through_row_by_row(volumes_data, tmp_path, stand_in, cap
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ("x,lungs,unet,resnet18,a,b,32,3,0\n", r"line 2: .*--experiment: expected some of lung"),
-        ("x,lung,unet,resnet18,a,b,33,3,0\n", "line 2: .*multiple of 32"),
-        ("x,lung,unet,resnet18,,b,32,3,0\n", "line 2: expected a value for each of part, experiment"),
+        ("x,lungs,unet,resnet18,a,b,32,3,0,float32\n", r"line 2: .*--experiment: expected some of lung"),
+        ("x,lung,unet,resnet18,a,b,33,3,0,float32\n", "line 2: .*multiple of 32"),
+        ("x,lung,unet,resnet18,,b,32,3,0,float32\n", "line 2: expected a value for each of part, experiment"),
         ("x,lung,unet\n", "line 2: expected a value"),
         ("", "plans no training"),
     ],
@@ -176,22 +176,20 @@ def test_what_is_no_plan_is_one_line(tmp_path, rows, told):
 
 
 def test_the_projects_own_plan_is_one(monkeypatch):
-    """36 models with two seeds each, then lesion B on the slices of A; every run in a folder of its own."""
+    """36 models with two seeds each, lesion B on the slices of A, then three more encoders; a folder for each run."""
     import experiments.bizopoulos2021.plan as plan
 
     monkeypatch.setattr(plan, "place_of", lambda options: f"{options.data}-{options.test}-{options.size}")
     numbers, folders = Counter(), set()
-    for part, options in planned_options(PLAN, ["--dtype", "float32"]):
-        options.dtype_given = True
+    for part, options in planned_options(PLAN, []):
+        options.dtype_given = options.dtype == "float32"
         jobs = plan.planned_jobs(options)
         numbers[part] += len(jobs)
         folders |= {job.spec.group / job.spec.name for job in jobs}
         assert {job.recipe.epochs for job in jobs} == {30} and options.test == "medseg9"
-        assert options.data == (
-            "COVID19-DL" if options.experiment == ("lesion_b",) and part != "masks alone" else "ct20"
-        )
-    assert numbers == {"first seed": 36, "second seed": 36, "masks alone": 12}
-    assert len(folders) == 84
+        assert options.data in ("COVID19-DL", "ct20")[options.experiment != ("lesion_b",) :]
+    assert numbers == {"first seed": 36, "second seed": 36, "masks alone": 24, "six encoders": 48}
+    assert len(folders) == 144
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(volumes_data, tmp_path, stand_in, monkeypatch):
@@ -435,7 +433,7 @@ def test_a_forced_run_that_another_process_works_on_is_left_alone(volumes_data, 
     assert compare(options_for(volumes_data, tmp_path, "--epochs", "1")) == 0
     folder = RunFolder(tmp_path, SPEC)
     with folder.lock():
-        assert compare(options_for(volumes_data, tmp_path, "--executor", "ray", "--force")) == 0
+        assert compare(options_for(volumes_data, tmp_path, "--executor", "ray", "--force")) == 2
     assert "left alone: " in capsys.readouterr().out
     assert folder.finished and not fake_ray.handed_over
 
