@@ -1,6 +1,7 @@
 """The house: which room may import which, no circles, nothing too large, and packages that cost nothing to import."""
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -124,3 +125,34 @@ def test_a_package_costs_nothing_to_import(package):
     code = f"import sys; import {package}; print(*sorted({HEAVY} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
+
+
+def test_names_in_texts_exist():
+    """Of the project's own modules and what is in them, where a text gives them in full."""
+    wrong = []
+    for module, path in modules().items():
+        for name in re.findall(r"`((?:unet_segnet|experiments)(?:\.(?!json)\w+)+)`", path.read_text(encoding="utf-8")):
+            home, rest = name, []
+            while home not in modules():
+                home, _, last = home.rpartition(".")
+                rest.insert(0, last)
+            if rest and rest[0] not in defined(home):
+                wrong.append(f"{module}: {name}")
+    assert not wrong
+
+
+@cache
+def defined(module):
+    """What a module defines or imports at its beginning, and what it gives when asked for it."""
+    found = set()
+    for node in ast.parse(modules()[module].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {of.id for target in targets for of in ast.walk(target) if isinstance(of, ast.Name)}
+            if "__all__" in found and any(getattr(target, "id", "") == "__all__" for target in targets):
+                found |= set(ast.literal_eval(node.value))
+    return found

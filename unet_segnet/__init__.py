@@ -10,6 +10,7 @@ imported when they are used (`from unet_segnet.models import build_model`). For 
 """
 
 __version__ = "0.2.0"
+__all__ = ["load_model", "segment"]
 _LATE = {"load_model": "unet_segnet.networks.load", "segment": "unet_segnet.inference.segmentation"}
 
 
@@ -19,3 +20,7 @@ def __getattr__(name: str):
 
         return getattr(importlib.import_module(_LATE[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

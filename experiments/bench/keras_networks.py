@@ -120,10 +120,10 @@ def _seconds(call, count):
 def network(channel: Channel, net, variant, dtype, batch, size):
     """Worker: seconds per "step" or "inference" of a mini-batch, "multiply-adds" of a slice, peak "memory" in MiB.
 
-    A step is all of `unet_segnet.training.train` but shuffling, augmentation and validation: network, loss, log,
-    L2, Adam; the answer to the first turn is the time of all steps that are executed at once. Inference is
-    `unet_segnet.training.predict`: slices in, classes out. Of the second study's networks, "unet/resnet18" of variant
-    None, they are those of `train_encoder` and `predict_probabilities`. In inference normalisation is folded.
+    A step is all of `train` but shuffling, augmentation and validation: network, loss, log, L2, Adam; the answer to the
+    first turn is the time of all steps that are executed at once. Inference is `predict`: slices in, classes out. Of
+    the second study's networks, "unet/resnet18" of variant None, they are those of
+    `unet_segnet.training.soft_dice`. In inference normalisation is folded.
     """
     images, labels = made_up_slices(batch, size)
     build = _of_first_study if variant else _of_second_study

@@ -169,7 +169,7 @@ def copy_weights(model, twin: nn.Module) -> None:
 
 
 def make_optimizer(twin: nn.Module, learning_rate=1e-3, l2=1e-4, up_bias_factor=2.0) -> torch.optim.Optimizer:
-    """Adam as in `unet_segnet.training.Recipe`: no L2 on convolution biases, faster biases of transposed ones."""
+    """Adam as `unet_segnet.training.class_weighted` has it: no L2 on convolution biases, faster ones of transposed."""
     groups = {"decayed": [], "biases": [], "up_biases": []}
     for module in twin.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -74,15 +74,15 @@ def epochs_for(net: str, experiment: int, iterations: int, slices) -> int:
 def replay(net: str, experiment: int, iterations: int, slices, report=None) -> Replay:
     """Train whole epochs from MATLAB's stream until `iterations` are reached; the losses of these are kept.
 
-    It goes through `unet_segnet.training.train`, as every other run of ours does, without validation slices:
-    validation has no effect on the losses.
+    It goes through `unet_segnet.training.class_weighted.train`, as every other run of ours does, without validation
+    slices: validation has no effect on the losses.
 
     Arguments:
         net: "segnet" or "unet", in the released variant.
         experiment: configuration of Table 2.
         iterations: how many, up to the 160 epochs of a run.
         slices: all slices, of two or four classes; the released curves are of the authors' slices.
-        report: as in `unet_segnet.training.train`.
+        report: as in `unet_segnet.training.class_weighted.train`.
 
     Raises:
         InputError: more iterations than a run has, or fewer slices than a mini-batch.

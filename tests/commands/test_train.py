@@ -240,6 +240,33 @@ def test_losses_are_written_for_tensorboard(own, tmp_path, tiny):
         np.testing.assert_allclose(values, [float(row[column]) for row in rows], rtol=1e-5)
 
 
+def test_a_training_that_diverged_left_no_network_and_says_so(own, tmp_path, tiny, capsys):
+    arguments = ["--data", own, "--out", tmp_path / "runs", *tiny, "--epochs", "1", "--learning-rate", "1e38"]
+    assert command.train(command.build_parser().parse_args(list(map(str, arguments)))) == 2
+    told = " ".join(capsys.readouterr().out.split())
+    assert "nothing is scored. seed0 diverged in epoch 1 and is left out." in told
+    assert "network:" not in told and "no test slices" not in told
+
+
+def test_the_content_of_imagenet_weights_is_among_a_runs_settings(tmp_path, monkeypatch):
+    from unet_segnet.cohort.training import OwnData, OwnJob, OwnSpec
+    from unet_segnet.data.splits import Split
+    from unet_segnet.training.soft_dice import EncoderRecipe
+
+    plan = NetworkPlan("unet/resnet18", recipe="compare", encoder_weights="imagenet")
+    slices = SimpleNamespace(sha256=lambda: "0" * 64, class_names=("a", "b"), names=("1",))
+    data = OwnData(SimpleNamespace(slices=slices, classes=SimpleNamespace(text=dict)), {})
+    job = OwnJob(OwnSpec("own", plan.label, 0, None), plan, EncoderRecipe(), Split([0], [], []))
+    found = []
+    for content in (b"weights", b"others"):
+        folder = tmp_path / content.decode()
+        monkeypatch.setenv("UNET_SEGNET_DATA", str(folder))
+        (folder / "imagenet").mkdir(parents=True)
+        (folder / "imagenet" / "resnet18.safetensors").write_bytes(content)
+        found.append(job.config(data)["network"]["encoder_weights_sha256"])
+    assert found == [hashlib.sha256(content).hexdigest() for content in (b"weights", b"others")]
+
+
 def test_tensorboard_that_is_not_there_is_one_line(own, tmp_path, tiny, monkeypatch):
     import importlib.util
 
@@ -435,6 +462,7 @@ def test_loose_slices_are_trained_on_with_a_warning(tmp_path):
             "`freeze` encoder needs trained weights: give `init`, or `encoder_weights`",
         ),
         ({"net": "unet", "encoder_weights": "imagenet"}, "`encoder_weights` belongs to a new network"),
+        ({"net": None, "init": "binary", "encoder_weights": "imagenet"}, "`encoder_weights` belongs to a new network"),
         ({"net": "unet/vgg99", "recipe": "compare"}, "`net` unet/vgg99: expected"),
     ],
 )

@@ -40,6 +40,10 @@ def test_a_point_is_the_folder_that_one_is_in(root, monkeypatch):
     monkeypatch.chdir(root / "medseg")
     assert find_data(".").resolve() == (root / "medseg").resolve()
     assert find_data("medseg") == root / "medseg"
+    assert find_data("./").resolve() == (root / "medseg").resolve()
+    assert find_data("../COVID19-DL").resolve() == (root / "COVID19-DL").resolve()
+    (root / "medseg" / "inside").mkdir()
+    assert find_data("medseg/inside") == root / "medseg" / "inside"
 
 
 def test_default_is_the_release_then_medseg(root):

@@ -117,6 +117,14 @@ def test_grouped_folds_are_those_of_scikit_learn(num_folds):
                zip(folds, grouped_folds(groups, num_folds, seed=4), strict=True))  # fmt: skip
 
 
+@pytest.mark.parametrize("share", [float("nan"), -0.5, 1.5])
+def test_a_share_that_is_none_is_one_clear_line(share):
+    groups = [str(number) for number in range(10)]
+    for divide in (grouped_folds, grouped_split):
+        with pytest.raises(InputError, match=r"`validation_share`.*expected 0 or more, below 1"):
+            divide(groups, validation_share=share)
+
+
 def test_a_written_split_is_read_as_it_was(tmp_path):
     names = [f"s{number}" for number in range(40)]
     folds = grouped_folds(GROUPS, 3)

@@ -155,6 +155,14 @@ def test_pooling_refuses_unknown_and_too_small_sizes():
         MaxPooling2D()(np.zeros((1, 1, 4, 1), "float32"))
 
 
+@pytest.mark.parametrize("kind", [MaxPooling2D, MaxUnpooling2D])
+def test_a_window_is_one_or_two_numbers_whose_places_are_bytes(kind):
+    assert kind(3).pool_size == (3, 3) and kind((16, 16)).pool_size == (16, 16)
+    for wrong in ((17, 16), 17, (2, 2, 2), 0):
+        with pytest.raises(ValueError, match="at most 256 elements"):
+            kind(wrong)
+
+
 def test_unpooling_refuses_indices_of_another_shape():
     with pytest.raises(ValueError, match="one shape"):
         MaxUnpooling2D()([np.zeros((1, 2, 2, 1), "float32"), np.zeros((1, 2, 3, 1), "uint8")])
@@ -208,6 +216,17 @@ def test_the_moving_average_can_be_of_the_unbiased_variance(shape):
     before = found["moving_variance"]
     layers[0](x[0], training=False)
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(layers[0].moving_variance), before)
+
+
+@pytest.mark.parametrize("name", ["BatchNormalization", "GroupNormalization"])
+def test_normalisation_over_another_axis_equals_keras_own(name):
+    x = np.random.default_rng(8).normal(3.0, 2.0, (2, 4, 6, 4)).astype("float32")
+    settings = {"axis": 1} | ({"groups": 2} if name == "GroupNormalization" else {})
+    outputs = []
+    for home in (layers, keras.layers):
+        layer = getattr(home, name)(**settings)
+        outputs.append(keras.ops.convert_to_numpy(layer(x, training=True) if "Batch" in name else layer(x)))
+    np.testing.assert_allclose(*outputs, atol=2e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])

@@ -141,6 +141,17 @@ def test_only_vggs_bare_pooling_gets_two_more_convolutions():
         assert [layer.name for layer in model.layers if "-center-" in layer.name and layer.name.endswith("-0")] == names
 
 
+def test_a_seed_draws_weights_and_dropout_masks():
+    """Of the encoder too: EfficientNet leaves out whole blocks in training."""
+    x = np.random.default_rng(0).standard_normal((4, 32, 32, 1), dtype="float32")
+    found = []
+    for seed in (7, 7, 8):
+        model = build_model("unet", encoder="efficientnet-b0", input_shape=(32, 32, 1), seed=seed)
+        found.append(keras.ops.convert_to_numpy(model(x, training=True)))
+    np.testing.assert_array_equal(*found[:2])
+    assert not np.allclose(found[0], found[2])
+
+
 def test_unet_repeats_pixels():
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype("float32")
     layer = small("unet").get_layer("decoder-blocks-0-upsampling")

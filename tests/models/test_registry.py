@@ -19,7 +19,7 @@ from unet_segnet.commands import train
 from unet_segnet.data.phantom import write_phantom
 from unet_segnet.errors import InputError
 from unet_segnet.models import build_model
-from unet_segnet.models.registry import NETWORKS, VARIANTS, Network, check_size
+from unet_segnet.models.registry import NETWORKS, VARIANTS, Network, SizeRule, check_size
 
 ROOT = Path(__file__).parents[2]
 FILE = '''
@@ -65,7 +65,7 @@ def run(monkeypatch, capsys, command, *arguments):
 def test_a_new_network_is_built_and_refuses_what_it_cannot_take(net_4, tmp_path):
     model = build_model("net_4", num_classes=3, input_shape=(8, 12, 1), mean=5.0)
     assert model.name == "net_4_paper" and model.output_shape == (None, 8, 12, 3)
-    with pytest.raises(InputError, match=r"^`size` 7: net_4 needs a multiple of 2 pixels$"):
+    with pytest.raises(InputError, match=r"^`size` 7: net_4 needs a multiple of 2 and at least 4 pixels$"):
         check_size("net_4", "paper", 7)
     np.save(tmp_path / "halved.npy", np.ones((2, 2, 1, 2)))
     begun = build_model("net_4", input_shape=(8, 8, 1), encoder_weights=tmp_path / "halved.npy")
@@ -88,7 +88,7 @@ def test_a_new_network_is_trained_on_own_data_and_gone_on_with(net_4, tmp_path, 
     (further,) = (tmp_path / "further" / "own").glob("*/seed0/config.json")
     assert json.loads(further.read_text())["recipe"]["learning_rate"] == 2e-3
     options.size = 15
-    with pytest.raises(InputError, match="`size` 15: net_4 needs a multiple of 2 pixels"):
+    with pytest.raises(InputError, match="`size` 15: net_4 needs a multiple of 2 and at least 4 pixels"):
         train.train(options)
     options.net = "net_5"
     with pytest.raises(InputError, match=r"^`net` net_5: expected segnet, unet, net_4, or ARCHITECTURE/ENCODER"):
@@ -108,7 +108,7 @@ def test_a_new_network_has_its_grid_of_which_nothing_is_published(net_4, tmp_pat
     status, _, errors = run(monkeypatch, capsys, grid, *tiny, "--only", "4")
     assert (status, errors) == (2, "error: net_4 has no configuration 4; it has 1: name others with --only\n")
     status, _, errors = run(monkeypatch, capsys, grid, *tiny, "--size", "33")
-    assert (status, errors) == (2, "error: --size 33: net_4 needs a multiple of 2 pixels\n")
+    assert (status, errors) == (2, "error: --size 33: net_4 needs a multiple of 2 and at least 4 pixels\n")
     status, _, errors = run(monkeypatch, capsys, kfold, *tiny)
     assert (status, "the article names no best configuration of it; give some with --only" in errors) == (2, True)
     archive.pack(tmp_path / "runs", tmp_path / "runs.zip")
@@ -148,6 +148,11 @@ def test_the_rule_of_sizes_is_what_building_accepts(net, variant):
         except ValueError:
             built = False
         assert built == rule.fits(size), size
+
+
+def test_a_rule_of_both_kinds_tells_both():
+    assert str(SizeRule(least=64, multiple=16)) == "a multiple of 16 and at least 64"
+    assert str(SizeRule(least=16, multiple=16)) == "a multiple of 16"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,3 +254,19 @@ def test_labels_of_a_metaimage_without_directions_lie_on_it(tmp_path, fields):
     theirs, ours = (SimpleITK.ReadImage(str(each)) for each in (path, tmp_path / "labels.nii.gz"))
     for what in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
         assert getattr(ours, what)() == pytest.approx(getattr(theirs, what)())
+
+
+@pytest.mark.parametrize("name", ["scan.mha", "scan.nrrd"])
+def test_a_file_that_may_not_be_read_is_one_line(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    SimpleITK.WriteImage(image_of(VALUES), str(path))
+    opened = Path.open
+
+    def refusing(self, *arguments, **more):
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        return opened(self, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    with pytest.raises(InputError, match=rf"{name}: cannot be read \(Permission denied\)"):
+        read_scan(path)

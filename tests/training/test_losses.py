@@ -1,5 +1,7 @@
 """The losses: weighted cross-entropy against NumPy written for reading, soft Dice against equation 1 written out."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -156,6 +158,12 @@ def test_dice_and_cross_entropy_pass_unknown_pixels_over():
     assert float(DiceCrossEntropy(3)(labels, other)) == float(DiceCrossEntropy(3)(labels, probabilities))
     nothing_known = np.full(labels.shape, 255, "uint8")
     assert float(DiceCrossEntropy(3)(nothing_known, probabilities)) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [SoftDiceLoss, DiceCrossEntropy, partial(WeightedCrossEntropy, [1.0, 2.0])])
+def test_a_misspelt_setting_is_refused(kind):
+    with pytest.raises(TypeError, match="ovr"):
+        kind(ovr="batch")
 
 
 def test_dice_and_cross_entropy_need_two_classes():

@@ -40,6 +40,11 @@ def test_pytorchs_adam_is_pytorchs():
     np.testing.assert_allclose(three_steps(TorchAdam(0.01, epsilon=1e-8)), kernel.detach().numpy(), rtol=1e-6)
 
 
+def test_there_is_no_amsgrad():
+    with pytest.raises(ValueError, match="amsgrad must be False"):
+        TorchAdam(amsgrad=True)
+
+
 def test_adam_adds_l2_to_the_gradient_before_the_moments():
     """Three steps by hand, with MATLAB R2020a's update."""
     start, gradient = np.array([1.0, -2.0, 3.0]), np.array([0.3, -0.1, 0.0])

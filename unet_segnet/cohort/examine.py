@@ -105,7 +105,7 @@ def examine_cohort(
     """Examine a manifest or a folder of images and labels, one scan at a time.
 
     Arguments:
-        data, classes, lungs, orientation, report: as of `unet_segnet.cohort.load_cohort`.
+        data, classes, lungs, orientation, report: as of `unet_segnet.cohort.load.load_cohort`.
         look: called with each scan that could be read, whole slices included, and what is counted in it.
 
     Returns:

@@ -159,9 +159,9 @@ def load_cohort(
     """Load labelled scans as the networks take them.
 
     Arguments:
-        data: see `unet_segnet.cohort.find_cases`.
+        data: see `unet_segnet.cohort.cases.find_cases`.
         classes: file that names the classes; None: classes.csv beside the data, else found in the label files.
-        lungs: of scans that come without a mask: "auto", "none" or "lungmask", see `unet_segnet.inference.segment`.
+        lungs: of scans that come without a mask: "auto", "none" or "lungmask", see `unet_segnet.segment`.
         orientation: of all scans for which the manifest does not say it, see `unet_segnet.scans.to_network`; None: by
             their geometry, or assumed.
         window: (low, high) HU that become grey levels 0 and 255.

@@ -58,8 +58,8 @@ class NetworkPlan:
         if self.recipe == "compare" and (self.net is None or self.variant is not None):
             raise InputError("`recipe` compare needs `net` ARCHITECTURE/ENCODER, and no `variant`")
         if self.encoder_weights is not None:
-            able = is_pyramid or (self.variant or "paper") in NETWORKS[self.net].pretrained
-            if self.init is not None or not able:
+            new = self.net is not None and self.init is None
+            if not new or not (is_pyramid or (self.variant or "paper") in NETWORKS[self.net].pretrained):
                 others = [f"{of.name} of variant {variant}" for of in NETWORKS.values() for variant in of.pretrained]
                 raise InputError(
                     f"`encoder_weights` belongs to a new network: ARCHITECTURE/ENCODER, or {', '.join(others)}"

@@ -51,7 +51,7 @@ def train_grid(plan, init, parts, class_weights, recipe, seed, folder, report):
         init: what `begin_with` gave.
         parts: `Slices` of "train" and "validation".
         class_weights: of the loss.
-        recipe: `unet_segnet.training.Recipe`.
+        recipe: `unet_segnet.training.class_weighted.Recipe`.
         seed: of everything random.
         folder: `RunFolder`, for the state and what follows the training.
         report: called after each epoch.

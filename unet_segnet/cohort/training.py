@@ -63,7 +63,7 @@ class OwnData:
     """What all trainings of one command share.
 
     Attributes:
-        cohort: `unet_segnet.cohort.Cohort`, all slices.
+        cohort: `unet_segnet.cohort.load.Cohort`, all slices.
         description: of it, for the runs' settings: name, window, size, lungs, orientation.
     """
 
@@ -95,6 +95,10 @@ class OwnJob:
         if self.plan.init is not None:  # the file counts, not the path by which it was reached today
             plan |= {"init": Path(self.plan.init).name, "init_sha256": self.plan.init_sha256}
         plan |= weights_by_content(self.plan.encoder_weights)
+        if self.plan.encoder_weights == "imagenet" and self.plan.recipe == "compare":
+            from unet_segnet.models.encoders.weights import imagenet_sha256
+
+            plan["encoder_weights_sha256"] = imagenet_sha256(self.plan.net.partition("/")[2])
         return {
             "format": FORMAT,
             "study": STUDY,

@@ -75,10 +75,10 @@ def load_own(options, window, size: int):
         size: height and width of the slices.
 
     Returns:
-        `unet_segnet.cohort.Cohort`.
+        `unet_segnet.cohort.load.Cohort`.
 
     Raises:
-        InputError: see `unet_segnet.cohort.load_cohort`.
+        InputError: see `unet_segnet.cohort.load.load_cohort`.
     """
     from unet_segnet.cohort.load import load_cohort
 

@@ -165,7 +165,7 @@ def phantom(options) -> int:
 
 def _write_csv(path: Path, rows: list[dict]) -> None:
     try:
-        with whole_file(path) as temporary, temporary.open("w", newline="") as file:
+        with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["set", "slice"])
             writer.writeheader()
             writer.writerows(rows)

@@ -175,7 +175,10 @@ def train(options) -> int:
         write_splits(target / "split.json", splits, cohort.slices.names, cohort.groups)
         if len(done) < len(jobs):
             notes.append(f"{len(jobs) - len(done)} of the {len(jobs)} trainings are not finished.")
-        show(done, [RunFolder(options.out, job.spec).path for job in done], cohort, target, notes)
+        folders = [RunFolder(options.out, job.spec) for job in done]
+        show(done, [folder.path for folder in folders], cohort, target, notes)
+        if not any(folder.model.is_file() for folder in folders):
+            return 2  # all diverged
     return 0 if len(done) == len(jobs) else 2
 
 

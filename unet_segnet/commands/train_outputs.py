@@ -17,7 +17,7 @@ def show(jobs: Sequence, folders: Sequence[Path], cohort, target: Path, notes: S
     Arguments:
         jobs: finished `unet_segnet.cohort.training.OwnJob`s, the folds of one network.
         folders: of their runs.
-        cohort: `unet_segnet.cohort.Cohort` with all slices.
+        cohort: `unet_segnet.cohort.load.Cohort` with all slices.
         target: folder of tables and pictures.
         notes: for the tables.
     """
@@ -50,10 +50,11 @@ def show(jobs: Sequence, folders: Sequence[Path], cohort, target: Path, notes: S
             baselines.append(evaluate_baselines(*parts))
             tested += job.split.test.tolist()
             confusions.append(counts["test_confusion"])
-    for folder in folders:
-        print(f"network: {folder / 'model.keras'}")
+    networks = [path for folder in folders if (path := folder / "model.keras").is_file()]
+    for path in networks:
+        print(f"network: {path}")
     if not confusions:
-        say(" ".join(["no test slices: nothing is scored.", *notes]))
+        say(" ".join(["no test slices: nothing is scored." if networks else "nothing is scored.", *notes]))
         _remove_others(target, [PICTURE] if target in folders else [])  # which is this run's own
         return
     part = cohort.subset(tested)

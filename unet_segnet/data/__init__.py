@@ -1,4 +1,4 @@
-"""Slices in: one data type, its readers, the splits, the class balance, the augmentation."""
+"""Slices in: one data type, its readers, the splits, the class balance."""
 
 from unet_segnet.data.balance import class_sizes, median_frequency_weights
 from unet_segnet.data.catalogue import load_slices

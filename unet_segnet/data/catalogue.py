@@ -51,8 +51,9 @@ def find_data(data: str | None = None) -> Path:
             if (root / name).is_dir():
                 return root / name
         raise InputError(f"no data found in {root}: {WAYS_OUT}")
-    places = (root / data, expanded(data))
-    for folder in places if data not in (".", "..") else places[1:]:  # the root itself is no data set
+    # "./" and "../" are seen from where one is; the root itself is no data set.
+    names = [] if data.startswith(".") or not data or ".." in Path(data).parts else [root / data]
+    for folder in [*names, expanded(data)]:
         if folder.is_dir():
             return folder
     raise InputError(f"no data set {data!r} in {root} and no folder of that path: {WAYS_OUT}")

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from unet_segnet.data.nifti import write_volume
 from unet_segnet.data.slices import MULTICLASS_NAMES, Slices
-from unet_segnet.output.files import whole_file
 
 AIR, FAT, SOFT_TISSUE, BLOOD, BONE = -1000.0, -95.0, 45.0, 40.0, 450.0
 LUNG, GROUND_GLASS, CONSOLIDATION, EFFUSION = -800.0, -360.0, -20.0, 12.0
@@ -71,32 +71,26 @@ def write_phantom(
     folder = Path(folder)
     affine = np.diag([350.0 / size, 350.0 / size, 8.0, 1.0])
     slices = phantom_slices(num_slices, seed, size)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, array in (
         ("tr_im", slices.images.astype(np.int16)),
         ("tr_mask", slices.labels),
         ("tr_lungmasks_updated", slices.lungs.astype(np.uint8)),
     ):
-        _write_nifti(folder / f"{name}.nii.gz", array, affine)
+        write_volume(folder / f"{name}.nii.gz", array, affine)
     for number in range(1, volumes + 1):
         parts = zip(*(_volume(seed, number, volume_slices, size)), strict=True)
         for name, part, dtype in zip(
             ("rp_im", "rp_msk", "rp_lung_msk"), parts, (np.int16, np.uint8, np.uint8), strict=True
         ):
-            _write_nifti(folder / name / f"{number}.nii.gz", np.stack(part).astype(dtype), affine)
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            write_volume(folder / name / f"{number}.nii.gz", np.stack(part).astype(dtype), affine)
 
 
 def _volume(seed, number, num_slices, size):
     """Slices of one patient: the same generator at every level, so that anatomy and lesions continue."""
     for level in np.linspace(0.15, 0.95, num_slices):
         yield _draw(np.random.default_rng([seed, 10**6 + number]), level, size)
-
-
-def _write_nifti(path, array, affine):
-    import nibabel
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as temporary:
-        nibabel.save(nibabel.Nifti1Image(np.moveaxis(array, 0, -1), affine), temporary)
 
 
 def _draw(generator, level, size):

@@ -101,10 +101,7 @@ def grouped_split(
         InputError: too few groups for three parts, or shares that leave none to train on.
     """
     groups = np.asarray(groups)
-    if not (0 <= validation_share < 1 and 0 <= test_share < 1):
-        raise InputError(
-            f"`validation_share` {validation_share:g}, `test_share` {test_share:g}: expected 0 or more, below 1"
-        )
+    _check_shares(validation_share=validation_share, test_share=test_share)
     num_groups = len(set(groups.tolist()))
     sizes = [share and max(round(share * num_groups), 1) for share in (test_share, validation_share)]
     if sum(sizes) >= num_groups:
@@ -121,6 +118,12 @@ def grouped_split(
     return Split(rest, parts[1], parts[0])
 
 
+def _check_shares(**shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise InputError(f"`{name}` {share:g}: expected 0 or more, below 1")
+
+
 def grouped_folds(
     groups: Sequence[str], num_folds: int = NUM_FOLDS, seed: int = 0, validation_share: float = VALIDATION_SHARE
 ) -> list[Split]:
@@ -135,10 +138,11 @@ def grouped_folds(
         validation_share: of all groups, that each fold keeps for validation; at least one group, or none for 0.
 
     Raises:
-        InputError: fewer groups than folds, or none left to train on.
+        InputError: fewer groups than folds, none left to train on, or a share that is none.
     """
     from sklearn.model_selection import GroupKFold
 
+    _check_shares(validation_share=validation_share)
     groups = np.asarray(groups)
     names, codes = np.unique(groups, return_inverse=True)
     if num_folds < 2 or len(names) < num_folds:

@@ -256,7 +256,7 @@ def segment(
 
 
 def _levels(model, scan: Scan, images: np.ndarray, sides: np.ndarray | None, size: int):
-    """What a network takes that learnt from `fit_levels`, and how familiar the scan is to it; None, and nothing, for
+    """What a network takes that learnt from `lung_levels`, and how familiar the scan is to it; None, and nothing, for
     one that takes 8-bit grey levels.
 
     Raises:

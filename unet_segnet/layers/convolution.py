@@ -126,7 +126,7 @@ class GroupedConv2D(keras.layers.Conv2D):
 
     def call(self, inputs):
         plain = None not in inputs.shape[1:3] and self.dilation_rate == (1, 1) and self.data_format == "channels_last"
-        if not (plain and on_tensorflow()):
+        if not (plain and on_tensorflow()) or accelerators():
             return super().call(inputs)
         how = {"strides": self.strides, "padding": self.padding.upper()}
         outputs = _tensorflow_convolution(inputs, self.kernel, partial(grouped.gradients, **how), **how)

@@ -82,6 +82,13 @@ def _tensorflow_unpool(values, indices, pool_size, pad):
     return unpool_with_gradient(values)
 
 
+def _window(pool_size) -> tuple[int, int]:
+    window = (pool_size, pool_size) if isinstance(pool_size, int) else tuple(pool_size)
+    if len(window) != 2 or min(window) < 1 or window[0] * window[1] > 256:  # places are bytes
+        raise ValueError(f"pool_size must be one or two numbers, of at most 256 elements. Received: {pool_size!r}")
+    return window
+
+
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class MaxPooling2D(keras.layers.Layer):
     """Max pooling without overlap that also hands on where each maximum stood.
@@ -89,7 +96,8 @@ class MaxPooling2D(keras.layers.Layer):
     MATLAB R2020a: `maxPooling2dLayer(poolSize, 'Stride', poolSize, 'HasUnpoolingOutputs', true)`; SegNet's pooling.
 
     Arguments:
-        pool_size: (rows, columns) of the window, which is also the stride; at most 255 elements.
+        pool_size: (rows, columns) of the window, which is also the stride, or one number for both; at most 256
+            elements.
 
     Call arguments:
         x: (batch, height, width, channels) with known height and width. Rows and columns that do not fill a
@@ -101,12 +109,12 @@ class MaxPooling2D(keras.layers.Layer):
             maximum wins a tie.
 
     Raises:
-        ValueError: height or width is unknown or smaller than the window.
+        ValueError: height or width is unknown or smaller than the window, or that has more elements.
     """
 
     def __init__(self, pool_size=(2, 2), **kwargs):
         super().__init__(**kwargs)
-        self.pool_size = tuple(pool_size)
+        self.pool_size = _window(pool_size)
 
     def build(self, input_shape):
         sizes = input_shape[1:3]
@@ -136,7 +144,7 @@ class MaxUnpooling2D(keras.layers.Layer):
     MATLAB R2020a: `maxUnpooling2dLayer`; SegNet's upsampling.
 
     Arguments:
-        pool_size: (rows, columns) of the window of the `MaxPooling2D` that made the indices.
+        pool_size: (rows, columns) of the window of the `MaxPooling2D` that made the indices, or one number for both.
         pad: (rows, columns) of zeros to add below and to the right: the rest of height and width that the
             pooling left out, so that odd sizes come back.
 
@@ -149,7 +157,7 @@ class MaxUnpooling2D(keras.layers.Layer):
 
     def __init__(self, pool_size=(2, 2), pad=(0, 0), **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.pool_size, self.pad = tuple(pool_size), tuple(pad)
+        self.pool_size, self.pad = _window(pool_size), tuple(pad)
 
     def build(self, input_shape):
         if input_shape[0] != input_shape[1]:

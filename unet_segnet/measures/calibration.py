@@ -64,7 +64,9 @@ def dice_threshold(best_dice: float, temperature: float = 1.0) -> float:
 
 
 def scaled(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities with their logits divided by a temperature: float32 of the same shape."""
+    """Probabilities with their logits divided by a temperature: float32 of the same shape; as they are for 1."""
+    if temperature == 1:
+        return np.asarray(probabilities, np.float32)
     logits = _logit(np.asarray(probabilities, np.float64)) / temperature
     return (1 / (1 + np.exp(-logits))).astype(np.float32)
 

@@ -26,7 +26,9 @@ class SizeRule:
         return size >= self.least and size % self.multiple == 0
 
     def __str__(self):
-        return f"a multiple of {self.multiple}" if self.multiple > 1 else f"at least {self.least}"
+        if self.multiple == 1:
+            return f"at least {self.least}"
+        return f"a multiple of {self.multiple}" + (f" and at least {self.least}" if self.least > self.multiple else "")
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def export_network(
     (batch, height, width, num_classes) float32; layers of another data type are exported in float32.
 
     Arguments:
-        model: from `pretrained.load_model`.
+        model: from `unet_segnet.load_model`.
         out: of the file; of the .xml for OpenVINO, which has a .bin beside it; of the folder for a SavedModel.
         file_format: "onnx", "saved_model" or "openvino".
         facts: written into the file (ONNX: metadata_props; OpenVINO: rt_info, "unet_segnet"; SavedModel:

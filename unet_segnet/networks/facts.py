@@ -86,7 +86,7 @@ def check_facts(facts: dict) -> None:
 
 
 def _is_coding(value) -> bool:
-    """Could it be `unet_segnet.cohort.Classes.index_of`, as pairs?"""
+    """Could it be `unet_segnet.cohort.classes.Classes.index_of`, as pairs?"""
     if not isinstance(value, list) or not all(_is_list_of(pair, int) and len(pair) == 2 for pair in value):
         return False
     return all(0 <= number <= 255 for pair in value for number in pair)

@@ -278,10 +278,10 @@ def reporter(label: str) -> Callable[..., None]:
     return report
 
 
-def progress(items: Iterable, label: str, total: int | None = None) -> Iterator:
+def progress(items: Iterable, label: str) -> Iterator:
     """Yield the items, showing progress."""
-    items = list(items) if total is None else items
-    bar = Progress(len(items) if total is None else total, label)
+    items = list(items)
+    bar = Progress(len(items), label)
     for number, item in enumerate(items, 1):
         yield item
         bar.update(number)

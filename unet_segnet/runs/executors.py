@@ -1,5 +1,6 @@
 """Where trainings are carried out: in this process or in several beside it; on Ray, see `ray_cluster`."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -77,7 +78,8 @@ class Pool:
         alive = {pipe: process for pipe, process in self.idle.items() if process.is_alive()}
         pipe, process = alive.popitem() if alive else self._new()
         self.idle = alive
-        pipe.send(job)
+        with contextlib.suppress(OSError):  # it died: `wait` finds that out
+            pipe.send(job)
         self.busy[pipe] = process, job
 
     def wait(self) -> tuple[Job, Outcome]:
@@ -102,16 +104,23 @@ class Pool:
     def _new(self):
         context = get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self.data, self.options), daemon=True)
+        process = context.Process(target=_serve, args=(theirs,), daemon=True)
         process.start()
         theirs.close()
+        # Not as an argument of the process: of one that dies while it begins, nobody would ever read the whole of it.
+        with contextlib.suppress(OSError):
+            ours.send((self.data, self.options))
         return ours, process
 
 
-def _serve(pipe, data, options):
+def _serve(pipe):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import_keras()  # quietly, before a job that arrives does
+    import_keras()  # quietly, before what arrives does
+    try:
+        data, options = pipe.recv()
+    except EOFError:  # the parent has gone
+        return
     while True:
         try:
             job = pipe.recv()

@@ -247,7 +247,8 @@ def weights_by_content(source: str | None) -> dict:
     """What a run's settings say of the file that its encoder started from: the name and the SHA-256, not the path.
 
     Arguments:
-        source: None, "imagenet" (one file, which Keras knows by its checksum) or a file.
+        source: None, "imagenet" or a file. "imagenet" is told by its name: for the first study's networks it is one
+            file, which Keras knows by its checksum; of other encoders add `imagenet_sha256`.
 
     Raises:
         InputError: the file cannot be read.

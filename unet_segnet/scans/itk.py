@@ -142,8 +142,11 @@ def _header(path: Path, is_meta: bool) -> tuple[dict[str, str], int]:
     """The lines of a file's header, keys in lower case, and the number of its bytes."""
     if not path.is_file():
         raise InputError(f"{path} does not exist: expected a MetaImage or NRRD file")
-    with path.open("rb") as stream:
-        content = stream.read(MAX_HEADER_BYTES)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_HEADER_BYTES)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if is_meta:
         end = re.search(rb"^ElementDataFile[^\n]*(\n|$)", content, re.MULTILINE)
         if end is None:
@@ -292,6 +295,10 @@ def _values(path: Path, layout: _Layout, start: int) -> np.ndarray:
     return values
 
 
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read ({error.strerror or error}); restore the file, or give another")
+
+
 def _beside(path: Path, name: str) -> Path:
     """The file with the values, in the header's folder."""
     name = name.removeprefix("./")
@@ -311,7 +318,10 @@ def _beside(path: Path, name: str) -> Path:
 
 def _content(path: Path, file: Path, layout: _Layout, start: int, size: int) -> bytes:
     """So many bytes of values, decompressed."""
-    stored = file.stat().st_size
+    try:
+        stored = file.stat().st_size
+    except OSError as error:
+        raise _unreadable(file, error) from error
     lines, before = layout.skip
     if layout.encoding == "raw" and before == -1:
         start, before = stored - size, 0

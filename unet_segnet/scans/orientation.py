@@ -181,7 +181,7 @@ def fit(
     window: tuple[float, float] = DEFAULT_WINDOW,
     size: int = DEFAULT_SIZE,
 ) -> np.ndarray:
-    """Slices as the networks take them, by `unet_segnet.data.prepare`, like the slices of the study.
+    """Slices as the networks take them, by `unet_segnet.data.preprocess.prepare`, like the slices of the study.
 
     Arguments:
         images: (num_slices, height, width) float32 Hounsfield units or uint8 grey levels, networks' orientation.

@@ -58,7 +58,7 @@ class WeightedCrossEntropy(keras.losses.Loss):
         ValueError: normalisation is neither of the two.
     """
 
-    def __init__(self, class_weights, normalisation="weights", name="weighted_cross_entropy", **kwargs):
+    def __init__(self, class_weights, normalisation="weights", name="weighted_cross_entropy"):
         super().__init__(name=name, reduction="sum", dtype="float32")
         if normalisation not in ("weights", "pixels"):
             raise ValueError(f"normalisation must be 'weights' or 'pixels'. Received: normalisation={normalisation!r}")
@@ -102,7 +102,7 @@ class SoftDiceLoss(keras.losses.Loss):
     the article's second version, later pooled, with 1 added to numerator and denominator.
     """
 
-    def __init__(self, over="image", epsilon=1e-5, name="soft_dice", **kwargs):
+    def __init__(self, over="image", epsilon=1e-5, name="soft_dice"):
         super().__init__(name=name, reduction="sum", dtype="float32")
         if over not in ("image", "batch"):
             raise ValueError(f"over must be 'image' or 'batch'. Received: over={over!r}")
@@ -140,7 +140,7 @@ class DiceCrossEntropy(keras.losses.Loss):
     Source: Isensee et al. 2021 (nnU-Net), which smooths the quotient by 1e-5 instead of one pixel.
     """
 
-    def __init__(self, num_classes=2, name="dice_cross_entropy", **kwargs):
+    def __init__(self, num_classes=2, name="dice_cross_entropy"):
         super().__init__(name=name, reduction="sum", dtype="float32")
         if num_classes < 2:
             raise ValueError(f"num_classes must be at least 2. Received: num_classes={num_classes}")

@@ -44,8 +44,16 @@ class TorchAdam(keras.optimizers.Adam):
     `keras.optimizers.Adam` adds it before the correction, which makes it 30 times as large in the first step. Same
     arguments; there is no amsgrad.
 
+    Raises:
+        ValueError: amsgrad is asked for.
+
     Source: Kingma and Ba (2015), algorithm 1.
     """
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
+        if self.amsgrad:
+            raise ValueError("amsgrad must be False: there is none. Received: amsgrad=True")
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         if not on_tensorflow():

@@ -19,7 +19,8 @@ from unet_segnet.web.png import png_base64
 SCRIPT = asset("viewer.js")
 STYLE = asset("viewer.css")
 TRUTH = "truth"
-# Okabe and Ito's colours that no class has (`unet_segnet.plots`).
+# Okabe and Ito's colours that no class of up to four has (`unet_segnet.plots`); with more, the legend tells which is
+# which.
 ERRORS = (None, "#56B4E9", "#D55E00", "#CC79A7")
 ERROR_NAMES = (None, "missed (false negative)", "false alarm (false positive)", "lesion of another class")
 # From about 30 slices of 512 x 512 on, the lowest bit of the grey levels goes: mostly noise, a fifth of the file.

@@ -234,6 +234,12 @@ def test_a_download_that_fails_is_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def test_of_a_new_encoder_the_place_of_its_file_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("UNET_SEGNET_DATA", str(tmp_path))
+    with pytest.raises(InputError, match=r"ImageNet weights of mynet: put them there as .*imagenet/mynet\.safetensors"):
+        weights.imagenet_tensors("mynet")
+
+
 def test_every_encoder_has_its_place_in_the_hub():
     assert weights.REVISIONS.keys() == ENCODERS.keys()
     assert all(len(revision) == 40 for revision in weights.REVISIONS.values())

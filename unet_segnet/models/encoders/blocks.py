@@ -46,7 +46,7 @@ def initializers(initial, fan_in, fan_out):
 
 
 def draw_weights(model, seed):
-    """Draw kernels and biases anew from their own initialisers, the same numbers on every backend.
+    """Draw kernels and biases anew from their own initialisers, the same numbers on every backend; seed dropout.
 
     Arguments:
         model: network made of this module's parts.
@@ -64,6 +64,9 @@ def draw_weights(model, seed):
             elif isinstance(start, keras.initializers.RandomUniform):
                 numbers = generator.random(weight.shape, dtype="float32")
                 weight.assign(np.float32(start.minval) + numbers * np.float32(start.maxval - start.minval))
+    for number, layer in enumerate(model.layers):
+        if getattr(layer, "seed_generator", None) is not None:
+            layer.seed_generator.state.assign(np.array([seed + number, 0], dtype="uint32"))
 
 
 def _pair(size):

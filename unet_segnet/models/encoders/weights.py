@@ -204,8 +204,10 @@ def imagenet_tensors(encoder):
     path = imagenet_folder() / f"{encoder}.safetensors"
     if path.is_file():
         return read_tensors(path), path
-    url = HUB.format(encoder=encoder, revision=REVISIONS[encoder])
-    remedy = f"download {url} as {path}, or give the path of a .safetensors or .keras file"
+    remedy = f"put them there as {path}"
+    if encoder in REVISIONS:
+        remedy = f"download {HUB.format(encoder=encoder, revision=REVISIONS[encoder])} as {path}"
+    remedy += ", or give the path of a .safetensors or .keras file"
     if encoder not in BUILDERS:
         raise InputError(f"no ImageNet weights of {encoder}: {remedy}")
     try:
