@@ -27,11 +27,13 @@ def grid_runs(
 
 
 def notes_on_kinds(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
-    """A table's note on whose random numbers and which data type its trainings had; none where all had the same."""
+    """A table's note on whose random numbers, data type and backend its trainings had; none where all had the same."""
     kinds: dict[str, dict[str, list[int]]] = {}
+    several = len({run.config.get("backend") for run in runs}) > 1
     for run in runs:
         counts = run.counts
         kind = f"{STREAMS[counts.stream]} random numbers in {run.dtype or 'an unknown data type'}"
+        kind += f" on {run.config.get('backend')}" if several else ""
         folds = kinds.setdefault(kind, {}).setdefault(f"{NETWORKS[counts.net].title} {counts.experiment}", [])
         folds += [] if counts.fold is None else [counts.fold + 1]
     if len(kinds) < 2:
