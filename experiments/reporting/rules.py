@@ -17,7 +17,7 @@ from unet_segnet.measures.statistics import corrected_resampled_t
 
 LEVEL = 0.05
 ENOUGH = 4  # trainings of a configuration: 4 against 4 can be told apart at 0.05 (2 in 70), 3 against 4 cannot
-TEST_TO_TRAIN = 20 / 70  # slices of a fold
+TEST_TO_TRAIN = 20 / 70  # slices of a fold: Saood and Hatem, section "Five-fold cross validation"
 DRAWS = 20_000
 
 

@@ -192,11 +192,7 @@ def _masks(truth, prediction, num_classes):
 
 def _agreement(confusion, distances):
     """Agreement from counts (..., K, K) and surface distances (..., num_groups, 3): mean, 95 % and largest."""
-    lesions = np.zeros((*confusion.shape[:-2], 2, 2), np.int64)
-    lesions[..., 0, 0] = confusion[..., 0, 0]
-    lesions[..., 0, 1] = confusion[..., 0, 1:].sum(axis=-1)
-    lesions[..., 1, 0] = confusion[..., 1:, 0].sum(axis=-1)
-    lesions[..., 1, 1] = confusion[..., 1:, 1:].sum(axis=(-2, -1))
+    lesions = metrics.lesions_together(confusion)
 
     def by_group(score):
         return np.concatenate([score(confusion)[..., 1:], score(lesions)[..., 1:]], axis=-1)

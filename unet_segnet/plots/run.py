@@ -7,7 +7,7 @@ import matplotlib.patches
 import numpy as np
 
 from unet_segnet.measures import metrics
-from unet_segnet.plots.style import BLUE, CLASS_COLOURS, MOVING_AVERAGE, VERMILION, class_overlay, moving_average
+from unet_segnet.plots.style import BLUE, MOVING_AVERAGE, VERMILION, class_legend, class_overlay, moving_average
 
 
 def training_curves(history: Mapping[str, np.ndarray], title: str) -> matplotlib.figure.Figure:
@@ -84,10 +84,5 @@ def segmentations(images, labels, predictions, names, class_names, title) -> mat
         )
     for row, text in enumerate(("slice", "labels", "network")):
         grid[row, 0].set_ylabel(text, fontsize=9)
-    patches = [
-        matplotlib.patches.Patch(color=colour, label=name)
-        for colour, name in zip(CLASS_COLOURS, class_names, strict=False)
-        if colour
-    ]
-    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=8, frameon=False)
+    class_legend(figure, class_names)
     return figure

@@ -9,13 +9,13 @@ import numpy as np
 
 from unet_segnet.measures import metrics
 from unet_segnet.plots.style import (
-    CLASS_COLOURS,
     DOUBLE_COLUMN,
     NORMAL,
     PURPLE,
     SKY,
     SMALL,
     VERMILION,
+    class_legend,
     class_overlay,
     new_figure,
     plain_axes,
@@ -40,7 +40,7 @@ def slice_and_labels(images, labels, names: Sequence[str], class_names: Sequence
         grid[0, column].set_title(f"slice {name}", fontsize=NORMAL)
     for row, text in enumerate(("slice, lungs alone", "labels")):
         grid[row, 0].set_ylabel(text, fontsize=NORMAL)
-    _class_legend(figure, class_names)
+    class_legend(figure, class_names)
     return figure
 
 
@@ -142,12 +142,3 @@ def _lung_box(image, margin: int = 4) -> tuple[int, int, int, int]:
         middle = (found[0] + found[-1]) // 2
         corners.append(int(np.clip(middle - side // 2, 0, length - side)))
     return corners[0], corners[1], corners[0] + int(side), corners[1] + int(side)
-
-
-def _class_legend(figure, class_names) -> None:
-    patches = [
-        matplotlib.patches.Patch(color=colour, label=name)
-        for colour, name in zip(CLASS_COLOURS, class_names, strict=False)
-        if colour
-    ]
-    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=SMALL, frameon=False)

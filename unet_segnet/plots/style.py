@@ -1,10 +1,12 @@
 """What all figures share: colours that the colour-blind can tell apart, sizes, how they are written."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 import matplotlib.colors
 import matplotlib.figure
+import matplotlib.patches
 import numpy as np
 from matplotlib.text import Text
 
@@ -79,3 +81,13 @@ def plain_axes(axes, *, image: bool = False) -> None:
     axes.grid(alpha=0.3, linewidth=0.4)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def class_legend(figure, class_names: Sequence[str]) -> None:
+    """Below a figure, the colours of all classes but the background."""
+    patches = [
+        matplotlib.patches.Patch(color=colour, label=name)
+        for colour, name in zip(CLASS_COLOURS, class_names, strict=False)
+        if colour
+    ]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), fontsize=SMALL, frameon=False)

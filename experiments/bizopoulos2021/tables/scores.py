@@ -9,7 +9,7 @@ import numpy as np
 from experiments.bizopoulos2021.counts import CompareRun
 from experiments.bizopoulos2021.evidence import Evidence
 from experiments.bizopoulos2021.published import DICE, EXPERIMENTS, number
-from experiments.bizopoulos2021.tables.table2 import cells, run_notes
+from experiments.bizopoulos2021.tables.table2 import SCORE_NAMES, cells, run_notes
 from unet_segnet.measures.metrics import (
     EMPTY_RULES,
     decided_by_rule,
@@ -19,7 +19,6 @@ from unet_segnet.measures.metrics import (
 )
 from unet_segnet.output.tabular import Cell, Table
 
-SCORE_NAMES = ("sens.", "spec.", "Dice")
 BACKGROUND = "all background"
 RULE_NOTES = (
     "The rules for empty slices. truth: all scores 1 where the truth is empty, whatever is predicted, as in the "

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from experiments.reporting.rules import TEST_TO_TRAIN
 from experiments.saood2021 import published
 from experiments.saood2021.counts import CLASS_NAMES, SCORES, RunCounts
 from experiments.saood2021.evidence import Evidence
@@ -45,7 +46,6 @@ __all__ = [
     "selection_table",
 ]
 
-TEST_TO_TRAIN = 20 / 70  # slices of a fold: paper, section "Five-fold cross validation"
 IMAGE_SCORES = {
     "global accuracy": metrics.global_accuracy,
     "mean accuracy": metrics.mean_accuracy,

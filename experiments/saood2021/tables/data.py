@@ -20,7 +20,7 @@ from unet_segnet.measures.metrics import confusion_matrices, dice, global_accura
 from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Hundredths, Signed, Table
 
-RAW_MASKS = "dataset/raw/tr_mask.nii.gz"
+RAW_MASKS = "dataset/raw/tr_mask.nii.gz"  # below the folder of the released slices
 LAST_EPOCHS_COLUMNS = tuple(f"last epochs: {name}" for name in ("accuracy", "sigma", "Dice", "sigma of Dice"))
 LAST_EPOCHS_NOTE = (
     "last epochs: mean and sigma (standard deviation, n - 1) over the last epochs of a training, which show what its "

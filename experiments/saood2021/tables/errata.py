@@ -20,12 +20,12 @@ from experiments.saood2021.article import (
 from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.protocol import NETS, PROBLEMS
 from experiments.saood2021.published import stated
+from experiments.saood2021.tables.data import RAW_MASKS
 from experiments.saood2021.tables.selection import released_accuracies, released_candidates
 from unet_segnet.measures import metrics
 from unet_segnet.output.tabular import Table
 
 Row = tuple[str, str, str, str, str]
-RAW_MASKS = "dataset/raw/tr_mask.nii.gz"
 
 
 def errata_table(evidence: Evidence) -> Table:
