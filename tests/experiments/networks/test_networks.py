@@ -212,15 +212,30 @@ def data_of(*cases):
     return data
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def stand_in(architecture, *, encoder, num_classes, input_shape, seed):
+    """Two convolutions in place of the study's networks."""
+    import keras
+
+    inputs = keras.Input(input_shape)
+    first, last = (keras.initializers.HeNormal(seed=seed + number) for number in range(2))
+    x = keras.layers.Conv2D(4, 3, padding="same", kernel_initializer=first)(inputs)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    outputs = keras.layers.Conv2D(num_classes, 1, activation="softmax", kernel_initializer=last)(x)
+    return keras.Model(inputs, outputs)
+
+
+@pytest.fixture(scope="module", params=["stand-in", pytest.param("as it is", marks=pytest.mark.slow)])
+def trained(request, tmp_path_factory):
     """The cases and the folder of a small run, and the folder of all runs."""
     from unet_segnet.runs.job import complete
 
     out = tmp_path_factory.mktemp("runs")
     cases = (a_case("medseg9", "1"), a_case("ct20", "1"), a_case("ct20", "9"), a_case("P001", "P001", marked=False))
     job = runs.NetworkJob(spec("lesions", "medseg9"), AnnealedRecipe(epochs=1, steps=1, batch_size=2))
-    return cases, complete(job, data_of(*cases), out), out
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "stand-in":
+            patch.setattr("unet_segnet.models.build_model", stand_in)
+        return cases, complete(job, data_of(*cases), out), out
 
 
 def test_a_small_training_leaves_its_counts_and_a_table(trained, tmp_path, capsys):
@@ -261,6 +276,7 @@ def test_a_run_becomes_the_project_s_network(trained, tmp_path, monkeypatch):
     publish.publish(Namespace(runs=[path], weights=True, force=False))
     assert (tmp_path / "results/networks/lesions-without-medseg9/fpn-mobilenet_v2/seed0/counts.npz").is_file()
     model, facts = load.load_model("lesions"), load.model_facts("lesions")
+    assert model.count_params() == json.loads((path / "result.json").read_text())["parameters"]
     assert model.takes == "lung levels" and model.threshold == facts["told"]["threshold"]
     assert (facts["problem"], facts["data"]["name"]) == ("lesions", "ct20")
     assert [row["tested on"] for row in facts["scores"]] == ["medseg9", "P001"]
