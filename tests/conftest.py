@@ -38,6 +38,15 @@ def _data_set(name: str) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def real_fsync():
+    """Nobody waits here until files are on the disk, which takes longer than all else; gives the function that does."""
+    real = os.fsync
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield real
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of the 100 released slices (COVID19-DL), or skip."""

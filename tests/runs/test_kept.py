@@ -33,6 +33,12 @@ from unet_segnet.runs.reading import check_finished
 MARKS = ("page", "file")
 
 
+@pytest.fixture(autouse=True)
+def to_the_disk(monkeypatch, real_fsync):
+    """Here files are written as they are for users."""
+    monkeypatch.setattr(os, "fsync", real_fsync)
+
+
 def dead_process():
     """The number of a process that was."""
     process = subprocess.Popen([sys.executable, "-c", ""])

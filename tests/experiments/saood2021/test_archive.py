@@ -15,18 +15,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked import ROOT, SERVER
 from run_folders import contents, make_run, spec
 
 from experiments.saood2021 import archive as archives
 from experiments.saood2021.archive import merge, pack, read_archive
 from experiments.saood2021.archive_checks import LIMIT, PER_ITERATION, PER_VALIDATION
+from experiments.saood2021.options import study_parser
 from experiments.saood2021.runs import read_finished
+from experiments.study import exchange
 from unet_segnet.errors import InputError
 from unet_segnet.networks.facts import read_facts
 from unet_segnet.networks.save import save_network
 from unet_segnet.runs.folder import RunFolder, weights_by_content
 
-ROOT = Path(__file__).parents[3]
 FOUR = ("config.json", "history.npz", "counts.npz", "result.json")
 
 
@@ -599,23 +601,21 @@ def contents_after(packed, here):
     return {name: content for name, content in contents(here).items() if not name.endswith("lock.json")}
 
 
-def test_a_merge_killed_for_good_goes_on(start, tmp_path):
+def test_a_merge_killed_for_good_goes_on(tmp_path, capsys):
     out, here = tmp_path / "there", tmp_path / "here"
-    for seed in range(60):
+    for seed in range(12):
         make_run(out, spec(seed=seed))
     pack(out, tmp_path / "runs.zip")
-    command = [sys.executable, "-m", "experiments.study", "--out", str(here), "--merge", str(tmp_path / "runs.zip")]
-    process = start("study", "--out", here, "--merge", tmp_path / "runs.zip")
-    deadline = time.monotonic() + 60
-    while len(list(here.rglob("config.json"))) < 5 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    merging = ["--out", str(here), "--merge", str(tmp_path / "runs.zip")]
+    # A run is five files that are moved into place: this is within the seventh.
+    code = "import fault_child, sys; fault_child._die_at_move(33, False); fault_child.be('study', sys.argv[1:])"
+    killed = subprocess.run([sys.executable, "-c", code, *merging], cwd=ROOT, env={**os.environ, **SERVER}, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
     results = list(here.rglob("result.json"))
+    assert len(results) == 6 and len(list(here.rglob("config.json"))) == 7
     assert all(read_finished(result.parent)[1] for result in results)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert f"there already: {len(results)}" in done.stdout
+    assert exchange(study_parser("", "").parse_args(merging)) == 0
+    assert "taken into" in (told := capsys.readouterr().out) and f"there already: {len(results)}" in told
     names = {name: content for name, content in contents(here).items() if not name.endswith("lock.json")}
     assert names == contents(out)
 
