@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from forked import run_command
 from made_comparison import made_run
+from quick_figures import write_figures_quickly
 
 from experiments.bizopoulos2021 import evidence as collecting
 from experiments.bizopoulos2021 import pictures, published
@@ -27,7 +28,6 @@ from experiments.bizopoulos2021.verdicts import judge_scores
 from experiments.bizopoulos2021.verdicts.claims import verdicts
 from experiments.reporting.content import sections
 from experiments.reporting.tallies import verdict_lines
-from unet_segnet import plots
 from unet_segnet.data.nifti import SLICES, VOLUMES, read_volume, write_volume
 from unet_segnet.errors import InputError
 from unet_segnet.measures.metrics import confusion_matrices
@@ -95,13 +95,7 @@ def report(*arguments):
 @pytest.mark.slow
 def test_the_same_files_twice_whole_and_with_all_that_was_asked_for(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(provenance, "commit", lambda: "1234567")
-    draw = plots.save_figure
-    # Small PNGs are enough to be compared; that equal figures give equal PDFs, the tests of plots show.
-    monkeypatch.setattr(
-        plots,
-        "save_figure",
-        lambda figure, path: draw(figure, path, 30) if path.suffix == ".png" else path.write_bytes(b"%PDF"),
-    )
+    write_figures_quickly(monkeypatch)  # that equal figures give equal PDFs, the tests of plots show
     for architecture in ("unet", "pspnet"):
         made_run(tmp_path / "runs", "lung", architecture, "resnet18", first_layer=True)
     for name in ("first", "second"):
