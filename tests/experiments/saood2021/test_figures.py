@@ -61,6 +61,14 @@ def texts(figure):
     return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
+def by_name(drawn):
+    return {figure.name: figure for figure in drawn}
+
+
+def map_caption(of):
+    return by_name(report_figures._configuration_figures(of, "binary"))["table3_binary_map"].caption
+
+
 @pytest.fixture(scope="module")
 def everything(slices, tmp_path_factory):
     """Both problems and variants complete, two seeds of one configuration, a network of each problem."""
@@ -81,7 +89,7 @@ def everything(slices, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drawn(everything):
-    return {figure.name: figure for figure in figures(everything)}
+    return by_name(figures(everything))
 
 
 def test_every_figure_is_there_and_has_its_section(drawn):
@@ -133,8 +141,8 @@ def test_the_best_of_the_other_variant_is_drawn_where_the_released_one_did_not_r
     """A released run of another configuration must not hide it."""
     other = with_history(made_run("unet", "multiclass", "paper", 4), tmp_path / "run")
     several = evidence(made_run("segnet", "multiclass", "released", 3), other)
-    figure = next(figure for figure in figures(several) if figure.name == "figure4_training")
-    assert "U-Net four classes 4: variant paper, seed 0" in figure.caption
+    caption = report_figures._training_figure(several).caption
+    assert "U-Net four classes 4: variant paper, seed 0" in caption
 
 
 def test_slices_stand_upright(everything, slices, drawn):
@@ -198,7 +206,7 @@ def test_dice_of_a_run_follows_the_names_of_the_slices(slices, tmp_path):
         )
         run = with_history(replace(run, counts=counts), tmp_path / name)
         both = replace(evidence(run, slices=slices), networks=(ours,))
-        figure = next(figure for figure in figures(both) if figure.name == "dice_binary").figure
+        figure = by_name(report_figures._slice_figures(both))["dice_binary"].figure
         assert len(figure.axes[0].get_legend().get_texts()) == number
 
 
@@ -207,22 +215,20 @@ def test_of_two_trainings_of_one_seed_the_replay_is_shown_and_both_are_averaged(
     replay = with_history(made_run("unet", missed=0.2), tmp_path / "replay")
     replay = replace(replay, counts=replace(replay.counts, stream="matlab"))
     for runs in ((own, replay), (replay, own)):
-        found = {figure.name: figure for figure in figures(evidence(*runs))}
-        titles = [axes.get_title() for axes in found["confusion_binary"].figure.axes]
+        both = evidence(*runs)
+        confusion = by_name(report_figures._slice_figures(both))["confusion_binary"]
+        figure = confusion.figure
+        titles = [axes.get_title() for axes in figure.axes]
         assert "U-Net 4, ours\n(variant released, seed 0, replay)" in titles
-        figure = found["confusion_binary"].figure
         figure.draw_without_rendering()
         boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
         assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
         assert all(one.x1 < two.x0 for one, two in zip(boxes[::2], boxes[1::2], strict=False))
-        assert "replay: trained with the authors' random numbers" in found["confusion_binary"].caption
-        assert (
-            "U-Net binary 4: variant released, seed 0, the authors' random stream" in found["figure4_training"].caption
-        )
-        caption = found["table3_binary_map"].caption
-        assert "2 trainings of seed 0, averaged over the trainings of a configuration" in caption
-    alone = {figure.name: figure for figure in figures(evidence(own))}
-    assert "averaged" not in alone["table3_binary_map"].caption
+        assert "replay: trained with the authors' random numbers" in confusion.caption
+        told = report_figures._training_figure(both).caption
+        assert "U-Net binary 4: variant released, seed 0, the authors' random stream" in told
+        assert "2 trainings of seed 0, averaged over the trainings of a configuration" in map_caption(both)
+    assert "averaged" not in map_caption(evidence(own))
 
 
 def test_confusion_matrices_stand_beside_the_authors(drawn):
@@ -235,7 +241,7 @@ def test_confusion_matrices_stand_beside_the_authors(drawn):
 
 @pytest.mark.slow
 def test_twice_the_same_files(everything, drawn, tmp_path):
-    again = {figure.name: figure for figure in figures(everything)}
+    again = by_name(figures(everything))
     for name in ("figure4_training", "table3_binary_map", "contours_own-segnet-multiclass"):
         for suffix in ("png", "pdf"):
             files = [tmp_path / f"{number}.{suffix}" for number in (0, 1)]
