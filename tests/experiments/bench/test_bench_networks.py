@@ -10,7 +10,7 @@ import pytest
 from experiments.bench import keras_networks as bench_keras
 from experiments.bench.slices import CLASS_WEIGHTS, made_up_slices
 from unet_segnet.devices import Accelerator
-from unet_segnet.models import build_model
+from unet_segnet.models import build_model, registry
 from unet_segnet.models.cost import multiply_adds
 from unet_segnet.training.class_weighted import Recipe, compile_model
 
@@ -124,7 +124,8 @@ def test_multiply_adds_are_those_of_the_convolutions():
 def test_pieces_cover_the_network(net, variant):
     from experiments.bench.layers import CONVOLUTION, KINDS, NORMALISATION, POOLING, network_pieces
 
-    model = build_model(net, variant, 2, (32, 32, 1))
+    with keras.StatelessScope(initialize_variables=False):  # the shapes of its weights are enough
+        model = registry.NETWORKS[net].build((32, 32, 1), 2, variant, 0.0)
     pieces = network_pieces(model)
     found = {kind: sum(piece.times * len(piece.layers) for piece in pieces if piece.kind == kind) for kind in KINDS}
     classes = [type(layer).__name__ for layer in model.layers]
@@ -171,11 +172,23 @@ def test_memory_is_that_of_the_gpu_on_each_backend(monkeypatch):
 
 
 def test_slices_of_a_whole_training_are_drawn_once(tmp_path, monkeypatch):
-    drawn = []
+    drawn, trained = [], []
+
+    def train(build, *parts, report):
+        trained.extend(parts[:4])
+        model = SimpleNamespace(trainable_weights=[np.zeros((2, 3)), np.ones(4)])
+        return SimpleNamespace(model=model, history={"loss": np.array([0.5])})
+
+    monkeypatch.setattr(bench_keras, "train", train)
+    monkeypatch.setattr(bench_keras, "predict", lambda model, images: images)
     monkeypatch.setattr(bench_keras, "made_up_slices", lambda *of: drawn.append(of) or made_up_slices(*of))
     channel = SimpleNamespace(wait=lambda: None, reply=lambda answer: None)
     setting = {"net": "unet", "variant": "released", "dtype": "float32", "batch": 2, "size": 32}
     bench_keras.whole_training(channel, tmp_path / "training.npz", 2, 1, 1, **setting)
     assert drawn == [(3, 32)]
+    images, labels = made_up_slices(3, 32)
+    for part, expected in zip(trained, (images[:2], labels[:2], images[2:], labels[2:]), strict=True):
+        np.testing.assert_array_equal(part, expected)
     with np.load(tmp_path / "training.npz", allow_pickle=False) as found:
-        assert found["classes"].shape == (1, 32, 32)
+        np.testing.assert_array_equal(found["classes"], images[2:])
+        assert (found["loss"].tolist(), found["weights"].tolist()) == ([0.5], [0] * 6 + [1] * 4)
