@@ -225,10 +225,15 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(own, tmp_path, tin
 
 def test_losses_are_written_for_tensorboard(own, tmp_path, tiny):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    for force in ((), ("--force",)):  # what it shows of a run that is thrown away goes with it
-        arguments = ("--epochs", "2", "--validation-share", "0.2", "--tensorboard", tmp_path / "board", *force)
-        train(own, tmp_path / "runs", *arguments, net=tiny)
     folder = Path("own") / "own-released-tiny" / "seed0"
+    # A run that --force throws away; what the board shows of it goes with it.
+    earlier = ["runs/{}/config.json", "runs/{}/result.json"]
+    earlier += [f"board/{{}}/{part}/events.out.tfevents.1.here" for part in ("train", "validation")]
+    for file in (tmp_path / name.format(folder) for name in earlier):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("{}")
+    arguments = ("--epochs", "2", "--validation-share", "0.2", "--tensorboard", tmp_path / "board", "--force")
+    train(own, tmp_path / "runs", *arguments, net=tiny)
     rows = read_records(tmp_path / "runs" / folder / "history.csv")
     for part, column in (("train", "accuracy"), ("validation", "validation_loss")):
         assert len(list((tmp_path / "board" / folder / part).iterdir())) == 1
