@@ -81,7 +81,6 @@ def test_trainings_of_the_protocol_are_counted_once():
 
 
 def test_a_network_that_the_article_has_not_is_in_the_tables_and_no_part_of_its_protocol(monkeypatch):
-    monkeypatch.setitem(NETWORKS, "own", Network("own", "Own", "nowhere"))
     monkeypatch.setitem(NETWORKS, "own", Network("own", "Own", "own_network"))
     made = evidence(
         made_run(), made_run("own", experiment=1, training_seconds=60.0), made_run("own", experiment=1, fold=1)
