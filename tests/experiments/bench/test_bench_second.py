@@ -235,3 +235,11 @@ def test_a_command_that_fails_is_one_line(tmp_path, monkeypatch):
     assert list(answer) == ["error"]
     assert re.match(r"error: .*no_such\.nii\.gz", answer["error"]) and "\n" not in answer["error"]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_predict_of_three_hundred_slices_takes_less_than_one_and_a_half_gigabytes(tmp_path):
+    scan = str(tmp_path / "chest.nii.gz")
+    workers.once("the tool", "tool", "draw_scan", file=scan, num_slices=300, size=512)
+    told = workers.once("the tool", "tool", "command", scan=scan, out=str(tmp_path / "out"))
+    assert told["slices"]["lungs: network"] > 0 and 500 < told["memory"][bench_tool.WHOLE] < 1500

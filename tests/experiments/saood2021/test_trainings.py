@@ -14,6 +14,7 @@ from experiments.saood2021.report import main_text, results_text
 from experiments.saood2021.tables.comparisons import network_comparison
 from experiments.saood2021.tables.data import paper_tables, trainings_table
 from experiments.saood2021.tables.summary import summary_table
+from experiments.saood2021.tables.trainings import notes_on_kinds
 from unet_segnet.measures import metrics
 from unet_segnet.models.registry import NETWORKS, Network
 
@@ -70,6 +71,14 @@ def test_tables_say_which_trainings_are_unlike():
         "SegNet 4 (fold 3) with NumPy's random numbers in mixed_bfloat16."
     )
     assert not any("alike" in note for table in alike.values() for note in table.notes)
+
+
+def test_tables_tell_backends_apart_where_there_are_several():
+    runs = [replace(run, config={**run.config, "backend": backend})
+            for run, backend in ((made_run(), "tensorflow"), (made_run("unet"), "jax"))]  # fmt: skip
+    (note,) = notes_on_kinds(runs)
+    assert "SegNet 4 with NumPy's random numbers in float32 on tensorflow; U-Net 4 with" in note and "on jax" in note
+    assert notes_on_kinds(runs[:1]) == ()
 
 
 def test_trainings_of_the_protocol_are_counted_once():
