@@ -40,7 +40,7 @@ def _data_set(name: str) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def real_fsync():
-    """Nobody waits here until files are on the disk, which takes longer than all else; gives the function that does."""
+    """Nobody waits here until files are on the disk: they are thousands. Gives the function that does wait."""
     real = os.fsync
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda file: None)
