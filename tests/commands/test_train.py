@@ -245,8 +245,15 @@ def test_losses_are_written_for_tensorboard(own, tmp_path, tiny):
         np.testing.assert_allclose(values, [float(row[column]) for row in rows], rtol=1e-5)
 
 
-def test_a_training_that_diverged_left_no_network_and_says_so(own, tmp_path, tiny, capsys):
-    arguments = ["--data", own, "--out", tmp_path / "runs", *tiny, "--epochs", "1", "--learning-rate", "1e38"]
+def test_a_training_that_diverged_left_no_network_and_says_so(own, tmp_path, tiny, capsys, monkeypatch):
+    from unet_segnet.cohort.training import OwnJob
+    from unet_segnet.errors import DivergedError
+
+    def diverge(*_):
+        raise DivergedError(1, {"loss": np.array([np.nan])})
+
+    monkeypatch.setattr(OwnJob, "train", diverge)
+    arguments = ["--data", own, "--out", tmp_path / "runs", *tiny, "--epochs", "1"]
     assert command.train(command.build_parser().parse_args(list(map(str, arguments)))) == 2
     told = " ".join(capsys.readouterr().out.split())
     assert "nothing is scored. seed0 diverged in epoch 1 and is left out." in told

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unet_segnet.output.console import say
+from unet_segnet.training import PICTURE
 
 SHOWN = (
     *("scores.csv", "scores.md", "patients.csv", "patients.md", "slices.csv"),
@@ -29,7 +30,6 @@ def show(jobs: Sequence, folders: Sequence[Path], cohort, target: Path, notes: S
     from unet_segnet.output.tabular import write_tables
     from unet_segnet.runs.pictures import draw_run
     from unet_segnet.runs.reading import read_run
-    from unet_segnet.training.keeper import PICTURE
     from unet_segnet.training.soft_dice import HISTORY_KEYS as COMPARE_KEYS
 
     tested, confusions, baselines, drawn = [], [], [], None

@@ -28,6 +28,7 @@ from unet_segnet.output.files import weights_sha256
 from unet_segnet.output.locks import alone
 from unet_segnet.output.records import read_json, write_arrays, write_json
 from unet_segnet.runs.history import history_table
+from unet_segnet.training import PICTURE
 
 FORMAT = 1
 SESSION = ("command", "commit", "device", "versions")
@@ -215,7 +216,6 @@ class RunFolder:
 
     def clear(self) -> None:
         """Remove what an earlier run left; the result first, so that half a removal is an unfinished run."""
-        from unet_segnet.training.keeper import PICTURE
 
         table, picture = self.history.with_suffix(".csv"), self.path / PICTURE
         for path in (self.result, self.config, self.model, table, picture, *self.path.glob("*.npz"), *self._events()):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from unet_segnet.errors import InputError
 from unet_segnet.runs.folder import AGAIN, read_arrays
+from unet_segnet.training import PICTURE
 
 NUM_SHOWN = 6  # slices
 
@@ -27,7 +28,6 @@ def draw_run(run_folder: Path, test, folder: Path, history: tuple[str, ...] | No
     from unet_segnet.networks.load import load_model
     from unet_segnet.plots import save_figure, training_curves
     from unet_segnet.training.class_weighted import HISTORY_KEYS
-    from unet_segnet.training.keeper import PICTURE
 
     title = f"{run_folder.parent.name}, {run_folder.name}"
     files = [folder / PICTURE]

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from unet_segnet.processor import keep_freed_memory
+from unet_segnet.training import PICTURE
 from unet_segnet.training.checkpoint import Checkpoint
 from unet_segnet.training.compilation import seed_dropout
 
-PICTURE = "training.png"  # in the folder of the run
 SECONDS = 30.0  # from one drawing of it to the next, at least
 SHARE = 0.01  # of the time, at most
 
