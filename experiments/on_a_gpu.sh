@@ -7,17 +7,18 @@
 #   MINUTES=300 WORKERS=8 experiments/on_a_gpu.sh      # five hours, eight trainings side by side
 #   REHEARSE=1 KERAS_BACKEND=tensorflow experiments/on_a_gpu.sh    # all steps, tiny, on a processor: three minutes
 #
-# Trainings begin in the order of worth, but for those that experiments/results holds already, and none of the first
-# study's begins that would not be finished in time; what is cut off goes on from its last epoch. What is finished is
+# Trainings begin in the order of worth, but for those of the first study that experiments/results holds already, and
+# none of these begins that would not be finished in time; what is cut off goes on from its last epoch. What is finished is
 # packed after each step: take PACKED home. Started again with the same RUNS, everything goes on where it was. A step
 # that fails does not stop the next ones.
 set -eu
 cd "$(dirname "$0")/.."
 
 MINUTES=${MINUTES:-60}    # that the machine is there
-RESERVE=${RESERVE:-$((MINUTES / 5))} # of them for bench and determinism, at the end
+least=$((MINUTES < 10 ? 2 : MINUTES / 5))
+RESERVE=${RESERVE:-$((least < 12 ? least : 12))} # of them for bench and determinism, at the end
 WORKERS=${WORKERS:-4}     # trainings side by side
-RUNS=${RUNS:-runs}
+RUNS=${RUNS:-runs${REHEARSE:+/rehearsal}}
 PYTHON=${PYTHON:-.venv/bin/python}
 export KERAS_BACKEND="${KERAS_BACKEND:-jax}" PYTHONUNBUFFERED=1
 PACKED=${PACKED:-$RUNS/packed}
@@ -29,8 +30,7 @@ study=(--skip-published) second=() all=() bench=(--parts "peak,step,inference,pr
 mkdir -p "$PACKED"
 if [ -n "${REHEARSE:-}" ]; then
     MINUTES=6 RESERVE=2 WORKERS=2
-    first_plan=$RUNS/rehearsal/first.csv side_plan=$RUNS/rehearsal/side.csv second_plan=$RUNS/rehearsal/second.csv
-    mkdir -p "$RUNS/rehearsal"
+    first_plan=$RUNS/first.csv side_plan=$RUNS/side.csv second_plan=$RUNS/second.csv
     head -n 1 $FIRST/plan.csv | tee "$side_plan" >"$first_plan"
     echo "rehearsal,grid,segnet,released,binary,4,0" >>"$first_plan"
     printf 'rehearsal,%s,0\n' side,segnet,released,binary,3 side-cut,segnet,released,binary,1 >>"$side_plan"

@@ -77,14 +77,14 @@ def _told_apart(runs: Sequence[CompareRun]) -> tuple[CompareRun, ...]:
 
 def _alone(evidence: Evidence) -> Iterator[str]:
     """A sentence for each group of runs that are not to be compared with the others."""
-    kept = set(evidence.comparable)
+    kept = {*evidence.comparable, *evidence.of_equal_slices}
     others = [run for run in evidence.runs if run not in kept and run.initialisation in INITIALISATIONS]
     told = [(run.source, ", ".join((*run.changes, *_unlike(run, evidence.comparable[0])))) for run in others]
     for (data, how), count in Counter(told).items():
         how = f"{data} ({how})" if how else data
         yield (
-            f"{how_many(count, 'run')} on {how}: beside other data or another recipe than the {len(kept)} compared "
-            "here, and so only in the tables of scores."
+            f"{how_many(count, 'run')} on {how}: beside other data or another recipe than the "
+            f"{len(evidence.comparable)} compared here, and so only in the tables of scores."
         )
 
 

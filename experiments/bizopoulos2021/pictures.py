@@ -59,7 +59,8 @@ def add_pictures(evidence, data: str | None, runs: Path | None):
     """
     compared, missing, pictures, histograms = evidence.comparable, list(evidence.missing), [], {}
     try:
-        opened = _open_all(compared, data, runs)
+        opened, without = _open_all(compared, data, runs)
+        missing += without
         all_same = all(same for _, same in opened.values())
         to_show = _volume_to_show(compared) if all_same else None
         shown = {}
@@ -93,16 +94,28 @@ def _volumes_name(study) -> str:
     return study.test_name or study.name
 
 
-def _open_all(compared: tuple[CompareRun, ...], data: str | None, runs: Path | None) -> dict[str, tuple]:
-    """By experiment, the data set as its runs take it: they may have been trained on slices of different kinds."""
-    opened, found = {}, {}
-    for experiment in EXPERIMENTS:
+def _open_all(compared: tuple[CompareRun, ...], data: str | None, runs: Path | None) -> tuple[dict, list[str]]:
+    """By experiment, the data set as its runs take it: they may have been trained on slices of different kinds.
+
+    Returns:
+        Experiment -> what `_open` gives, and a sentence for each experiment of which that is not to be had.
+
+    Raises:
+        InputError: it is so of all of them.
+    """
+    opened, found, without = {}, {}, {}
+    for experiment, title in EXPERIMENTS.items():
         run = next((run for run in compared if run.experiment == experiment), compared[0] if compared else None)
         key = run and run.protocol
-        if key not in opened:
-            opened[key] = _open(run, data, runs)
-        found[experiment] = opened[key]
-    return found
+        try:
+            if key not in opened:
+                opened[key] = _open(run, data, runs)
+            found[experiment] = opened[key]
+        except InputError as error:
+            without[title] = error
+    if not found:
+        raise next(iter(without.values()))
+    return found, [f"The test volumes of {title}: {error}." for title, error in without.items()]
 
 
 def _open(run: CompareRun | None, data: str | None, runs: Path | None):

@@ -52,8 +52,15 @@ def network_facts(config: dict, result: dict, counts: dict[str, np.ndarray], res
 
 
 def _is_twin(other: dict, config: dict) -> bool:
-    same = ("task", "architecture", "encoder", "size", "recipe", "data_sha256")
-    return bool(other["without"]) and all(other.get(key) == config.get(key) for key in same)
+    same = ("task", "architecture", "encoder", "size")
+    hashes = {of["data_sha256"] for of in (other, config) if "data_sha256" in of}  # older runs have none
+    recipes = [{**of["recipe"], "epochs": None} for of in (other, config)]  # the length was chosen with the sources
+    return (
+        bool(other["without"])
+        and all(other[key] == config[key] for key in same)
+        and len(hashes) < 2
+        and recipes[0] == recipes[1]
+    )
 
 
 def trained_on(config: dict) -> list[str]:
@@ -67,8 +74,9 @@ def network_card(about: dict) -> str:
     from unet_segnet.output.tabular import Table
 
     rows = tuple(tuple(scores[column] for column in SHOWN) for scores in about["scores"])
+    of_twins = not about["without"] and any(scores["without"] != "-" for scores in about["scores"])
     table = Table(
-        "Scores on what was not trained on" + ("." if about["without"] else ", of its twins without some sources."),
+        "Scores on what was not trained on" + (", of its twins without some sources." if of_twins else "."),
         SHOWN,
         rows,
         NOTES,

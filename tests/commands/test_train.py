@@ -249,7 +249,11 @@ def test_a_training_that_diverged_left_no_network_and_says_so(own, tmp_path, tin
     from unet_segnet.cohort.training import OwnJob
     from unet_segnet.errors import DivergedError
 
-    def diverge(*_):
+    original = OwnJob.train
+
+    def diverge(job, *arguments):
+        if job.spec.fold == 1:
+            return original(job, *arguments)
         raise DivergedError(1, {"loss": np.array([np.nan])})
 
     monkeypatch.setattr(OwnJob, "train", diverge)
@@ -258,6 +262,10 @@ def test_a_training_that_diverged_left_no_network_and_says_so(own, tmp_path, tin
     told = " ".join(capsys.readouterr().out.split())
     assert "nothing is scored. seed0 diverged in epoch 1 and is left out." in told
     assert "network:" not in told and "no test slices" not in told
+    arguments += ["--folds", "2", "--validation-share", "0"]
+    assert command.train(command.build_parser().parse_args(list(map(str, arguments)))) == 2
+    told = " ".join(capsys.readouterr().out.split())
+    assert "fold1-seed0 diverged in epoch 1 and is left out." in told and told.count("network:") == 1
 
 
 def test_the_content_of_imagenet_weights_is_among_a_runs_settings(tmp_path, monkeypatch):

@@ -42,6 +42,8 @@ def test_a_point_is_the_folder_that_one_is_in(root, monkeypatch):
     assert find_data("medseg") == root / "medseg"
     assert find_data("./").resolve() == (root / "medseg").resolve()
     assert find_data("../COVID19-DL").resolve() == (root / "COVID19-DL").resolve()
+    with pytest.raises(InputError, match="no data set ''"):
+        find_data("")
     (root / "medseg" / "inside").mkdir()
     assert find_data("medseg/inside") == root / "medseg" / "inside"
 

@@ -65,7 +65,7 @@ def test_trainings_have_the_time_without_the_reserve(script):
     budgets = [float(option(line, "--budget")) for line in lines if "--budget" in line]
     assert len(budgets) == 4 and all(19 < budget <= 20 for budget in budgets)
     _, lines = script(MINUTES=9)
-    assert [7 < float(option(line, "--budget")) <= 8 for line in lines if "--budget" in line] == [True] * 4
+    assert [6 < float(option(line, "--budget")) <= 7 for line in lines if "--budget" in line] == [True] * 4
     done, lines = script(MINUTES=10, RESERVE=10)
     assert (done.returncode, lines) == (2, [])
     assert done.stderr.startswith("error: no time for a training in 10 minutes") and done.stderr.count("\n") == 1
@@ -104,7 +104,7 @@ def test_the_rehearsal_is_tiny_and_needs_no_gpu(script, tmp_path):
     assert done.returncode == 0, done.stderr
     assert len(lines) == 6 and all(line.startswith("tensorflow ") for line in lines)
     assert all("phantom" in line and option(line, "--size") == "32" for line in lines[:4])
-    rows = [(tmp_path / f"runs/rehearsal/{name}.csv").read_text().count("\n") for name in ("first", "side", "second")]
+    rows = [(tmp_path / f"runs/{name}.csv").read_text().count("\n") for name in ("first", "side", "second")]
     assert rows == [2, 3, 2]
 
 

@@ -227,6 +227,11 @@ def test_normalisation_over_another_axis_equals_keras_own(name):
         layer = getattr(home, name)(**settings)
         outputs.append(keras.ops.convert_to_numpy(layer(x, training=True) if "Batch" in name else layer(x)))
     np.testing.assert_allclose(*outputs, atol=2e-5)
+    if name == "BatchNormalization":
+        layer = BatchNormalization(axis=1, unbiased=True, momentum=0.0)
+        layer(x, training=True)
+        kept = keras.ops.convert_to_numpy(layer.moving_variance)
+        np.testing.assert_allclose(kept, x.var(axis=(0, 2, 3), ddof=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])

@@ -150,6 +150,7 @@ def test_a_seed_draws_weights_and_dropout_masks():
         found.append(keras.ops.convert_to_numpy(model(x, training=True)))
     np.testing.assert_array_equal(*found[:2])
     assert not np.allclose(found[0], found[2])
+    build_model("unet", encoder="efficientnet-b0", input_shape=(32, 32, 1), seed=2**40)
 
 
 def test_unet_repeats_pixels():

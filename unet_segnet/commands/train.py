@@ -153,6 +153,7 @@ def train(options) -> int:
     from unet_segnet.commands.train_outputs import show
     from unet_segnet.runs.folder import RunFolder
     from unet_segnet.runs.loop import carry_out, print_counts, unfinished
+    from unet_segnet.runs.reading import read_run
 
     name = safe_name(cohort.name)
     description = {
@@ -175,11 +176,10 @@ def train(options) -> int:
         write_splits(target / "split.json", splits, cohort.slices.names, cohort.groups)
         if len(done) < len(jobs):
             notes.append(f"{len(jobs) - len(done)} of the {len(jobs)} trainings are not finished.")
-        folders = [RunFolder(options.out, job.spec) for job in done]
-        show(done, [folder.path for folder in folders], cohort, target, notes)
-        if not any(folder.model.is_file() for folder in folders):
-            return 2  # all diverged
-    return 0 if len(done) == len(jobs) else 2
+        folders = [RunFolder(options.out, job.spec).path for job in done]
+        show(done, folders, cohort, target, notes)
+        done = [job for job, folder in zip(done, folders, strict=True) if read_run(folder, KIND).counts is not None]
+    return 0 if len(done) == len(jobs) else 2  # what diverged has no network and no scores
 
 
 def check_options(options) -> NetworkPlan:

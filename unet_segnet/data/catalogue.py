@@ -52,8 +52,8 @@ def find_data(data: str | None = None) -> Path:
                 return root / name
         raise InputError(f"no data found in {root}: {WAYS_OUT}")
     # "./" and "../" are seen from where one is; the root itself is no data set.
-    names = [] if data.startswith(".") or not data or ".." in Path(data).parts else [root / data]
-    for folder in [*names, expanded(data)]:
+    names = [] if data.startswith(".") or ".." in Path(data).parts else [root / data]
+    for folder in [*names, expanded(data)] if data else []:
         if folder.is_dir():
             return folder
     raise InputError(f"no data set {data!r} in {root} and no folder of that path: {WAYS_OUT}")

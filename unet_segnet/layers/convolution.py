@@ -118,15 +118,15 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class GroupedConv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` with groups, which can be trained where TensorFlow computes on a processor.
+    """`keras.layers.Conv2D` with groups, which can be trained where TensorFlow computes; the same way on a GPU.
 
-    TensorFlow has no gradient of a grouped convolution there, and Keras' detour through XLA is hundreds of times slower
-    (a step through 256 channels in 32 groups on 32x32).
+    On a processor TensorFlow has no gradient of a grouped convolution, and Keras' detour through XLA is hundreds of
+    times slower (a step through 256 channels in 32 groups on 32x32).
     """
 
     def call(self, inputs):
         plain = None not in inputs.shape[1:3] and self.dilation_rate == (1, 1) and self.data_format == "channels_last"
-        if not (plain and on_tensorflow()) or accelerators():
+        if not (plain and on_tensorflow()):
             return super().call(inputs)
         how = {"strides": self.strides, "padding": self.padding.upper()}
         outputs = _tensorflow_convolution(inputs, self.kernel, partial(grouped.gradients, **how), **how)

@@ -30,7 +30,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             kept = self.moving_variance * self.momentum
             outputs = super().call(inputs, training=True, mask=mask)
             added = self.moving_variance - kept
-            self.moving_variance.assign_add(added / ops.maximum(_pixels(inputs, mask) - 1.0, 1.0))
+            self.moving_variance.assign_add(added / ops.maximum(_pixels(inputs, mask, self.axis) - 1.0, 1.0))
             return outputs
         import tensorflow as tf
 
@@ -66,11 +66,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return {**super().get_config(), "unbiased": self.unbiased}
 
 
-def _pixels(inputs, mask=None):
+def _pixels(inputs, mask=None, axis=-1):
     """How many values of each channel there are, as a float32 tensor."""
     if mask is not None:
         return ops.sum(ops.cast(mask, "float32"))
-    return ops.cast(ops.prod(ops.shape(inputs)[:-1]), "float32")
+    shape = ops.shape(inputs)
+    return ops.cast(ops.prod(shape) / shape[axis], "float32")
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

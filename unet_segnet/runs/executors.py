@@ -3,10 +3,12 @@
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import traceback
 from multiprocessing import connection, get_context
+from multiprocessing.reduction import ForkingPickler
 
 from unet_segnet.output.console import import_keras
 from unet_segnet.runs.folder import RunFolder
@@ -109,16 +111,17 @@ class Pool:
         theirs.close()
         # Not as an argument of the process: of one that dies while it begins, nobody would ever read the whole of it.
         with contextlib.suppress(OSError):
-            ours.send((self.data, self.options))
+            ours.send_bytes(ForkingPickler.dumps((self.data, self.options)))
         return ours, process
 
 
 def _serve(pipe):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    import_keras()  # quietly, before what arrives does
     try:
-        data, options = pipe.recv()
+        content = pipe.recv_bytes()  # before anything slow: the parent waits until it is read
+        import_keras()  # quietly, before what arrives does
+        data, options = pickle.loads(content)
     except EOFError:  # the parent has gone
         return
     while True:

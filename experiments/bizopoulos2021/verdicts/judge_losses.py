@@ -49,7 +49,7 @@ def imagenet_converges_faster(evidence: Evidence) -> Judgement:
         f"the validation loss that both reach takes {epochs[:, 0].mean():.1f} epochs from random and "
         f"{epochs[:, 1].mean():.1f} from ImageNet weights ({units_text(found)})"
     )
-    return judged(evidence, beyond_chance(found), text, "", decides)
+    return judged(evidence.comparable, beyond_chance(found), text, "", decides)
 
 
 def gap_closes(evidence: Evidence) -> Judgement:
@@ -75,7 +75,7 @@ def _closing(evidence: Evidence, change: tuple[int, str, str], needed: str) -> J
         f"the validation losses differ by {gaps[:, 0].mean():.3f} in the first and {gaps[:, 1].mean():.3f} in the last "
         f"quarter of the epochs ({units_text(found)})"
     )
-    return judged(evidence, holds, text, "", decides)
+    return judged(runs, holds, text, "", decides)
 
 
 def losses_fall_early(evidence: Evidence) -> Judgement:
@@ -103,7 +103,7 @@ def losses_fall_early(evidence: Evidence) -> Judgement:
     if any(of.mean < 0 and beyond_chance(of, all_of_them) is False for of in gains):
         holds = False
     text = f"{faster} of {len(gains)} mean curves fall faster early ({all_of_them} there would be)"
-    return judged(evidence, holds, text, "", decides)
+    return judged(evidence.comparable, holds, text, "", decides)
 
 
 def validation_varies_more(evidence: Evidence) -> Judgement:
@@ -134,7 +134,7 @@ def validation_varies_more(evidence: Evidence) -> Judgement:
         f"(standard deviation from epoch to epoch about a straight course; {units_text(more)}; the validation loss "
         f"more in {sum(b > a for a, b in both.values())} of {how_many(len(both), 'model')})"
     )
-    return judged(evidence, beyond_chance(more), text, beside, decides, any_length=True)
+    return judged(evidence.comparable, beyond_chance(more), text, beside, decides, any_length=True)
 
 
 def pspnet_converges_faster(evidence: Evidence) -> Judgement:
@@ -163,7 +163,7 @@ def _convergence(evidence: Evidence, architecture: str, kinds: tuple[str, ...], 
         texts.append(f"{KINDS[kind]} loss, epochs to nine tenths of its fall: {named(epochs.mean(axis=0), '.1f')}")
         texts[-1] += f" ({how_many(len(epochs), 'encoder')})"
     holds, decides = if_long_enough(all_of(gains), found["loss"].values(), decides)
-    return judged(evidence, holds, "; ".join(texts), "", decides)
+    return judged(evidence.comparable, holds, "; ".join(texts), "", decides)
 
 
 def _with_all_architectures(by_key: dict[Key, np.ndarray]) -> dict[Key, list[np.ndarray]]:
@@ -196,7 +196,8 @@ def fpn_varies_most(evidence: Evidence) -> Judgement:
                 gains.append(gain(of_each[:, place] - of_each[:, other]))
         texts.append(f"{name} {named(of_each.mean(axis=0), '.3f')} ({how_many(len(of_each), 'encoder')})")
     holds, decides = if_long_enough(all_of(gains), found["loss"].values(), decides)
-    return judged(evidence, holds, f"mean distance from the curve of all encoders: {'; '.join(texts)}", "", decides)
+    text = f"mean distance from the curve of all encoders: {'; '.join(texts)}"
+    return judged(evidence.comparable, holds, text, "", decides)
 
 
 def _distances(of_all: dict[Key, list[np.ndarray]]) -> dict[Key, np.ndarray]:
@@ -247,7 +248,7 @@ def first_layer_textures(evidence: Evidence) -> Judgement:
         f"{np.mean(low):.0f} of {kernels[0][1].shape[-1]} kernels become textures of low and {np.mean(high):.0f} of "
         f"high frequency; kernels before and after correlate by {np.mean(like):.2f}"
     )
-    return judged(evidence, holds, text, "", decides)
+    return judged(evidence.comparable, holds, text, "", decides)
 
 
 def _strongest_frequency(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

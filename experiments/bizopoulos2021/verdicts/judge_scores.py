@@ -72,7 +72,7 @@ def _gain_judgement(
     if len(volumes) != len(scans):
         text += f", {gain_text(gain(volumes), 'volume')}, of which two are one scan"
     holds = agreed([beyond_chance(ours), beyond_chance(of_scans)])
-    return or_by_table(judged(evidence, holds, text, beside, decides), theirs)
+    return or_by_table(judged(runs, holds, text, beside, decides), theirs)
 
 
 def volumes_match(evidence: Evidence) -> Judgement:
@@ -109,7 +109,7 @@ def volumes_match(evidence: Evidence) -> Judgement:
         holds = None
     number = max(map(len, of_scans.values()))
     return judged(
-        evidence,
+        evidence.comparable,
         holds,
         f"mean Dice over {number} scans, percent: {text}",
         f"Good: above {GOOD_DICE:.0f} % (signed-rank test over the scans).",
@@ -138,9 +138,8 @@ def thresholds_unsuitable(evidence: Evidence) -> Judgement:
     if not evidence.comparable[0].article_data or (holds and len(ranges) < len(EXPERIMENTS)):
         holds = None
     text = "; ".join(f"{name} {networks[name]:.1f} and {ranges[name]:.1f}" for name in ranges)
-    return judged(
-        evidence, holds, f"Dice of all pixels, percent, of the networks and of the best range: {text}", "", decides
-    )
+    text = f"Dice of all pixels, percent, of the networks and of the best range: {text}"
+    return judged(evidence.comparable, holds, text, "", decides)
 
 
 def _best_range(everywhere: np.ndarray, in_mask: np.ndarray, prevalence: float) -> float:

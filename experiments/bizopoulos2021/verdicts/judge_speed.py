@@ -56,7 +56,7 @@ def _speed(evidence: Evidence, architecture: str, sign: int) -> Judgement:
         texts.append(f"{what} {named(np.nanmean(of, axis=1), '.2f')} s")
     number = int((~np.isnan(of[0])).sum())
     return judged(
-        evidence,
+        evidence.comparable,
         all_of(gains) if stated("card") in machine[0] else None,
         f"{'; '.join(texts)}, means of {how_many(number, 'encoder')} on {', '.join(machine)}",
         beside,

@@ -1,12 +1,13 @@
 """How what the finished runs say becomes a judgement.
 
-Claims look at the largest group of runs of one data set and recipe (`Evidence.comparable`) and compare models that
-differ in one thing alone. The unit is the encoder, and for scores the scan too: networks on one encoder share it,
-slices of one scan are alike. A difference counts where the two-sided signed-rank test over the units gives p < 0.05,
-for which there must be six; for scores by encoder and by scan, the same way. A claim of several differences needs all
-of them, and is denied by one at the level divided by their number. Where losses end up, and that something
-does not hold, is decided by runs as long as the article's alone; runs on the phantom decide nothing. What Table II says
-by encoder decides where our trainings cannot, and is told apart by what the verdict rests on.
+Claims look at the largest group of runs of one data set and recipe (`Evidence.comparable`; for what compares lesion A
+and B, `Evidence.of_equal_slices`) and compare models that differ in one thing alone. The unit is the encoder, and for
+scores the scan too: networks on one encoder share it, slices of one scan are alike. A difference counts where the two-
+sided signed-rank test over the units gives p < 0.05, for which there must be six; for scores by encoder and by scan,
+the same way. A claim of several differences needs all of them, and is denied by one at the level divided by their
+number. Where losses end up, and that something does not hold, is decided by runs as long as the article's alone; runs
+on the phantom decide nothing. What Table II says by encoder decides where our trainings cannot, and is told apart by
+what the verdict rests on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from experiments.bizopoulos2021.evidence import Evidence
+from experiments.bizopoulos2021.counts import CompareRun
 from experiments.bizopoulos2021.protocol import EPOCHS
 from experiments.bizopoulos2021.published import ARCHITECTURES
 from experiments.bizopoulos2021.tables.analysis import MIN_PAIRS, Gain
@@ -37,23 +38,23 @@ COMMAND = "python -m experiments.compare"
 
 
 def judged(
-    evidence: Evidence, holds: bool | None, text: str, beside: str, decides: str, any_length: bool = False
+    runs: Sequence[CompareRun], holds: bool | None, text: str, beside: str, decides: str, any_length: bool = False
 ) -> Judgement:
-    """The judgement by the comparable runs.
+    """The judgement by runs that are compared.
 
     Arguments:
-        evidence: with such runs.
+        runs: these; at least one.
         holds: what they say of the claim; None where they cannot tell.
         text: what they show.
         beside: more evidence, from the article; it does not enter the verdict.
         decides: what would decide the claim where they cannot.
         any_length: may runs shorter than the article's deny the claim?
     """
-    run = evidence.comparable[0]
+    run = runs[0]
     if run.data == PHANTOM or (holds is False and not any_length and run.epochs < EPOCHS):
         holds = None
         decides = _longer(decides)
-    text = f"{_what_ran(evidence)}: {text}.{f' {beside}' if beside else ''}"
+    text = f"{_what_ran(runs)}: {text}.{f' {beside}' if beside else ''}"
     if holds is None:
         return undecided(text, decides)
     return decided(holds, text, REPLICATION if run.test else TRAINING)
@@ -84,9 +85,8 @@ def or_by_table(judgement: Judgement, theirs: Gain) -> Judgement:
     return decided(answer, f"{judgement.evidence} By training it is open.", TABLES)
 
 
-def _what_ran(evidence: Evidence) -> str:
+def _what_ran(runs: Sequence[CompareRun]) -> str:
     """The runs that are compared, and in what they are not the article's."""
-    runs = evidence.comparable
     told = dict.fromkeys(deviation for run in runs for deviation in run.deviations)
     changed = ", ".join(sorted(told, key=lambda text: not text.startswith("on ")))  # the data first
     what = "A conceptual replication, " if runs[0].test else ""

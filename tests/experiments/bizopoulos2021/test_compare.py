@@ -182,7 +182,8 @@ def test_the_projects_own_plan_is_one(monkeypatch):
     monkeypatch.setattr(plan, "place_of", lambda options: f"{options.data}-{options.test}-{options.size}")
     numbers, folders = Counter(), set()
     for part, options in planned_options(PLAN, []):
-        options.dtype_given = options.dtype == "float32"
+        assert options.dtype == "float32"
+        options.dtype_given = True
         jobs = plan.planned_jobs(options)
         numbers[part] += len(jobs)
         folders |= {job.spec.group / job.spec.name for job in jobs}

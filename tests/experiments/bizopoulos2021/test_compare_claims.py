@@ -190,6 +190,21 @@ def test_few_runs_on_the_slices_of_a_do_not_hide_many_on_others(tmp_path):
     assert [run.data for run in found.comparable if run.experiment == "lesion_b"] == ["COVID19-DL"] * 24
 
 
+def test_what_masks_bring_is_told_of_the_runs_that_it_rests_on(tmp_path):
+    """A and B of the same slices, beside more runs of B on others, which all else is judged by."""
+    for seed in (0, 1):
+        conceptual(tmp_path, "ct20", ("lung", "lesion_a"), seed=seed)
+        conceptual(tmp_path, "COVID19-DL", ("lesion_b",), seed=seed)
+    conceptual(tmp_path, "ct20", ("lesion_b",))
+    found = collect(tmp_path)
+    assert len(found.comparable) == 144 and {run.data for run in found.of_equal_slices} == {"ct20"}
+    assert [run.data for run in found.comparable if run.experiment == "lesion_b"] == ["COVID19-DL"] * 48
+    masks = JUDGES["lung-masks-help"](found)
+    assert masks.basis == REPLICATION and masks.evidence.startswith("A conceptual replication, 120 runs")
+    assert "on COVID19-DL" not in masks.evidence.partition(":")[0]
+    assert not any("24 runs on ct20" in sentence for sentence in found.missing)
+
+
 def test_too_few_pairs_decide_nothing(tmp_path):
     for weights in (None, "imagenet"):
         made_run(tmp_path, weights=weights)

@@ -393,6 +393,26 @@ def test_each_experiment_has_its_volumes_as_its_own_runs_take_them(tiny, monkeyp
     assert not np.allclose(shown["lesion_b"].images, blanked, atol=0.05)
 
 
+def test_slices_that_are_not_there_take_their_own_experiments_volumes_alone(drawn, tiny, monkeypatch):
+    open_one = pictures._open
+
+    def of_run(run, data, runs):
+        if run.experiment == "lesion_b":
+            raise InputError("no data set 'COVID19-DL'")
+        return open_one(run, data, runs)
+
+    for path in (drawn / "compare" / "lesion_b").rglob("config.json"):
+        config = json.loads(path.read_text())
+        config["data"] |= {"name": "COVID19-DL", "test": {"name": "tiny", "sha256": "1" * 64}}
+        path.write_text(json.dumps(config))
+    monkeypatch.setattr(pictures, "_open", of_run)
+    evidence = collect(drawn, str(tiny[0]))
+    mixed = {run.experiment: run for run in evidence.runs}
+    opened, without = pictures._open_all(tuple(mixed.values()), str(tiny[0]), None)
+    assert set(opened) == {"lung", "lesion_a"}
+    assert without == ["The test volumes of lesion B: no data set 'COVID19-DL'."]
+
+
 def test_the_volumes_of_a_phantom_are_found_by_its_name(tmp_path):
     study = open_data("phantom", 32, None, tmp_path, "phantom")
     assert study.test_name == "phantom"

@@ -286,6 +286,20 @@ def test_a_run_becomes_the_project_s_network(trained, tmp_path, monkeypatch):
     assert (tmp_path / "results/networks/scores.csv").is_file()
 
 
+def test_the_cards_of_the_committed_networks_have_all_their_twins():
+    from experiments import RESULTS
+    from experiments.networks.card import network_card, network_facts
+    from unet_segnet.networks.load import WEIGHTS, model_facts
+    from unet_segnet.runs.reading import read_run
+
+    for problem in ("lungs", "lesions"):
+        run = read_run(RESULTS / "networks" / f"{problem}-all" / "linknet-mobilenet_v2" / "seed0", runs.KIND)
+        facts = network_facts(run.config, run.result, run.counts, RESULTS)
+        assert json.loads(json.dumps(facts["scores"])) == model_facts(problem)["scores"]
+        card = (WEIGHTS / f"{problem}.md").read_text(encoding="utf-8")
+        assert network_card(model_facts(problem)) == card and "of its twins without some sources" in card
+
+
 @pytest.mark.parametrize("source", ["COVID19-DL", "ct20", "lctsc3", "normal001"])
 def test_real_sources_lie_as_the_networks_take_them(source):
     folder = "covid-ct-md" if source == "normal001" else source

@@ -66,7 +66,8 @@ def draw_weights(model, seed):
                 weight.assign(np.float32(start.minval) + numbers * np.float32(start.maxval - start.minval))
     for number, layer in enumerate(model.layers):
         if getattr(layer, "seed_generator", None) is not None:
-            layer.seed_generator.state.assign(np.array([seed + number, 0], dtype="uint32"))
+            state = np.random.SeedSequence([0 if seed is None else seed, number]).generate_state(2)
+            layer.seed_generator.state.assign(state)
 
 
 def _pair(size):
