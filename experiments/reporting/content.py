@@ -48,6 +48,7 @@ class Verdict:
         basis: one of BASES, what a decided verdict rests on; empty where nothing decides.
         evidence: what was computed, one or two sentences with the numbers in them.
         decides: what would decide it; empty where it is decided.
+        by_training: whether trainings of ours would.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Verdict:
     basis: str
     evidence: str
     decides: str = ""
+    by_training: bool = False
 
     def __post_init__(self):
         if self.verdict not in VERDICTS:

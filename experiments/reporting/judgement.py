@@ -25,12 +25,16 @@ class Claim:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict, the evidence in a sentence or two, and what it rests on, or where it is open what would decide it."""
+    """A verdict, the evidence in a sentence or two, and what it rests on, or where it is open what would decide it.
+
+    `by_training`: whether trainings of ours would, as far as anybody knows beforehand.
+    """
 
     verdict: str
     evidence: str
     basis: str = ""
     decides: str = ""
+    by_training: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def judge(claims: Sequence[Claim], judges: Mapping[str, Callable[..., Judgement]
     found = []
     for of in claims:
         judgement = judges[of.name](evidence)
-        says = (judgement.verdict, judgement.basis, judgement.evidence, judgement.decides)
+        says = (judgement.verdict, judgement.basis, judgement.evidence, judgement.decides, judgement.by_training)
         found.append(Verdict(of.name, of.claim, of.quote, of.source, *says))
     return tuple(found)
 
@@ -65,9 +69,9 @@ def decided(holds: bool, evidence: str, basis: str) -> Judgement:
     return Judgement(REPLICATES if holds else DOES_NOT, evidence, basis)
 
 
-def undecided(evidence: str, decides: str) -> Judgement:
-    """A judgement that is left open, and what would decide it."""
-    return Judgement(UNDECIDED, evidence, decides=decides)
+def undecided(evidence: str, decides: str, by_training: bool = False) -> Judgement:
+    """A judgement that is left open, what would decide it, and whether trainings of ours would."""
+    return Judgement(UNDECIDED, evidence, decides=decides, by_training=by_training)
 
 
 def with_limits(interval: Interval, index=(), signed: bool = False) -> str:

@@ -43,7 +43,7 @@ def tallies(verdicts: Sequence[Verdict]) -> list[Tally]:
     for verdict in VERDICTS:
         if of := [one for one in verdicts if one.verdict == verdict]:
             rests_on = Counter(one.rests_on for one in of if one.rests_on)
-            if trainings := sum("python -m experiments" in one.decides for one in of):
+            if trainings := sum(one.by_training for one in of):
                 rests_on["for want of trainings"] = trainings
             found.append(Tally(verdict, len(of), COUNTED[verdict][len(of) != 1], dict(rests_on)))
     return found

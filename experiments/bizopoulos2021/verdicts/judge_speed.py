@@ -43,12 +43,12 @@ def _speed(evidence: Evidence, architecture: str, sign: int) -> Judgement:
     machine = max(machines, key=lambda of: (stated("card") in of[0], machines[of]), default=None)
     runs = [run for run in evidence.comparable if (run.device, *run.conditions) == machine]
     if not runs:
-        return not_run(beside, decides)
+        return not_run(beside, decides, by_training=False)
     seconds = run_grid(runs, lambda run: np.array(run.seconds))
     seconds = np.moveaxis(seconds, (2, 3), (-2, -1))  # (3, 2, training or validation, architecture, 25)
     common = np.where(np.isnan(seconds).any(axis=(2, 3), keepdims=True), np.nan, seconds)
     if np.isnan(common).all():
-        return not_run(beside, decides)
+        return not_run(beside, decides, by_training=False)
     place, gains, texts = list(ARCHITECTURES).index(architecture), [], []
     for part, what in enumerate(KINDS.values()):
         of = np.stack([by_encoder(common[:, :, part, a]) for a in range(len(ARCHITECTURES))])  # (4, 25)
@@ -62,4 +62,5 @@ def _speed(evidence: Evidence, architecture: str, sign: int) -> Judgement:
         beside,
         decides,
         any_length=True,
+        by_training=False,  # on another card
     )

@@ -38,7 +38,13 @@ COMMAND = "python -m experiments.compare"
 
 
 def judged(
-    runs: Sequence[CompareRun], holds: bool | None, text: str, beside: str, decides: str, any_length: bool = False
+    runs: Sequence[CompareRun],
+    holds: bool | None,
+    text: str,
+    beside: str,
+    decides: str,
+    any_length: bool = False,
+    by_training: bool = True,
 ) -> Judgement:
     """The judgement by runs that are compared.
 
@@ -49,6 +55,7 @@ def judged(
         beside: more evidence, from the article; it does not enter the verdict.
         decides: what would decide the claim where they cannot.
         any_length: may runs shorter than the article's deny the claim?
+        by_training: whether trainings here would decide it.
     """
     run = runs[0]
     if run.data == PHANTOM or (holds is False and not any_length and run.epochs < EPOCHS):
@@ -56,7 +63,7 @@ def judged(
         decides = _longer(decides)
     text = f"{_what_ran(runs)}: {text}.{f' {beside}' if beside else ''}"
     if holds is None:
-        return undecided(text, decides)
+        return undecided(text, decides, by_training)
     return decided(holds, text, REPLICATION if run.test else TRAINING)
 
 
@@ -66,15 +73,16 @@ def _longer(decides: str) -> str:
     return decides if longer in decides else decides.replace(f": {COMMAND}", longer)
 
 
-def not_run(beside: str, decides: str) -> Judgement:
+def not_run(beside: str, decides: str, by_training: bool = True) -> Judgement:
     """The judgement where the runs that it needs are not there.
 
     Arguments:
         beside: more evidence, from the article.
         decides: what would decide the claim.
+        by_training: whether trainings here would.
     """
     text = "The runs that this needs are not at hand."
-    return undecided(f"{text}{f' {beside}' if beside else ''}", decides)
+    return undecided(f"{text}{f' {beside}' if beside else ''}", decides, by_training)
 
 
 def or_by_table(judgement: Judgement, theirs: Gain) -> Judgement:

@@ -91,13 +91,13 @@ def _own_text(ours: list[bool]) -> str:
 
 
 def _by_signs(
-    theirs: list[bool], ours: list[bool], text: str, basis: str, own_basis: str = TRAINING, decides: str = MORE_PAIRS
+    theirs: list[bool], ours: list[bool], text: str, basis: str, own_basis: str = TRAINING, decides: str = ""
 ) -> Judgement:
     """The sign test at the rules' level: own pairs where they are as many and can tell, else the authors'."""
     for worse, rests_on in ((ours, own_basis), (theirs, basis)):
         if len(worse) >= len(theirs) and _sign_test(worse) < LEVEL:
             return decided(np.mean(worse) > 0.5, text, rests_on)
-    return undecided(text, decides)
+    return undecided(text, decides or MORE_PAIRS, by_training=not decides)
 
 
 def _sign_test(worse: list[bool]) -> float:

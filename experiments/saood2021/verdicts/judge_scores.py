@@ -133,7 +133,8 @@ def best_configurations(evidence: Evidence) -> Judgement:
     problems = dict.fromkeys(problem for _, problem in GROUPS)
     spreads = {problem: repeated(evidence, problem, accuracy) for problem in problems}
     if None in spreads.values():
-        return undecided(text, "Repeated trainings, which show how much chance there is in the best of nine.")
+        decides = "Repeated trainings, which show how much chance there is in the best of nine."
+        return undecided(text, decides, by_training=True)
     shares = recurrences({problem: spread.deviation for problem, spread in spreads.items()})
     again = float(np.prod(list(shares.values())))
     told = ", ".join(f"{NETWORKS[net].title} {problem} {share:.0%}" for (net, problem), share in shares.items())
@@ -157,7 +158,7 @@ def best_configurations(evidence: Evidence) -> Judgement:
         return undecided(text, "Nothing that repeats the study: one training of each of nine cannot name the best.")
     if not all(as_named) or len(as_named) == len(ran):
         return decided(all(as_named), text, TRAINING)
-    return undecided(text, "All nine configurations of each network and problem.")
+    return undecided(text, "All nine configurations of each network and problem.", by_training=True)
 
 
 def _trainings(runs: list[FinishedRun]) -> str:
@@ -190,9 +191,10 @@ def _ahead(
         return Outcome(together(*answers), "; ".join(texts)) if texts else None
 
     enough = all(len(best_runs(evidence, problem, "released", net)) >= ENOUGH for net in nets)
-    if enough and (not by_folds or len(_fold_differences(evidence, problem, "released", nets)) == NUM_FOLDS):
+    whole = enough and (not by_folds or len(_fold_differences(evidence, problem, "released", nets)) == NUM_FOLDS)
+    if whole:
         decides = "Many more trainings: as many as a test needs are there and leave it open."
-    return across_variants(evidence, judge, decides, beside)
+    return across_variants(evidence, judge, decides, beside, by_training=not whole)
 
 
 def _fold_means(evidence: Evidence, problem: str, variant: str, net: str) -> dict[int, list[FinishedRun]]:

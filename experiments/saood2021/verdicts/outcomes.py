@@ -30,6 +30,7 @@ def across_variants(
     decides: str,
     beside: str = "",
     by: Sequence[str] = VARIANTS,
+    by_training: bool = True,
 ) -> Judgement:
     """Judge the trainings of each variant and put the outcomes together.
 
@@ -39,6 +40,7 @@ def across_variants(
         decides: what would decide the claim where these trainings cannot.
         beside: more evidence, from the article or the released files; it does not enter the verdict.
         by: the variants that decide; the others are told.
+        by_training: whether more trainings of those planned would decide it.
 
     Returns:
         Decided where every variant of `by` that can tell says the same.
@@ -51,10 +53,11 @@ def across_variants(
     if len(answers) == 1:
         return Judgement(REPLICATES if answers == {True} else DOES_NOT, text, TRAINING)
     if answers:
-        return undecided(text, "The two variants disagree: more seeds of each would show whether by chance.")
+        decides = "The two variants disagree: more seeds of each would show whether by chance."
+        return undecided(text, decides, by_training=True)
     if not told:
         text = " ".join(["The trainings that this needs have not run.", *([beside] if beside else [])])
-    return undecided(text, decides)
+    return undecided(text, decides, by_training)
 
 
 def ordinary(

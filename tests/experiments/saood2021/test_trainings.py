@@ -145,7 +145,7 @@ def test_the_main_text_is_the_summary_and_the_number_of_verdicts():
 
 def made_verdict(verdict, basis="tables"):
     decides = "Four: python -m experiments.grid." if verdict == VERDICTS[-1] else ""
-    return Verdict("n", "c", "q", "s", verdict, "" if decides else basis, "e", decides)
+    return Verdict("n", "c", "q", "s", verdict, "" if decides else basis, "e", decides, bool(decides))
 
 
 def test_claims_are_counted_in_english():
