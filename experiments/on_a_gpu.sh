@@ -8,15 +8,15 @@
 #   REHEARSE=1 KERAS_BACKEND=tensorflow experiments/on_a_gpu.sh    # all steps, tiny, on a processor: three minutes
 #
 # Trainings begin in the order of worth, but for those of the first study that experiments/results holds already, and
-# none of these begins that would not be finished in time; what is cut off goes on from its last epoch. What is finished is
-# packed after each step: take PACKED home. Started again with the same RUNS, everything goes on where it was. A step
+# none of these begins that would not be finished in time; what is cut off goes on from its last epoch. What is finished
+# is packed after each step: take PACKED home. Started again with the same RUNS, everything goes on where it was. A step
 # that fails does not stop the next ones.
 set -eu
 cd "$(dirname "$0")/.."
 
 MINUTES=${MINUTES:-60}    # that the machine is there
-least=$((MINUTES < 10 ? 2 : MINUTES / 5))
-RESERVE=${RESERVE:-$((least < 12 ? least : 12))} # of them for bench and determinism, at the end
+# Of them for bench and determinism, at the end: a fifth, 2 to 12.
+RESERVE=${RESERVE:-$((MINUTES < 10 ? 2 : MINUTES < 60 ? MINUTES / 5 : 12))}
 WORKERS=${WORKERS:-4}     # trainings side by side
 RUNS=${RUNS:-runs${REHEARSE:+/rehearsal}}
 PYTHON=${PYTHON:-.venv/bin/python}
