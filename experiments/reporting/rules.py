@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unet_segnet.measures.statistics import corrected_resampled_t
+from unet_segnet.measures.statistics import ResampledT, corrected_resampled_t
 
 LEVEL = 0.05
 ENOUGH = 4  # trainings of a configuration: 4 against 4 can be told apart at 0.05 (2 in 70), 3 against 4 cannot
@@ -164,16 +164,21 @@ def lead(first: ArrayLike, second: ArrayLike) -> Lead:
     return Lead(float(first.mean() - second.mean()), p_value, higher, n)
 
 
-def ahead_over_folds(differences: ArrayLike) -> bool | None:
-    """Is one network ahead of the other over folds, each trained once on each? As `Lead.ahead`.
+def over_folds(differences: ArrayLike) -> ResampledT:
+    """The corrected resampled t-test over the folds' differences of two networks, each trained once on each fold.
 
-    The corrected resampled t-test over the folds' differences: it knows that a fold's slices share one training of
-    each network and that folds share training slices, which tests over all slices do not.
+    It knows that a fold's slices share one training of each network and that folds share training slices, which tests
+    over all slices do not.
 
     Arguments:
         differences: (n,) score of the first less that of the second, per fold.
     """
-    found = corrected_resampled_t(differences, TEST_TO_TRAIN)
+    return corrected_resampled_t(differences, TEST_TO_TRAIN)
+
+
+def ahead_over_folds(differences: ArrayLike) -> bool | None:
+    """Is one network ahead of the other, by `over_folds`? As `Lead.ahead`."""
+    found = over_folds(differences)
     return None if not found.p_value < LEVEL else found.mean_difference > 0
 
 

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from experiments.reporting.rules import TEST_TO_TRAIN
+from experiments.reporting.rules import over_folds
 from experiments.saood2021 import published
 from experiments.saood2021.counts import CLASS_NAMES, SCORES, RunCounts
 from experiments.saood2021.evidence import Evidence
@@ -30,7 +30,6 @@ from unet_segnet.measures import metrics
 from unet_segnet.measures.statistics import (
     bootstrap_interval,
     bootstrap_mean,
-    corrected_resampled_t,
     holm,
     paired_comparison,
 )
@@ -220,7 +219,7 @@ def fold_comparison(evidence: Evidence, problem: str, variant: str) -> Table | N
     for column, name in enumerate(CLASS_NAMES[problem][1:], 1):
         for row, score in enumerate(SCORES):
             segnet, unet = (scores[net][:, row, column] for net in NETS)
-            test = corrected_resampled_t(segnet - unet, TEST_TO_TRAIN)
+            test = over_folds(segnet - unet)
             both = ~np.isnan(segnet - unet)
             means = (float(values[both].mean()) if both.any() else math.nan for values in (segnet, unet))
             rows.append((name, score, test.n, test.left_out, *means, Signed(test.mean_difference), test.t))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from experiments.reporting.judgement import TABLES, TRAINING, Judgement, Outcome, decided, how_many, p_value, undecided
-from experiments.reporting.rules import ENOUGH, TEST_TO_TRAIN, ahead_over_folds, lead, together
+from experiments.reporting.rules import ENOUGH, ahead_over_folds, lead, over_folds, together
 from experiments.saood2021 import published
 from experiments.saood2021.article import background_accuracy
 from experiments.saood2021.evidence import Evidence, FinishedRun
@@ -30,7 +30,7 @@ from experiments.saood2021.verdicts.best_of_nine import GROUPS, recurrences
 from experiments.saood2021.verdicts.outcomes import across_variants, lead_text, ordinary
 from unet_segnet.data.splits import NUM_FOLDS
 from unet_segnet.measures import metrics
-from unet_segnet.measures.statistics import corrected_resampled_t, paired_comparison
+from unet_segnet.measures.statistics import paired_comparison
 from unet_segnet.models.registry import NETWORKS
 
 LIKELY = 0.5
@@ -89,7 +89,7 @@ def unet_wins_multiclass(evidence: Evidence) -> Judgement:
 def segnet_accuracy(evidence: Evidence) -> Judgement:
     """Holds where a training with this accuracy would be an ordinary one among ours, as Table 3 or 5 prints it.
 
-    The text rounds it to two digits, which is half as much as trainings differ by.
+    The text rounds it to two digits.
     """
     return _stated_accuracy(evidence, "segnet", "binary")
 
@@ -228,11 +228,10 @@ def _folds_text(evidence: Evidence, problem: str, variant: str, nets: tuple[str,
     names = sorted(per_slice[0])
     tested = paired_comparison(*([of[name] for name in names] for of in per_slice))
     ahead = sum(difference > 0 for difference in folds)
-    judging = corrected_resampled_t(folds, TEST_TO_TRAIN)
     return (
         f"over the folds {np.mean(folds):+.3f}, ahead in {ahead} of {len(folds)} (corrected t, "
-        f"{p_value(judging.p_value)}, which judges); slice by slice (n={tested.n}, in which a fold's slices share one "
-        f"training) median {tested.median_difference:+.3f}, Wilcoxon p = {tested.p_value:.1e}"
+        f"{p_value(over_folds(folds).p_value)}, which judges); slice by slice (n={tested.n}, in which a fold's slices "
+        f"share one training) median {tested.median_difference:+.3f}, Wilcoxon p = {tested.p_value:.1e}"
     )
 
 
