@@ -11,6 +11,7 @@ from unet_segnet.layers import (
     BatchNormalization,
     Conv2D,
     Conv2DTranspose,
+    DepthwiseConv2D,
     GroupedConv2D,
     MaxPooling2D,
     MaxUnpooling2D,
@@ -331,6 +332,29 @@ def test_a_convolution_in_groups_agrees_with_sums_over_pixels(channels, filters,
     np.testing.assert_allclose(of_x, inside.sum(axis=0), atol=1e-3)
 
 
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("size", "strides"), [(5, 1), (5, 2), (3, 2)])
+def test_a_convolution_of_each_channel_agrees_with_sums_over_pixels(size, strides, padding):
+    """Values and gradients; TensorFlow computes those of 5 x 5 kernels on a processor by another way than Keras'."""
+    generator = np.random.default_rng(11)
+    x = generator.normal(size=(2, 9, 12, 7))
+    settings = {"padding": padding, "use_bias": False}
+    layer = DepthwiseConv2D(size, strides, **settings)
+    outputs = keras.ops.convert_to_numpy(layer(x.astype("float32"), training=True))
+    upstream = generator.normal(size=outputs.shape)
+    total = [max((after - 1) * strides + size - n, 0) for n, after in zip((9, 12), outputs.shape[1:3], strict=True)]
+    zeros = [(n // 2, n - n // 2) if padding == "same" else (0, 0) for n in total]
+    padded = np.pad(x, ((0, 0), *zeros, (0, 0)))
+    kernel = keras.ops.convert_to_numpy(layer.kernel).astype("float64").reshape(size, size, 1, 7)
+    expected, _, _ = grouped_by_sums(padded, kernel, upstream, 7, (strides, strides))
+    np.testing.assert_allclose(outputs, expected, atol=1e-5)
+    of_kernel, of_x, kernel = gradients(DepthwiseConv2D(size, strides, **settings), x, upstream)
+    _, of_padded, expected = grouped_by_sums(padded, kernel.reshape(size, size, 1, 7), upstream, 7, (strides, strides))
+    np.testing.assert_allclose(of_kernel.reshape(expected.shape), expected, atol=1e-4)
+    inside = of_padded[:, zeros[0][0] :, zeros[1][0] :][:, :9, :12]
+    np.testing.assert_allclose(of_x, inside.sum(axis=0), atol=1e-4)
+
+
 def test_gradients_of_an_up_convolution_agree_with_sums_over_pixels():
     generator = np.random.default_rng(8)
     x, upstream = generator.normal(size=(2, 5, 6, 4)), generator.normal(size=(2, 10, 12, 3))
@@ -375,7 +399,7 @@ def test_a_convolution_is_fast_only_where_that_holds(monkeypatch):
         pytest.skip("only TensorFlow on a processor has a fast path")
     taken = []
     monkeypatch.setattr(
-        convolution, "_tensorflow_convolution", lambda x, kernel, gradients: taken.append(gradients) or x
+        convolution, "_tensorflow_convolution", lambda x, kernel, gradients, **_: taken.append(gradients) or x
     )
     x = np.zeros((1, 128, 128, 64), "float32")
     Conv2D(64, 3, padding="same", use_bias=False)(x, training=True)
@@ -388,6 +412,28 @@ def test_a_convolution_is_fast_only_where_that_holds(monkeypatch):
     Conv2D(63, 3, padding="same")(x, training=True)
     Conv2D(64, 3, padding="same")(x)
     assert len(taken) == 2
+    DepthwiseConv2D(5)(x, training=True)
+    assert len(taken) == 3
+    DepthwiseConv2D(5)(x)
+    DepthwiseConv2D(3)(x, training=True)
+    DepthwiseConv2D(5, dilation_rate=2)(x, training=True)
+    assert len(taken) == 3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_swish_equals_keras_own_and_so_does_its_gradient(dtype):
+    x = np.random.default_rng(12).normal(scale=4, size=(2, 5, 7, 3))
+    upstream = np.random.default_rng(13).normal(size=x.shape)
+    shift, inputs = Shift(), keras.Input(x.shape[1:])
+    outputs = keras.layers.Activation(layers.swish, dtype=dtype)(shift(inputs))
+    model = keras.Model(inputs, outputs)
+    model.compile(optimizer=keras.optimizers.SGD(1.0), loss=lambda t, y: keras.ops.sum(t * y), jit_compile=False)
+    sigmoid = 1 / (1 + np.exp(-x))
+    tolerance = 1e-5 if dtype == "float32" else 0.05
+    np.testing.assert_allclose(np.asarray(model.predict_on_batch(x), float), x * sigmoid, atol=tolerance)
+    model.train_on_batch(x, upstream)
+    expected = upstream * sigmoid * (1 + x * (1 - sigmoid))
+    np.testing.assert_allclose(-keras.ops.convert_to_numpy(shift.shift), expected.sum(axis=0), atol=4 * tolerance)
 
 
 def test_softmax_equals_keras_own_and_never_gives_zero():

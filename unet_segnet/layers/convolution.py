@@ -13,13 +13,14 @@ from unet_segnet.layers import grouped, winograd
 from unet_segnet.layers.backend import PACKAGE, on_tensorflow
 
 
-def _tensorflow_convolution(x, kernel, gradients, strides=1, padding="SAME"):
+def _tensorflow_convolution(x, kernel, gradients, strides=(1, 1), padding="SAME", is_depthwise=False):
     """TensorFlow's convolution, its gradients computed by a function of ours.
 
     Arguments:
         x, kernel: of one type.
         gradients: of x, kernel and the upstream gradient, such as `winograd.gradients`.
         strides, padding: as TensorFlow has them.
+        is_depthwise: whether each channel is convolved by itself.
 
     The convolution itself stays TensorFlow's own: minimal filtering rounds differently at the places of a tile, and in
     flat parts of an image, such as the air around a patient, a pooling would then find maxima where there are ties.
@@ -28,7 +29,7 @@ def _tensorflow_convolution(x, kernel, gradients, strides=1, padding="SAME"):
 
     @tf.custom_gradient
     def convolve(x, kernel):
-        y = tf.nn.conv2d(x, kernel, strides, padding)
+        y = (tf.nn.depthwise_conv2d if is_depthwise else tf.nn.conv2d)(x, kernel, (1, *strides, 1), padding)
 
         def gradient(upstream):
             # Where the upstream gradient does not depend on y, a variable could be updated before y has read it.
@@ -76,6 +77,21 @@ def _pixelwise_gradients(x, kernel, upstream):
     return tf.reshape(of_x, tf.shape(x)), tf.reshape(of_kernel, kernel.shape)
 
 
+def _depthwise_gradients(x, kernel, upstream, strides, padding):
+    """Those of a convolution by channels, of which oneDNN's own of the kernel takes twice as long for 5 x 5.
+
+    Where the zeros around x are given in numbers, TensorFlow leaves oneDNN out and computes the kernel's itself.
+    """
+    import tensorflow as tf
+
+    sizes = zip(x.shape[1:3], upstream.shape[1:3], kernel.shape[:2], strides, strict=True)
+    zeros = [max((after - 1) * stride + taps - before, 0) for before, after, taps, stride in sizes]
+    around = [(0, 0), *((both // 2, both - both // 2) for both in zeros), (0, 0)]
+    steps = (1, *strides, 1)
+    of_x = tf.nn.depthwise_conv2d_backprop_input(tf.shape(x), kernel, upstream, steps, padding)
+    return of_x, tf.nn.depthwise_conv2d_backprop_filter(x, kernel.shape, upstream, steps, around)
+
+
 def _with_bias_and_activation(layer, outputs):
     return layer.activation(ops.add(outputs, layer.bias) if layer.use_bias else outputs)
 
@@ -114,6 +130,22 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         if not (on_tensorflow() and known and (*mine, inputs.dtype) == plain and not accelerators()):
             return super().call(inputs)
         return _with_bias_and_activation(self, _tensorflow_up_convolution(inputs, self.kernel))
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
+    """Keras' convolution of each channel by itself; in training with 5 x 5 kernels faster, otherwise as `Conv2D`."""
+
+    def call(self, inputs, training=None):
+        plain = (5, 5), (1, 1), "channels_last", "float32"
+        mine = self.kernel_size, self.dilation_rate, self.data_format, inputs.dtype
+        known = None not in inputs.shape[1:3]
+        if not (training and on_tensorflow() and known and mine == plain and not accelerators()):
+            return super().call(inputs)
+        how = {"strides": self.strides, "padding": self.padding.upper()}
+        gradients = partial(_depthwise_gradients, **how)
+        outputs = _tensorflow_convolution(inputs, self.kernel, gradients, **how, is_depthwise=True)
+        return _with_bias_and_activation(self, outputs)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

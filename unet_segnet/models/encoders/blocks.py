@@ -13,7 +13,7 @@ import math
 import keras
 import numpy as np
 
-from unet_segnet.layers import BatchNormalization, Conv2D
+from unet_segnet.layers import BatchNormalization, Conv2D, DepthwiseConv2D
 from unet_segnet.layers.convolution import GroupedConv2D
 from unet_segnet.layers.pooling import PaddedMaxPooling2D
 
@@ -126,7 +126,7 @@ def depthwise_convolution(x, kernel_size, name, strides=1, use_bias=False, paddi
     area = kernel_size[0] * kernel_size[1]
     kernel, bias = initializers(initial, area, area * x.shape[-1])
     x, padding = _pad(x, kernel_size, strides, padding, name)
-    return keras.layers.DepthwiseConv2D(
+    return DepthwiseConv2D(
         kernel_size,
         strides,
         padding,

@@ -9,6 +9,7 @@ from functools import partial
 
 import keras
 
+from unet_segnet.layers import swish
 from unet_segnet.models.encoders.blocks import batch_norm, convolution, depthwise_convolution
 
 # Of b0: blocks, kernel size, stride of the first block, factor of expansion, filters.
@@ -100,7 +101,7 @@ def _batch_norm(x, name):
 
 
 def _swish(x, name):
-    return keras.layers.Activation("silu", name=name)(x)
+    return keras.layers.Activation(swish, name=name)(x)
 
 
 ENCODERS = {
