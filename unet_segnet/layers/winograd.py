@@ -203,4 +203,4 @@ def compiled(function):
     """The function compiled by TensorFlow's XLA; one object for all layers, so that equal shapes compile once."""
     import tensorflow as tf
 
-    return tf.function(function, jit_compile=True)
+    return tf.function(function, jit_compile=True, autograph=False)  # there is nothing to translate
