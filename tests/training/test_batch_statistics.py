@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from unet_segnet.layers import BatchNormalization
-from unet_segnet.training.batch_statistics import pool_batch_statistics
+from unet_segnet.training.batch_statistics import PooledStatistics
 
 
 def test_final_statistics_are_those_of_all_pixels():
@@ -15,7 +15,7 @@ def test_final_statistics_are_those_of_all_pixels():
     x = BatchNormalization(epsilon=1e-3, name="first")(inputs)
     x = keras.layers.ReLU()(x)
     model = keras.Model(inputs, BatchNormalization(name="second")(x))
-    pool_batch_statistics(model, images, batch_size=2)
+    PooledStatistics(model).pool(images, batch_size=2)
     pixels = images.astype(np.float64)
     batches = pixels.reshape(3, 2, 8, 8)
     mean, variance = (batches.mean((1, 2, 3), keepdims=True), batches.var((1, 2, 3), keepdims=True))

@@ -15,7 +15,7 @@ import numpy as np
 
 from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.processor import keep_freed_memory
-from unet_segnet.training.batch_statistics import pool_batch_statistics
+from unet_segnet.training.batch_statistics import PooledStatistics
 from unet_segnet.training.batches import AugmentedBatches
 from unet_segnet.training.compilation import compile_fastest
 from unet_segnet.training.keeper import Keeper
@@ -127,7 +127,7 @@ def settle_statistics(model, images, labels, probabilities, plain, recipe, seed=
     """
     stream = BalancedStream(seed, probabilities, STATISTICS_BATCHES * recipe.batch_size)
     drawn, _ = stream.epoch(recipe.epochs, len(images), recipe.batch_size)
-    pool_batch_statistics(model, plain(images[drawn], labels[drawn]), recipe.batch_size)
+    PooledStatistics(model).pool(plain(images[drawn], labels[drawn]), recipe.batch_size)
 
 
 class _Keeper(Keeper):

@@ -76,38 +76,45 @@ def same_averages(model: keras.Model):
         set_moving_averages(model, averages)
 
 
-def pool_batch_statistics(model: keras.Model, images: np.ndarray, batch_size: int) -> None:
-    """Replace the moving averages of batch normalisation by mean and biased variance pooled over all pixels.
+class PooledStatistics:
+    """Replaces the moving averages of batch normalisation by mean and biased variance pooled over all pixels.
 
     Each mini-batch goes through the network normalised by its own statistics, as in training. MATLAB R2020a does
     this once after the last iteration, over one more augmented pass of the training slices.
 
     Arguments:
-        model: a functional network, changed in place; layers that are not trainable keep their averages, with which
-            they were trained.
-        images: (num_slices, height, width) grey levels.
-        batch_size: slices in a mini-batch.
+        model: a functional network; layers that are not trainable keep their averages, with which they were trained.
     """
-    layers = normalisations(model)
-    if not layers:
-        return
-    twin, layer_inputs = with_batch_statistics(model)
-    moments = [
-        moment
-        for layer in layers
-        for moment in ops.moments(ops.cast(layer_inputs[layer.name], "float32"), (0, 1, 2), keepdims=True)
-    ]
-    statistics = keras.Model(twin.inputs, moments)
-    sizes, means, squares = [], [], []
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size, ..., None]
-        found = [np.asarray(moment, np.float64).ravel() for moment in statistics.predict_on_batch(batch)]
-        sizes.append(len(batch))
-        means.append(found[::2])
-        squares.append([variance + mean**2 for mean, variance in zip(found[::2], found[1::2], strict=True)])
-    pooled = []
-    for index in range(len(layers)):
-        mean = np.average([row[index] for row in means], axis=0, weights=sizes)
-        square = np.average([row[index] for row in squares], axis=0, weights=sizes)
-        pooled.append([mean, square - mean**2])
-    set_moving_averages(model, pooled)
+
+    def __init__(self, model: keras.Model):
+        self.model, self._moments = model, None
+        if layers := normalisations(model):
+            twin, layer_inputs = with_batch_statistics(model)
+            moments = [
+                moment
+                for layer in layers
+                for moment in ops.moments(ops.cast(layer_inputs[layer.name], "float32"), (0, 1, 2), keepdims=True)
+            ]
+            self._moments = keras.Model(twin.inputs, moments)
+
+    def pool(self, images: np.ndarray, batch_size: int) -> None:
+        """Change the network in place.
+
+        Arguments:
+            images: (num_slices, height, width) grey levels.
+            batch_size: slices in a mini-batch.
+        """
+        if self._moments is None:
+            return
+        sizes, means, squares = [], [], []
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size, ..., None]
+            found = [np.asarray(moment, np.float64).ravel() for moment in self._moments.predict_on_batch(batch)]
+            sizes.append(len(batch))
+            means.append(found[::2])
+            squares.append([variance + mean**2 for mean, variance in zip(found[::2], found[1::2], strict=True)])
+        pooled = []
+        for of_layer, of_squares in zip(zip(*means, strict=True), zip(*squares, strict=True), strict=True):
+            mean, square = (np.average(values, axis=0, weights=sizes) for values in (of_layer, of_squares))
+            pooled.append([mean, square - mean**2])
+        set_moving_averages(self.model, pooled)

@@ -11,7 +11,7 @@ from keras import ops
 
 from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.processor import keep_freed_memory
-from unet_segnet.training.batch_statistics import pool_batch_statistics, same_averages, with_batch_statistics
+from unet_segnet.training.batch_statistics import PooledStatistics, same_averages, with_batch_statistics
 from unet_segnet.training.batches import AugmentedBatches
 from unet_segnet.training.compilation import compile_fastest, dtype_policy
 from unet_segnet.training.keeper import Keeper
@@ -191,16 +191,16 @@ def train(
     batches = AugmentedBatches(images, labels, recipe.batch_size, stream)
     log = compile_model(model, recipe, class_weights, len(batches))
     validation = _Validation(model, validation_images, validation_labels, class_weights, recipe)
+    stream.epoch(recipe.epochs - 1, len(images), recipe.batch_size)  # the final pass comes after it in the stream
+    augmented = augment(images, labels, stream.final_pass(len(images)))[0]
     keeper = _Keeper(
-        *(log, validation, keep, last_epochs),
+        *(log, validation, keep, last_epochs, augmented),
         *(HISTORY_KEYS, recipe, batches, seed, checkpoint, report, callbacks),
     )
     keeper.fit(model)
     if keeper.best:
         model.set_weights([keeper.best[name] for name in sorted(keeper.best)])
-    stream.epoch(recipe.epochs - 1, len(images), recipe.batch_size)
-    augmented = augment(images, labels, stream.final_pass(len(images)))[0]
-    pool_batch_statistics(model, augmented, recipe.batch_size)
+    PooledStatistics(model).pool(augmented, recipe.batch_size)
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):  # the last update has no loss after it
         raise DivergedError(recipe.epochs, keeper.arrays())
     trained = keras.Model(model.inputs, model.outputs, name=model.name)
@@ -271,9 +271,9 @@ class _Validation:
 class _Keeper(Keeper):
     """Learning rate, iterations, validation, counts after the last epochs and the state."""
 
-    def __init__(self, log, validation, keep_which, last_epochs, *arguments):
+    def __init__(self, log, validation, keep_which, last_epochs, final_pass, *arguments):
         super().__init__(*arguments)
-        self.log, self.validation, self.last_epochs = log, validation, last_epochs
+        self.log, self.validation, self.last_epochs, self.final_pass = log, validation, last_epochs, final_pass
         self.keep_which, self.best = keep_which, {}  # weights of the best epoch, by their number as text
 
     def restore(self, history, iterations, finished, extra):
@@ -292,8 +292,6 @@ class _Keeper(Keeper):
     def on_epoch_begin(self, epoch, logs=None):
         super().on_epoch_begin(epoch)
         self.model.optimizer.learning_rate = self.recipe.learning_rate_at(epoch)
-        if self._counts_after(epoch):
-            self.last_epochs.begin(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch)
@@ -313,7 +311,7 @@ class _Keeper(Keeper):
             self._validate((epoch + 1) * self.num_iterations)
         self.history["epoch_seconds"].append(time.monotonic() - self.started)
         if self._counts_after(epoch):
-            self.last_epochs.end(self.model, epoch + 1, self.num_iterations)
+            self.last_epochs.end(self.model, epoch + 1, self.final_pass, self.recipe.batch_size)
         losses_seen = self.history["validation_loss"]
         if self.keep_which == "best" and losses_seen[-1] < min(losses_seen[:-1], default=np.inf):
             self.best = {f"{number:05}": weight for number, weight in enumerate(self.model.get_weights())}

@@ -86,9 +86,7 @@ def last_epochs(evidence: Evidence, variant: str) -> Table | None:
             "accuracy: mean global accuracy over the test slices; Dice: of the lesion classes, their mean, from the "
             "pixels of all test slices together. n: epochs; sigma: standard deviation (n - 1) over them; diff.: last "
             "less mean.",
-            "last: the network that is kept, as in all other tables; the epochs' counts choose nothing. They take "
-            "batch normalisation's statistics from the epoch itself, the last network has them from a pass of its own: "
-            "0.001 of accuracy may lie between the two.",
+            "last: the network that is kept, as in all other tables; the epochs' counts choose nothing.",
         ),
     )
 
