@@ -13,7 +13,7 @@ import numpy as np
 from experiments import RESULTS
 from experiments.bizopoulos2021.counts import CompareRun
 from experiments.bizopoulos2021.pictures import Pictures, add_pictures
-from experiments.bizopoulos2021.protocol import ARTICLE_DATA
+from experiments.bizopoulos2021.protocol import ARTICLE_DATA, ARTICLE_LESION_B
 from experiments.bizopoulos2021.published import EXPERIMENTS, INITIALISATIONS, number, stated
 from experiments.bizopoulos2021.runs import KIND
 from experiments.reporting.judgement import how_many
@@ -194,7 +194,7 @@ class Evidence:
 
         Where the test volumes are of another data set than what trained: an experiment in which the group has fewer
         models, or as many but fewer runs, than another that was tested and trained alike, on other slices, has the
-        runs of that one.
+        runs of that one; lesion B with as many of both those on the article's own slices.
         """
         largest = self.of_equal_slices
         if not largest or largest[0].test is None:
@@ -203,8 +203,7 @@ class Evidence:
         chosen: list[CompareRun] = []
         for experiment in EXPERIMENTS:
             of_each = [[run for run in group if run.experiment == experiment] for group in (largest, *alike)]
-            # the first one of equals
-            chosen += max(of_each, key=lambda runs: (len({run.model for run in runs}), len(runs)))
+            chosen += max(of_each, key=_worth)
         return tuple(run for run in self.runs if run in set(chosen))
 
     @cached_property
@@ -224,3 +223,9 @@ class Evidence:
             return own, len(group), -len(group[0].deviations)  # of one size the one that is nearest to the article
 
         return tuple(max(self._groups, key=worth, default=[]))
+
+
+def _worth(runs: list[CompareRun]) -> tuple[int, int, bool]:
+    """Of runs of one experiment: models, runs, and whether they were trained on the article's own slices of it."""
+    own = any(run.experiment == "lesion_b" and run.data == ARTICLE_LESION_B for run in runs)
+    return len({run.model for run in runs}), len(runs), own

@@ -4,6 +4,7 @@ from experiments.bizopoulos2021.published import number
 from experiments.reporting.content import Study
 
 ARTICLE_DATA = "medseg"
+ARTICLE_LESION_B = "COVID19-DL"  # the slices of which the article's lesion B was trained, as the first study cut them
 ARTICLE_VOLUMES = "medseg9"  # the article's nine volumes, of the longest one every fourth slice
 TRAIN_SHARE = 0.8  # of the slices; the others validate
 SIZE, EPOCHS = int(number("size")), int(number("epochs"))

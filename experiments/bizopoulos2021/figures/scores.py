@@ -106,11 +106,11 @@ def _loss_figure(evidence: Evidence) -> tuple[Figure | None, list[str]]:
             for kind, title in KINDS.items()
         }
         without += [f"{NAMES[a]} {name}" for a, models in enumerate(rows[name]["training"]) if not len(models)]
-    rows[DIFFERENCE] = {}
+    rows[DIFFERENCE], alike = {}, curves(evidence.of_equal_slices)
     for kind, title in KINDS.items():
         pairs = {
             architecture: paired(
-                {k: c for k, c in found[kind].items() if k[2] == architecture}, 0, "lesion_b", "lesion_a"
+                {k: c for k, c in alike[kind].items() if k[2] == architecture}, 0, "lesion_b", "lesion_a"
             )
             for architecture in ARCHITECTURES
         }
@@ -122,7 +122,7 @@ def _loss_figure(evidence: Evidence) -> tuple[Figure | None, list[str]]:
             "Figure 5. Losses over the epochs",
             f"Soft Dice loss, mean (line) and standard deviation (band) over the models of each architecture; "
             f"{len(runs)} runs of ours on {runs[0].source}, cut to the shortest. Last row: lesion B less A of the same "
-            "models.",
+            "models." + "".join(f" {sentence}" for sentence in other_slices(evidence)),
             loss_bands(rows, NAMES),
             "Training and validation loss over epochs for each experiment, and the difference of lesion B and A.",
         ),

@@ -90,8 +90,7 @@ def score_intervals(evidence: Evidence, problem: str, variant: str) -> Table | N
             "The interval says what other slices would have changed, not another training. " + _DEPENDENT,
             "accuracy: mean over slices of the global accuracy; the other scores come from the confusion matrix of "
             "all test slices together. With several trainings: their mean.",
-            "inside: does the interval hold the published value? The authors released confusion matrices of all "
-            "slices together, from which no interval over slices can be made.",
+            "inside: does the interval of ours hold the published value?",
             *notes_on_kinds(evidence.grid(problem, variant)),
         ),
     )

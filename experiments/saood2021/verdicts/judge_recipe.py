@@ -31,7 +31,7 @@ from experiments.saood2021.tables.trainings import accuracy_matrix
 from unet_segnet.models.registry import NETWORKS
 from unet_segnet.runs.folder import read_arrays
 
-VALIDATIONS = 10  # averaged, as a single one is noisy
+WINDOW = 0.1  # of the updates so far: its validations are averaged, as a single one is noisy
 MACHINE = (
     "Their machine, a GTX 1050 Ti beside an i5-9400F, and MATLAB R2020a: a time belongs to what it was measured on."
 )
@@ -251,11 +251,12 @@ def _own_by_updates(evidence: Evidence) -> list[bool]:
 
 
 def _worse_after(updates: int, small, large) -> bool:
-    """Is the second log's validation loss the higher one, around an update? Logs: (iterations, losses)."""
+    """Is the second log's validation loss the higher one, in the same last updates? Logs: (iterations, losses)."""
     means = []
     for iterations, losses in (small, large):
-        known = np.asarray(losses)[(np.asarray(iterations) <= updates) & ~np.isnan(losses)]
-        means.append(known[-VALIDATIONS:].mean())
+        known = (np.asarray(iterations) <= updates) & ~np.isnan(losses)
+        number = np.count_nonzero(np.asarray(iterations)[known] > (1 - WINDOW) * updates)
+        means.append(np.asarray(losses)[known][-max(number, 1) :].mean())
     return bool(means[1] > means[0])
 
 
