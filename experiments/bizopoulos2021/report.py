@@ -17,7 +17,7 @@ SECTIONS = {
     "Predicted masks": ("figure3", "figure7"),
     "Dice and parameters": ("figure4", "correlations"),
     "Training": ("figure5", "figure8"),
-    "Architectures, encoders, initialisations": ("figure6", "architectures", "encoders", "gains"),
+    "Architectures, encoders, initialisations": ("figure6", "architectures", "order", "encoders", "gains"),
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from experiments.reporting.judgement import how_many
-from experiments.reporting.rules import Spread, pooled_spread
+from experiments.reporting.rules import ENOUGH, Spread, pooled_spread
 from experiments.saood2021 import published
 from experiments.saood2021.counts import SCORES
 from experiments.saood2021.evidence import Evidence, FinishedRun
@@ -64,13 +64,19 @@ def of_last_epochs(run: FinishedRun, score: Score) -> list[float]:
     return [] if counts is None else [score(confusion) for confusion in counts["test_confusion"]]
 
 
-def repeated(evidence: Evidence, problem: str, score: Score) -> Spread | None:
-    """The spread of all trainings of the grid of one problem that were repeated with other random numbers."""
+def repeated(evidence: Evidence, problem: str, score: Score, net: str | None = None) -> Spread | None:
+    """The spread of all trainings of the grid of one problem that were repeated with other random numbers.
+
+    `net`: of this network, its own where one of its configurations was trained four times.
+    """
     groups: dict[tuple, list[FinishedRun]] = {}
     for run in evidence.runs:
         if run.counts.fold is None and run.counts.problem == problem:
             groups.setdefault((run.counts.net, run.counts.variant, run.counts.experiment), []).append(run)
     groups = {key: of for key, of in groups.items() if len(of) > 1}
+    own = {key: of for key, of in groups.items() if key[0] == net}
+    if max(map(len, own.values()), default=0) >= ENOUGH:
+        groups = own
     of_each = [of_trainings(of, score) for of in groups.values()]
     number = sum(map(len, of_each))
     return pooled_spread(of_each, f"{number} trainings of {how_many(len(groups), 'configuration')} that were repeated")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, combinations
 
 import numpy as np
 
@@ -27,7 +27,8 @@ from unet_segnet.output.tabular import Cell, Hundredths, Signed, Table
 LESION_A, LESION_B = (list(EXPERIMENTS).index(name) for name in ("lesion_a", "lesion_b"))
 COUNTS = {"printed": "published", "used": "used"}  # which parameters
 MIN_PAIRS = 6  # with fewer a two-sided signed-rank test cannot fall below 0.05
-# What a comparison changes in a model: the place in its key (experiment, initialisation, ...), from what to what.
+ARCHITECTURE = 2  # its place in a model's key (experiment, initialisation, ...)
+# What a comparison changes in a model: the place in its key, from what to what.
 MASKS, PRETRAINING = (0, "lesion_a", "lesion_b"), (1, "none", "imagenet")
 
 
@@ -123,7 +124,7 @@ def by_scan(
 
     Arguments:
         runs: those that are compared; seeds are averaged.
-        change: `MASKS` or `PRETRAINING`.
+        change: such as `MASKS`.
         scores: of a run by scan, or by volume.
 
     Returns:
@@ -146,11 +147,12 @@ def by_scan(
 
 
 def analysis_tables(evidence: Evidence) -> dict[str, Table]:
-    """`architectures`, `encoders`, `gains` and `correlations`."""
+    """`architectures`, `order`, `encoders`, `gains` and `correlations`."""
     theirs, ours = published_dice(), own_dice(evidence.comparable)
     notes = run_notes(evidence.comparable)
     return {
         "architectures": _mean_table("architecture", list(ARCHITECTURES.values()), theirs, ours, 2, notes),
+        "order": order_table(evidence, notes),
         "encoders": _mean_table("encoder", list(encoders()), theirs, ours, 3, notes),
         "gains": gain_table(evidence, (*notes, *other_slices(evidence))),
         "correlations": correlation_table(
@@ -186,6 +188,43 @@ def _mean_table(what: str, names: list[str], theirs: np.ndarray, ours: np.ndarra
         (what, *(f"{source}: {column}" for source in ("published", "ours") for column in columns), "ours: n"),
         tuple(rows),
         ("n: models that ran, of both initialisations and all experiments.", *notes),
+    )
+
+
+def order_table(evidence: Evidence, notes) -> Table:
+    """How far one architecture's Dice lies above another's, in each experiment: by encoder, and ours by scan too."""
+    from unet_segnet.measures.statistics import holm
+
+    grids = published_dice(), own_dice(evidence.comparable)
+    pairs = list(combinations(range(len(ARCHITECTURES)), 2))
+    names, keys = list(ARCHITECTURES.values()), list(ARCHITECTURES)
+    rows: list[tuple[Cell, ...]] = []
+    for e, (experiment, title) in enumerate(EXPERIMENTS.items()):
+        of_experiment = [run for run in evidence.comparable if run.experiment == experiment]
+        # (sources, pairs): Table II and ours by encoder, and ours by scan
+        found = [[gain(by_encoder(grid[e, :, a] - grid[e, :, b])) for a, b in pairs] for grid in grids]
+        of_scans = [by_scan(of_experiment, (ARCHITECTURE, keys[b], keys[a])) for a, b in pairs]
+        found.append([gain(np.array(list(scans.values()))) for scans in of_scans])
+        corrected = [holm([of.p if of.n >= MIN_PAIRS else math.nan for of in source]) for source in found]
+        for number, (a, b) in enumerate(pairs):
+            values: list[Cell] = []
+            for source, p_values in zip(found, corrected, strict=True):
+                values += [*_gain_cells(source[number])[:3], p_text(p_values[number])]
+            rows.append((title, f"{names[a]} - {names[b]}", *values))
+    sources = ("published, by encoder", "ours, by encoder", "ours, by scan")
+    columns = ("n", "higher", "mean", "Holm")
+    return Table(
+        "Difference in Dice of two architectures, percentage points, other things being equal.",
+        ("experiment", "difference", *(f"{source}: {column}" for source in sources for column in columns)),
+        tuple(rows),
+        (
+            "n: encoders, each the mean of its models, or scans, each the mean over encoders, initialisations and "
+            "seeds that ran with both; higher: of how many the first has the higher Dice. The article has no scores by "
+            "scan.",
+            "Holm: p of the two-sided signed-rank test over the units, corrected for the six differences of an "
+            f"experiment; none with fewer than {MIN_PAIRS} units.",
+            *notes,
+        ),
     )
 
 

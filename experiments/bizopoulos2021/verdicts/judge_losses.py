@@ -237,6 +237,7 @@ def first_layer_textures(evidence: Evidence) -> Judgement:
         low.append(int((textures < HALF).sum()))
         high.append(int((textures >= HALF).sum()))
         like.append(np.corrcoef(before.ravel(), after.ravel())[0, 1])
+    starts = len({before.tobytes() for before, _ in kernels})  # the experiments of one seed begin alike
     before, after = np.array(shares).T
     found = gain(after - before)
     holds = beyond_chance(found)
@@ -244,9 +245,10 @@ def first_layer_textures(evidence: Evidence) -> Judgement:
         holds = None
     text = (
         f"the strongest frequency of a kernel has {100 * before.mean():.0f} % of its power before training and "
-        f"{100 * after.mean():.0f} % after ({units_text(found, 'training')}); "
-        f"{np.mean(low):.0f} of {kernels[0][1].shape[-1]} kernels become textures of low and {np.mean(high):.0f} of "
-        f"high frequency; kernels before and after correlate by {np.mean(like):.2f}"
+        f"{100 * after.mean():.0f} % after ({units_text(found, 'training')}, from "
+        f"{how_many(starts, 'initialisation')}); {np.mean(low):.0f} of {kernels[0][1].shape[-1]} kernels become "
+        f"textures of low and {np.mean(high):.0f} of high frequency; kernels before and after correlate by "
+        f"{np.mean(like):.2f}"
     )
     return judged(evidence.comparable, holds, text, "", decides)
 

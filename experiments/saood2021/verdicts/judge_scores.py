@@ -130,19 +130,20 @@ def best_configurations(evidence: Evidence) -> Judgement:
     """
     ran = {(v, n, p): len(accuracy_matrix(evidence, p, v, n)) for v in VARIANTS for n, p in GROUPS}
     text = f"Own configurations so far: {sum(ran.values())} of {len(ran) * NUM_CONFIGURATIONS}."
-    problems = dict.fromkeys(problem for _, problem in GROUPS)
-    spreads = {problem: repeated(evidence, problem, accuracy) for problem in problems}
+    spreads = {(net, problem): repeated(evidence, problem, accuracy, net) for net, problem in GROUPS}
     if None in spreads.values():
         decides = "Repeated trainings, which show how much chance there is in the best of nine."
         return undecided(text, decides, by_training=True)
-    shares = recurrences({problem: spread.deviation for problem, spread in spreads.items()})
+    shares = recurrences({group: spread.deviation for group, spread in spreads.items()})
     again = float(np.prod(list(shares.values())))
-    told = ", ".join(f"{NETWORKS[net].title} {problem} {share:.0%}" for (net, problem), share in shares.items())
-    measured = " and ".join(f"{spread.deviation:.3f} ({problem})" for problem, spread in spreads.items())
+    told = ", ".join(
+        f"{NETWORKS[net].title} {problem} {share:.0%} ({spreads[net, problem].deviation:.3f})"
+        for (net, problem), share in shares.items()
+    )
     text = (
-        f"Were the printed means true, and trainings to differ by chance as our repeated ones do (accuracy, standard "
-        f"deviation {measured}), the printed winner of nine would be the winner of another study this often: {told}; "
-        f"all four {again:.0%}. {text}"
+        "Were the printed means true, and trainings to differ by chance as our repeated ones do, the printed winner of "
+        "nine would be the winner of another study this often (standard deviation of accuracy, the network's own where "
+        f"one configuration was trained four times): {told}; all four {again:.0%}. {text}"
     )
     bests = {}
     for variant in VARIANTS:

@@ -130,9 +130,9 @@ def five_fold_steady(evidence: Evidence) -> Judgement:
     without = max(sigma for key, sigma in others.items() if key[1] != "C3")
     worst_name = " ".join(worst).replace("g_mean", "G-mean")
     text = (
-        f"The highest that the article calls low elsewhere is {low:.3f}. Of the {len(others)} others in Table 7, "
-        f"{len(above)} are above it, {sum(key[1] == 'C3' for key in above)} of them of effusion; the highest is "
-        f"{others[worst]:.3f} ({worst_name}), without effusion {without:.3f}."
+        f"The highest that the article calls low elsewhere is {low:.3f}, of accuracy over slices. Of the "
+        f"{len(others)} others in Table 7, {len(above)} are above it, {sum(key[1] == 'C3' for key in above)} of them "
+        f"of effusion; the highest is {others[worst]:.3f} ({worst_name}), without effusion {without:.3f}."
     )
     for variant in VARIANTS:
         if own := _own_fold_sigmas(evidence, variant):

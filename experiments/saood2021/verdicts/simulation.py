@@ -64,7 +64,7 @@ def best_table(seed: int = 0) -> Table:
     """How often the printed winners of the grids would win again, were the printed means true."""
     rows: list[tuple[Cell, ...]] = []
     for deviation in SPREADS:
-        shares = recurrences({"binary": deviation, "multiclass": deviation}, seed)
+        shares = recurrences(dict.fromkeys(GROUPS, deviation), seed)
         rows.append((f"{deviation:g}", *shares.values(), float(np.prod(list(shares.values())))))
     return Table(
         "How often the printed best configurations would be the best of another study, were the printed means true.",

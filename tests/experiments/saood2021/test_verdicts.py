@@ -250,8 +250,23 @@ class TestBestConfigurations:
         judged = JUDGES["best-configurations"](evidence(*self.grids(segnet=1), *self.repeats(0.02)))
         assert judged.verdict == OPEN and "all four 2%" in judged.evidence
 
+    def test_a_network_trained_four_times_has_a_spread_of_its_own(self):
+        steady = [made_run("segnet", "binary", "paper", 3, seed=s, noise=0, false=0.04 + 1e-5 * s) for s in range(4)]
+        judged = JUDGES["best-configurations"](evidence(*self.grids(), *self.repeats(0.02), *steady))
+        assert "SegNet binary 100% (0.000)" in judged.evidence and "U-Net binary 4" in judged.evidence
+
     def test_open_without_a_spread(self):
         assert verdict("best-configurations", *self.grids()) == OPEN
+
+
+def test_after_equal_updates_the_same_updates_are_compared():
+    """Mini-batches of 2 are validated each 36 updates, of 12 each 6, by a loss that falls: the larger one is worse."""
+    small, large = np.arange(36, 5761, 36), np.arange(6, 961, 6)
+    assert judge_recipe._worse_after(960, (small, 1 / small), (large, 1.05 / large))
+    assert not judge_recipe._worse_after(960, (small, 1 / small), (large, 0.95 / large))
+    assert judge_recipe._worse_after(
+        8, (np.array([4, 8]), np.array([2.0, 1.0])), (np.array([3, 6]), np.array([3.0, 1.5]))
+    )
 
 
 class TestLargerBatches:
