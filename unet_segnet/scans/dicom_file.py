@@ -26,6 +26,7 @@ MAX_READS = 200_000  # one or two for an element; each takes pydicom some 10 mic
 ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax; pydicom unpacks it without a limit
 MARK = b"DICM"
+HEAD_BYTES = 132  # up to the end of the mark
 # A file without the mark begins with an element of these groups, of one of these kinds or of a small length.
 FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
 FIRST_KINDS = (b"UL", b"OB", b"UI", b"CS", b"DA", b"TM", b"LO", b"SH", b"ST", b"SQ", b"PN")
@@ -103,7 +104,7 @@ def is_dicom(file: Path) -> bool:
         return False
     try:
         with file.open("rb") as stream:
-            return _begins_as_dicom(stream.read(132))
+            return _begins_as_dicom(stream.read(HEAD_BYTES))
     except OSError:
         return False
 
@@ -113,7 +114,7 @@ def _begins_as_dicom(head: bytes) -> bool:
         return True
     if head[:2] not in FIRST_GROUPS:
         return False
-    return head[4:6] in FIRST_KINDS or (len(head) == 132 and int.from_bytes(head[4:8], "little") <= FIRST_LENGTH)
+    return head[4:6] in FIRST_KINDS or (len(head) == HEAD_BYTES and int.from_bytes(head[4:8], "little") <= FIRST_LENGTH)
 
 
 def read_file(file: Path) -> DicomFile:
@@ -270,7 +271,7 @@ def _read(file: Path, stop_before_pixels: bool = False):
             warnings.simplefilter("ignore")
             # Out of memory: of a file, as many bytes are set aside as an element claims to have.
             dataset = pydicom.dcmread(
-                stream, stop_before_pixels=stop_before_pixels, force=_begins_as_dicom(content[:132])
+                stream, stop_before_pixels=stop_before_pixels, force=_begins_as_dicom(content[:HEAD_BYTES])
             )
         # Elements behind the pixels count too.
         header = stream.tell() if stop_before_pixels else size - len(_raw_pixels(dataset, file))
