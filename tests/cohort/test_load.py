@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from shutil import rmtree
 
+import nibabel
 import numpy as np
 import pytest
 from own_data import AFFINE, drawn, write_cohort, write_nifti, write_slice, write_volume
@@ -284,6 +285,26 @@ def test_the_released_slices_keep_their_split_and_are_mended(real_data):
     assert any(re.search("masks 033 and 039", note) for note in cohort.notes)
     tested = [name for name, part in zip(cohort.slices.names, cohort.parts, strict=True) if part == "test"]
     assert len(tested) == 18 and f"{real_data.name}/071" in tested
+
+
+@pytest.mark.parametrize("geometry", ["phantom", "front to the right", "none", "identity"])
+def test_slices_in_medsegs_layout_are_those_that_the_studies_see(tmp_path, geometry):
+    """In Hounsfield units: as the networks know them, by the affine, or as MedSeg's own file, which has none."""
+    from unet_segnet.data.catalogue import load_slices
+    from unet_segnet.data.phantom import write_phantom
+
+    write_phantom(tmp_path, num_slices=3, seed=2, size=48)
+    expected = load_slices(str(tmp_path), size=48)
+    for path in tmp_path.glob("*.nii.gz"):
+        array = np.asarray(nibabel.load(path).dataobj)
+        if geometry == "front to the right":  # another program's order of the same voxels
+            affine = nibabel.load(path).affine @ np.array([[0, 1, 0, 0], [-1, 0, 0, 47], [0, 0, 1, 0], [0, 0, 0, 1]])
+            nibabel.save(nibabel.Nifti1Image(np.rot90(array, 1), affine), path)
+        elif geometry != "phantom":
+            nibabel.save(nibabel.Nifti1Image(array, None if geometry == "none" else np.eye(4)), path)
+    cohort = load_cohort(tmp_path, size=48)
+    for part in ("images", "labels", "lungs"):
+        np.testing.assert_array_equal(getattr(cohort.slices, part), getattr(expected, part))
 
 
 def test_a_cohort_reads_from_a_released_folder_of_volumes_by_manifest(ct20_data, tmp_path):

@@ -25,6 +25,7 @@ from unet_segnet.inference.find_lungs import cut_off_note, find_lungs
 from unet_segnet.inference.lungs import AUTO, check_marked
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
 from unet_segnet.scans.matching import MASK_VALUES, check_same_size
+from unet_segnet.scans.released import released_scans
 
 WITH_THE_SCANS = "given with the scans"
 NUM_SLICES = 100  # of the article
@@ -298,14 +299,7 @@ class Reader:
     def of_slices(self, slices: Slices, source: Path) -> LoadedCase:
         """Independent slices, read from a folder already, as one case."""
         case = Case(source.resolve().name, source, source)
-
-        def scan(array, units="8-bit"):
-            array = np.ascontiguousarray(np.moveaxis(array, 0, 2))
-            return Scan(case.name, array, None, units, None, source, slices.names, is_volume=False)
-
-        labels = None if slices.labels is None else scan(slices.labels)
-        lungs = None if slices.lungs is None else scan(slices.lungs.astype(np.uint8))
-        one = self._prepared(case, None, scan(slices.images, slices.units), labels, lungs)
+        one = self._prepared(case, None, *released_scans(slices, source))
         return replace(one, notes=one.notes + slices.notes)
 
     def _read(self, kind: str, path: Path) -> Scan:
