@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 from own_data import AFFINE, drawn, write_cohort, write_nifti, write_slice, write_volume
+from scan_files import dicom_slice
 
 from unet_segnet.cohort import load
 from unet_segnet.cohort.cases import find_cases
@@ -252,6 +253,24 @@ def test_eight_bit_slices_without_lungs_are_refused_with_the_way_out(tmp_path):
     Image.fromarray(np.full((32, 32), 90, np.uint8)).save(tmp_path / "images" / "s1.png")
     refused(tmp_path, "its lungs cannot be found in 8-bit grey levels")
     assert load_cohort(tmp_path, size=32, lungs="none").slices.images.min() == 90
+
+
+def test_what_a_scan_of_a_data_set_lacks_is_told_with_a_way_out_that_there_is(tmp_path):
+    """Neither a mask nor a series is named by an option of `train`, as they are of `predict`."""
+    write_volume(tmp_path / "no lungs", "p1")
+    rmtree(tmp_path / "no lungs" / "lungs")
+    write_nifti(tmp_path / "no lungs" / "images" / "p1.nii.gz", np.full((3, 32, 32), -1000, np.int16))
+    refused(
+        tmp_path / "no lungs", r"p1.nii.gz: its lungs cannot be found in Hounsfield units \(.*\); give masks \(lungs/"
+    )
+    images, labels, _ = drawn()
+    for series in ("1.2.3", "1.2.4"):
+        for index, image in enumerate(images):
+            (tmp_path / "two" / "images" / "p1").mkdir(parents=True, exist_ok=True)
+            path = tmp_path / "two" / "images" / "p1" / f"{series}.{index}.dcm"
+            dicom_slice(image, AFFINE, index, series=series).save_as(path)
+    write_nifti(tmp_path / "two" / "labels" / "p1.nii.gz", labels)
+    refused(tmp_path / "two", r"p1: holds 2 DICOM series: .*; expected one: name a folder that holds it alone$")
 
 
 def test_doubts_about_found_lungs_are_told_of_each_scan(tmp_path, monkeypatch):

@@ -24,6 +24,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.inference.find_lungs import cut_off_note, find_lungs
 from unet_segnet.inference.lungs import AUTO, check_marked
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
+from unet_segnet.scans.dicom import SeveralSeriesError
 from unet_segnet.scans.matching import MASK_VALUES, check_same_size
 from unet_segnet.scans.released import released_scans
 
@@ -305,7 +306,10 @@ class Reader:
     def _read(self, kind: str, path: Path) -> Scan:
         if kind not in self._kept or self._kept[kind][0] != path:
             self._kept.pop(kind, None)  # before the next one is held too
-            self._kept[kind] = (path, read_scan(path, colours=self.colours if kind == "labels" else None))
+            try:
+                self._kept[kind] = (path, read_scan(path, colours=self.colours if kind == "labels" else None))
+            except SeveralSeriesError as error:  # of a whole data set nobody chooses a series
+                raise InputError(f"{error.what}; expected one: name a folder that holds it alone") from None
         return self._kept[kind][1]
 
     def _volume(self, case: Case) -> str:
@@ -363,12 +367,13 @@ class Reader:
         try:
             found = find_lungs(scan, slices, self.lungs, orientation)
         except InputError as error:
-            if scan.units != "8-bit" or self.lungs != AUTO:
+            if self.lungs != AUTO:
                 raise
             what, _, _ = str(error).removeprefix(f"{scan.source}: ").partition("; ")
+            values = "8-bit grey levels" if scan.units == "8-bit" else "Hounsfield units"
             raise InputError(
-                f"{case.image}: its lungs cannot be found in 8-bit grey levels ({what}); give masks (lungs/ or the "
-                "manifest's column lungs), or `lungs` none to take the slices as they are"
+                f"{case.image}: its lungs cannot be found in {values} ({what}); give masks (lungs/ or the manifest's "
+                "column lungs), or `lungs` none to take the slices as they are"
             ) from error
         return (None if found.sides is None else found.sides > 0), found.source, found.cut_off, found.assumed
 
