@@ -83,6 +83,28 @@ def test_parts_of_one_volume_are_one_patients(tmp_path):
     assert cohort.patients == ("im",) * 5 + (None,) + ("b-im",) * 5 + (None,)
 
 
+def test_slices_that_a_series_calls_by_other_numbers_are_told(tmp_path):
+    """A series from head to foot: its slices are read from the feet, and 1 is the last of its numbers."""
+    images, labels, _ = drawn(6)
+    (tmp_path / "head first").mkdir()
+    for index, image in enumerate(images):
+        dataset = dicom_slice(image.T, AFFINE[:, [1, 0, 2, 3]], index)
+        dataset.InstanceNumber = 6 - index
+        dataset.save_as(tmp_path / "head first" / f"{index}.dcm")
+    write_nifti(tmp_path / "scan.nii.gz", images)
+    write_nifti(tmp_path / "labels.nii.gz", labels)
+    for name, told in (("head first", True), ("scan.nii.gz", False)):
+        rows = [f"{name},labels.nii.gz,{which}" for which in ("1-2", "4-6")]
+        (tmp_path / "list.csv").write_text("\n".join(["image,labels,slices", *rows]) + "\n")
+        cohort = load_cohort(tmp_path / "list.csv", size=32, lungs="none")
+        np.testing.assert_array_equal(cohort.slices.labels > 0, labels[[0, 1, 3, 4, 5]] > 0)
+        notes = [note for note in cohort.notes if "counts slices by" in note]
+        assert len(notes) == told and all(
+            "of head first 1 is called 006, 6 is called 001 (2 of 2" in note for note in notes
+        )
+    assert cohort.slices.names[0] == "scan-1-2/001"
+
+
 def test_slices_of_a_file_that_holds_others_than_axial_ones_are_refused(tmp_path):
     coronal = AFFINE[:, [0, 2, 1, 3]]
     for kind, array in zip(("im", "seg", "lung"), drawn(32), strict=True):

@@ -15,7 +15,7 @@ from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_cl
 from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.catalogue import read_slices
-from unet_segnet.data.nifti_file import MAX_VOXELS, SUFFIXES, volume_shape
+from unet_segnet.data.nifti_file import MAX_VOXELS
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import Slices
@@ -25,7 +25,7 @@ from unet_segnet.inference.find_lungs import cut_off_note, find_lungs
 from unet_segnet.inference.lungs import AUTO, check_marked
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
 from unet_segnet.scans.dicom import SeveralSeriesError
-from unet_segnet.scans.matching import MASK_VALUES, check_same_size
+from unet_segnet.scans.matching import MASK_VALUES, check_headers
 from unet_segnet.scans.released import released_scans
 
 WITH_THE_SCANS = "given with the scans"
@@ -276,7 +276,7 @@ class Reader:
         Raises:
             InputError: a file cannot be read, or a mask does not fit the scan.
         """
-        _check_sizes(case)
+        check_headers(case.image, case.labels, case.lungs)
         whole = self._read("image", case.image)
         masks = {}
         for kind, path in (("labels", case.labels), ("lungs", case.lungs)):
@@ -378,14 +378,6 @@ class Reader:
         return (None if found.sides is None else found.sides > 0), found.source, found.cut_off, found.assumed
 
 
-def _check_sizes(case: Case) -> None:
-    """Refuse NIfTI files of different sizes by their headers, before a large one is read."""
-    paths = [path for path in (case.image, case.labels, case.lungs) if path is not None and path.is_file()]
-    shapes = {path: volume_shape(path) for path in paths if path.name.lower().endswith(SUFFIXES)}
-    for path, shape in shapes.items():
-        check_same_size(path, shape, shapes.get(case.image, shape))
-
-
 def _part(scan: Scan, case: Case) -> Scan:
     """The slices of a scan that the case is about."""
     if case.slices is None:
@@ -395,4 +387,8 @@ def _part(scan: Scan, case: Case) -> Scan:
     if last > number:
         raise InputError(f"{scan.source}: has {number} slices; the manifest asks for {first} to {last}")
     names = scan.slice_names or tuple(f"{index:03}" for index in range(1, number + 1))
-    return replace(scan, array=scan.array[:, :, first - 1 : last], slice_names=names[first - 1 : last])
+    notes = scan.notes
+    if all(map(str.isdecimal, names)) and any(int(name) != index for index, name in enumerate(names, 1)):
+        called = f"1 is called {names[0]}, {number} is called {names[-1]}"
+        notes = (*notes, f"the manifest counts slices by their place, not by their numbers: of {scan.name} {called}")
+    return replace(scan, array=scan.array[:, :, first - 1 : last], slice_names=names[first - 1 : last], notes=notes)
