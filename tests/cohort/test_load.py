@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 from shutil import rmtree
 
+import nibabel
 import numpy as np
 import pytest
 from own_data import AFFINE, drawn, write_cohort, write_nifti, write_slice, write_volume
+from scan_files import dicom_slice
 
 from unet_segnet.cohort import load
 from unet_segnet.cohort.cases import find_cases
@@ -79,6 +81,28 @@ def test_parts_of_one_volume_are_one_patients(tmp_path):
     (tmp_path / "list.csv").write_text("\n".join(["image,labels,lungs,slices", *rows]) + "\n")
     cohort = load_cohort(tmp_path / "list.csv", size=32)
     assert cohort.patients == ("im",) * 5 + (None,) + ("b-im",) * 5 + (None,)
+
+
+def test_slices_that_a_series_calls_by_other_numbers_are_told(tmp_path):
+    """A series from head to foot: its slices are read from the feet, and 1 is the last of its numbers."""
+    images, labels, _ = drawn(6)
+    (tmp_path / "head first").mkdir()
+    for index, image in enumerate(images):
+        dataset = dicom_slice(image.T, AFFINE[:, [1, 0, 2, 3]], index)
+        dataset.InstanceNumber = 6 - index
+        dataset.save_as(tmp_path / "head first" / f"{index}.dcm")
+    write_nifti(tmp_path / "scan.nii.gz", images)
+    write_nifti(tmp_path / "labels.nii.gz", labels)
+    for name, told in (("head first", True), ("scan.nii.gz", False)):
+        rows = [f"{name},labels.nii.gz,{which}" for which in ("1-2", "4-6")]
+        (tmp_path / "list.csv").write_text("\n".join(["image,labels,slices", *rows]) + "\n")
+        cohort = load_cohort(tmp_path / "list.csv", size=32, lungs="none")
+        np.testing.assert_array_equal(cohort.slices.labels > 0, labels[[0, 1, 3, 4, 5]] > 0)
+        notes = [note for note in cohort.notes if "counts slices by" in note]
+        assert len(notes) == told and all(
+            "of head first 1 is called 006, 6 is called 001 (2 of 2" in note for note in notes
+        )
+    assert cohort.slices.names[0] == "scan-1-2/001"
 
 
 def test_slices_of_a_file_that_holds_others_than_axial_ones_are_refused(tmp_path):
@@ -253,6 +277,24 @@ def test_eight_bit_slices_without_lungs_are_refused_with_the_way_out(tmp_path):
     assert load_cohort(tmp_path, size=32, lungs="none").slices.images.min() == 90
 
 
+def test_what_a_scan_of_a_data_set_lacks_is_told_with_a_way_out_that_there_is(tmp_path):
+    """Neither a mask nor a series is named by an option of `train`, as they are of `predict`."""
+    write_volume(tmp_path / "no lungs", "p1")
+    rmtree(tmp_path / "no lungs" / "lungs")
+    write_nifti(tmp_path / "no lungs" / "images" / "p1.nii.gz", np.full((3, 32, 32), -1000, np.int16))
+    refused(
+        tmp_path / "no lungs", r"p1.nii.gz: its lungs cannot be found in Hounsfield units \(.*\); give masks \(lungs/"
+    )
+    images, labels, _ = drawn()
+    for series in ("1.2.3", "1.2.4"):
+        for index, image in enumerate(images):
+            (tmp_path / "two" / "images" / "p1").mkdir(parents=True, exist_ok=True)
+            path = tmp_path / "two" / "images" / "p1" / f"{series}.{index}.dcm"
+            dicom_slice(image, AFFINE, index, series=series).save_as(path)
+    write_nifti(tmp_path / "two" / "labels" / "p1.nii.gz", labels)
+    refused(tmp_path / "two", r"p1: holds 2 DICOM series: .*; expected one: name a folder that holds it alone$")
+
+
 def test_doubts_about_found_lungs_are_told_of_each_scan(tmp_path, monkeypatch):
     for name in ("a", "b"):
         write_volume(tmp_path, name)
@@ -284,6 +326,26 @@ def test_the_released_slices_keep_their_split_and_are_mended(real_data):
     assert any(re.search("masks 033 and 039", note) for note in cohort.notes)
     tested = [name for name, part in zip(cohort.slices.names, cohort.parts, strict=True) if part == "test"]
     assert len(tested) == 18 and f"{real_data.name}/071" in tested
+
+
+@pytest.mark.parametrize("geometry", ["phantom", "front to the right", "none", "identity"])
+def test_slices_in_medsegs_layout_are_those_that_the_studies_see(tmp_path, geometry):
+    """In Hounsfield units: as the networks know them, by the affine, or as MedSeg's own file, which has none."""
+    from unet_segnet.data.catalogue import load_slices
+    from unet_segnet.data.phantom import write_phantom
+
+    write_phantom(tmp_path, num_slices=3, seed=2, size=48)
+    expected = load_slices(str(tmp_path), size=48)
+    for path in tmp_path.glob("*.nii.gz"):
+        array = np.asarray(nibabel.load(path).dataobj)
+        if geometry == "front to the right":  # another program's order of the same voxels
+            affine = nibabel.load(path).affine @ np.array([[0, 1, 0, 0], [-1, 0, 0, 47], [0, 0, 1, 0], [0, 0, 0, 1]])
+            nibabel.save(nibabel.Nifti1Image(np.rot90(array, 1), affine), path)
+        elif geometry != "phantom":
+            nibabel.save(nibabel.Nifti1Image(array, None if geometry == "none" else np.eye(4)), path)
+    cohort = load_cohort(tmp_path, size=48)
+    for part in ("images", "labels", "lungs"):
+        np.testing.assert_array_equal(getattr(cohort.slices, part), getattr(expected, part))
 
 
 def test_a_cohort_reads_from_a_released_folder_of_volumes_by_manifest(ct20_data, tmp_path):

@@ -228,6 +228,10 @@ def test_slices_of_lungs_alone_keep_their_own_grey_levels(network, tmp_path):
         (["--lungs", "missing.nii.gz"], "no such lung mask"),
         (["--truth", "missing"], "no such file or folder of true labels"),
         (["--window", "10", "-10"], "must be the larger"),
+        (["--window", "nan", "400"], "must be the larger"),
+        (["--window", "-1000", "inf"], "--window -1000 inf: expected Hounsfield units"),
+        (["--window", " -inf", "inf"], "--window -inf inf: expected Hounsfield units"),
+        (["--window", "0", "1e300"], "expected Hounsfield units"),
         (["--batch-size", "0"], "expected a whole number above 0"),
     ],
 )

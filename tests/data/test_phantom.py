@@ -7,6 +7,7 @@ import pytest
 from unet_segnet.data.nifti import read_medseg_slices
 from unet_segnet.data.phantom import phantom_slices, write_phantom
 from unet_segnet.data.preprocess import prepare
+from unet_segnet.scans import read_scan, to_network
 
 # Pixels of each class in the 100 slices (Table 1, the last one mended) and the slices that contain it.
 REAL_PIXELS = np.array([24394464, 1196461, 589210, 34265]) / 26214400
@@ -89,6 +90,21 @@ def test_written_files_give_the_same_slices_back(tmp_path):
         "tr_lungmasks_updated.nii.gz",
         "tr_mask.nii.gz",
     ]
+
+
+def test_the_affine_says_where_the_drawn_patient_lies(tmp_path):
+    """By anatomy: the liver's dome stands in the right lung near its base, and fluid at the back."""
+    write_phantom(tmp_path, num_slices=30, seed=2, size=64, volumes=1, volume_slices=8)
+    slices = to_network(read_scan(tmp_path / "tr_im.nii.gz"))
+    expected = phantom_slices(30, seed=2, size=64)
+    assert slices.axes == "LPS" and slices.spacing == pytest.approx((8, 350 / 64, 350 / 64))
+    np.testing.assert_array_equal(slices.images, expected.images)  # as the networks know them
+    assert np.median(np.nonzero(expected.labels == 3)[2]) > 32  # columns run to the back
+    volume = to_network(read_scan(tmp_path / "rp_im" / "1.nii.gz"))
+    lungs = to_network(read_scan(tmp_path / "rp_lung_msk" / "1.nii.gz"), like=volume).images > 0
+    assert volume.axes == "LPI" and volume.names[0] == "008"
+    right, left = lungs[:, :32].sum(axis=(1, 2)), lungs[:, 32:].sum(axis=(1, 2))  # rows run to the left
+    assert right[0] < 0.7 * right[1] and left[0] > 0.8 * left[1]  # slices run from foot to head
 
 
 @pytest.mark.parametrize(("num_slices", "size"), [(0, 64), (1, 16)])

@@ -4,11 +4,12 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from pydicom.uid import RTStructureSetStorage
+from pydicom.dataelem import DataElement
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RTStructureSetStorage
 from scan_files import compress_dicom, dicom_slice, network_affine, save_dicom, save_enhanced
 
 from unet_segnet.errors import InputError
-from unet_segnet.scans import find_scans, read_scan
+from unet_segnet.scans import dicom_file, find_scans, read_scan
 
 VALUES = np.random.default_rng(5).integers(-1000, 900, (6, 10, 8)).astype(np.int16)  # (slice, row, column)
 AFFINE = network_affine()[:, [1, 0, 2, 3]]
@@ -74,6 +75,33 @@ def test_objects_beside_the_slices(tmp_path):
     scan = read_scan(series)
     np.testing.assert_array_equal(scan.array, ARRAY)
     assert "left out: " in scan.notes[1] and scan.notes[2] == "1 localizer in the series, left out"
+
+
+@pytest.mark.parametrize("kind", ["header", "items", "elements", "deflated", "bytes"])
+def test_large_objects_beside_the_slices_are_left_out_like_small_ones(tmp_path, monkeypatch, kind):
+    """Contours of many structures, a report with its pictures: limits are for what is needed."""
+    series = write(tmp_path / "series")
+    path = series / "AA.dcm"  # the first of its folder
+    structures(path)
+    dataset = pydicom.dcmread(path)
+    if kind == "deflated":
+        dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    content = {"items": b"\xfe\xff\x00\xe0" * 50_001, "header": bytes(5 * 2**20)}.get(kind, bytes(2**12))
+    dataset.add_new(0x00091000, "OB", content)
+    if kind == "elements":
+        dataset.update({(0x0009, 0x1001 + number): DataElement(0x00091001 + number, "SH", "") for number in range(200)})
+        monkeypatch.setattr(dicom_file._Stream, "reads_left", 200)
+    elif kind == "bytes":
+        monkeypatch.setattr(dicom_file, "MAX_FILE_BYTES", 2**12)
+    dataset.save_as(path)
+    name = "AA.dcm contours (RTSTRUCT)" if kind == "header" else "AA.dcm (no modality)"
+    assert find_scans(tmp_path) == [tmp_path]
+    for source in (series, tmp_path):
+        scan = read_scan(source)
+        np.testing.assert_array_equal(scan.array, ARRAY)
+        assert f"left out: series of {name}" in scan.notes[1]
+    with pytest.raises(InputError, match=r"AA\.dcm (has|claims|is deflated)"):
+        read_scan(path)
 
 
 def test_which_series_is_taken_is_said_or_asked(tmp_path):

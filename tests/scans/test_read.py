@@ -3,6 +3,7 @@
 import gzip
 import struct
 import zlib
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -438,6 +439,62 @@ def test_an_empty_file_beside_a_series_is_a_slice_that_is_missing(series):
     assert read_scan(series).array.shape[2] == 5
     path.with_suffix("").touch()
     refused(series, path.stem, "is empty: expected a DICOM file")
+
+
+def unreadable(monkeypatch, path):
+    """As a file of another user: the rights themselves do not keep the administrator from reading."""
+    opened = Path.open
+
+    def refusing(self, *arguments, **more):
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        return opened(self, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", refusing)
+
+
+@pytest.mark.parametrize("end", [0, -1])
+@pytest.mark.parametrize("suffix", [".dcm", ""])
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        ("link", "is a link to nothing"),
+        ("rights", r"cannot be read \(Permission denied\)"),
+        ("zeros", "is cut off or filled with zeros"),
+        ("short", "is cut off or filled with zeros"),
+    ],
+)
+def test_a_slice_at_the_end_that_cannot_be_read_is_no_shorter_series(series, monkeypatch, end, suffix, loss, words):
+    files = by_position(series)
+    path = files[end].rename(files[end].with_suffix(suffix))
+    content = path.read_bytes()
+    if loss == "rights":
+        unreadable(monkeypatch, path)
+    elif loss == "link":
+        path.unlink()
+        path.symlink_to("../.git/annex/objects/not-fetched")
+    else:
+        path.write_bytes(bytes(len(content)) if loss == "zeros" else content[:100])
+    with pytest.raises(InputError, match=rf"{path.name} {words}"):
+        read_scan(series)
+    with pytest.raises(InputError, match=words):
+        find_scans(series)
+
+
+def test_other_files_beside_a_series_are_no_slices_of_it(series):
+    (series / "README.txt").symlink_to("not-fetched")
+    (series / "preview.png").symlink_to("not-fetched")
+    (series / "VERSION").write_text("3.1\n")
+    (series / "viewer.exe").write_bytes(bytes(200))
+    (series / "Thumbs.db").touch()
+    (series / ".DS_Store").write_bytes(bytes(200))
+    (series / "DICOMDIR").write_bytes(bytes(200))
+    np.testing.assert_array_equal(read_scan(series).array, np.moveaxis(VALUES, 0, 2))
+
+
+def test_a_picture_that_was_not_fetched_is_told(pictures):
+    (pictures / "11.png").symlink_to("not-fetched")
+    refused(pictures, "11.png is a link to nothing: get the file")
 
 
 def test_dicom_that_swells_is_refused_unread(tmp_path):

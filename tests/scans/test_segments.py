@@ -95,6 +95,20 @@ def test_a_segmentation_for_slicer_has_names_colours_and_the_scans_geometry(tmp_
     assert fields["Segment1_Extent"] == "0 4 0 6 0 5" and "Segment2_Name" not in fields
 
 
+@pytest.mark.parametrize("lengths", [(0.7, 0.8, 5.0), (1.0, 1.0, 1.0)])
+def test_a_segmentation_lies_on_a_scan_with_neither_sform_nor_qform(tmp_path, lengths):
+    """Where 3D Slicer shows it, by ITK; the standard's axes, which the analysis takes, are others."""
+    path = save_nifti(tmp_path / "ct.nii.gz", HU.astype(np.int16), np.diag([*lengths, 1.0]), 0, 0)
+    scan = read_scan(path)
+    labels = some_labels(scan.array.shape)
+    write_labels(tmp_path / "labels.nii.gz", labels, scan)
+    write_seg_nrrd(tmp_path / "labels.seg.nrrd", labels, scan, NAMES, COLOURS)
+    for name in ("labels.nii.gz", "labels.seg.nrrd"):
+        written = SimpleITK.ReadImage(str(tmp_path / name))
+        on_the_grid_of(written, SimpleITK.ReadImage(str(path)))
+        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(written), labels.transpose(2, 1, 0))
+
+
 def test_label_descriptions_for_itk_snap(tmp_path):
     write_label_descriptions(tmp_path / "labels.label", NAMES, COLOURS)
     rows = [line for line in (tmp_path / "labels.label").read_text().splitlines() if not line.startswith("#")]

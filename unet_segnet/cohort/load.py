@@ -15,7 +15,7 @@ from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_cl
 from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.catalogue import read_slices
-from unet_segnet.data.nifti_file import MAX_VOXELS, SUFFIXES, volume_shape
+from unet_segnet.data.nifti_file import MAX_VOXELS
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import Slices
@@ -24,7 +24,9 @@ from unet_segnet.errors import InputError
 from unet_segnet.inference.find_lungs import cut_off_note, find_lungs
 from unet_segnet.inference.lungs import AUTO, check_marked
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
-from unet_segnet.scans.matching import MASK_VALUES, check_same_size
+from unet_segnet.scans.dicom import SeveralSeriesError
+from unet_segnet.scans.matching import MASK_VALUES, check_headers
+from unet_segnet.scans.released import released_scans
 
 WITH_THE_SCANS = "given with the scans"
 NUM_SLICES = 100  # of the article
@@ -274,7 +276,7 @@ class Reader:
         Raises:
             InputError: a file cannot be read, or a mask does not fit the scan.
         """
-        _check_sizes(case)
+        check_headers(case.image, case.labels, case.lungs)
         whole = self._read("image", case.image)
         masks = {}
         for kind, path in (("labels", case.labels), ("lungs", case.lungs)):
@@ -298,20 +300,16 @@ class Reader:
     def of_slices(self, slices: Slices, source: Path) -> LoadedCase:
         """Independent slices, read from a folder already, as one case."""
         case = Case(source.resolve().name, source, source)
-
-        def scan(array, units="8-bit"):
-            array = np.ascontiguousarray(np.moveaxis(array, 0, 2))
-            return Scan(case.name, array, None, units, None, source, slices.names, is_volume=False)
-
-        labels = None if slices.labels is None else scan(slices.labels)
-        lungs = None if slices.lungs is None else scan(slices.lungs.astype(np.uint8))
-        one = self._prepared(case, None, scan(slices.images, slices.units), labels, lungs)
+        one = self._prepared(case, None, *released_scans(slices, source))
         return replace(one, notes=one.notes + slices.notes)
 
     def _read(self, kind: str, path: Path) -> Scan:
         if kind not in self._kept or self._kept[kind][0] != path:
             self._kept.pop(kind, None)  # before the next one is held too
-            self._kept[kind] = (path, read_scan(path, colours=self.colours if kind == "labels" else None))
+            try:
+                self._kept[kind] = (path, read_scan(path, colours=self.colours if kind == "labels" else None))
+            except SeveralSeriesError as error:  # of a whole data set nobody chooses a series
+                raise InputError(f"{error.what}; expected one: name a folder that holds it alone") from None
         return self._kept[kind][1]
 
     def _volume(self, case: Case) -> str:
@@ -369,22 +367,15 @@ class Reader:
         try:
             found = find_lungs(scan, slices, self.lungs, orientation)
         except InputError as error:
-            if scan.units != "8-bit" or self.lungs != AUTO:
+            if self.lungs != AUTO:
                 raise
             what, _, _ = str(error).removeprefix(f"{scan.source}: ").partition("; ")
+            values = "8-bit grey levels" if scan.units == "8-bit" else "Hounsfield units"
             raise InputError(
-                f"{case.image}: its lungs cannot be found in 8-bit grey levels ({what}); give masks (lungs/ or the "
-                "manifest's column lungs), or `lungs` none to take the slices as they are"
+                f"{case.image}: its lungs cannot be found in {values} ({what}); give masks (lungs/ or the manifest's "
+                "column lungs), or `lungs` none to take the slices as they are"
             ) from error
         return (None if found.sides is None else found.sides > 0), found.source, found.cut_off, found.assumed
-
-
-def _check_sizes(case: Case) -> None:
-    """Refuse NIfTI files of different sizes by their headers, before a large one is read."""
-    paths = [path for path in (case.image, case.labels, case.lungs) if path is not None and path.is_file()]
-    shapes = {path: volume_shape(path) for path in paths if path.name.lower().endswith(SUFFIXES)}
-    for path, shape in shapes.items():
-        check_same_size(path, shape, shapes.get(case.image, shape))
 
 
 def _part(scan: Scan, case: Case) -> Scan:
@@ -396,4 +387,8 @@ def _part(scan: Scan, case: Case) -> Scan:
     if last > number:
         raise InputError(f"{scan.source}: has {number} slices; the manifest asks for {first} to {last}")
     names = scan.slice_names or tuple(f"{index:03}" for index in range(1, number + 1))
-    return replace(scan, array=scan.array[:, :, first - 1 : last], slice_names=names[first - 1 : last])
+    notes = scan.notes
+    if all(map(str.isdecimal, names)) and any(int(name) != index for index, name in enumerate(names, 1)):
+        called = f"1 is called {names[0]}, {number} is called {names[-1]}"
+        notes = (*notes, f"the manifest counts slices by their place, not by their numbers: of {scan.name} {called}")
+    return replace(scan, array=scan.array[:, :, first - 1 : last], slice_names=names[first - 1 : last], notes=notes)

@@ -12,6 +12,7 @@ from unet_segnet.runs.executors import EXECUTORS
 from unet_segnet.scans.orientation import NAMED_AXES, parse_orientation
 
 SEEDS = range(2**31)
+LARGEST_HU = 1e6  # of a window; what is infinite, or not finite once it is scaled in float32, is no grey level
 
 
 def choices(allowed):
@@ -100,11 +101,14 @@ def check_scan_options(options) -> None:
     """Refuse what no scan can be read by.
 
     Raises:
-        InputError: the window is the wrong way round, or the orientation is none.
+        InputError: the window is the wrong way round or not finite, or the orientation is none.
     """
-    if options.window is not None and not options.window[0] < options.window[1]:
+    if options.window is not None:
         low, high = options.window
-        raise InputError(f"--window {low:g} {high:g}: the second must be the larger")
+        if not low < high:
+            raise InputError(f"--window {low:g} {high:g}: the second must be the larger")
+        if low < -LARGEST_HU or high > LARGEST_HU:
+            raise InputError(f"--window {low:g} {high:g}: expected Hounsfield units, such as -1100 400")
     if options.orientation is not None:
         parse_orientation(options.orientation)
 

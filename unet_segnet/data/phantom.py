@@ -69,7 +69,9 @@ def write_phantom(
         volume_slices: slices of each.
     """
     folder = Path(folder)
-    affine = np.diag([350.0 / size, 350.0 / size, 8.0, 1.0])
+    # Rows run to the patient's left, columns to the back; NIfTI counts towards the right, the front and the head.
+    pixel = 350.0 / size
+    affine, from_apex = np.diag([-pixel, -pixel, 8.0, 1.0]), np.diag([-pixel, -pixel, -8.0, 1.0])
     slices = phantom_slices(num_slices, seed, size)
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in (
@@ -84,7 +86,7 @@ def write_phantom(
             ("rp_im", "rp_msk", "rp_lung_msk"), parts, (np.int16, np.uint8, np.uint8), strict=True
         ):
             (folder / name).mkdir(parents=True, exist_ok=True)
-            write_volume(folder / name / f"{number}.nii.gz", np.stack(part).astype(dtype), affine)
+            write_volume(folder / name / f"{number}.nii.gz", np.stack(part).astype(dtype), from_apex)
 
 
 def _volume(seed, number, num_slices, size):

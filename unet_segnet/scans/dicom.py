@@ -25,6 +25,18 @@ STEEP = 0.7  # of a slice's normal along the body: an axial one, the gantry tilt
 AIR, AIR_SHARE = (-1100, -400), 0.05
 
 
+class SeveralSeriesError(InputError):
+    """Of several series none is clearly meant.
+
+    Attributes:
+        what: the message without what to do, for those who cannot choose a series.
+    """
+
+    def __init__(self, what: str):
+        super().__init__(f"{what}; give the folder of one, or choose one with `series`")
+        self.what = what
+
+
 def read_dicom(path: Path, files: list[Path], series: str | None = None) -> Scan:
     """Read a series.
 
@@ -39,8 +51,9 @@ def read_dicom(path: Path, files: list[Path], series: str | None = None) -> Scan
         instance number where each has its own. Its notes name the other series.
 
     Raises:
-        InputError: a damaged file; no CT series, or several of which none is clearly meant; several sizes or
-            orientations in it; slices that are missing or there twice; a compression that cannot be decoded.
+        SeveralSeriesError: of several CT series none is clearly meant.
+        InputError: a damaged file; no CT series; several sizes or orientations in it; slices that are missing or there
+            twice; a compression that cannot be decoded.
     """
     chosen, notes = _choose(path, [read_file(file) for file in files], series)
     for one in chosen:
@@ -173,12 +186,9 @@ def _clearly_meant(path: Path, groups: list[list[DicomFile]]) -> list[DicomFile]
         ("studies", {group[0].study for group in found}),
     ):
         if len(owners) > 1:
-            raise InputError(
-                f"{path}: holds CT series of {len(owners)} {what}: {_listed(found)}; give the folder of one, or choose "
-                "with `series`"
-            )
+            raise SeveralSeriesError(f"{path}: holds CT series of {len(owners)} {what}: {_listed(found)}")
     if len(best) > 1:
-        raise InputError(f"{path}: holds {len(found)} DICOM series: {_listed(found)}; choose one with `series`")
+        raise SeveralSeriesError(f"{path}: holds {len(found)} DICOM series: {_listed(found)}")
     return best[0]
 
 

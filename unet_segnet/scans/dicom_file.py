@@ -26,6 +26,7 @@ MAX_READS = 200_000  # one or two for an element; each takes pydicom some 10 mic
 ITEM_TAGS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # little and big endian
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax; pydicom unpacks it without a limit
 MARK = b"DICM"
+HEAD_BYTES = 132  # up to the end of the mark
 # A file without the mark begins with an element of these groups, of one of these kinds or of a small length.
 FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
 FIRST_KINDS = (b"UL", b"OB", b"UI", b"CS", b"DA", b"TM", b"LO", b"SH", b"ST", b"SQ", b"PN")
@@ -85,6 +86,14 @@ class DicomFile:
     problem: InputError | None
 
 
+class _LimitError(InputError):
+    """A file is too large to be looked through: whose it is stays unknown."""
+
+
+class _TooManyReadsError(Exception):
+    pass
+
+
 class _Stream(io.BytesIO):
     """A file in memory that pydicom cannot go on reading for minutes."""
 
@@ -93,7 +102,7 @@ class _Stream(io.BytesIO):
     def read(self, size=-1):
         self.reads_left -= 1
         if self.reads_left < 0:
-            raise ValueError("too many elements")
+            raise _TooManyReadsError
         return super().read(size)
 
 
@@ -103,7 +112,7 @@ def is_dicom(file: Path) -> bool:
         return False
     try:
         with file.open("rb") as stream:
-            return _begins_as_dicom(stream.read(132))
+            return _begins_as_dicom(stream.read(HEAD_BYTES))
     except OSError:
         return False
 
@@ -113,16 +122,22 @@ def _begins_as_dicom(head: bytes) -> bool:
         return True
     if head[:2] not in FIRST_GROUPS:
         return False
-    return head[4:6] in FIRST_KINDS or (len(head) == 132 and int.from_bytes(head[4:8], "little") <= FIRST_LENGTH)
+    return head[4:6] in FIRST_KINDS or (len(head) == HEAD_BYTES and int.from_bytes(head[4:8], "little") <= FIRST_LENGTH)
 
 
 def read_file(file: Path) -> DicomFile:
     """Read all but the pixels of a file.
 
+    Returns:
+        DicomFile. Of one beyond the limits, which may be no slice at all (contours, a report), that is the problem.
+
     Raises:
-        InputError: it is no DICOM file, damaged, or beyond the limits.
+        InputError: it is no DICOM file, or damaged.
     """
-    dataset = _read(file, stop_before_pixels=True)
+    try:
+        dataset, header = _read(file, stop_before_pixels=True)
+    except _LimitError as error:
+        return DicomFile(file=file, frames=(), problem=error, **_said({}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # values are parsed when they are asked for
         try:
@@ -131,6 +146,7 @@ def read_file(file: Path) -> DicomFile:
             raise InputError(f"{file} has a damaged header ({one_line(error)}): restore the file") from error
         frames, problem = (), None
         try:
+            _check_header(file, header)
             frames = _frames(file, dataset)
         except InputError as error:
             problem = error
@@ -250,6 +266,7 @@ def _rounding(value) -> float:
 
 
 def _read(file: Path, stop_before_pixels: bool = False):
+    """The dataset, and how many bytes it has besides its pixels."""
     import pydicom
 
     try:
@@ -257,12 +274,12 @@ def _read(file: Path, stop_before_pixels: bool = False):
         if not size:
             raise InputError(f"{file} is empty: expected a DICOM file; restore it")
         if size > MAX_FILE_BYTES:
-            raise InputError(f"{file} has {size} bytes: expected at most {MAX_FILE_BYTES}; convert it to NIfTI")
+            raise _LimitError(f"{file} has {size} bytes: expected at most {MAX_FILE_BYTES}; convert it to NIfTI")
         content = file.read_bytes()
         if DEFLATED in content:
-            raise InputError(f"{file} is deflated: convert the series to NIfTI (dcm2niix)")
+            raise _LimitError(f"{file} is deflated: convert the series to NIfTI (dcm2niix)")
         if (items := sum(map(content.count, ITEM_TAGS))) > MAX_ITEMS:
-            raise InputError(
+            raise _LimitError(
                 f"{file} claims {items} items: expected at most {MAX_ITEMS}; convert it to NIfTI (dcm2niix)"
             )
         stream = _Stream(content)
@@ -270,22 +287,26 @@ def _read(file: Path, stop_before_pixels: bool = False):
             warnings.simplefilter("ignore")
             # Out of memory: of a file, as many bytes are set aside as an element claims to have.
             dataset = pydicom.dcmread(
-                stream, stop_before_pixels=stop_before_pixels, force=_begins_as_dicom(content[:132])
+                stream, stop_before_pixels=stop_before_pixels, force=_begins_as_dicom(content[:HEAD_BYTES])
             )
         # Elements behind the pixels count too.
-        header = stream.tell() if stop_before_pixels else size - len(_raw_pixels(dataset, file))
-        if header > MAX_HEADER_BYTES:
-            raise InputError(
-                f"{file} has {header} bytes besides its pixels: expected at most {MAX_HEADER_BYTES}; convert it to "
-                "NIfTI (dcm2niix)"
-            )
-        return dataset
+        return dataset, stream.tell() if stop_before_pixels else size - len(_raw_pixels(dataset, file))
     except InputError:
         raise
     except pydicom.errors.InvalidDicomError as error:
         raise InputError(f"{file} is not a DICOM file: expected the slices of one series") from error
+    except _TooManyReadsError:
+        raise _LimitError(f"{file} has too many elements: convert it to NIfTI (dcm2niix)") from None
     except Exception as error:  # pydicom raises many types on damaged files
         raise InputError(f"{file} is damaged ({one_line(error)}): restore the file") from error
+
+
+def _check_header(file: Path, header: int) -> None:
+    if header > MAX_HEADER_BYTES:
+        raise InputError(
+            f"{file} has {header} bytes besides its pixels: expected at most {MAX_HEADER_BYTES}; convert it to NIfTI "
+            "(dcm2niix)"
+        )
 
 
 def _raw_pixels(dataset, file: Path) -> bytes:
@@ -309,7 +330,8 @@ def read_pixels(file: Path, frames: list[Frame]) -> np.ndarray:
     from pydicom.pixels import apply_modality_lut
     from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-    dataset = _read(file)
+    dataset, header = _read(file)
+    _check_header(file, header)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unet_segnet.data.nifti_file import SUFFIXES, volume_shape
 from unet_segnet.errors import InputError
 from unet_segnet.scans.scan import Scan, corners
 
@@ -30,6 +31,21 @@ def check_same_size(source: Path, shape: tuple[int, ...], of_scan: tuple[int, ..
     if sorted(shape) != sorted(of_scan):
         sizes = ("x".join(map(str, each)) for each in (shape, of_scan))
         raise InputError("{} is {}, the scan is {}: expected equal sizes; {}".format(source, *sizes, RESAMPLE))
+
+
+def check_headers(image: Path, *masks: Path | None) -> None:
+    """Refuse a scan's masks and labels of another size by their headers, before a large file is read.
+
+    Arguments:
+        image, masks: what is given for a case; looked at where it is a NIfTI file.
+
+    Raises:
+        InputError: another shape, or a file that is no NIfTI file.
+    """
+    paths = [path for path in (image, *masks) if path is not None and path.is_file()]
+    shapes = {path: volume_shape(path) for path in paths if path.name.lower().endswith(SUFFIXES)}
+    for path, shape in shapes.items():
+        check_same_size(path, shape, shapes.get(image, shape))
 
 
 def lay_on(scan: Scan, mask: Scan, most_values: int = MASK_VALUES) -> Scan:

@@ -12,7 +12,7 @@ import numpy as np
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS, MAX_VOXELS, SUFFIXES, recognise_units
 from unet_segnet.errors import InputError
 from unet_segnet.scans.dicom import check_one_study, read_dicom
-from unet_segnet.scans.dicom_file import DICOM_SUFFIXES, is_dicom
+from unet_segnet.scans.dicom_file import DICOM_SUFFIXES, HEAD_BYTES, is_dicom
 from unet_segnet.scans.itk import ITK_SUFFIXES, read_itk
 from unet_segnet.scans.names import LABELS, LUNGS, role_of
 from unet_segnet.scans.nifti import read_nifti
@@ -100,20 +100,26 @@ def _look(path: Path) -> tuple[str, list[Path]]:
         raise InputError(f"{path}: holds {' and '.join(found)}; expected scans of one kind, name the files")
     if DICOM in found:
         folders = {file.parent for file in found[DICOM]}
-        if empty := [file for file in files if file.parent in folders and _is_empty_slice(file)]:
+        for file in files:
             # Of a slice at the end of a series nothing else would tell that it is missing.
-            raise InputError(f"{empty[0]} is empty: expected a DICOM file; restore or remove it")
+            if file.parent in folders and _may_be_slice(file) and (problem := _lost(file)):
+                raise InputError(problem)
+    elif PICTURES in found and (lost := [file for file in found[PICTURES] if _is_link_to_nothing(file)]):
+        raise InputError(_nothing_behind(lost[0]))
     return next(iter(found.items()))
 
 
 def _files_in(folder: Path, is_tree: bool) -> list[Path]:
-    """The files in a folder, or in all folders below it too, in natural order; none that are hidden."""
+    """The files in a folder, or in all folders below it too, in natural order; none that are hidden.
+
+    A link to nothing is among them: in data sets of git-annex (DataLad) it is a file that was not fetched.
+    """
     files = []
     try:
         for at, folders, names in os.walk(folder) if is_tree else [(folder, [], os.listdir(folder))]:
             folders[:] = [name for name in folders if not name.startswith(".")]
             paths = [Path(at) / name for name in names if not name.startswith(".")]
-            files += [path for path in paths if path.is_file()]
+            files += [path for path in paths if path.is_file() or _is_link_to_nothing(path)]
             if len(files) > MAX_FILES:
                 raise InputError(f"{folder}: holds more than {MAX_FILES} files: name the folder of one scan")
     except OSError as error:
@@ -129,10 +135,34 @@ def _by_kind(files: list[Path]) -> dict[str, list[Path]]:
     return found
 
 
-def _is_empty_slice(file: Path) -> bool:
-    """Is a file empty that could have been a slice? Notes have a suffix of letters, files of scanners none."""
+def _may_be_slice(file: Path) -> bool:
+    """Could a file have been a slice, by its name? Notes have a suffix of letters, files of scanners none."""
     suffix = file.suffix.lower()
-    return (not suffix[1:].isalpha() or suffix in DICOM_SUFFIXES) and not file.stat().st_size
+    return suffix in DICOM_SUFFIXES or not (suffix[1:].isalpha() or file.name.upper() == DICOMDIR)
+
+
+def _lost(file: Path) -> str | None:
+    """Why nothing can be told of a file that could have been a slice, None where it is whole or was never one."""
+    if _is_link_to_nothing(file):
+        return _nothing_behind(file)
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    except OSError as error:
+        return f"{file} cannot be read ({error.strerror}): expected a DICOM file; allow reading it, or remove it"
+    if not head:
+        return f"{file} is empty: expected a DICOM file; restore or remove it"
+    if not any(head) or (len(head) < HEAD_BYTES and 0 in head):  # a short text is a note
+        return f"{file} is cut off or filled with zeros: expected a DICOM file; restore or remove it"
+    return None
+
+
+def _is_link_to_nothing(path: Path) -> bool:
+    return os.path.islink(path) and not os.path.exists(path)
+
+
+def _nothing_behind(path: Path) -> str:
+    return f"{path} is a link to nothing: get the file that it stands for (datalad get, git annex get), or remove it"
 
 
 def _kind(file: Path) -> str | None:

@@ -74,13 +74,17 @@ class Scan:
 
         Returns:
             The array, by columns as all other programs turn DICOM into volumes; and (4, 4) in RAS: the scan's own, of
-            one that tells its axes alone what other programs take it for, else the identity.
+            one that tells its axes alone, or a NIfTI header with neither sform nor qform, what other programs take it
+            for, else the identity.
         """
         if self.affine is not None:
             if self.rows_first:
                 return array.swapaxes(0, 1), self.affine[:, [1, 0, 2, 3]]
             return array, self.affine
-        signs = [1 if side in "RAS" else -1 for side in self.axes or "RAS"]
+        axes = self.axes or "RAS"
+        if self.header is not None and self.header["sform_code"] <= 0 and self.header["qform_code"] <= 0:
+            axes = ITK_AXES  # not the standard's, by which the scan is analysed
+        signs = [1 if side in "RAS" else -1 for side in axes]
         return array, np.diag([*np.multiply(signs, self.spacing or 1.0), 1.0])
 
     @property
