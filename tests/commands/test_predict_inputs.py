@@ -146,6 +146,27 @@ def test_labels_are_found_by_the_whole_name(tmp_path):
     assert isinstance(found["b"], InputError) and "several files are called b" in str(found["b"])
 
 
+def test_no_scan_gets_the_mask_or_labels_of_another(tmp_path):
+    scans = make(tmp_path / "scans", "p01.nii.gz", "p01_followup.nii.gz")
+    masks = make(tmp_path / "masks", "p01.nii.gz")
+    found = find_items([scans], "auto", masks)
+    assert {item.name: item.truth for item in found.items} == {"p01": masks / "p01.nii.gz", "p01_followup": None}
+    found = find_items([scans], str(masks), None)
+    assert [(item.name, item.lungs) for item in found.items] == [("p01", masks / "p01.nii.gz")]
+    assert len(found.problems) == 1 and "there is no p01_followup in" in found.problems[0]
+
+
+def test_a_folder_of_several_scans_labels_is_looked_into(tmp_path):
+    scans = make(tmp_path / "scans", *(f"{name}/ct.nii.gz" for name in ("siteA/p1", "siteA/p2", "siteB/p1")))
+    truth = make(tmp_path / "truth", "siteA/p1.nii.gz", "siteB/p1.nii.gz")
+    found = partners(truth, find_items([scans], "auto", None).items, "labels")
+    assert found["siteA-p1-ct"] == truth / "siteA" / "p1.nii.gz" and found["siteB"] == truth / "siteB"
+    assert "siteA: could belong to 2 scans; expected one for each, such as siteA-p2-ct" in str(found["siteA-p2-ct"])
+    truth = make(tmp_path / "one", "ct.nii.gz")
+    found = partners(truth, find_items([scans], "auto", None).items, "labels")
+    assert len(found) == 3 and all("ct.nii.gz: could belong to 3 scans" in str(problem) for problem in found.values())
+
+
 @pytest.mark.parametrize(
     ("scans", "truth", "pairs"),
     [

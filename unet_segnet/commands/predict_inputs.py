@@ -152,32 +152,51 @@ def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | Inpu
     cases = _cases(given)
     of_image = {case.image.resolve(): getattr(case, kind) for case in cases if getattr(case, kind) is not None}
     of_name = {case.name: getattr(case, kind) for case in cases if getattr(case, kind) is not None}
-    entries: dict[str, list[Path]] = {}
-    for entry in sorted(given.iterdir()):
-        if not entry.name.startswith("."):
-            entries.setdefault(scan_name(entry), []).append(entry)
+    entries = _by_name(given)
+    names = {item.name: dict.fromkeys((scan_name(item.path), item.name, *item.below)) for item in items}
+    number = Counter(name for of_item in names.values() for name in of_item)
     found: dict[str, Path | InputError] = {}
     for item in items:
-        names = dict.fromkeys((scan_name(item.path), item.name, *item.below))
-        of_item = of_image.get(item.path.resolve()) or next((of_name[name] for name in names if name in of_name), None)
-        same = next((entries[name] for name in names if name in entries), [])
-        same = [path for path in same if len(same) == 1 or path.is_dir() or _is_image(path)]  # no table beside it
+        own, shared = (
+            [name for name in names[item.name] if (number[name] > 1) == several] for several in (False, True)
+        )
+        of_item = of_image.get(item.path.resolve()) or next((of_name[name] for name in own if name in of_name), None)
+        name = next((name for name in (*own, *shared) if name in entries), None)
         if of_item is not None:
             found[item.name] = of_item
-        elif len(same) > 1:
-            found[item.name] = InputError(
-                f"{given}: several files are called {scan_name(same[0])}; expected one per scan"
+        elif name is not None and len(entries[name]) > 1:
+            found[item.name] = InputError(f"{given}: several files are called {name}; expected one per scan")
+        elif name in own:
+            results = entries[name][0] / LABEL_FILE
+            found[item.name] = results if results.is_file() else _only_one_in(entries[name][0])
+        elif name is not None:  # of a group of scans: theirs are in it, or nobody knows whose it is
+            entry = entries[name][0]
+            inner = partners(entry, [of for of in items if name in names[of.name]], kind) if entry.is_dir() else {}
+            found[item.name] = inner.get(item.name) or InputError(
+                f"{entry}: could belong to {number[name]} scans; expected one for each, such as {item.name}"
             )
-        elif same:
-            results = same[0] / LABEL_FILE
-            found[item.name] = results if results.is_file() else _only_one_in(same[0])
-    left = [item for item in items if item.name not in found]
-    alike = pair_names([item.name for item in left], [name for name, paths in entries.items() if len(paths) == 1])
-    found |= {name: entries[other][0] for name, other in alike.items()}
+    left = [item.name for item in items if item.name not in found]
+    taken = {path for partner in found.values() if isinstance(partner, Path) for path in (partner, *partner.parents)}
+    free = {name: paths[0] for name, paths in entries.items() if len(paths) == 1 and paths[0] not in taken}
+    alike = pair_names(left, [name for name in free if name not in number])
+    found |= {name: free[other] for name, other in alike.items()}
     if len(items) == 1 and not found:
         with contextlib.suppress(InputError):
             found |= {items[0].name: given} if find_scans(given) == [given] else {}
     return found
+
+
+def _by_name(folder: Path) -> dict[str, list[Path]]:
+    """What is in a folder, by the names of scans; of several of one name no table beside a mask."""
+    entries: dict[str, list[Path]] = {}
+    for entry in sorted(folder.iterdir()):
+        if not entry.name.startswith("."):
+            entries.setdefault(scan_name(entry), []).append(entry)
+    meant = {
+        name: [path for path in paths if len(paths) == 1 or path.is_dir() or _is_image(path)]
+        for name, paths in entries.items()
+    }
+    return {name: paths for name, paths in meant.items() if paths}
 
 
 def _is_image(path: Path) -> bool:
