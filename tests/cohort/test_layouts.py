@@ -229,6 +229,7 @@ def test_dicom_trees_with_labels_in_them(tmp_path):
     [
         (["1", "2"], ["2", "1"], {"1": "1", "2": "2"}),
         (["case_1_0000", "case_2_0000"], ["case_1", "case_2"], {"case_1_0000": "case_1", "case_2_0000": "case_2"}),
+        (["c_0000_0000", "c_1_0000"], ["c_0000_seg", "c_1_seg"], {"c_0000_0000": "c_0000_seg", "c_1_0000": "c_1_seg"}),
         (["volume-0"], ["segmentation-0"], {"volume-0": "segmentation-0"}),
         (["ct1", "ct11"], ["mask11", "mask1"], {"ct1": "mask1", "ct11": "mask11"}),
         (["abc_1", "abc_2"], ["xyz_1", "xyz_2"], {"abc_1": "xyz_1", "abc_2": "xyz_2"}),
@@ -237,6 +238,11 @@ def test_dicom_trees_with_labels_in_them(tmp_path):
         (["scan_1"], ["scan_1_2"], {}),
         (["a_1", "b_1"], ["mask_1"], {}),
         (["anna"], ["ben"], {}),
+        (["p1_t1", "p2_t1", "p3_t1"], ["p2_t2", "p3_t2"], {}),
+        (["pat1_1", "pat2_1"], ["pat1_2", "pat2_2"], {}),
+        (["p_a_a", "p_b_a"], ["p_a_b", "p_b_b"], {}),
+        (["scan_1_1"], ["mask_1"], {}),
+        (["b_0000", "b_ct"], ["b"], {"b_0000": "b"}),
     ],
 )  # fmt: skip
 def test_names_that_belong_together(images, others, pairs):
@@ -252,6 +258,13 @@ def test_names_that_belong_together(images, others, pairs):
 )  # fmt: skip
 def test_what_a_name_says(name, role):
     assert role_of(name) == role
+
+
+def test_labels_of_another_visit_are_problems(tmp_path):
+    write(tmp_path, "images/p1_t1", "images/p2_t1", "images/p3_t1", "labels/p2_t2", "labels/p3_t2")
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 3 and not any(case.labels for case in found.cases)
+    assert ["there is no p2_t2 in images/" in found.problems[0], len(found.problems)] == [True, 2]
 
 
 def test_check_says_the_layout_and_manifest_lists_it(tmp_path, capsys):

@@ -18,7 +18,7 @@ from unet_segnet.data.nifti_file import SUFFIXES
 from unet_segnet.errors import InputError
 from unet_segnet.scans import find_scans, scan_name
 from unet_segnet.scans.itk import ITK_SUFFIXES, values_beside
-from unet_segnet.scans.names import IMAGES, LABELS, LUNGS, pair_names, role_of, says_only_what
+from unet_segnet.scans.names import CHANNEL, IMAGES, LABELS, LUNGS, pair_names, role_of, says_only_what
 from unet_segnet.scans.read import PICTURE_SUFFIXES
 
 FOLDERS = {  # by their names in lower case; the first that is there is taken
@@ -36,7 +36,6 @@ TESTED = {IMAGES: "imagests", LABELS: "labelsts"}  # of nnU-Net
 MOSMED_STUDY = "study_[0-9]{4}"
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")  # of Windows
 CHANNELLED = ("imagestr", "imagests")
-CHANNEL = "_0000"  # of nnU-Net: the first, which is the only one of CT
 
 
 @dataclass

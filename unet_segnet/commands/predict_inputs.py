@@ -10,7 +10,7 @@ from pathlib import Path
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import is_way
 from unet_segnet.scans import find_scans, scan_name
-from unet_segnet.scans.names import pair_names
+from unet_segnet.scans.names import CHANNEL, pair_names
 
 LABEL_FILE, LUNG_FILE = "labels.nii.gz", "lungs.nii.gz"
 MARKS = ("settings.json", "severity.json")  # of results
@@ -103,7 +103,7 @@ def _items(paths: list[Path]) -> list[Item]:
 
 def _called(path: Path) -> str:
     """The name of a scan, without nnU-Net's number of the channel."""
-    from unet_segnet.cohort.layouts import CHANNEL, CHANNELLED
+    from unet_segnet.cohort.layouts import CHANNELLED
 
     name = scan_name(path)
     return name.removesuffix(CHANNEL) if path.absolute().parent.name.lower() in CHANNELLED else name
