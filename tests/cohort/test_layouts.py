@@ -260,6 +260,15 @@ def test_what_a_name_says(name, role):
     assert role_of(name) == role
 
 
+def test_scans_beside_the_folders_of_a_layout_are_noted(tmp_path):
+    write(tmp_path, "images/a", "labels/a", "lungs/a", "Lung_Mask/a", "b", "p3/ct", "p3/seg", "scans/c")
+    found = find_cases(tmp_path)
+    assert [case.name for case in found.cases] == ["a"] and not found.problems
+    assert found.notes == (
+        "3 scans beside the folders of the layout, left alone: b.nii.gz, p3/ct.nii.gz, scans/c.nii.gz",
+    )
+
+
 def test_labels_of_another_visit_are_problems(tmp_path):
     write(tmp_path, "images/p1_t1", "images/p2_t1", "images/p3_t1", "labels/p2_t2", "labels/p3_t2")
     found = find_cases(tmp_path)

@@ -202,6 +202,22 @@ def test_masks_beside_scans_are_left_out_and_told(tmp_path):
     assert "1 taken for" in note and "lung_mask" in note
 
 
+def test_scans_beside_the_folders_of_a_layout_are_told(tmp_path):
+    data = make(tmp_path / "data", "images/a.nii.gz", "b.nii.gz", "p3/ct.nii.gz", "p3/seg.nii.gz", "scans/c.nii.gz")
+    make(data, "labels/a.nii.gz", "lungs/a.nii.gz", "Lung_and_Infection_Mask/a.nii.gz", "imagesTs/d.nii.gz")
+    found = find_items([data], "auto", None)
+    assert [item.name for item in found.items] == ["a", "d"]
+    (note,) = found.notes
+    assert note.startswith("3 left out, beside the folders of a data set's layout: ")
+    assert f"{data / 'b.nii.gz'}, {data / 'p3' / 'ct.nii.gz'}, {data / 'scans' / 'c.nii.gz'}; to segment" in note
+    assert "1 left out" in find_items([data, data / "p3", data / "scans"], "auto", None).notes[-1]
+    make(tmp_path / "one", "ct/a.nii.gz", "seg/a.nii.gz", "anna/ct.nii.gz")
+    assert (
+        f"1 left out, beside the folders of a data set's layout: {tmp_path / 'one' / 'anna'}"
+        in (find_items([tmp_path / "one"], "auto", None).notes[0])
+    )
+
+
 def test_one_mask_for_several_scans_is_noted(tmp_path):
     make(tmp_path, "a.nii.gz", "b.nii.gz", "truth.nii.gz")
     found = find_items([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], "auto", tmp_path / "truth.nii.gz")

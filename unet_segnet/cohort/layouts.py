@@ -9,10 +9,11 @@ PATIENT/ct.nii.gz, PATIENT/seg.nii.gz     a folder for each patient; or all file
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from unet_segnet.cohort.conventions import some
 from unet_segnet.cohort.manifest import Case, dataset_json
 from unet_segnet.data.nifti_file import SUFFIXES
 from unet_segnet.errors import InputError
@@ -78,8 +79,10 @@ def layout_of_folders(folder: Path) -> Layout | None:
         return None
     folder = unpacked(folder)
     layout = _of_folders(folder, _places(folder))
-    if not layout.problems and not any(case.labels for case in layout.cases):
-        return layout_of_names(folder) or layout
+    if not layout.problems and not any(case.labels for case in layout.cases) and (named := layout_of_names(folder)):
+        return named
+    if beside := [path.relative_to(folder).as_posix() for path in scans_beside(folder)]:
+        layout.notes.append(f"{len(beside)} scans beside the folders of the layout, left alone: {some(beside)}")
     return layout
 
 
@@ -119,6 +122,19 @@ def scans_below(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
 def masks_below(folder: Path) -> list[Path]:
     """What `scans_below` takes for labels or lung masks by their names."""
     return [] if has_folders(folder) else [unit.path for unit in _units(folder) if unit.role != IMAGES]
+
+
+def scans_beside(folder: Path) -> list[Path]:
+    """Scans beside the folders for images and labels, which `scans_below` and the layout leave alone."""
+    if not has_folders(folder):
+        return []
+    folder = unpacked(folder)
+    of_layout = [*_places(folder).values()] + [
+        path
+        for path in _entries(folder)
+        if path.is_dir() and (path.name.lower() in TESTED.values() or role_of(path.name) in (LABELS, LUNGS))
+    ]
+    return [unit.path for unit in _walk(folder, None, None, of_layout) if unit.role == IMAGES]
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -271,10 +287,9 @@ def _together(folder: Path) -> Layout:
         groups.setdefault(unit.below, []).append(unit)
     layout = Layout("a folder for each patient" if any(groups) else "scans and labels in one folder")
     if patients := sorted({below[0] for below in groups if len(below) > 1}):
-        some = ", ".join(patients[:3]) + (", ..." if patients[3:] else "")
         layout.notes.append(
-            f"patients: the outermost folders, {some}, each with all scans in it; if they are visits or groups, name "
-            "the patients in a manifest"
+            f"patients: the outermost folders, {some(patients, 3)}, each with all scans in it; if they are visits or "
+            "groups, name the patients in a manifest"
         )
     for below in [below for below, group in groups.items() if not any(unit.role == IMAGES for unit in group)]:
         near = [of for of in groups if of != below and (of[: len(below)] == below or below[: len(of)] == of)]
@@ -316,11 +331,13 @@ def _units(folder: Path) -> list[_Unit]:
     return units
 
 
-def _walk(folder: Path, outer: tuple[str, ...] | None, role: str | None) -> Iterator[_Unit]:
+def _walk(
+    folder: Path, outer: tuple[str, ...] | None, role: str | None, without: Sequence[Path] = ()
+) -> Iterator[_Unit]:
     """Those of a folder; `outer` is `below` of the one that it lies in, None for the first."""
     only_what = outer is not None and says_only_what(folder.name)
     below = () if outer is None else outer if only_what else (*outer, folder.name)
-    entries = _entries(folder)
+    entries = [path for path in _entries(folder) if path not in without]
     files, folders = [path for path in entries if not path.is_dir()], [path for path in entries if path.is_dir()]
     loose = []
     for path in files:

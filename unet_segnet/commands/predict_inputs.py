@@ -62,10 +62,10 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
         InputError: two scans would have one name.
     """
     items: dict[Path, Item] = {}
-    problems, notes, left_out = [], [], []
+    problems, notes, left_out, beside = [], [], [], []
     for given in inputs:
         try:
-            for item in _in_folder(given, left_out) if given.is_dir() else _items(find_scans(given)):
+            for item in _in_folder(given, left_out, beside) if given.is_dir() else _items(find_scans(given)):
                 items.setdefault(item.path, item)
         except InputError as error:
             problems.append(str(error))
@@ -89,12 +89,20 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
             notes.append(f"{given}: one {kind} for {len(named)} scans, taken for that of each")
     used = {path for item in matched for path in (item.lungs, item.truth)}
     if masks_left := [path for path in left_out if path not in used]:
-        some = ", ".join(map(str, masks_left[:3])) + (", ..." if masks_left[3:] else "")
         notes.append(
-            f"{len(masks_left)} taken for labels or lung masks by their names, and left out: {some}; to segment one, "
-            "give its own path"
+            f"{len(masks_left)} taken for labels or lung masks by their names, and left out: {_some(masks_left)}; to "
+            "segment one, give its own path"
+        )
+    if scans_left := [path for path in beside if path not in items]:
+        notes.append(
+            f"{len(scans_left)} left out, beside the folders of a data set's layout: {_some(scans_left)}; to segment "
+            "one, give its own path"
         )
     return Found(matched, problems, notes)
+
+
+def _some(paths: list[Path]) -> str:
+    return ", ".join(map(str, paths[:3])) + (", ..." if paths[3:] else "")
 
 
 def _items(paths: list[Path]) -> list[Item]:
@@ -109,13 +117,14 @@ def _called(path: Path) -> str:
     return name.removesuffix(CHANNEL) if path.absolute().parent.name.lower() in CHANNELLED else name
 
 
-def _in_folder(given: Path, left_out: list[Path]) -> list[Item]:
-    """The scans of a folder and of the folders in it; what is taken for masks is added to `left_out`.
+def _in_folder(given: Path, left_out: list[Path], beside: list[Path]) -> list[Item]:
+    """The scans of a folder and of the folders in it; what is taken for masks is added to `left_out`, and scans that
+    lie beside the folders of a layout to `beside`.
 
     Raises:
         InputError: there is none.
     """
-    from unet_segnet.cohort.layouts import masks_below, scans_below
+    from unet_segnet.cohort.layouts import masks_below, scans_below, scans_beside
 
     there = scans_below(given)
     if not there:
@@ -124,6 +133,7 @@ def _in_folder(given: Path, left_out: list[Path]) -> list[Item]:
     if not found:
         raise InputError(f"{given}: holds results of this command and no scan; expected scans")
     left_out += [path for path in masks_below(given) if not _is_result(path)]
+    beside += [path for path in scans_beside(given) if not _is_result(path)]
     if len(found) == 1 and found[0][1]:
         return [Item(found[0][0], _called(found[0][0]), (scan_name(given),))]
     return [Item(path, _called(path), below) for path, below in found]
