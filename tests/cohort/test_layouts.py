@@ -14,7 +14,7 @@ from unet_segnet.cohort.layouts import scans_below
 from unet_segnet.cohort.load import load_cohort
 from unet_segnet.commands import data as command
 from unet_segnet.errors import InputError
-from unet_segnet.scans.names import pair_names, role_of
+from unet_segnet.scans.names import RESULTS, pair_names, role_of
 
 IMAGE, LABELS, LUNGS = drawn(lesion=1)
 
@@ -258,6 +258,13 @@ def test_names_that_belong_together(images, others, pairs):
 )  # fmt: skip
 def test_what_a_name_says(name, role):
     assert role_of(name) == role
+
+
+def test_results_of_predict_are_no_cases(tmp_path):
+    write(tmp_path, "anna/ct", "anna/seg", "ben/ct", "ben/seg", "segmented/anna/labels", "segmented/anna/probabilities")
+    for name in RESULTS:
+        (tmp_path / "segmented" / "anna" / name).write_text("{}")
+    assert list(found(tmp_path)[1]) == ["anna", "ben"]
 
 
 def test_scans_beside_the_folders_of_a_layout_are_noted(tmp_path):

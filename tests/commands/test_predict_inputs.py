@@ -8,9 +8,9 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from scan_files import network_affine, save_dicom
+from scan_files import dicom_slice, network_affine, save_dicom
 
-from unet_segnet.commands.predict_inputs import Item, find_items, partners
+from unet_segnet.commands.predict_inputs import MARKS, Item, find_items, partners
 from unet_segnet.commands.predict_settings import settings
 from unet_segnet.errors import InputError
 from unet_segnet.scans import read_scan
@@ -216,6 +216,32 @@ def test_scans_beside_the_folders_of_a_layout_are_told(tmp_path):
         f"1 left out, beside the folders of a data set's layout: {tmp_path / 'one' / 'anna'}"
         in (find_items([tmp_path / "one"], "auto", None).notes[0])
     )
+
+
+@pytest.mark.parametrize("out", ["segmented", "seg", ""])
+def test_results_among_the_scans_change_no_name(tmp_path, out):
+    """So that the same command goes on with what is left, also where it was stopped in the first scan."""
+    (tmp_path / "series").mkdir()
+    save_dicom(tmp_path / "series" / "IMG", np.zeros((3, 4, 4)), network_affine())
+    make(tmp_path, "one/p1/ct.nii.gz", "two/only/a/ct.nii.gz", "two/only/b/ct.nii.gz", "kind/ct/a.nii.gz")
+    for folder, names in (("series", ["series"]), ("one", ["ct"]), ("two", ["a", "b"]), ("kind", ["a"])):
+        given, to = tmp_path / folder, tmp_path / folder / out
+        (to / f".{names[0]}.new").mkdir(parents=True, exist_ok=True)
+        for done in ([], names):
+            for name in done:
+                make(to / name, "labels.nii.gz", "lungs.nii.gz")
+                pydicom.dcmwrite(to / name / "labels.dcm", segmentation())
+                for mark in MARKS:
+                    (to / name / mark).write_text("{}")
+            found = find_items([given], "auto", None, to)
+            assert [item.name for item in found.items] == names and not found.problems and not found.notes
+
+
+def segmentation():
+    """A file of DICOM that is no slice, as is written beside the labels of a series."""
+    dataset = dicom_slice(np.zeros((4, 4)), network_affine(), 0, series="1.2.9")
+    dataset.Modality = "SEG"
+    return dataset
 
 
 def test_one_mask_for_several_scans_is_noted(tmp_path):

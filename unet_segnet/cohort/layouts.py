@@ -19,7 +19,7 @@ from unet_segnet.data.nifti_file import SUFFIXES
 from unet_segnet.errors import InputError
 from unet_segnet.scans import find_scans, scan_name
 from unet_segnet.scans.itk import ITK_SUFFIXES, values_beside
-from unet_segnet.scans.names import CHANNEL, IMAGES, LABELS, LUNGS, pair_names, role_of, says_only_what
+from unet_segnet.scans.names import CHANNEL, IMAGES, LABELS, LUNGS, RESULTS, pair_names, role_of, says_only_what
 from unet_segnet.scans.read import PICTURE_SUFFIXES
 
 FOLDERS = {  # by their names in lower case; the first that is there is taken
@@ -56,16 +56,21 @@ class Layout:
     notes: list[str] = field(default_factory=list)
 
 
-def unpacked(folder: Path) -> Path:
+def is_result(folder: Path) -> bool:
+    """Whether it holds what `predict` made of a scan."""
+    return all((folder / name).is_file() for name in RESULTS)
+
+
+def unpacked(folder: Path, without: Sequence[Path] = ()) -> Path:
     """The folder, or the one inside it where it holds nothing else, as archives unpack; that is no patient."""
-    entries = _entries(folder)
+    entries = _entries(folder, without)
     is_packed = len(entries) == 1 and entries[0].is_dir() and not says_only_what(entries[0].name)
-    return unpacked(entries[0]) if is_packed else folder
+    return unpacked(entries[0], without) if is_packed else folder
 
 
-def has_folders(folder: Path) -> bool:
+def has_folders(folder: Path, without: Sequence[Path] = ()) -> bool:
     """Whether it has folders for images and labels, or one called images."""
-    places = _places(unpacked(folder))
+    places = _places(unpacked(folder, without), without)
     return IMAGES in places and (LABELS in places or places[IMAGES].name == IMAGES)
 
 
@@ -99,11 +104,12 @@ def layout_of_names(folder: Path) -> Layout | None:
     return layout if any(case.labels for case in layout.cases) else None
 
 
-def scans_below(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
+def scans_below(folder: Path, without: Sequence[Path] = ()) -> list[tuple[Path, tuple[str, ...]]]:
     """The scans of a folder and of the folders in it, without what is labels or lung masks by its place or name.
 
     Arguments:
         folder: in a layout, or any.
+        without: resolved paths of folders in it that are passed over, as results of `predict` are.
 
     Returns:
         Of each scan what `read_scan` takes, and the folders between `folder` and the scan, the patient's first;
@@ -112,45 +118,51 @@ def scans_below(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
     Raises:
         InputError: it cannot be read.
     """
-    if has_folders(folder):
-        folder = unpacked(folder)
-        tested = [path for path in _entries(folder) if path.name.lower() == TESTED[IMAGES] and path.is_dir()]
-        return [(scan, ()) for path in (_places(folder)[IMAGES], *tested) for scan in _items(path, []).values()]
-    return [(unit.path, unit.below) for unit in _units(folder) if unit.role == IMAGES]
+    if has_folders(folder, without):
+        folder = unpacked(folder, without)
+        places = [_places(folder, without)[IMAGES]]
+        places += [path for path in _entries(folder, without) if path.name.lower() == TESTED[IMAGES] and path.is_dir()]
+        return [(scan, ()) for path in places for scan in _items(path, [], without).values()]
+    return [(unit.path, unit.below) for unit in _units(folder, without) if unit.role == IMAGES]
 
 
-def masks_below(folder: Path) -> list[Path]:
+def masks_below(folder: Path, without: Sequence[Path] = ()) -> list[Path]:
     """What `scans_below` takes for labels or lung masks by their names."""
-    return [] if has_folders(folder) else [unit.path for unit in _units(folder) if unit.role != IMAGES]
-
-
-def scans_beside(folder: Path) -> list[Path]:
-    """Scans beside the folders for images and labels, which `scans_below` and the layout leave alone."""
-    if not has_folders(folder):
+    if has_folders(folder, without):
         return []
-    folder = unpacked(folder)
-    of_layout = [*_places(folder).values()] + [
+    return [unit.path for unit in _units(folder, without) if unit.role != IMAGES]
+
+
+def scans_beside(folder: Path, without: Sequence[Path] = ()) -> list[Path]:
+    """Scans beside the folders for images and labels, which `scans_below` and the layout leave alone."""
+    if not has_folders(folder, without):
+        return []
+    folder = unpacked(folder, without)
+    of_layout = [*_places(folder, without).values()] + [
         path
         for path in _entries(folder)
         if path.is_dir() and (path.name.lower() in TESTED.values() or role_of(path.name) in (LABELS, LUNGS))
     ]
-    return [unit.path for unit in _walk(folder, None, None, of_layout) if unit.role == IMAGES]
+    others = _walk(folder, None, None, (*without, *(path.resolve() for path in of_layout)))
+    return [unit.path for unit in others if unit.role == IMAGES]
 
 
-def _entries(folder: Path) -> list[Path]:
-    """What is in a folder but for what systems leave there, such as ._NAME of macOS, and for values beside a header."""
+def _entries(folder: Path, without: Sequence[Path] = ()) -> list[Path]:
+    """What is in a folder but for results, and for what systems leave there, such as ._NAME of macOS, and for values
+    beside a header."""
     try:
         there = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
     there = [path for path in there if not (path.is_symlink() and folder.resolve().is_relative_to(path.resolve()))]
-    values = {values_beside(path) for path in there}
-    return [path for path in there if path not in values and path.name.lower() not in SYSTEM_FILES]
+    passed = {path for path in there if path.is_dir() and (is_result(path) or path.resolve() in without)}
+    passed |= {values_beside(path) for path in there}
+    return [path for path in there if path not in passed and path.name.lower() not in SYSTEM_FILES]
 
 
-def _places(folder: Path) -> dict[str, Path]:
+def _places(folder: Path, without: Sequence[Path] = ()) -> dict[str, Path]:
     """The folders for images, labels and lungs."""
-    there = {path.name.lower(): path for path in reversed(_entries(folder)) if path.is_dir()}
+    there = {path.name.lower(): path for path in reversed(_entries(folder, without)) if path.is_dir()}
     there |= {path.name: path for path in there.values()}  # as it is written first
     found = {kind: [there[name] for name in names if name in there] for kind, names in FOLDERS.items()}
     return {kind: paths[0] for kind, paths in found.items() if paths}
@@ -187,10 +199,10 @@ def _name(places: dict[str, Path]) -> str:
     return f"{called} ({kinds})"
 
 
-def _items(folder: Path, problems: list[str]) -> dict[str, Path]:
+def _items(folder: Path, problems: list[str], without: Sequence[Path] = ()) -> dict[str, Path]:
     """Scans by name: files, and folders that hold one scan each, or several (MosMed's CT-1/)."""
     items: dict[str, Path] = {}
-    for path in _entries(folder):
+    for path in _entries(folder, without):
         try:
             scans, name = find_scans(path), scan_name(path)
             is_study = all(re.fullmatch(MOSMED_STUDY, scan_name(scan)) for scan in scans)
@@ -321,9 +333,9 @@ def _together(folder: Path) -> Layout:
     return layout
 
 
-def _units(folder: Path) -> list[_Unit]:
+def _units(folder: Path, without: Sequence[Path] = ()) -> list[_Unit]:
     """The scans and masks of a folder and of those in it."""
-    units = list(_walk(unpacked(folder), None, None))
+    units = list(_walk(unpacked(folder, without), None, None, without))
     if len(units) == 1 and units[0].is_series and _is_one_study(folder):  # a disc, whatever its folders are called
         units = [replace(units[0], path=folder, below=())]
     if not any(unit.role == IMAGES for unit in units):  # lung_001.nii.gz is a scan where there is no other
@@ -337,7 +349,7 @@ def _walk(
     """Those of a folder; `outer` is `below` of the one that it lies in, None for the first."""
     only_what = outer is not None and says_only_what(folder.name)
     below = () if outer is None else outer if only_what else (*outer, folder.name)
-    entries = [path for path in _entries(folder) if path not in without]
+    entries = _entries(folder, without)
     files, folders = [path for path in entries if not path.is_dir()], [path for path in entries if path.is_dir()]
     loose = []
     for path in files:
@@ -351,7 +363,7 @@ def _walk(
     inner = [
         unit
         for path in folders
-        for unit in _walk(path, below, role_of(path.name) if says_only_what(path.name) else role)
+        for unit in _walk(path, below, role_of(path.name) if says_only_what(path.name) else role, without)
     ]
     several = sum(unit.is_series for unit in inner) > 1 and all(unit.is_series or unit.below == below for unit in inner)
     if several and not slices and _is_one_study(folder):

@@ -105,7 +105,7 @@ def predict(options) -> int:
     options.lungs = str(hub_file(options.lungs)) if is_hub(options.lungs) else options.lungs
     check_options(options)
     options.model, facts = find_model(options.model)
-    found = find_items(options.inputs, options.lungs, options.truth)
+    found = find_items(options.inputs, options.lungs, options.truth, options.out)
     items, problems = found.items, found.problems
     if not items and len(problems) == 1:
         raise InputError(problems[0])

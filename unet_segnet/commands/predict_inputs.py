@@ -10,10 +10,10 @@ from pathlib import Path
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import is_way
 from unet_segnet.scans import find_scans, scan_name
-from unet_segnet.scans.names import CHANNEL, pair_names
+from unet_segnet.scans.names import CHANNEL, RESULTS, pair_names
 
 LABEL_FILE, LUNG_FILE = "labels.nii.gz", "lungs.nii.gz"
-MARKS = ("settings.json", "severity.json")  # of results
+MARKS = RESULTS
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,14 @@ class Found:
     notes: list[str]
 
 
-def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
+def find_items(inputs: list[Path], lungs: str, truth: Path | None, out: Path | None = None) -> Found:
     """The scans that are given, their names, and the lungs and true labels that belong to them.
 
     Arguments:
         inputs: scans, or folders of them at any depth.
         lungs: a word of `LUNGS`, a network that finds them, a mask, or a folder of masks by the scans' names.
         truth: true labels, or a folder of them by the scans' names; or None.
+        out: where results go: lying among the scans it changes nothing about them.
 
     Raises:
         InputError: two scans would have one name.
@@ -65,7 +66,7 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
     problems, notes, left_out, beside = [], [], [], []
     for given in inputs:
         try:
-            for item in _in_folder(given, left_out, beside) if given.is_dir() else _items(find_scans(given)):
+            for item in _in_folder(given, out, left_out, beside) if given.is_dir() else _items(find_scans(given)):
                 items.setdefault(item.path, item)
         except InputError as error:
             problems.append(str(error))
@@ -117,31 +118,28 @@ def _called(path: Path) -> str:
     return name.removesuffix(CHANNEL) if path.absolute().parent.name.lower() in CHANNELLED else name
 
 
-def _in_folder(given: Path, left_out: list[Path], beside: list[Path]) -> list[Item]:
+def _in_folder(given: Path, out: Path | None, left_out: list[Path], beside: list[Path]) -> list[Item]:
     """The scans of a folder and of the folders in it; what is taken for masks is added to `left_out`, and scans that
     lie beside the folders of a layout to `beside`.
 
     Raises:
         InputError: there is none.
     """
-    from unet_segnet.cohort.layouts import masks_below, scans_below, scans_beside
+    from unet_segnet.cohort.layouts import is_result, masks_below, scans_below, scans_beside
 
-    there = scans_below(given)
-    if not there:
-        return _items(find_scans(given))
-    found = [(path, below) for path, below in there if not _is_result(path)]
-    if not found:
+    without = ()
+    if out is not None and out.is_dir() and given.resolve() in out.resolve().parents and not scans_below(out):
+        without = (out.resolve(),)
+    found = scans_below(given, without)
+    if is_result(given) or (not found and any(is_result(file.parent) for file in given.rglob(MARKS[0]))):
         raise InputError(f"{given}: holds results of this command and no scan; expected scans")
-    left_out += [path for path in masks_below(given) if not _is_result(path)]
-    beside += [path for path in scans_beside(given) if not _is_result(path)]
+    if not found:
+        return _items(find_scans(given))
+    left_out += masks_below(given, without)
+    beside += scans_beside(given, without)
     if len(found) == 1 and found[0][1]:
         return [Item(found[0][0], _called(found[0][0]), (scan_name(given),))]
     return [Item(path, _called(path), below) for path, below in found]
-
-
-def _is_result(path: Path) -> bool:
-    """Does it lie in a folder of results, such as those of an earlier call beside the scans?"""
-    return any(all((folder / mark).is_file() for mark in MARKS) for folder in (path, path.parent))
 
 
 def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | InputError]:

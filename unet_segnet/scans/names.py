@@ -28,6 +28,7 @@ IMAGE_WORDS = {
     "dcm",
     "org",
 }
+RESULTS = ("settings.json", "severity.json")  # files in each folder that `predict` makes
 ROLE_WORDS = MASK_WORDS | LUNG_WORDS | IMAGE_WORDS
 CHANNEL = "_0000"  # of nnU-Net: the first, which is the only one of CT
 
