@@ -244,6 +244,24 @@ def segmentation():
     return dataset
 
 
+@pytest.mark.parametrize("kernel", ["LUNG", "LUNG 1.25", "LUNG/1.2.3"])
+def test_a_ct_called_by_its_kernel_is_a_scan(tmp_path, kernel):
+    """LUNG is GE's."""
+    for number, name in enumerate((f"p1/{kernel}", "p2/CHEST")):
+        in_study(tmp_path / name, np.zeros((3, 4, 4)), f"1.2.{number}", f"1.2.{number}")
+    assert list(names_of(tmp_path)) == ["p1", "p2"]
+
+
+@pytest.mark.parametrize(("name", "modality"), [("LUNG", "SEG"), ("lung_mask", "CT"), ("lungmask", "CT")])
+def test_lungs_as_dicom_are_no_scan(tmp_path, name, modality):
+    in_study(tmp_path / "p1" / name, np.zeros((3, 4, 4)), "1.2.1", "1.2.1", modality)
+    for number in (2, 3):
+        in_study(tmp_path / f"p{number}" / "CHEST", np.zeros((3, 4, 4)), f"1.2.{number}", f"1.2.{number}")
+    found = find_items([tmp_path], "auto", None)
+    assert [item.name for item in found.items] == ["p2", "p3"]
+    assert f"1 taken for labels or lung masks by their names, and left out: {tmp_path / 'p1' / name}" in found.notes[0]
+
+
 def test_one_mask_for_several_scans_is_noted(tmp_path):
     make(tmp_path, "a.nii.gz", "b.nii.gz", "truth.nii.gz")
     found = find_items([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], "auto", tmp_path / "truth.nii.gz")
@@ -251,13 +269,13 @@ def test_one_mask_for_several_scans_is_noted(tmp_path):
     assert "one file of true labels for 2 scans" in found.notes[0]
 
 
-def in_study(folder, images, series, study):
+def in_study(folder, images, series, study, modality="CT"):
     """A series that tells its study."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     save_dicom(folder, images, network_affine(), series=series)
     for file in folder.iterdir():
         dataset = pydicom.dcmread(file)
-        dataset.StudyInstanceUID = study
+        dataset.StudyInstanceUID, dataset.Modality = study, modality
         dataset.save_as(file)
 
 

@@ -7,19 +7,30 @@ studies/, masks/NAME_mask                 MosMed
 PATIENT/ct.nii.gz, PATIENT/seg.nii.gz     a folder for each patient; or all files in one folder, labels by name
 """
 
-import os
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unet_segnet.cohort.conventions import some
-from unet_segnet.cohort.manifest import Case, dataset_json
+from unet_segnet.cohort.manifest import Case, listed_cases
 from unet_segnet.data.nifti_file import SUFFIXES
 from unet_segnet.errors import InputError
 from unet_segnet.scans import find_scans, scan_name
+from unet_segnet.scans.dicom_file import is_dicom, read_file
 from unet_segnet.scans.itk import ITK_SUFFIXES, values_beside
-from unet_segnet.scans.names import CHANNEL, IMAGES, LABELS, LUNGS, RESULTS, pair_names, role_of, says_only_what
+from unet_segnet.scans.names import (
+    CHANNEL,
+    IMAGES,
+    LABELS,
+    LUNGS,
+    RESULTS,
+    pair_names,
+    role_of,
+    says_mask,
+    says_only_what,
+)
 from unet_segnet.scans.read import PICTURE_SUFFIXES
 
 FOLDERS = {  # by their names in lower case; the first that is there is taken
@@ -100,7 +111,8 @@ def layout_of_names(folder: Path) -> Layout | None:
     Raises:
         InputError: a folder that cannot be read.
     """
-    layout = _of_list(unpacked(folder)) or _together(folder)
+    listed = listed_cases(unpacked(folder))
+    layout = Layout("Decathlon (dataset.json)", listed) if listed else _together(folder)
     return layout if any(case.labels for case in layout.cases) else None
 
 
@@ -262,25 +274,6 @@ def _add_cases(layout: Layout, found: dict[str, dict[str, Path]], where: str, pa
     ]
 
 
-def _of_list(folder: Path) -> Layout | None:
-    """Cases of dataset.json where it lists them (Decathlon, nnU-Net's first version) and the files are there."""
-    path = folder / "dataset.json"
-    if not path.is_file():
-        return None
-    listed = dataset_json(path).get("training")
-    pairs = [
-        (folder / row["image"], folder / row["label"])
-        for row in (listed if isinstance(listed, list) else ())
-        if isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("image", "label"))
-    ]
-    if not pairs or not all(os.path.exists(file) for pair in pairs for file in pair):
-        return None
-    names = [scan_name(image).removesuffix(CHANNEL) for image, _ in pairs]
-    if len(set(names)) < len(names):
-        return None
-    return Layout("Decathlon (dataset.json)", [Case(name, *pair) for name, pair in zip(names, pairs, strict=True)])
-
-
 @dataclass(frozen=True)
 class _Unit:
     """A scan or mask: what `read_scan` takes, the folders above it that say whose it is, and what it is."""
@@ -369,14 +362,14 @@ def _walk(
     if several and not slices and _is_one_study(folder):
         inner = [unit for unit in inner if not unit.is_series]
         is_series = True
-    if is_series or (
-        slices and len({roles[path] for path in slices}) == 1
-    ):  # or pictures of one kind: one scan's slices
+    if is_series or (slices and len({roles[path] for path in slices}) == 1):  # pictures of one kind: a scan's slices
         loose = [path for path in loose if _is_volume(path)]
         # A folder of slices alone is like a file of its name; with masks beside them it is the patient's.
         whose = below if loose or inner or outer is None else outer
-        called = None if outer is None else role_of(folder.name)
-        yield _Unit(folder, whose, called or role or IMAGES, is_series)
+        of_slices = (None if outer is None else role_of(folder.name)) or role or IMAGES
+        if is_series and of_slices == LUNGS and not any(map(says_mask, folder.parts[-2:])) and _is_ct(folder):
+            of_slices = IMAGES
+        yield _Unit(folder, whose, of_slices, is_series)
     yield from (_Unit(path, below, roles[path]) for path in loose)
     yield from inner
 
@@ -387,6 +380,14 @@ def _is_one_study(folder: Path) -> bool:
         return find_scans(folder) == [folder]
     except InputError:
         return False
+
+
+def _is_ct(folder: Path) -> bool:
+    """Whether the first DICOM file in it says that it is CT."""
+    first = next((path for path in sorted(folder.rglob("*")) if path.is_file() and is_dicom(path)), None)
+    with contextlib.suppress(InputError):
+        return first is not None and read_file(first).modality == "CT"
+    return False
 
 
 def _is_volume(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
 from unet_segnet.output.files import check_text, expanded, read_small, whole_file
 from unet_segnet.scans import scan_name
+from unet_segnet.scans.names import CHANNEL
 
 COLUMNS = ("image", "labels", "lungs", "patient", "slices", "orientation", "part")
 MAX_MANIFEST_BYTES = 2**24
@@ -199,3 +201,24 @@ def dataset_json(path: Path) -> dict:
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected JSON as nnU-Net writes it, an object")
     return content
+
+
+def listed_cases(folder: Path) -> list[Case]:
+    """The cases that dataset.json lists (Decathlon, nnU-Net's first version); none where it does not or lacks files.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = folder / "dataset.json"
+    if not path.is_file():
+        return []
+    listed = dataset_json(path).get("training")
+    pairs = [
+        (folder / row["image"], folder / row["label"])
+        for row in (listed if isinstance(listed, list) else ())
+        if isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("image", "label"))
+    ]
+    if not all(os.path.exists(file) for pair in pairs for file in pair):
+        return []
+    names = [scan_name(image).removesuffix(CHANNEL) for image, _ in pairs]
+    return [Case(name, *pair) for name, pair in zip(names, pairs, strict=True)] if len(set(names)) == len(names) else []

@@ -49,6 +49,11 @@ def says_only_what(name: str) -> bool:
     return bool(words) and not set(words) - ROLE_WORDS and not re.search("[0-9]", name)
 
 
+def says_mask(name: str) -> bool:
+    """Whether a word of a name says that it is a mask; of LUNG, which is a CT's kernel too, none does."""
+    return bool({"lungmask", *MASK_WORDS} & set(_words(name)))
+
+
 def _words(name: str) -> list[str]:
     """Its words in lower case, without numbers."""
     return re.findall("[a-z]+", name.lower())
