@@ -135,7 +135,8 @@ def test_tables_beside_labels_are_no_labels_and_bad_labels_stop_no_scan(tmp_path
     (tmp_path / "truth" / "p1.json").write_text("{}")
     found = find_items([tmp_path / "scans"], "none", tmp_path / "truth")
     assert {item.name: item.truth for item in found.items} == {"p1": tmp_path / "truth/p1.nii.gz", "p2": None}
-    assert len(found.problems) == 1 and "several files are called p2" in found.problems[0]
+    assert not found.problems and list(found.unscored) == ["p2"]
+    assert "several files are called p2" in found.unscored["p2"]
 
 
 def test_labels_are_found_by_the_whole_name(tmp_path):

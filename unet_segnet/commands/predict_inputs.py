@@ -43,11 +43,13 @@ class Found:
         items: the scans.
         problems: what is wrong with inputs that cannot be segmented, one line each.
         notes: what was left out, one line each.
+        unscored: what is wrong with true labels, one line each, by the name of the scan that is not compared with them.
     """
 
     items: list[Item]
     problems: list[str]
     notes: list[str]
+    unscored: dict[str, str]
 
 
 def find_items(inputs: list[Path], lungs: str, truth: Path | None, out: Path | None = None) -> Found:
@@ -73,17 +75,17 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None, out: Path | N
     named = _named(list(items.values()))
     masks = None if is_way(lungs) else partners(Path(lungs), named, "lungs")
     labels = {} if truth is None else partners(truth, named, "labels")
-    matched = []
+    matched, unscored = [], {}
     for item in named:
         its_lungs, its_truth = lungs if masks is None else masks.get(item.name), labels.get(item.name)
-        if isinstance(its_truth, InputError):  # segmented all the same, without scores
-            problems.append(str(its_truth))
-            its_truth = None
         if its_lungs is None:
             problems.append(f"{item.path}: there is no {item.name} in {lungs}; expected a lung mask of that name")
         elif isinstance(its_lungs, InputError):
             problems.append(str(its_lungs))
         else:
+            if isinstance(its_truth, InputError):  # segmented all the same, without scores
+                unscored[item.name] = str(its_truth)
+                its_truth = None
             matched.append(replace(item, lungs=its_lungs, truth=its_truth))
     for given, kind in ((lungs, "lung mask"), (truth, "file of true labels")):
         if len(named) > 1 and given is not None and not is_way(given) and not Path(given).is_dir():
@@ -99,7 +101,7 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None, out: Path | N
             f"{len(scans_left)} left out, beside the folders of a data set's layout: {_some(scans_left)}; to segment "
             "one, give its own path"
         )
-    return Found(matched, problems, notes)
+    return Found(matched, problems, notes, unscored)
 
 
 def _some(paths: list[Path]) -> str:
