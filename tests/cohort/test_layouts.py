@@ -160,6 +160,17 @@ def test_several_studies_of_a_patient_stay_together(tmp_path):
     assert set(cohort.cases) == {"p1-jan", "p1-may", "p2-jan", "p2-may"} and set(cohort.patients) == {"p1", "p2"}
 
 
+def test_no_two_cases_have_one_name(tmp_path):
+    images = ("a/b-c", "a/x", "a/b/c", "a/b/d", "x/ct", "z/x", "z/y")
+    write(tmp_path / "tree", *images, *(f"{name}_seg" if name != "x/ct" else "x/seg" for name in images))
+    assert list(found(tmp_path / "tree")[1]) == ["a-b-c", "a-x", "a-b-c-2", "a-b-d", "x", "z-x", "z-y"]
+    assert len(set(load_cohort(tmp_path / "tree", size=32).cases)) == 7
+    for part in ("Tr", "Ts"):
+        write(tmp_path / "nnunet", f"images{part}/a_0000", f"labels{part}/a")
+    write(tmp_path / "nnunet", "imagesTr/imagesTs-a_0000", "labelsTr/imagesTs-a")
+    assert list(found(tmp_path / "nnunet")[1]) == ["a", "imagesTs-a", "imagesTs-a-2"]
+
+
 def test_scans_and_labels_in_one_folder(tmp_path):
     write(tmp_path, "a_ct", "a_seg", "b_ct", "b_seg")
     assert found(tmp_path) == ("scans and labels in one folder", {

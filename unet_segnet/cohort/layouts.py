@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unet_segnet.cohort.conventions import some
-from unet_segnet.cohort.manifest import Case, listed_cases
+from unet_segnet.cohort.manifest import Case, listed_cases, with_own_names
 from unet_segnet.data.nifti_file import SUFFIXES
 from unet_segnet.errors import InputError
 from unet_segnet.scans import find_scans, scan_name
@@ -262,7 +262,7 @@ def _add_cases(layout: Layout, found: dict[str, dict[str, Path]], where: str, pa
                 + (f", and {len(others) - 1} more" if others[1:] else "")
             )
     taken = {case.name for case in layout.cases}
-    layout.cases += [
+    cases = [
         Case(
             name if name not in taken else f"{where}-{name}",
             image,
@@ -272,6 +272,7 @@ def _add_cases(layout: Layout, found: dict[str, dict[str, Path]], where: str, pa
         )
         for name, image in images.items()
     ]
+    layout.cases = with_own_names([*layout.cases, *cases])
 
 
 @dataclass(frozen=True)
@@ -317,12 +318,10 @@ def _together(folder: Path) -> Layout:
             )
             continue
         found = {role: {scan_name(path): path for path in paths} for role, paths in of_role.items()}
-        begun = len(layout.cases)
-        _add_cases(layout, found, where)
-        layout.cases[begun:] = [
-            Case("-".join((*below, case.name)), case.image, case.labels, case.lungs, patient)
-            for case in layout.cases[begun:]
-        ]
+        inner = Layout(layout.name, problems=layout.problems, notes=layout.notes)
+        _add_cases(inner, found, where)
+        layout.cases += [replace(case, name="-".join((*below, case.name)), patient=patient) for case in inner.cases]
+    layout.cases = with_own_names(layout.cases)  # a/b-c and a/b/c
     return layout
 
 

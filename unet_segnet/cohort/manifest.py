@@ -4,7 +4,8 @@ import csv
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 from unet_segnet.data.splits import PARTS
@@ -40,6 +41,18 @@ class Case:
     slices: tuple[int, int] | None = None
     orientation: str | None = None
     part: str = ""
+
+
+def with_own_names(cases: list[Case]) -> list[Case]:
+    """The cases, with a number after the name of each that is called as one before it."""
+    taken: set[str] = set()
+    named = []
+    for case in cases:
+        others = (f"{case.name}-{number}" for number in count(2))
+        name = next(name for name in chain([case.name], others) if name not in taken)
+        taken.add(name)
+        named.append(replace(case, name=name))
+    return named
 
 
 def read_manifest(path: Path) -> tuple[list[Case], list[str]]:
