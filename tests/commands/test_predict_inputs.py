@@ -163,9 +163,10 @@ def test_a_folder_of_several_scans_labels_is_looked_into(tmp_path):
     found = partners(truth, find_items([scans], "auto", None).items, "labels")
     assert found["siteA-p1-ct"] == truth / "siteA" / "p1.nii.gz" and found["siteB"] == truth / "siteB"
     assert "siteA: could belong to 2 scans; expected one for each, such as siteA-p2-ct" in str(found["siteA-p2-ct"])
-    truth = make(tmp_path / "one", "ct.nii.gz")
-    found = partners(truth, find_items([scans], "auto", None).items, "labels")
-    assert len(found) == 3 and all("ct.nii.gz: could belong to 3 scans" in str(problem) for problem in found.values())
+    for folder, name in (("one", "ct.nii.gz"), ("two", "ct/siteB.nii.gz")):  # the latter holds scans
+        truth = make(tmp_path / folder, name)
+        found = partners(truth, find_items([scans], "auto", None).items, "labels")
+        assert len(found) == 3 and all("could belong to 3 scans" in str(problem) for problem in found.values())
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,8 @@ def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | Inpu
             found[item.name] = results if results.is_file() else _only_one_in(entries[name][0])
         elif name is not None:  # of a group of scans: theirs are in it, or nobody knows whose it is
             entry = entries[name][0]
-            inner = partners(entry, [of for of in items if name in names[of.name]], kind) if entry.is_dir() else {}
+            group = [of for of in items if name in names[of.name]] if entry.is_dir() and name in item.below else []
+            inner = partners(entry, group, kind) if group else {}
             found[item.name] = inner.get(item.name) or InputError(
                 f"{entry}: could belong to {number[name]} scans; expected one for each, such as {item.name}"
             )
