@@ -14,7 +14,7 @@ from unet_segnet.cohort.layouts import scans_below
 from unet_segnet.cohort.load import load_cohort
 from unet_segnet.commands import data as command
 from unet_segnet.errors import InputError
-from unet_segnet.scans.names import pair_names, role_of
+from unet_segnet.scans.names import RESULTS, pair_names, role_of
 
 IMAGE, LABELS, LUNGS = drawn(lesion=1)
 
@@ -160,6 +160,17 @@ def test_several_studies_of_a_patient_stay_together(tmp_path):
     assert set(cohort.cases) == {"p1-jan", "p1-may", "p2-jan", "p2-may"} and set(cohort.patients) == {"p1", "p2"}
 
 
+def test_no_two_cases_have_one_name(tmp_path):
+    images = ("a/b-c", "a/x", "a/b/c", "a/b/d", "x/ct", "z/x", "z/y")
+    write(tmp_path / "tree", *images, *(f"{name}_seg" if name != "x/ct" else "x/seg" for name in images))
+    assert list(found(tmp_path / "tree")[1]) == ["a-b-c", "a-x", "a-b-c-2", "a-b-d", "x", "z-x", "z-y"]
+    assert len(set(load_cohort(tmp_path / "tree", size=32).cases)) == 7
+    for part in ("Tr", "Ts"):
+        write(tmp_path / "nnunet", f"images{part}/a_0000", f"labels{part}/a")
+    write(tmp_path / "nnunet", "imagesTr/imagesTs-a_0000", "labelsTr/imagesTs-a")
+    assert list(found(tmp_path / "nnunet")[1]) == ["a", "imagesTs-a", "imagesTs-a-2"]
+
+
 def test_scans_and_labels_in_one_folder(tmp_path):
     write(tmp_path, "a_ct", "a_seg", "b_ct", "b_seg")
     assert found(tmp_path) == ("scans and labels in one folder", {
@@ -229,6 +240,7 @@ def test_dicom_trees_with_labels_in_them(tmp_path):
     [
         (["1", "2"], ["2", "1"], {"1": "1", "2": "2"}),
         (["case_1_0000", "case_2_0000"], ["case_1", "case_2"], {"case_1_0000": "case_1", "case_2_0000": "case_2"}),
+        (["c_0000_0000", "c_1_0000"], ["c_0000_seg", "c_1_seg"], {"c_0000_0000": "c_0000_seg", "c_1_0000": "c_1_seg"}),
         (["volume-0"], ["segmentation-0"], {"volume-0": "segmentation-0"}),
         (["ct1", "ct11"], ["mask11", "mask1"], {"ct1": "mask1", "ct11": "mask11"}),
         (["abc_1", "abc_2"], ["xyz_1", "xyz_2"], {"abc_1": "xyz_1", "abc_2": "xyz_2"}),
@@ -237,6 +249,11 @@ def test_dicom_trees_with_labels_in_them(tmp_path):
         (["scan_1"], ["scan_1_2"], {}),
         (["a_1", "b_1"], ["mask_1"], {}),
         (["anna"], ["ben"], {}),
+        (["p1_t1", "p2_t1", "p3_t1"], ["p2_t2", "p3_t2"], {}),
+        (["pat1_1", "pat2_1"], ["pat1_2", "pat2_2"], {}),
+        (["p_a_a", "p_b_a"], ["p_a_b", "p_b_b"], {}),
+        (["scan_1_1"], ["mask_1"], {}),
+        (["b_0000", "b_ct"], ["b"], {"b_0000": "b"}),
     ],
 )  # fmt: skip
 def test_names_that_belong_together(images, others, pairs):
@@ -252,6 +269,29 @@ def test_names_that_belong_together(images, others, pairs):
 )  # fmt: skip
 def test_what_a_name_says(name, role):
     assert role_of(name) == role
+
+
+def test_results_of_predict_are_no_cases(tmp_path):
+    write(tmp_path, "anna/ct", "anna/seg", "ben/ct", "ben/seg", "segmented/anna/labels", "segmented/anna/probabilities")
+    for name in RESULTS:
+        (tmp_path / "segmented" / "anna" / name).write_text("{}")
+    assert list(found(tmp_path)[1]) == ["anna", "ben"]
+
+
+def test_scans_beside_the_folders_of_a_layout_are_noted(tmp_path):
+    write(tmp_path, "images/a", "labels/a", "lungs/a", "Lung_Mask/a", "b", "p3/ct", "p3/seg", "scans/c")
+    found = find_cases(tmp_path)
+    assert [case.name for case in found.cases] == ["a"] and not found.problems
+    assert found.notes == (
+        "3 scans beside the folders of the layout, left alone: b.nii.gz, p3/ct.nii.gz, scans/c.nii.gz",
+    )
+
+
+def test_labels_of_another_visit_are_problems(tmp_path):
+    write(tmp_path, "images/p1_t1", "images/p2_t1", "images/p3_t1", "labels/p2_t2", "labels/p3_t2")
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 3 and not any(case.labels for case in found.cases)
+    assert ["there is no p2_t2 in images/" in found.problems[0], len(found.problems)] == [True, 2]
 
 
 def test_check_says_the_layout_and_manifest_lists_it(tmp_path, capsys):

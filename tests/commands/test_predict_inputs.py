@@ -8,9 +8,9 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from scan_files import network_affine, save_dicom
+from scan_files import dicom_slice, network_affine, save_dicom
 
-from unet_segnet.commands.predict_inputs import Item, find_items, partners
+from unet_segnet.commands.predict_inputs import MARKS, Item, find_items, partners
 from unet_segnet.commands.predict_settings import settings
 from unet_segnet.errors import InputError
 from unet_segnet.scans import read_scan
@@ -135,7 +135,8 @@ def test_tables_beside_labels_are_no_labels_and_bad_labels_stop_no_scan(tmp_path
     (tmp_path / "truth" / "p1.json").write_text("{}")
     found = find_items([tmp_path / "scans"], "none", tmp_path / "truth")
     assert {item.name: item.truth for item in found.items} == {"p1": tmp_path / "truth/p1.nii.gz", "p2": None}
-    assert len(found.problems) == 1 and "several files are called p2" in found.problems[0]
+    assert not found.problems and list(found.unscored) == ["p2"]
+    assert "several files are called p2" in found.unscored["p2"]
 
 
 def test_labels_are_found_by_the_whole_name(tmp_path):
@@ -144,6 +145,28 @@ def test_labels_are_found_by_the_whole_name(tmp_path):
     found = partners(tmp_path, items, "labels")
     assert found["1.3.6.999"] == tmp_path / "1.3.6.999.nii.gz" and "1.3.6.222" not in found
     assert isinstance(found["b"], InputError) and "several files are called b" in str(found["b"])
+
+
+def test_no_scan_gets_the_mask_or_labels_of_another(tmp_path):
+    scans = make(tmp_path / "scans", "p01.nii.gz", "p01_followup.nii.gz")
+    masks = make(tmp_path / "masks", "p01.nii.gz")
+    found = find_items([scans], "auto", masks)
+    assert {item.name: item.truth for item in found.items} == {"p01": masks / "p01.nii.gz", "p01_followup": None}
+    found = find_items([scans], str(masks), None)
+    assert [(item.name, item.lungs) for item in found.items] == [("p01", masks / "p01.nii.gz")]
+    assert len(found.problems) == 1 and "there is no p01_followup in" in found.problems[0]
+
+
+def test_a_folder_of_several_scans_labels_is_looked_into(tmp_path):
+    scans = make(tmp_path / "scans", *(f"{name}/ct.nii.gz" for name in ("siteA/p1", "siteA/p2", "siteB/p1")))
+    truth = make(tmp_path / "truth", "siteA/p1.nii.gz", "siteB/p1.nii.gz")
+    found = partners(truth, find_items([scans], "auto", None).items, "labels")
+    assert found["siteA-p1-ct"] == truth / "siteA" / "p1.nii.gz" and found["siteB"] == truth / "siteB"
+    assert "siteA: could belong to 2 scans; expected one for each, such as siteA-p2-ct" in str(found["siteA-p2-ct"])
+    for folder, name in (("one", "ct.nii.gz"), ("two", "ct/siteB.nii.gz")):  # the latter holds scans
+        truth = make(tmp_path / folder, name)
+        found = partners(truth, find_items([scans], "auto", None).items, "labels")
+        assert len(found) == 3 and all("could belong to 3 scans" in str(problem) for problem in found.values())
 
 
 @pytest.mark.parametrize(
@@ -181,6 +204,66 @@ def test_masks_beside_scans_are_left_out_and_told(tmp_path):
     assert "1 taken for" in note and "lung_mask" in note
 
 
+def test_scans_beside_the_folders_of_a_layout_are_told(tmp_path):
+    data = make(tmp_path / "data", "images/a.nii.gz", "b.nii.gz", "p3/ct.nii.gz", "p3/seg.nii.gz", "scans/c.nii.gz")
+    make(data, "labels/a.nii.gz", "lungs/a.nii.gz", "Lung_and_Infection_Mask/a.nii.gz", "imagesTs/d.nii.gz")
+    found = find_items([data], "auto", None)
+    assert [item.name for item in found.items] == ["a", "d"]
+    (note,) = found.notes
+    assert note.startswith("3 left out, beside the folders of a data set's layout: ")
+    assert f"{data / 'b.nii.gz'}, {data / 'p3' / 'ct.nii.gz'}, {data / 'scans' / 'c.nii.gz'}; to segment" in note
+    assert "1 left out" in find_items([data, data / "p3", data / "scans"], "auto", None).notes[-1]
+    make(tmp_path / "one", "ct/a.nii.gz", "seg/a.nii.gz", "anna/ct.nii.gz")
+    assert (
+        f"1 left out, beside the folders of a data set's layout: {tmp_path / 'one' / 'anna'}"
+        in (find_items([tmp_path / "one"], "auto", None).notes[0])
+    )
+
+
+@pytest.mark.parametrize("out", ["segmented", "seg", ""])
+def test_results_among_the_scans_change_no_name(tmp_path, out):
+    """So that the same command goes on with what is left, also where it was stopped in the first scan."""
+    (tmp_path / "series").mkdir()
+    save_dicom(tmp_path / "series" / "IMG", np.zeros((3, 4, 4)), network_affine())
+    make(tmp_path, "one/p1/ct.nii.gz", "two/only/a/ct.nii.gz", "two/only/b/ct.nii.gz", "kind/ct/a.nii.gz")
+    for folder, names in (("series", ["series"]), ("one", ["ct"]), ("two", ["a", "b"]), ("kind", ["a"])):
+        given, to = tmp_path / folder, tmp_path / folder / out
+        (to / f".{names[0]}.new").mkdir(parents=True, exist_ok=True)
+        for done in ([], names):
+            for name in done:
+                make(to / name, "labels.nii.gz", "lungs.nii.gz")
+                pydicom.dcmwrite(to / name / "labels.dcm", segmentation())
+                for mark in MARKS:
+                    (to / name / mark).write_text("{}")
+            found = find_items([given], "auto", None, to)
+            assert [item.name for item in found.items] == names and not found.problems and not found.notes
+
+
+def segmentation():
+    """A file of DICOM that is no slice, as is written beside the labels of a series."""
+    dataset = dicom_slice(np.zeros((4, 4)), network_affine(), 0, series="1.2.9")
+    dataset.Modality = "SEG"
+    return dataset
+
+
+@pytest.mark.parametrize("kernel", ["LUNG", "LUNG 1.25", "LUNG/1.2.3"])
+def test_a_ct_called_by_its_kernel_is_a_scan(tmp_path, kernel):
+    """LUNG is GE's."""
+    for number, name in enumerate((f"p1/{kernel}", "p2/CHEST")):
+        in_study(tmp_path / name, np.zeros((3, 4, 4)), f"1.2.{number}", f"1.2.{number}")
+    assert list(names_of(tmp_path)) == ["p1", "p2"]
+
+
+@pytest.mark.parametrize(("name", "modality"), [("LUNG", "SEG"), ("lung_mask", "CT"), ("lungmask", "CT")])
+def test_lungs_as_dicom_are_no_scan(tmp_path, name, modality):
+    in_study(tmp_path / "p1" / name, np.zeros((3, 4, 4)), "1.2.1", "1.2.1", modality)
+    for number in (2, 3):
+        in_study(tmp_path / f"p{number}" / "CHEST", np.zeros((3, 4, 4)), f"1.2.{number}", f"1.2.{number}")
+    found = find_items([tmp_path], "auto", None)
+    assert [item.name for item in found.items] == ["p2", "p3"]
+    assert f"1 taken for labels or lung masks by their names, and left out: {tmp_path / 'p1' / name}" in found.notes[0]
+
+
 def test_one_mask_for_several_scans_is_noted(tmp_path):
     make(tmp_path, "a.nii.gz", "b.nii.gz", "truth.nii.gz")
     found = find_items([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"], "auto", tmp_path / "truth.nii.gz")
@@ -188,13 +271,13 @@ def test_one_mask_for_several_scans_is_noted(tmp_path):
     assert "one file of true labels for 2 scans" in found.notes[0]
 
 
-def in_study(folder, images, series, study):
+def in_study(folder, images, series, study, modality="CT"):
     """A series that tells its study."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     save_dicom(folder, images, network_affine(), series=series)
     for file in folder.iterdir():
         dataset = pydicom.dcmread(file)
-        dataset.StudyInstanceUID = study
+        dataset.StudyInstanceUID, dataset.Modality = study, modality
         dataset.save_as(file)
 
 

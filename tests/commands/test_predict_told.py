@@ -74,6 +74,19 @@ def test_a_truth_that_does_not_fit_is_told_before_and_the_scan_is_segmented(scan
     assert again.returncode == 1 and "is there already" in again.stdout and "lies up to 30" in again.stderr
 
 
+def test_labels_of_which_two_could_be_meant_are_told_and_no_input_failed(scan, network, tmp_path):
+    shutil.copy(scan / "chest.nii.gz", tmp_path / "p01.nii.gz")
+    (tmp_path / "truth").mkdir()
+    for name in ("p01.nii.gz", "p01.nii"):
+        nibabel.save(nibabel.load(scan / "lesions.nii.gz"), tmp_path / "truth" / name)
+    arguments = ("--model", network, "--lungs", "none", "--out", tmp_path / "out", "--truth", tmp_path / "truth")
+    result = predict(tmp_path / "p01.nii.gz", *arguments)
+    assert result.returncode == 1 and (tmp_path / "out" / "p01" / "labels.nii.gz").is_file()
+    first, progress, last = result.stderr.splitlines()
+    assert "several files are called p01; expected one per scan (segmented all the same" in first
+    assert progress.startswith("1/1 p01") and last == "it was segmented, but not compared with the truth"
+
+
 def test_what_is_wrong_with_many_is_told_once(scan, network, tmp_path):
     lesions = nibabel.load(scan / "lesions.nii.gz")
     (tmp_path / "truth").mkdir()

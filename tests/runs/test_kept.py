@@ -383,5 +383,27 @@ def test_settings_know_the_files_of_a_scan_by_their_contents(tmp_path):
 def test_files_that_were_added_to_a_segmented_scan_are_not_hidden(case):
     folder, made_with = case
     (folder / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match=r"with another file, notes\.txt"):
+    with pytest.raises(InputError, match=r"with another file, notes\.txt; move it elsewhere"):
         predict_settings.check_settings(folder, made_with)
+
+
+def test_files_that_were_added_to_a_segmented_scan_are_never_removed(case):
+    """A user's corrected labels, say; what Windows and macOS leave in a folder is nobody's."""
+    folder, made_with = case
+    for name in (".DS_Store", "._labels.nii.gz", "Thumbs.db"):
+        (folder / name).write_text("of the system")
+    predict_settings.check_settings(folder, made_with)
+    with whole_folder(folder, predict_settings.MARKS) as new:
+        (new / "labels.nii.gz").write_bytes(b"others")
+        predict_settings.write_settings(new, made_with)
+    assert contents(folder).keys() == {"labels.nii.gz", "settings.json"}
+    (folder / "labels_corrected.nii.gz").write_bytes(b"precious")
+    said = "holds 'labels_corrected.nii.gz', which this command did not write and never removes, not even with `force`"
+    with pytest.raises(InputError, match=said), whole_folder(folder, predict_settings.MARKS):
+        raise AssertionError("it went on")
+    assert (folder / "labels_corrected.nii.gz").read_bytes() == b"precious"
+    assert (folder / "labels.nii.gz").read_bytes() == b"others"
+    (folder / "labels_corrected.nii.gz").rename(folder.parent / "labels_corrected.nii.gz")
+    (folder / "settings.json").write_text("{}")  # made by another version: nobody knows what it wrote
+    with whole_folder(folder, predict_settings.MARKS):
+        pass

@@ -7,18 +7,30 @@ studies/, masks/NAME_mask                 MosMed
 PATIENT/ct.nii.gz, PATIENT/seg.nii.gz     a folder for each patient; or all files in one folder, labels by name
 """
 
-import os
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from unet_segnet.cohort.manifest import Case, dataset_json
+from unet_segnet.cohort.conventions import some
+from unet_segnet.cohort.manifest import Case, listed_cases, with_own_names
 from unet_segnet.data.nifti_file import SUFFIXES
 from unet_segnet.errors import InputError
 from unet_segnet.scans import find_scans, scan_name
+from unet_segnet.scans.dicom_file import is_dicom, read_file
 from unet_segnet.scans.itk import ITK_SUFFIXES, values_beside
-from unet_segnet.scans.names import IMAGES, LABELS, LUNGS, pair_names, role_of, says_only_what
+from unet_segnet.scans.names import (
+    CHANNEL,
+    IMAGES,
+    LABELS,
+    LUNGS,
+    RESULTS,
+    pair_names,
+    role_of,
+    says_mask,
+    says_only_what,
+)
 from unet_segnet.scans.read import PICTURE_SUFFIXES
 
 FOLDERS = {  # by their names in lower case; the first that is there is taken
@@ -36,7 +48,6 @@ TESTED = {IMAGES: "imagests", LABELS: "labelsts"}  # of nnU-Net
 MOSMED_STUDY = "study_[0-9]{4}"
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")  # of Windows
 CHANNELLED = ("imagestr", "imagests")
-CHANNEL = "_0000"  # of nnU-Net: the first, which is the only one of CT
 
 
 @dataclass
@@ -56,16 +67,21 @@ class Layout:
     notes: list[str] = field(default_factory=list)
 
 
-def unpacked(folder: Path) -> Path:
+def is_result(folder: Path) -> bool:
+    """Whether it holds what `predict` made of a scan."""
+    return all((folder / name).is_file() for name in RESULTS)
+
+
+def unpacked(folder: Path, without: Sequence[Path] = ()) -> Path:
     """The folder, or the one inside it where it holds nothing else, as archives unpack; that is no patient."""
-    entries = _entries(folder)
+    entries = _entries(folder, without)
     is_packed = len(entries) == 1 and entries[0].is_dir() and not says_only_what(entries[0].name)
-    return unpacked(entries[0]) if is_packed else folder
+    return unpacked(entries[0], without) if is_packed else folder
 
 
-def has_folders(folder: Path) -> bool:
+def has_folders(folder: Path, without: Sequence[Path] = ()) -> bool:
     """Whether it has folders for images and labels, or one called images."""
-    places = _places(unpacked(folder))
+    places = _places(unpacked(folder, without), without)
     return IMAGES in places and (LABELS in places or places[IMAGES].name == IMAGES)
 
 
@@ -79,8 +95,10 @@ def layout_of_folders(folder: Path) -> Layout | None:
         return None
     folder = unpacked(folder)
     layout = _of_folders(folder, _places(folder))
-    if not layout.problems and not any(case.labels for case in layout.cases):
-        return layout_of_names(folder) or layout
+    if not layout.problems and not any(case.labels for case in layout.cases) and (named := layout_of_names(folder)):
+        return named
+    if beside := [path.relative_to(folder).as_posix() for path in scans_beside(folder)]:
+        layout.notes.append(f"{len(beside)} scans beside the folders of the layout, left alone: {some(beside)}")
     return layout
 
 
@@ -93,15 +111,17 @@ def layout_of_names(folder: Path) -> Layout | None:
     Raises:
         InputError: a folder that cannot be read.
     """
-    layout = _of_list(unpacked(folder)) or _together(folder)
+    listed = listed_cases(unpacked(folder))
+    layout = Layout("Decathlon (dataset.json)", listed) if listed else _together(folder)
     return layout if any(case.labels for case in layout.cases) else None
 
 
-def scans_below(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
+def scans_below(folder: Path, without: Sequence[Path] = ()) -> list[tuple[Path, tuple[str, ...]]]:
     """The scans of a folder and of the folders in it, without what is labels or lung masks by its place or name.
 
     Arguments:
         folder: in a layout, or any.
+        without: resolved paths of folders in it that are passed over, as results of `predict` are.
 
     Returns:
         Of each scan what `read_scan` takes, and the folders between `folder` and the scan, the patient's first;
@@ -110,32 +130,51 @@ def scans_below(folder: Path) -> list[tuple[Path, tuple[str, ...]]]:
     Raises:
         InputError: it cannot be read.
     """
-    if has_folders(folder):
-        folder = unpacked(folder)
-        tested = [path for path in _entries(folder) if path.name.lower() == TESTED[IMAGES] and path.is_dir()]
-        return [(scan, ()) for path in (_places(folder)[IMAGES], *tested) for scan in _items(path, []).values()]
-    return [(unit.path, unit.below) for unit in _units(folder) if unit.role == IMAGES]
+    if has_folders(folder, without):
+        folder = unpacked(folder, without)
+        places = [_places(folder, without)[IMAGES]]
+        places += [path for path in _entries(folder, without) if path.name.lower() == TESTED[IMAGES] and path.is_dir()]
+        return [(scan, ()) for path in places for scan in _items(path, [], without).values()]
+    return [(unit.path, unit.below) for unit in _units(folder, without) if unit.role == IMAGES]
 
 
-def masks_below(folder: Path) -> list[Path]:
+def masks_below(folder: Path, without: Sequence[Path] = ()) -> list[Path]:
     """What `scans_below` takes for labels or lung masks by their names."""
-    return [] if has_folders(folder) else [unit.path for unit in _units(folder) if unit.role != IMAGES]
+    if has_folders(folder, without):
+        return []
+    return [unit.path for unit in _units(folder, without) if unit.role != IMAGES]
 
 
-def _entries(folder: Path) -> list[Path]:
-    """What is in a folder but for what systems leave there, such as ._NAME of macOS, and for values beside a header."""
+def scans_beside(folder: Path, without: Sequence[Path] = ()) -> list[Path]:
+    """Scans beside the folders for images and labels, which `scans_below` and the layout leave alone."""
+    if not has_folders(folder, without):
+        return []
+    folder = unpacked(folder, without)
+    of_layout = [*_places(folder, without).values()] + [
+        path
+        for path in _entries(folder)
+        if path.is_dir() and (path.name.lower() in TESTED.values() or role_of(path.name) in (LABELS, LUNGS))
+    ]
+    others = _walk(folder, None, None, (*without, *(path.resolve() for path in of_layout)))
+    return [unit.path for unit in others if unit.role == IMAGES]
+
+
+def _entries(folder: Path, without: Sequence[Path] = ()) -> list[Path]:
+    """What is in a folder but for results, and for what systems leave there, such as ._NAME of macOS, and for values
+    beside a header."""
     try:
         there = sorted(path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")))
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
     there = [path for path in there if not (path.is_symlink() and folder.resolve().is_relative_to(path.resolve()))]
-    values = {values_beside(path) for path in there}
-    return [path for path in there if path not in values and path.name.lower() not in SYSTEM_FILES]
+    passed = {path for path in there if path.is_dir() and (is_result(path) or path.resolve() in without)}
+    passed |= {values_beside(path) for path in there}
+    return [path for path in there if path not in passed and path.name.lower() not in SYSTEM_FILES]
 
 
-def _places(folder: Path) -> dict[str, Path]:
+def _places(folder: Path, without: Sequence[Path] = ()) -> dict[str, Path]:
     """The folders for images, labels and lungs."""
-    there = {path.name.lower(): path for path in reversed(_entries(folder)) if path.is_dir()}
+    there = {path.name.lower(): path for path in reversed(_entries(folder, without)) if path.is_dir()}
     there |= {path.name: path for path in there.values()}  # as it is written first
     found = {kind: [there[name] for name in names if name in there] for kind, names in FOLDERS.items()}
     return {kind: paths[0] for kind, paths in found.items() if paths}
@@ -172,10 +211,10 @@ def _name(places: dict[str, Path]) -> str:
     return f"{called} ({kinds})"
 
 
-def _items(folder: Path, problems: list[str]) -> dict[str, Path]:
+def _items(folder: Path, problems: list[str], without: Sequence[Path] = ()) -> dict[str, Path]:
     """Scans by name: files, and folders that hold one scan each, or several (MosMed's CT-1/)."""
     items: dict[str, Path] = {}
-    for path in _entries(folder):
+    for path in _entries(folder, without):
         try:
             scans, name = find_scans(path), scan_name(path)
             is_study = all(re.fullmatch(MOSMED_STUDY, scan_name(scan)) for scan in scans)
@@ -223,7 +262,7 @@ def _add_cases(layout: Layout, found: dict[str, dict[str, Path]], where: str, pa
                 + (f", and {len(others) - 1} more" if others[1:] else "")
             )
     taken = {case.name for case in layout.cases}
-    layout.cases += [
+    cases = [
         Case(
             name if name not in taken else f"{where}-{name}",
             image,
@@ -233,25 +272,7 @@ def _add_cases(layout: Layout, found: dict[str, dict[str, Path]], where: str, pa
         )
         for name, image in images.items()
     ]
-
-
-def _of_list(folder: Path) -> Layout | None:
-    """Cases of dataset.json where it lists them (Decathlon, nnU-Net's first version) and the files are there."""
-    path = folder / "dataset.json"
-    if not path.is_file():
-        return None
-    listed = dataset_json(path).get("training")
-    pairs = [
-        (folder / row["image"], folder / row["label"])
-        for row in (listed if isinstance(listed, list) else ())
-        if isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("image", "label"))
-    ]
-    if not pairs or not all(os.path.exists(file) for pair in pairs for file in pair):
-        return None
-    names = [scan_name(image).removesuffix(CHANNEL) for image, _ in pairs]
-    if len(set(names)) < len(names):
-        return None
-    return Layout("Decathlon (dataset.json)", [Case(name, *pair) for name, pair in zip(names, pairs, strict=True)])
+    layout.cases = with_own_names([*layout.cases, *cases])
 
 
 @dataclass(frozen=True)
@@ -272,10 +293,9 @@ def _together(folder: Path) -> Layout:
         groups.setdefault(unit.below, []).append(unit)
     layout = Layout("a folder for each patient" if any(groups) else "scans and labels in one folder")
     if patients := sorted({below[0] for below in groups if len(below) > 1}):
-        some = ", ".join(patients[:3]) + (", ..." if patients[3:] else "")
         layout.notes.append(
-            f"patients: the outermost folders, {some}, each with all scans in it; if they are visits or groups, name "
-            "the patients in a manifest"
+            f"patients: the outermost folders, {some(patients, 3)}, each with all scans in it; if they are visits or "
+            "groups, name the patients in a manifest"
         )
     for below in [below for below, group in groups.items() if not any(unit.role == IMAGES for unit in group)]:
         near = [of for of in groups if of != below and (of[: len(below)] == below or below[: len(of)] == of)]
@@ -298,18 +318,16 @@ def _together(folder: Path) -> Layout:
             )
             continue
         found = {role: {scan_name(path): path for path in paths} for role, paths in of_role.items()}
-        begun = len(layout.cases)
-        _add_cases(layout, found, where)
-        layout.cases[begun:] = [
-            Case("-".join((*below, case.name)), case.image, case.labels, case.lungs, patient)
-            for case in layout.cases[begun:]
-        ]
+        inner = Layout(layout.name, problems=layout.problems, notes=layout.notes)
+        _add_cases(inner, found, where)
+        layout.cases += [replace(case, name="-".join((*below, case.name)), patient=patient) for case in inner.cases]
+    layout.cases = with_own_names(layout.cases)  # a/b-c and a/b/c
     return layout
 
 
-def _units(folder: Path) -> list[_Unit]:
+def _units(folder: Path, without: Sequence[Path] = ()) -> list[_Unit]:
     """The scans and masks of a folder and of those in it."""
-    units = list(_walk(unpacked(folder), None, None))
+    units = list(_walk(unpacked(folder, without), None, None, without))
     if len(units) == 1 and units[0].is_series and _is_one_study(folder):  # a disc, whatever its folders are called
         units = [replace(units[0], path=folder, below=())]
     if not any(unit.role == IMAGES for unit in units):  # lung_001.nii.gz is a scan where there is no other
@@ -317,11 +335,13 @@ def _units(folder: Path) -> list[_Unit]:
     return units
 
 
-def _walk(folder: Path, outer: tuple[str, ...] | None, role: str | None) -> Iterator[_Unit]:
+def _walk(
+    folder: Path, outer: tuple[str, ...] | None, role: str | None, without: Sequence[Path] = ()
+) -> Iterator[_Unit]:
     """Those of a folder; `outer` is `below` of the one that it lies in, None for the first."""
     only_what = outer is not None and says_only_what(folder.name)
     below = () if outer is None else outer if only_what else (*outer, folder.name)
-    entries = _entries(folder)
+    entries = _entries(folder, without)
     files, folders = [path for path in entries if not path.is_dir()], [path for path in entries if path.is_dir()]
     loose = []
     for path in files:
@@ -335,20 +355,20 @@ def _walk(folder: Path, outer: tuple[str, ...] | None, role: str | None) -> Iter
     inner = [
         unit
         for path in folders
-        for unit in _walk(path, below, role_of(path.name) if says_only_what(path.name) else role)
+        for unit in _walk(path, below, role_of(path.name) if says_only_what(path.name) else role, without)
     ]
     several = sum(unit.is_series for unit in inner) > 1 and all(unit.is_series or unit.below == below for unit in inner)
     if several and not slices and _is_one_study(folder):
         inner = [unit for unit in inner if not unit.is_series]
         is_series = True
-    if is_series or (
-        slices and len({roles[path] for path in slices}) == 1
-    ):  # or pictures of one kind: one scan's slices
+    if is_series or (slices and len({roles[path] for path in slices}) == 1):  # pictures of one kind: a scan's slices
         loose = [path for path in loose if _is_volume(path)]
         # A folder of slices alone is like a file of its name; with masks beside them it is the patient's.
         whose = below if loose or inner or outer is None else outer
-        called = None if outer is None else role_of(folder.name)
-        yield _Unit(folder, whose, called or role or IMAGES, is_series)
+        of_slices = (None if outer is None else role_of(folder.name)) or role or IMAGES
+        if is_series and of_slices == LUNGS and not any(map(says_mask, folder.parts[-2:])) and _is_ct(folder):
+            of_slices = IMAGES
+        yield _Unit(folder, whose, of_slices, is_series)
     yield from (_Unit(path, below, roles[path]) for path in loose)
     yield from inner
 
@@ -359,6 +379,14 @@ def _is_one_study(folder: Path) -> bool:
         return find_scans(folder) == [folder]
     except InputError:
         return False
+
+
+def _is_ct(folder: Path) -> bool:
+    """Whether the first DICOM file in it says that it is CT."""
+    first = next((path for path in sorted(folder.rglob("*")) if path.is_file() and is_dicom(path)), None)
+    with contextlib.suppress(InputError):
+        return first is not None and read_file(first).modality == "CT"
+    return False
 
 
 def _is_volume(path: Path) -> bool:

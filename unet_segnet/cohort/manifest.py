@@ -2,14 +2,17 @@
 
 import csv
 import json
+import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 
 from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
 from unet_segnet.output.files import check_text, expanded, read_small, whole_file
 from unet_segnet.scans import scan_name
+from unet_segnet.scans.names import CHANNEL
 
 COLUMNS = ("image", "labels", "lungs", "patient", "slices", "orientation", "part")
 MAX_MANIFEST_BYTES = 2**24
@@ -38,6 +41,18 @@ class Case:
     slices: tuple[int, int] | None = None
     orientation: str | None = None
     part: str = ""
+
+
+def with_own_names(cases: list[Case]) -> list[Case]:
+    """The cases, with a number after the name of each that is called as one before it."""
+    taken: set[str] = set()
+    named = []
+    for case in cases:
+        others = (f"{case.name}-{number}" for number in count(2))
+        name = next(name for name in chain([case.name], others) if name not in taken)
+        taken.add(name)
+        named.append(replace(case, name=name))
+    return named
 
 
 def read_manifest(path: Path) -> tuple[list[Case], list[str]]:
@@ -199,3 +214,24 @@ def dataset_json(path: Path) -> dict:
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected JSON as nnU-Net writes it, an object")
     return content
+
+
+def listed_cases(folder: Path) -> list[Case]:
+    """The cases that dataset.json lists (Decathlon, nnU-Net's first version); none where it does not or lacks files.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = folder / "dataset.json"
+    if not path.is_file():
+        return []
+    listed = dataset_json(path).get("training")
+    pairs = [
+        (folder / row["image"], folder / row["label"])
+        for row in (listed if isinstance(listed, list) else ())
+        if isinstance(row, dict) and all(isinstance(row.get(key), str) for key in ("image", "label"))
+    ]
+    if not all(os.path.exists(file) for pair in pairs for file in pair):
+        return []
+    names = [scan_name(image).removesuffix(CHANNEL) for image, _ in pairs]
+    return [Case(name, *pair) for name, pair in zip(names, pairs, strict=True)] if len(set(names)) == len(names) else []

@@ -31,6 +31,8 @@ from unet_segnet.output.records import check_folder
 from unet_segnet.output.whole_folder import check_own, sweep, whole_folder
 from unet_segnet.processor import return_large_arrays
 
+WITHOUT_SCORES = "segmented all the same, without scores"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
@@ -105,7 +107,7 @@ def predict(options) -> int:
     options.lungs = str(hub_file(options.lungs)) if is_hub(options.lungs) else options.lungs
     check_options(options)
     options.model, facts = find_model(options.model)
-    found = find_items(options.inputs, options.lungs, options.truth)
+    found = find_items(options.inputs, options.lungs, options.truth, options.out)
     items, problems = found.items, found.problems
     if not items and len(problems) == 1:
         raise InputError(problems[0])
@@ -121,10 +123,13 @@ def predict(options) -> int:
         print(printable(f"note: {note}"), file=sys.stderr)
     for problem in problems:
         _tell(problem, options)
-    without = [item.name for item in items if options.truth is not None and item.truth is None]
+    for problem in found.unscored.values():
+        _tell(f"{problem} ({WITHOUT_SCORES})", options)
+    without = [item.name for item in items if item.truth is None and item.name not in found.unscored]
+    without = [] if options.truth is None else without
     if without:
         some = ", ".join(without[:6]) + (", ..." if without[6:] else "")
-        text = f"{options.truth}: no true labels by the name of {some}; segmented all the same, without scores"
+        text = f"{options.truth}: no true labels by the name of {some}; {WITHOUT_SCORES}"
         if len(without) == len(items):
             _tell(text, options)
         else:
@@ -150,7 +155,7 @@ def predict(options) -> int:
             failed += 1
             _tell(error, options)
         else:
-            unscored += problem is not None or item.name in without
+            unscored += problem is not None or item.name in without or item.name in found.unscored
     return _conclude(failed, unscored, len(items) + len(problems), options)
 
 
@@ -261,7 +266,7 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
                 truth = replace(truth, notes=(f"truth: from {item.truth.name}", *truth.notes))
         except InputError as error:
             problem = str(error)
-            _tell(f"{problem} (segmented all the same, without scores)", options)
+            _tell(f"{problem} ({WITHOUT_SCORES})", options)
     if settings(item, options) != made_with:
         raise InputError(f"{item.path}: {CHANGED}")
     with whole_folder(target, MARKS) as new:  # from here on, so that a second process learns who is at it

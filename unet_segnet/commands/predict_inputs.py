@@ -10,10 +10,10 @@ from pathlib import Path
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import is_way
 from unet_segnet.scans import find_scans, scan_name
-from unet_segnet.scans.names import pair_names
+from unet_segnet.scans.names import CHANNEL, RESULTS, pair_names
 
 LABEL_FILE, LUNG_FILE = "labels.nii.gz", "lungs.nii.gz"
-MARKS = ("settings.json", "severity.json")  # of results
+MARKS = RESULTS
 
 
 @dataclass(frozen=True)
@@ -43,58 +43,69 @@ class Found:
         items: the scans.
         problems: what is wrong with inputs that cannot be segmented, one line each.
         notes: what was left out, one line each.
+        unscored: what is wrong with true labels, one line each, by the name of the scan that is not compared with them.
     """
 
     items: list[Item]
     problems: list[str]
     notes: list[str]
+    unscored: dict[str, str]
 
 
-def find_items(inputs: list[Path], lungs: str, truth: Path | None) -> Found:
+def find_items(inputs: list[Path], lungs: str, truth: Path | None, out: Path | None = None) -> Found:
     """The scans that are given, their names, and the lungs and true labels that belong to them.
 
     Arguments:
         inputs: scans, or folders of them at any depth.
         lungs: a word of `LUNGS`, a network that finds them, a mask, or a folder of masks by the scans' names.
         truth: true labels, or a folder of them by the scans' names; or None.
+        out: where results go: lying among the scans it changes nothing about them.
 
     Raises:
         InputError: two scans would have one name.
     """
     items: dict[Path, Item] = {}
-    problems, notes, left_out = [], [], []
+    problems, notes, left_out, beside = [], [], [], []
     for given in inputs:
         try:
-            for item in _in_folder(given, left_out) if given.is_dir() else _items(find_scans(given)):
+            for item in _in_folder(given, out, left_out, beside) if given.is_dir() else _items(find_scans(given)):
                 items.setdefault(item.path, item)
         except InputError as error:
             problems.append(str(error))
     named = _named(list(items.values()))
     masks = None if is_way(lungs) else partners(Path(lungs), named, "lungs")
     labels = {} if truth is None else partners(truth, named, "labels")
-    matched = []
+    matched, unscored = [], {}
     for item in named:
         its_lungs, its_truth = lungs if masks is None else masks.get(item.name), labels.get(item.name)
-        if isinstance(its_truth, InputError):  # segmented all the same, without scores
-            problems.append(str(its_truth))
-            its_truth = None
         if its_lungs is None:
             problems.append(f"{item.path}: there is no {item.name} in {lungs}; expected a lung mask of that name")
         elif isinstance(its_lungs, InputError):
             problems.append(str(its_lungs))
         else:
+            if isinstance(its_truth, InputError):  # segmented all the same, without scores
+                unscored[item.name] = str(its_truth)
+                its_truth = None
             matched.append(replace(item, lungs=its_lungs, truth=its_truth))
     for given, kind in ((lungs, "lung mask"), (truth, "file of true labels")):
         if len(named) > 1 and given is not None and not is_way(given) and not Path(given).is_dir():
             notes.append(f"{given}: one {kind} for {len(named)} scans, taken for that of each")
     used = {path for item in matched for path in (item.lungs, item.truth)}
     if masks_left := [path for path in left_out if path not in used]:
-        some = ", ".join(map(str, masks_left[:3])) + (", ..." if masks_left[3:] else "")
         notes.append(
-            f"{len(masks_left)} taken for labels or lung masks by their names, and left out: {some}; to segment one, "
-            "give its own path"
+            f"{len(masks_left)} taken for labels or lung masks by their names, and left out: {_some(masks_left)}; to "
+            "segment one, give its own path"
         )
-    return Found(matched, problems, notes)
+    if scans_left := [path for path in beside if path not in items]:
+        notes.append(
+            f"{len(scans_left)} left out, beside the folders of a data set's layout: {_some(scans_left)}; to segment "
+            "one, give its own path"
+        )
+    return Found(matched, problems, notes, unscored)
+
+
+def _some(paths: list[Path]) -> str:
+    return ", ".join(map(str, paths[:3])) + (", ..." if paths[3:] else "")
 
 
 def _items(paths: list[Path]) -> list[Item]:
@@ -103,35 +114,34 @@ def _items(paths: list[Path]) -> list[Item]:
 
 def _called(path: Path) -> str:
     """The name of a scan, without nnU-Net's number of the channel."""
-    from unet_segnet.cohort.layouts import CHANNEL, CHANNELLED
+    from unet_segnet.cohort.layouts import CHANNELLED
 
     name = scan_name(path)
     return name.removesuffix(CHANNEL) if path.absolute().parent.name.lower() in CHANNELLED else name
 
 
-def _in_folder(given: Path, left_out: list[Path]) -> list[Item]:
-    """The scans of a folder and of the folders in it; what is taken for masks is added to `left_out`.
+def _in_folder(given: Path, out: Path | None, left_out: list[Path], beside: list[Path]) -> list[Item]:
+    """The scans of a folder and of the folders in it; what is taken for masks is added to `left_out`, and scans that
+    lie beside the folders of a layout to `beside`.
 
     Raises:
         InputError: there is none.
     """
-    from unet_segnet.cohort.layouts import masks_below, scans_below
+    from unet_segnet.cohort.layouts import is_result, masks_below, scans_below, scans_beside
 
-    there = scans_below(given)
-    if not there:
-        return _items(find_scans(given))
-    found = [(path, below) for path, below in there if not _is_result(path)]
-    if not found:
+    without = ()
+    if out is not None and out.is_dir() and given.resolve() in out.resolve().parents and not scans_below(out):
+        without = (out.resolve(),)
+    found = scans_below(given, without)
+    if is_result(given) or (not found and any(is_result(file.parent) for file in given.rglob(MARKS[0]))):
         raise InputError(f"{given}: holds results of this command and no scan; expected scans")
-    left_out += [path for path in masks_below(given) if not _is_result(path)]
+    if not found:
+        return _items(find_scans(given))
+    left_out += masks_below(given, without)
+    beside += scans_beside(given, without)
     if len(found) == 1 and found[0][1]:
         return [Item(found[0][0], _called(found[0][0]), (scan_name(given),))]
     return [Item(path, _called(path), below) for path, below in found]
-
-
-def _is_result(path: Path) -> bool:
-    """Does it lie in a folder of results, such as those of an earlier call beside the scans?"""
-    return any(all((folder / mark).is_file() for mark in MARKS) for folder in (path, path.parent))
 
 
 def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | InputError]:
@@ -152,32 +162,52 @@ def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | Inpu
     cases = _cases(given)
     of_image = {case.image.resolve(): getattr(case, kind) for case in cases if getattr(case, kind) is not None}
     of_name = {case.name: getattr(case, kind) for case in cases if getattr(case, kind) is not None}
-    entries: dict[str, list[Path]] = {}
-    for entry in sorted(given.iterdir()):
-        if not entry.name.startswith("."):
-            entries.setdefault(scan_name(entry), []).append(entry)
+    entries = _by_name(given)
+    names = {item.name: dict.fromkeys((scan_name(item.path), item.name, *item.below)) for item in items}
+    number = Counter(name for of_item in names.values() for name in of_item)
     found: dict[str, Path | InputError] = {}
     for item in items:
-        names = dict.fromkeys((scan_name(item.path), item.name, *item.below))
-        of_item = of_image.get(item.path.resolve()) or next((of_name[name] for name in names if name in of_name), None)
-        same = next((entries[name] for name in names if name in entries), [])
-        same = [path for path in same if len(same) == 1 or path.is_dir() or _is_image(path)]  # no table beside it
+        own, shared = (
+            [name for name in names[item.name] if (number[name] > 1) == several] for several in (False, True)
+        )
+        of_item = of_image.get(item.path.resolve()) or next((of_name[name] for name in own if name in of_name), None)
+        name = next((name for name in (*own, *shared) if name in entries), None)
         if of_item is not None:
             found[item.name] = of_item
-        elif len(same) > 1:
-            found[item.name] = InputError(
-                f"{given}: several files are called {scan_name(same[0])}; expected one per scan"
+        elif name is not None and len(entries[name]) > 1:
+            found[item.name] = InputError(f"{given}: several files are called {name}; expected one per scan")
+        elif name in own:
+            results = entries[name][0] / LABEL_FILE
+            found[item.name] = results if results.is_file() else _only_one_in(entries[name][0])
+        elif name is not None:  # of a group of scans: theirs are in it, or nobody knows whose it is
+            entry = entries[name][0]
+            group = [of for of in items if name in names[of.name]] if entry.is_dir() and name in item.below else []
+            inner = partners(entry, group, kind) if group else {}
+            found[item.name] = inner.get(item.name) or InputError(
+                f"{entry}: could belong to {number[name]} scans; expected one for each, such as {item.name}"
             )
-        elif same:
-            results = same[0] / LABEL_FILE
-            found[item.name] = results if results.is_file() else _only_one_in(same[0])
-    left = [item for item in items if item.name not in found]
-    alike = pair_names([item.name for item in left], [name for name, paths in entries.items() if len(paths) == 1])
-    found |= {name: entries[other][0] for name, other in alike.items()}
+    left = [item.name for item in items if item.name not in found]
+    taken = {path for partner in found.values() if isinstance(partner, Path) for path in (partner, *partner.parents)}
+    free = {name: paths[0] for name, paths in entries.items() if len(paths) == 1 and paths[0] not in taken}
+    alike = pair_names(left, [name for name in free if name not in number])
+    found |= {name: free[other] for name, other in alike.items()}
     if len(items) == 1 and not found:
         with contextlib.suppress(InputError):
             found |= {items[0].name: given} if find_scans(given) == [given] else {}
     return found
+
+
+def _by_name(folder: Path) -> dict[str, list[Path]]:
+    """What is in a folder, by the names of scans; of several of one name no table beside a mask."""
+    entries: dict[str, list[Path]] = {}
+    for entry in sorted(folder.iterdir()):
+        if not entry.name.startswith("."):
+            entries.setdefault(scan_name(entry), []).append(entry)
+    meant = {
+        name: [path for path in paths if len(paths) == 1 or path.is_dir() or _is_image(path)]
+        for name, paths in entries.items()
+    }
+    return {name: paths for name, paths in meant.items() if paths}
 
 
 def _is_image(path: Path) -> bool:

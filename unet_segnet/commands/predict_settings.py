@@ -9,10 +9,12 @@ from unet_segnet.commands.predict_inputs import MARKS, Item
 from unet_segnet.errors import InputError
 from unet_segnet.inference.lungs import AUTO, LUNGS, OWN
 from unet_segnet.output.records import write_json
+from unet_segnet.output.whole_folder import is_of_system
 
 FORMAT = 4
 FILE = MARKS[0]
 ADVICE = "give another folder with --out, or --force"
+MOVE = "move it elsewhere, or give another folder with --out"
 AGAIN = "remove that folder to segment the scan again"
 
 
@@ -80,10 +82,10 @@ def read_settings(folder: Path) -> dict:
     files, made_with = found.get("files"), found.get("settings")
     if found.get("format") != FORMAT or not isinstance(files, dict) or not isinstance(made_with, dict):
         raise InputError(f"{folder}: is there already, made by another version; {AGAIN}")
-    there = {file.name for file in folder.iterdir()} - {FILE}
+    there = {file.name for file in folder.iterdir() if not is_of_system(file.name)} - {FILE}
     for name in sorted(there | files.keys()):
         if name not in files:
-            raise InputError(f"{folder}: is there already, with another file, {name}; {ADVICE}")
+            raise InputError(f"{folder}: is there already, with another file, {name}; {MOVE}")
         if name not in there or _sha256(folder / name) != files[name]:
             raise InputError(f"{folder}: is there already, but its {name} is missing or was changed; {AGAIN}")
     return made_with

@@ -8,14 +8,19 @@ from pathlib import Path
 
 from unet_segnet.errors import InputError
 from unet_segnet.output.locks import alone
+from unet_segnet.output.records import read_json
+
+SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")  # of macOS and Windows
 
 
 def check_own(out: Path, marks: tuple[str, ...]) -> None:
-    """Refuse to replace a folder that is not results of the command's own, such as that of the scan itself.
+    """Refuse to replace a folder that is not results of the command's own, such as that of the scan itself, or that
+    holds files which were added to them, as far as a list of their own tells.
 
     Arguments:
         out: the folder; it may be empty or missing.
-        marks: names of files, of which a folder of such results holds one at least.
+        marks: names of files, of which a folder of such results holds one at least; a JSON file may list under "files"
+            all others that the command wrote.
 
     Raises:
         InputError: it is something else, or cannot be replaced.
@@ -32,6 +37,27 @@ def check_own(out: Path, marks: tuple[str, ...]) -> None:
             f"{out}: holds something other than results of this command (no {' or '.join(marks)}) and is never "
             "replaced, not even with `force`; give another folder with `out`"
         )
+    if added := _added(out, marks):
+        raise InputError(
+            f"{out}: holds {added[0]!r:.99}, which this command did not write and never removes, not even with "
+            "`force`; move it elsewhere, or give another folder with `out`"
+        )
+
+
+def is_of_system(name: str) -> bool:
+    """Whether a file is one that systems leave where a folder was looked at."""
+    return name.startswith("._") or name in SYSTEM_FILES
+
+
+def _added(out: Path, marks: tuple[str, ...]) -> list[str]:
+    """What lies in results and is not in their list; nothing where they have none that can be read."""
+    for mark in marks:
+        with contextlib.suppress(InputError, OSError):
+            listed = read_json(out / mark).get("files") if mark.endswith(".json") else None
+            if isinstance(listed, dict):
+                there = {path.name for path in out.iterdir() if not is_of_system(path.name)}
+                return sorted(there - {*listed, *marks})
+    return []
 
 
 @contextlib.contextmanager

@@ -28,7 +28,9 @@ IMAGE_WORDS = {
     "dcm",
     "org",
 }
+RESULTS = ("settings.json", "severity.json")  # files in each folder that `predict` makes
 ROLE_WORDS = MASK_WORDS | LUNG_WORDS | IMAGE_WORDS
+CHANNEL = "_0000"  # of nnU-Net: the first, which is the only one of CT
 
 
 def role_of(name: str) -> str | None:
@@ -45,6 +47,11 @@ def says_only_what(name: str) -> bool:
     """Whether a name says what is in a file or folder and nothing else, such as "CT" or "lung_mask"; not "scan01"."""
     words = _words(name)
     return bool(words) and not set(words) - ROLE_WORDS and not re.search("[0-9]", name)
+
+
+def says_mask(name: str) -> bool:
+    """Whether a word of a name says that it is a mask; of LUNG, which is a CT's kernel too, none does."""
+    return bool({"lungmask", *MASK_WORDS} & set(_words(name)))
 
 
 def _words(name: str) -> list[str]:
@@ -66,22 +73,25 @@ def pair_names(images: Sequence[str], others: Sequence[str]) -> dict[str, str]:
     if len(images) == len(others) == 1 and not _key(images[0]) and not _key(others[0]):  # ct and seg, alone together
         return {images[0]: others[0]}
     pairs = {name: name for name in images if name in set(others)}
-    plain = {name: name.removesuffix("_0000") for name in images if name not in pairs}  # nnU-Net's channel
+    plain = {name: name.removesuffix(CHANNEL) for name in images if name not in pairs}
     if len(set(plain.values())) == len(plain) == len(images):
         pairs |= {name: other for name, other in plain.items() if other in set(others)}
-    keys = [{name: _key(name) for name in names if name not in pairs} for names in (images, others)]
+    keys = [{name: _key(name) for name in names if name not in _both(pairs)} for names in (images, others)]
     pairs |= _equal(*keys)
-    shared = [set.intersection(*map(set, of.values())) if len(of) > 1 else set() for of in keys]
-    alone = (
-        shared[0] - shared[1],
-        shared[1] - shared[0],
-    )  # words that all names of one side have, and none of the other
-    for of, words in zip(keys, alone, strict=True):
-        of.update({name: tuple(word for word in key if word not in words) for name, key in of.items()})
-    left = [{name: key for name, key in of.items() if name not in {*pairs, *pairs.values()}} for of in keys]
-    pairs |= _equal(*left)
-    left = [{name: key for name, key in of.items() if name not in {*pairs, *pairs.values()}} for of in left]
-    return pairs | _within(*left)
+    if all(key[-1:] == _key(CHANNEL) for key in keys[0].values()):
+        keys[0] = {name: key[:-1] for name, key in keys[0].items()}
+    # Words that all names of one side have and none of the other tell nothing; a number may be the patient's elsewhere.
+    common = [set.intersection(*map(set, of.values())) if len(of) > 1 else set() for of in keys]
+    there = [{word for key in of.values() for word in key} for of in keys]
+    alone = {word for word in (common[0] - there[1]) | (common[1] - there[0]) if not word.isdecimal()}
+    keys = [{name: tuple(word for word in key if word not in alone) for name, key in of.items()} for of in keys]
+    for pair in (_equal, _within):
+        pairs |= pair(*({name: key for name, key in of.items() if name not in _both(pairs)} for of in keys))
+    return pairs
+
+
+def _both(pairs: dict[str, str]) -> set[str]:
+    return {*pairs, *pairs.values()}
 
 
 def _key(name: str) -> tuple[str, ...]:
@@ -113,7 +123,11 @@ def _within(images: dict[str, tuple], others: dict[str, tuple]) -> dict[str, str
     ]
     firsts, seconds = ([pair[side] for pair in near] for side in (0, 1))
     unique = [(a, b) for a, b in near if firsts.count(a) == 1 and seconds.count(b) == 1]
-    return {a: b for a, b in unique if not any(map(str.isdecimal, set(images[a]) ^ set(others[b])))}
+    return {a: b for a, b in unique if _numbers(images[a]) == _numbers(others[b])}
+
+
+def _numbers(key: tuple) -> list[str]:
+    return [word for word in key if word.isdecimal()]
 
 
 def _holds(long: tuple, short: tuple) -> bool:
