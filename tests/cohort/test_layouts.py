@@ -10,7 +10,7 @@ from own_data import AFFINE, drawn, write_nifti, write_volume
 from scan_files import save_dicom
 
 from unet_segnet.cohort.cases import find_cases
-from unet_segnet.cohort.layouts import scans_below
+from unet_segnet.cohort.layouts import masks_below, scans_below
 from unet_segnet.cohort.load import load_cohort
 from unet_segnet.commands import data as command
 from unet_segnet.errors import InputError
@@ -330,3 +330,16 @@ def test_findings_of_one_kind_are_one_line(tmp_path, capsys):
         "(and 5 more of this kind: other_19.nii.gz, other_29.nii.gz, other_39.nii.gz, other_49.nii.gz, ...)"
     )
     assert "are the same picture (44 more such pairs, all of 6 patients" in copies
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_slices_of_one_patient_beside_labels_are_one_scan(tmp_path, inside):
+    """ct/ and seg/ of a patient are no data set of as many scans as ct/ has slices."""
+    patient = tmp_path / "all" / "p1"
+    patient.mkdir(parents=True)
+    save_dicom(patient / "ct", IMAGE, AFFINE)
+    (patient / "seg").mkdir()
+    (patient / "seg" / "p1.nii.gz").touch()
+    folder = patient if inside else patient.parent
+    assert scans_below(folder) == [(patient / "ct", ())]
+    assert masks_below(folder) == [patient / "seg" / "p1.nii.gz"]

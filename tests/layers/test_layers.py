@@ -256,8 +256,8 @@ def test_group_normalisation_equals_keras_own(dtype):
 def gradients(layer, x, upstream):
     """The gradients of sum(upstream * layer(x)) for the kernel, and for the input summed over the batch; the kernel.
 
-    Of layers whose gradients are ours: where the upstream gradient does not depend on what a layer gives, as here and in
-    no network, TensorFlow may update a variable before Keras' own has read it.
+    Of layers whose gradients are ours. Where the upstream gradient does not depend on what a layer gives, as here and
+    in no network, TensorFlow may update a variable before Keras' own have read it.
     """
     shift, inputs = Shift(), keras.Input(x.shape[1:])
     model = keras.Model(inputs, layer(shift(inputs)))

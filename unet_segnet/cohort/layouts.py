@@ -80,9 +80,10 @@ def unpacked(folder: Path, without: Sequence[Path] = ()) -> Path:
 
 
 def has_folders(folder: Path, without: Sequence[Path] = ()) -> bool:
-    """Whether it has folders for images and labels, or one called images."""
+    """Whether it has folders for images and labels, or one called images; not of one scan's DICOM slices."""
     places = _places(unpacked(folder, without), without)
-    return IMAGES in places and (LABELS in places or places[IMAGES].name == IMAGES)
+    is_named = IMAGES in places and (LABELS in places or places[IMAGES].name == IMAGES)
+    return is_named and not (any(map(is_dicom, _entries(places[IMAGES]))) and _is_one_study(places[IMAGES]))
 
 
 def layout_of_folders(folder: Path) -> Layout | None:
