@@ -17,6 +17,7 @@ from unet_segnet.cohort.conventions import some
 from unet_segnet.cohort.manifest import Case, listed_cases, with_own_names
 from unet_segnet.data.nifti_file import SUFFIXES
 from unet_segnet.errors import InputError
+from unet_segnet.output.whole_folder import is_of_system
 from unet_segnet.scans import find_scans, scan_name
 from unet_segnet.scans.dicom_file import is_dicom, read_file
 from unet_segnet.scans.itk import ITK_SUFFIXES, values_beside
@@ -46,7 +47,6 @@ FOLDERS = {  # by their names in lower case; the first that is there is taken
 }
 TESTED = {IMAGES: "imagests", LABELS: "labelsts"}  # of nnU-Net
 MOSMED_STUDY = "study_[0-9]{4}"
-SYSTEM_FILES = ("thumbs.db", "desktop.ini")  # of Windows
 CHANNELLED = ("imagestr", "imagests")
 
 
@@ -170,7 +170,7 @@ def _entries(folder: Path, without: Sequence[Path] = ()) -> list[Path]:
     there = [path for path in there if not (path.is_symlink() and folder.resolve().is_relative_to(path.resolve()))]
     passed = {path for path in there if path.is_dir() and (is_result(path) or path.resolve() in without)}
     passed |= {values_beside(path) for path in there}
-    return [path for path in there if path not in passed and path.name.lower() not in SYSTEM_FILES]
+    return [path for path in there if path not in passed and not is_of_system(path.name)]
 
 
 def _places(folder: Path, without: Sequence[Path] = ()) -> dict[str, Path]:

@@ -10,7 +10,7 @@ from unet_segnet.errors import InputError
 from unet_segnet.output.locks import alone
 from unet_segnet.output.records import read_json
 
-SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")  # of macOS and Windows
+SYSTEM_FILES = (".ds_store", "thumbs.db", "desktop.ini")  # of macOS and Windows, in lower case
 
 
 def check_own(out: Path, marks: tuple[str, ...]) -> None:
@@ -46,7 +46,7 @@ def check_own(out: Path, marks: tuple[str, ...]) -> None:
 
 def is_of_system(name: str) -> bool:
     """Whether a file is one that systems leave where a folder was looked at."""
-    return name.startswith("._") or name in SYSTEM_FILES
+    return name.startswith("._") or name.lower() in SYSTEM_FILES
 
 
 def _added(out: Path, marks: tuple[str, ...]) -> list[str]:
