@@ -48,8 +48,8 @@ def _notes(session, settings):
     ways = dict.fromkeys(setting.way for setting in settings)
     notes = [
         f"By turns, medians of {session.options.repeats}. A step is network, soft Dice loss and Adam, in PyTorch too; "
-        "no augmentation. spread: largest less smallest, % of the median. Our inference is of the network as `predict` "
-        "applies it: normalisation folded, the weights of a large one constants.",
+        "no augmentation. spread: largest less smallest, % of the median. Our inference is of the network with its "
+        "normalisation folded, as `predict` applies it.",
         *(WAY_NOTES[way] for way in ways if way in WAY_NOTES),
         "first: the first step, with tracing, compilation and first use of memory, on a GPU of all our steps that are "
         "executed at once; building the network is not in it. memory: the most that the process held in training, or "

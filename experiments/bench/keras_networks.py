@@ -17,7 +17,7 @@ from unet_segnet.devices import accelerators, has_bfloat16_units
 from unet_segnet.inference.prediction import predict
 from unet_segnet.models import build_model
 from unet_segnet.models.cost import multiply_adds
-from unet_segnet.networks.optimise import optimise_for_inference
+from unet_segnet.networks.fold import fold_normalisation
 from unet_segnet.output.records import write_arrays
 from unet_segnet.processor import keep_freed_memory
 from unet_segnet.runs.provenance import begin, provenance
@@ -123,13 +123,13 @@ def network(channel: Channel, net, variant, dtype, batch, size):
     A step is all of `train` but shuffling, augmentation and validation: network, loss, log, L2, Adam; the answer to the
     first turn is the time of all steps that are executed at once. Inference is `predict`: slices in, classes out. Of
     the second study's networks, "unet/resnet18" of variant None, they are those of
-    `unet_segnet.training.soft_dice`. Inference is of `optimise_for_inference`.
+    `unet_segnet.training.soft_dice`. In inference normalisation is folded.
     """
     images, labels = made_up_slices(batch, size)
     build = _of_first_study if variant else _of_second_study
     model, infer, images, iterations = build(net, variant, dtype, images)
-    # Not compiled, as it leaves a training, and as `load_model(for_inference=True)` gives it to those who apply it.
-    applied = cache(lambda: optimise_for_inference(keras.Model(model.inputs, model.outputs)))
+    # Not compiled, as it leaves a training, and as `load_model(folded=True)` gives it to those who apply it.
+    applied = cache(lambda: fold_normalisation(keras.Model(model.inputs, model.outputs)))
     turns = _Turns(channel, lambda: infer(applied(), images, batch), model.steps_per_execution)
     held = _HeldBatch(images, labels, 50 * iterations)
     model.fit(held, epochs=10**6, shuffle=False, verbose=0, callbacks=[turns])

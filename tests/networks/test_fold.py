@@ -122,7 +122,7 @@ def test_networks_of_the_second_study_give_the_same(encoder, left):
 
 
 def test_the_own_network_is_loaded_with_all_that_is_known_of_it():
-    model, folded = load_model("lungs"), load_model("lungs", for_inference=True)
+    model, folded = load_model("lungs"), load_model("lungs", folded=True)
     assert normalisations(model) and not normalisations(folded)
     for name in ("threshold", "temperature", "takes", "window", "sha256", "class_names"):
         assert getattr(folded, name) == getattr(model, name)

@@ -245,7 +245,7 @@ def _by_network(scan: Scan, images: np.ndarray, source: str) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _lung_network(source: str):
     import_keras()  # quietly: commands that only look at data come here first
-    model = load_model(source, for_inference=True)
+    model = load_model(source, folded=True)
     if getattr(model, "takes", None) != BODIES:
         raise InputError(f"{source}: this network does not find lungs; give one that was trained to, or a mask")
     slice_size(model)

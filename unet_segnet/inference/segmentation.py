@@ -161,7 +161,7 @@ def segment(
         InputError: the scan, the mask or the network cannot be read or do not fit each other, or there is no lung.
     """
     if isinstance(model, (str, Path)):
-        model = load_model(model, for_inference=True)
+        model = load_model(model, folded=True)
     from unet_segnet.inference.prediction import filled_up, mirrors_of, of_members
 
     mirrors = mirrors_of(model, tta)

@@ -61,7 +61,7 @@ def load_found(path: str, facts: dict):
     """
     from unet_segnet.networks.load import CHANGED, load_model
 
-    model = load_model(path, for_inference=True)
+    model = load_model(path, folded=True)
     if find_model(path)[1] != facts:
         raise InputError(f"{path}: {CHANGED}")
     return model

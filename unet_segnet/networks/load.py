@@ -72,7 +72,7 @@ def in_folder(source: str | Path) -> Path | Folds | None:
     return networks_in(source) if str(source) not in pretrained() and os.path.isdir(source) else None
 
 
-def load_model(source: str | Path = "lesions", for_inference: bool = False):
+def load_model(source: str | Path = "lesions", folded: bool = False):
     """A trained network, ready to predict.
 
     Arguments:
@@ -80,7 +80,7 @@ def load_model(source: str | Path = "lesions", for_inference: bool = False):
             networks, in Keras' safe mode: no code in it is run) or .mat (trained in MATLAB, see `matlab.load_network`);
             a folder: of a run, or of all folds of a cross-validation; or "hf://USER/NAME" on the Hugging Face hub, or
             a folder as there (see `hub`), with the same care.
-        for_inference: for nothing but to be applied, which is faster then, see `optimise.optimise_for_inference`.
+        folded: for nothing but to be applied, which is faster then, see `fold.fold_normalisation`.
 
     Returns:
         Of all folds, an `Ensemble`, which is applied as one network; else:
@@ -97,20 +97,20 @@ def load_model(source: str | Path = "lesions", for_inference: bool = False):
     found = in_folder(source)
     if isinstance(found, Folds):
         names = [file.parent.name for file in found.files]
-        members = [load_model(file, for_inference) for file in found.files]
+        members = [load_model(file, folded) for file in found.files]
         ensemble = Ensemble(members, names, str(source), found.diverged, found.tables)
         ensemble.sha256 = _sha256_of_all(member.sha256 for member in ensemble.members)
         return ensemble
     path = model_path(found or source)
     sha256 = model_sha256(path)
-    model = _loaded(path, for_inference)
+    model = _loaded(path, folded)
     if model_sha256(path) != sha256:  # it is opened several times: what was checked may not be what was loaded
         raise InputError(f"{path}: {CHANGED}")
     model.sha256 = sha256
     return model
 
 
-def _loaded(path: Path, for_inference: bool):
+def _loaded(path: Path, folded: bool):
     if path.suffix == ".mat":
         from unet_segnet.matlab import load_network
 
@@ -125,10 +125,10 @@ def _loaded(path: Path, for_inference: bool):
         _check_weights(path)
         with missing_weights_are_errors():
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        if for_inference:
-            from unet_segnet.networks.optimise import optimise_for_inference
+        if folded:
+            from unet_segnet.networks.fold import fold_normalisation
 
-            model = optimise_for_inference(model)
+            model = fold_normalisation(model)
         _tell(model, path)
         return model
     except InputError:
