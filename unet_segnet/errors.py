@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 LONGEST = 1400
 """Characters of an `InputError`."""
@@ -53,3 +53,8 @@ class DivergedError(RuntimeError):
     def __init__(self, epoch, history):
         super().__init__(f"the loss became NaN or infinite in epoch {epoch}")
         self.epoch, self.history = epoch, history
+
+
+def some(names: Sequence, most: int = 5) -> str:
+    """The first of names, or of paths or values, in a line."""
+    return ", ".join(map(str, names[:most])) + (", ..." if names[most:] else "")

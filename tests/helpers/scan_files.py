@@ -1,5 +1,7 @@
 """A small phantom patient and ways to write it, for the tests of scans."""
 
+from pathlib import Path
+
 import nibabel
 import numpy as np
 import pydicom
@@ -110,3 +112,15 @@ def compress_dicom(path, syntax):
     writer.SetFile(reader.GetFile())
     writer.SetImage(change.GetOutput())
     assert writer.Write()
+
+
+def unreadable(monkeypatch, path):
+    """As a file of another user: the rights themselves do not keep the administrator from reading."""
+    opened = Path.open
+
+    def refusing(self, *arguments, **more):
+        if self == path:
+            raise PermissionError(13, "Permission denied")
+        return opened(self, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", refusing)

@@ -3,13 +3,12 @@
 import bz2
 import gzip
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK
 from PIL import Image
-from scan_files import network_affine, save_dicom, save_nifti
+from scan_files import network_affine, save_dicom, save_nifti, unreadable
 
 from unet_segnet.errors import InputError
 from unet_segnet.scans import find_scans, lay_on, read_scan, scan_name, to_network, write_labels, write_seg_nrrd
@@ -260,13 +259,6 @@ def test_labels_of_a_metaimage_without_directions_lie_on_it(tmp_path, fields):
 def test_a_file_that_may_not_be_read_is_one_line(tmp_path, monkeypatch, name):
     path = tmp_path / name
     SimpleITK.WriteImage(image_of(VALUES), str(path))
-    opened = Path.open
-
-    def refusing(self, *arguments, **more):
-        if self == path:
-            raise PermissionError(13, "Permission denied")
-        return opened(self, *arguments, **more)
-
-    monkeypatch.setattr(Path, "open", refusing)
+    unreadable(monkeypatch, path)
     with pytest.raises(InputError, match=rf"{name}: cannot be read \(Permission denied\)"):
         read_scan(path)

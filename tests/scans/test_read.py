@@ -3,7 +3,6 @@
 import gzip
 import struct
 import zlib
-from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 import SimpleITK
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless
-from scan_files import dicom_slice, network_affine, save_dicom, save_nifti
+from scan_files import dicom_slice, network_affine, save_dicom, save_nifti, unreadable
 
 from unet_segnet.errors import InputError
 from unet_segnet.scans import find_scans, read_scan, to_network, write_labels
@@ -439,18 +438,6 @@ def test_an_empty_file_beside_a_series_is_a_slice_that_is_missing(series):
     assert read_scan(series).array.shape[2] == 5
     path.with_suffix("").touch()
     refused(series, path.stem, "is empty: expected a DICOM file")
-
-
-def unreadable(monkeypatch, path):
-    """As a file of another user: the rights themselves do not keep the administrator from reading."""
-    opened = Path.open
-
-    def refusing(self, *arguments, **more):
-        if self == path:
-            raise PermissionError(13, "Permission denied")
-        return opened(self, *arguments, **more)
-
-    monkeypatch.setattr(Path, "open", refusing)
 
 
 @pytest.mark.parametrize("end", [0, -1])

@@ -12,7 +12,7 @@ import numpy as np
 
 from unet_segnet.cohort.classes import Classes, ask
 from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_NAMES
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, some
 
 FOUND = "found in the label files"
 STUDY_VALUES = (0, 1, 2, 3)
@@ -159,7 +159,7 @@ def recognise_classes(files: Sequence[LabelFacts]) -> Classes:
         named = Classes(MULTICLASS_NAMES, {value: i for i, value in enumerate(values)}, FOUND, notes=(note,))
     if named is not None:
         return named
-    listed = ", ".join(map(str, found[:6])) + (", ..." if found[6:] else "")
+    listed = some(found, 6)
     where = next(file.source for file in files if found[-1] in file.values)
     if len(found) > MAX_CLASSES:
         raise InputError(
@@ -229,11 +229,6 @@ def _mixed_greys(files: Sequence[LabelFacts]) -> Classes | None:
         f"for 1, infected ({some(grey)})"
     )
     return Classes(BINARY_NAMES, {0: 0, 1: 1, 255: 1}, FOUND, notes=(note,))
-
-
-def some(names: Sequence[str], most: int = 5) -> str:
-    """The first names of a list, in a line."""
-    return ", ".join(names[:most]) + (", ..." if names[most:] else "")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import numpy as np
 
 from unet_segnet.cohort.cases import CaseList, find_cases, is_own
 from unet_segnet.cohort.classes import Classes, read_classes
-from unet_segnet.cohort.conventions import LabelFacts, recognise_classes, some
+from unet_segnet.cohort.conventions import LabelFacts, recognise_classes
 from unet_segnet.cohort.copies import find_copies, thumbnails
 from unet_segnet.cohort.load import WITH_THE_SCANS, CaseFacts, LoadedCase, Reader
 from unet_segnet.cohort.manifest import Case
@@ -18,7 +18,7 @@ from unet_segnet.data.catalogue import find_data
 from unet_segnet.data.examine import Examination, examine
 from unet_segnet.data.mask_fit import BAD_FIT
 from unet_segnet.data.nifti import volume_names, volume_paths
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, some
 from unet_segnet.inference.lungs import AUTO
 
 MANY = 12  # names in a line

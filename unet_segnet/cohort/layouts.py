@@ -13,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from unet_segnet.cohort.conventions import some
 from unet_segnet.cohort.manifest import Case, listed_cases, with_own_names
 from unet_segnet.data.nifti_file import SUFFIXES
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, some
 from unet_segnet.output.whole_folder import is_of_system
 from unet_segnet.scans import find_scans, scan_name
 from unet_segnet.scans.dicom_file import is_dicom, read_file

@@ -11,7 +11,7 @@ import numpy as np
 
 from unet_segnet.cohort.cases import CaseList, find_cases
 from unet_segnet.cohort.classes import Classes, read_classes
-from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_classes, some
+from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_classes
 from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.catalogue import read_slices
@@ -20,7 +20,7 @@ from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import Slices
 from unet_segnet.data.splits import PARTS, paper_split
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, some
 from unet_segnet.inference.find_lungs import cut_off_note, find_lungs
 from unet_segnet.inference.lungs import AUTO, check_marked
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from unet_segnet.cohort.classes import GIVEN, Classes
-from unet_segnet.cohort.conventions import ALL_LUNG, some
+from unet_segnet.cohort.conventions import ALL_LUNG
+from unet_segnet.errors import some
 
 
 def mixtures(loaded: Sequence, classes: Classes) -> Iterator[tuple[str, list[str]]]:

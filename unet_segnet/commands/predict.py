@@ -22,7 +22,7 @@ from unet_segnet.commands.predict_settings import (
     settings,
     write_settings,
 )
-from unet_segnet.errors import InputError, printable
+from unet_segnet.errors import InputError, printable, some
 from unet_segnet.inference.lungs import AUTO, LUNGS
 from unet_segnet.networks.find import find_model, load_found
 from unet_segnet.networks.hub import hub_file, is_hub
@@ -128,8 +128,7 @@ def predict(options) -> int:
     without = [item.name for item in items if item.truth is None and item.name not in found.unscored]
     without = [] if options.truth is None else without
     if without:
-        some = ", ".join(without[:6]) + (", ..." if without[6:] else "")
-        text = f"{options.truth}: no true labels by the name of {some}; {WITHOUT_SCORES}"
+        text = f"{options.truth}: no true labels by the name of {some(without, 6)}; {WITHOUT_SCORES}"
         if len(without) == len(items):
             _tell(text, options)
         else:

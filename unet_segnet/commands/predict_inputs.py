@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, some
 from unet_segnet.inference.lungs import is_way
 from unet_segnet.scans import find_scans, scan_name
 from unet_segnet.scans.names import CHANNEL, RESULTS, pair_names
@@ -93,19 +93,15 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None, out: Path | N
     used = {path for item in matched for path in (item.lungs, item.truth)}
     if masks_left := [path for path in left_out if path not in used]:
         notes.append(
-            f"{len(masks_left)} taken for labels or lung masks by their names, and left out: {_some(masks_left)}; to "
+            f"{len(masks_left)} taken for labels or lung masks by their names, and left out: {some(masks_left, 3)}; to "
             "segment one, give its own path"
         )
     if scans_left := [path for path in beside if path not in items]:
         notes.append(
-            f"{len(scans_left)} left out, beside the folders of a data set's layout: {_some(scans_left)}; to segment "
+            f"{len(scans_left)} left out, beside the folders of a data set's layout: {some(scans_left, 3)}; to segment "
             "one, give its own path"
         )
     return Found(matched, problems, notes, unscored)
-
-
-def _some(paths: list[Path]) -> str:
-    return ", ".join(map(str, paths[:3])) + (", ..." if paths[3:] else "")
 
 
 def _items(paths: list[Path]) -> list[Item]:

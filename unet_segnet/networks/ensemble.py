@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet_segnet.errors import InputError
+from unet_segnet.errors import InputError, some
 from unet_segnet.output.records import read_json
 
 NETWORK = "model.keras"  # in the folder of a finished run
@@ -70,10 +70,11 @@ def networks_in(folder: str | os.PathLike) -> Path | Folds:
     if not runs:
         raise InputError(f"{folder}: no network in this folder ({NETWORK}); expected the folder of a finished run")
     if len(runs) > 1:
-        some = ", ".join(runs[:6]) + (", ..." if len(runs) > 6 else "")
         together = sorted(FOLDS.format(seed=seed) for seed in seeds)
         more = f", or {' or '.join(together)} for all folds of one seed" if together else ""
-        raise InputError(f"{folder}: holds the networks of {len(runs)} runs ({some}); give one of these folders{more}")
+        raise InputError(
+            f"{folder}: holds the networks of {len(runs)} runs ({some(runs, 6)}); give one of these folders{more}"
+        )
     return folder / runs[0] / NETWORK
 
 

@@ -13,7 +13,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from unet_segnet.errors import InputError, one_line, printable
+from unet_segnet.errors import InputError, one_line, printable, some
 from unet_segnet.processor import prepare_processor
 
 # What is raised where memory runs out: by backends, and by Python and the loader of libraries in other words.
@@ -126,7 +126,7 @@ def summed_up(lines: Iterable[str], most: int = 4) -> list[str]:
         names = [
             next((new for new, old in zip(line.split(), words, strict=False) if new != old), line) for line in more
         ]
-        listed = ", ".join(_file_name(name) for name in names[:most]) + (", ..." if names[most:] else "")
+        listed = some(list(map(_file_name, names)), most)
         result.append(f"{first} (and {len(more)} more of this kind: {listed})" if more else first)
     return result
 
