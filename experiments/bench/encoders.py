@@ -9,7 +9,7 @@ from unet_segnet.output.tabular import Table
 def encoders(session: Session) -> dict[str, Table]:
     """Training steps, the first of them, inference and memory of each network, ours and PyTorch's by turns."""
     for net in session.options.networks:
-        measure(session, net, None, TASKS)
+        measure(session, net, None, TASKS, session.options.processes)
     settings = [setting for setting in session.memory if setting.variant is None]
     rows = []
     for setting in settings:
@@ -44,10 +44,16 @@ def _memory_ratio(session, setting):
     return session.memory[setting] / min(rivals) if rivals else None
 
 
+def _medians(options):
+    """Of what medians are given."""
+    of_turns = f"medians of {options.repeats}"
+    return f"in {options.processes} processes each, medians of their {of_turns}" if options.processes > 1 else of_turns
+
+
 def _notes(session, settings):
     ways = dict.fromkeys(setting.way for setting in settings)
     notes = [
-        f"By turns, medians of {session.options.repeats}. A step is network, soft Dice loss and Adam, in PyTorch too; "
+        f"By turns, {_medians(session.options)}. A step is network, soft Dice loss and Adam, in PyTorch too; "
         "no augmentation. spread: largest less smallest, % of the median. Our inference is of the network with its "
         "normalisation folded, as `predict` applies it.",
         *(WAY_NOTES[way] for way in ways if way in WAY_NOTES),

@@ -65,6 +65,9 @@ def bench_parser(prog: str, description: str) -> argparse.ArgumentParser:
         "--paper-batch", type=positive, help="the same for variant paper; by default 2, or on a GPU as --batch"
     )
     networks.add_argument("--encoder-batch", type=positive, default=2, help="the same for the second study's networks")
+    networks.add_argument(
+        "--processes", type=positive, default=3, help="that measure each of them one after the other (encoders)"
+    )
     networks.add_argument("--size", type=multiple_of_32, default=256, help="height and width of a slice, pixels")
     networks.add_argument(
         "--epoch-size",

@@ -2,10 +2,11 @@
 
 import importlib.util
 import statistics
+from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
-from experiments.bench.workers import SHORTEST_TURN, Timing, Worker, alternate, once
+from experiments.bench.workers import SHORTEST_TURN, Timing, Worker, alternate, of_processes, once
 from experiments.saood2021.protocol import NETS
 from unet_segnet.devices import DTYPES
 from unet_segnet.errors import InputError
@@ -199,8 +200,11 @@ def speed(session: Session, tasks: tuple[str, ...] = TASKS) -> dict[str, Table]:
     }
 
 
-def measure(session: Session, net: str, variant: str | None, tasks: tuple[str, ...]) -> None:
+def measure(session: Session, net: str, variant: str | None, tasks: tuple[str, ...], processes: int = 1) -> None:
     """Measure one network by turns, ours and PyTorch's; what was found is in the session.
+
+    Arguments:
+        processes: for each setting, one after the other; medians over them count.
 
     Raises:
         InputError: ours failed.
@@ -210,20 +214,26 @@ def measure(session: Session, net: str, variant: str | None, tasks: tuple[str, .
     settings = [session.setting(net, variant, dtype, way) for way in ways for dtype in session.dtypes]
     if missing:
         session.refused[session.setting(net, variant, session.dtypes[0], "eager")] = missing
-    with ExitStack() as stack:
-        workers = {setting: stack.enter_context(session.worker(setting)) for setting in settings}
-        session.work[net, variant] = workers[settings[0]].run("multiply-adds")
-        for task in tasks:
-            refused = {}
-            label = " ".join(filter(None, ("bench:", net, variant, task)))
-            for setting, timing in alternate(workers, task, session.options.repeats, label, 1, refused).items():
-                session.timings[task, setting] = timing
-                session.memory.setdefault(setting, workers[setting].run("memory"))
-            for setting, reason in refused.items():
-                if setting.way == OURS:
-                    raise InputError(reason)
-                session.refused[setting] = reason
-                del workers[setting]
+    timings, memory = defaultdict(list), defaultdict(list)
+    for number in range(processes):
+        of_several = f"{number + 1}/{processes}" if processes > 1 else None
+        with ExitStack() as stack:
+            workers = {setting: stack.enter_context(session.worker(setting)) for setting in settings}
+            session.work[net, variant] = workers[settings[0]].run("multiply-adds")
+            for task in tasks:
+                refused = {}
+                label = " ".join(filter(None, ("bench:", net, variant, task, of_several)))
+                for setting, timing in alternate(workers, task, session.options.repeats, label, 1, refused).items():
+                    timings[task, setting].append(timing)
+                    if task == tasks[0]:
+                        memory[setting].append(workers[setting].run("memory"))
+                for setting, reason in refused.items():
+                    if setting.way == OURS:
+                        raise InputError(reason)
+                    session.refused[setting] = reason
+                    del workers[setting]
+    session.timings |= {key: of_processes(found) for key, found in timings.items()}
+    session.memory |= {setting: statistics.median(found) for setting, found in memory.items()}
 
 
 def _framework_table(session, settings, tasks):

@@ -82,6 +82,27 @@ def test_the_tables_of_one_study_hold_none_of_the_other(session, held, monkeypat
     assert (again["frameworks"].rows, again["bench"].rows) == (first["frameworks"].rows, first["bench"].rows)
 
 
+def test_each_network_is_measured_in_several_processes(session, monkeypatch):
+    monkeypatch.setattr("experiments.bench.speed.why_no_rival", lambda variant: "PyTorch is not installed")
+    seconds = {"step": iter([2.0, 9.0, 4.0]), "inference": iter([0.3, 0.2, 0.1])}  # of the processes
+    memory = iter([500.0, 700.0, 600.0])
+
+    class Process(Held):
+        def __init__(self, **given):
+            super().__init__(**given, **{task: next(values) for task, values in seconds.items()}, memory=next(memory))
+
+        def run(self, task, count=1):
+            return [1, 3] if task == "multiply-adds" else getattr(self, task)
+
+    monkeypatch.setattr(session, "worker", lambda setting, **_: Process(setting=setting))
+    session.options.networks = ("unet/resnet18",)
+    table = encoders(session)["encoders"]
+    (row,) = records(table)
+    found = [row[name] for name in ("step: first s", "step: ms", "step: spread", "inference: ms", "memory: MiB")]
+    assert found == [4.0, 4000, 175, 200, 600]  # 9 less 2 s are 175 % of 4 s
+    assert "3 processes" in table.notes[0]
+
+
 def test_without_the_other_package_ours_are_measured_alone(session, held, monkeypatch):
     monkeypatch.setattr("experiments.bench.speed.has_torch", lambda: True)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
