@@ -2,7 +2,19 @@
 
 from importlib.metadata import version
 
-from experiments.bench.speed import NAMES, OURS, SMP, TASKS, WAY_NOTES, Session, measure, percent, short, speed_ratio
+from experiments.bench.speed import (
+    NAMES,
+    OURS,
+    SMP,
+    TASKS,
+    WAY_NOTES,
+    Session,
+    measure,
+    memory_ratio,
+    percent,
+    short,
+    speed_ratio,
+)
 from unet_segnet.output.tabular import Table
 
 
@@ -16,7 +28,7 @@ def encoders(session: Session) -> dict[str, Table]:
         step, inference = (session.timings.get((task, setting)) for task in TASKS)
         ratios = [None, None, None]
         if setting.way == OURS:
-            ratios = [*(speed_ratio(session, task, setting) for task in TASKS), _memory_ratio(session, setting)]
+            ratios = [*(speed_ratio(session, task, setting) for task in TASKS), memory_ratio(session, setting)]
         rows.append(
             (
                 setting.net, short(setting.dtype), NAMES[setting.way],
@@ -32,16 +44,6 @@ def encoders(session: Session) -> dict[str, Table]:
     size, batch = session.options.size, session.options.encoder_batch
     title = f"The second study's networks, slices of {size}x{size}, mini-batches of {batch}."
     return {"encoders": Table(title, columns, tuple(rows), _notes(session, settings))}
-
-
-def _memory_ratio(session, setting):
-    """How many times the memory of PyTorch's most sparing row for the same network this takes."""
-    rivals = [
-        memory
-        for rival, memory in session.memory.items()
-        if rival.way != OURS and rival.variant is None and rival.net == setting.net
-    ]
-    return session.memory[setting] / min(rivals) if rivals else None
 
 
 def _medians(options):

@@ -218,22 +218,40 @@ def measure(session: Session, net: str, variant: str | None, tasks: tuple[str, .
     for number in range(processes):
         of_several = f"{number + 1}/{processes}" if processes > 1 else None
         with ExitStack() as stack:
-            workers = {setting: stack.enter_context(session.worker(setting)) for setting in settings}
+            refused = {}
+            workers = _begun(session, settings, stack, refused)
+            _leave_out(session, workers, refused)
             session.work[net, variant] = workers[settings[0]].run("multiply-adds")
             for task in tasks:
-                refused = {}
                 label = " ".join(filter(None, ("bench:", net, variant, task, of_several)))
                 for setting, timing in alternate(workers, task, session.options.repeats, label, 1, refused).items():
                     timings[task, setting].append(timing)
                     if task == tasks[0]:
                         memory[setting].append(workers[setting].run("memory"))
-                for setting, reason in refused.items():
-                    if setting.way == OURS:
-                        raise InputError(reason)
-                    session.refused[setting] = reason
-                    del workers[setting]
+                _leave_out(session, workers, refused)
     session.timings |= {key: of_processes(found) for key, found in timings.items()}
     session.memory |= {setting: statistics.median(found) for setting, found in memory.items()}
+
+
+def _begun(session, settings, stack, refused):
+    """A worker by setting, each begun before the next starts up: none starts up beside another's first step."""
+    workers = {}
+    for setting in settings:
+        workers[setting] = stack.enter_context(session.worker(setting))
+        try:
+            workers[setting].run("memory")
+        except InputError as error:
+            refused[setting] = str(error)
+    return workers
+
+
+def _leave_out(session, workers, refused):
+    """Go on without those that failed, whose reasons the session is told; not without one of ours."""
+    for setting, reason in refused.items():
+        if setting.way == OURS:
+            raise InputError(reason)
+        session.refused[setting] = reason
+        workers.pop(setting, None)
 
 
 def _framework_table(session, settings, tasks):
@@ -278,18 +296,20 @@ def _our_table(session, settings):
                 setting.batch / inference.median if inference else None,
                 speed_ratio(session, "inference", setting),
                 round(session.memory[setting]) if setting in session.memory else None,
+                memory_ratio(session, setting),
             )
         )  # fmt: skip
     columns = (
         "network", "variant", "dtype", "batch",
         "training: ms/step", "training: slices/s", "training: peak %", "training: ratio",
-        "inference: slices/s", "inference: ratio", "memory: MiB",
+        "inference: slices/s", "inference: ratio", "memory: MiB", "memory: ratio",
     )  # fmt: skip
     title = f"Our networks, slices of {session.options.size}x{session.options.size}."
     notes = [
         f"Medians of {session.options.repeats}. A step is network, loss, L2, Adam, dropout and the log of loss and "
         "accuracy, in PyTorch too; no augmentation.",
-        "ratio: to PyTorch's fastest row for the network, in any data type; above 1 ours is faster.",
+        "ratio: to PyTorch's fastest row for the network, in any data type, above 1 ours is faster; of memory, to its "
+        "least, above 1 ours takes more.",
         "memory: the most that the process held, or on a GPU the most that was used there.",
     ]
     if session.peaks:
@@ -304,15 +324,27 @@ def _our_table(session, settings):
 
 def speed_ratio(session: Session, task: str, setting: Setting) -> float | None:
     """How many times as fast as PyTorch's fastest row for the same network this is; None where there is none."""
-    like = (setting.net, setting.variant, setting.batch, setting.size)
     rivals = [
         timing.median
         for (timed, rival), timing in session.timings.items()
-        if timed == task and rival.way != OURS and (rival.net, rival.variant, rival.batch, rival.size) == like
+        if timed == task and _is_rival(rival, setting)
     ]
     if not rivals or (task, setting) not in session.timings:
         return None
     return min(rivals) / session.timings[task, setting].median
+
+
+def memory_ratio(session: Session, setting: Setting) -> float | None:
+    """How many times the memory of PyTorch's most sparing row for the same network this takes; None likewise."""
+    rivals = [memory for rival, memory in session.memory.items() if _is_rival(rival, setting)]
+    return session.memory[setting] / min(rivals) if rivals and setting in session.memory else None
+
+
+def _is_rival(other, setting):
+    """Whether this is PyTorch with the same network on the same slices, in any data type."""
+    return other.way != OURS and all(
+        getattr(other, name) == getattr(setting, name) for name in ("net", "variant", "batch", "size")
+    )
 
 
 def _of_peak(session, setting, step):
