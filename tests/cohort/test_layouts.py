@@ -178,6 +178,13 @@ def test_scans_and_labels_in_one_folder(tmp_path):
     })  # fmt: skip
 
 
+def test_two_files_of_one_name_are_a_problem(tmp_path):
+    write(tmp_path, "p1_CT", "p1_seg", "p2_CT", "p2_seg")
+    shutil.copy(tmp_path / "p1_CT.nii.gz", tmp_path / "p1_CT.mha")
+    (problem,) = find_cases(tmp_path).problems
+    assert problem == f"{tmp_path / 'p1_CT.nii.gz'}: p1_CT.mha has the same name; expected one of them"
+
+
 def test_names_as_challenges_have_them(tmp_path):
     """COVID-19-20 and LiTS: all in one folder, which an archive has packed into another."""
     for number in (3, 11):

@@ -210,14 +210,22 @@ def test_scans_beside_the_folders_of_a_layout_are_told(tmp_path):
     found = find_items([data], "auto", None)
     assert [item.name for item in found.items] == ["a", "d"]
     (note,) = found.notes
-    assert note.startswith("3 left out, beside the folders of a data set's layout: ")
+    assert note.startswith("3 left out, of which a data set's layout makes no cases ")
     assert f"{data / 'b.nii.gz'}, {data / 'p3' / 'ct.nii.gz'}, {data / 'scans' / 'c.nii.gz'}; to segment" in note
     assert "1 left out" in find_items([data, data / "p3", data / "scans"], "auto", None).notes[-1]
     make(tmp_path / "one", "ct/a.nii.gz", "seg/a.nii.gz", "anna/ct.nii.gz")
-    assert (
-        f"1 left out, beside the folders of a data set's layout: {tmp_path / 'one' / 'anna'}"
-        in (find_items([tmp_path / "one"], "auto", None).notes[0])
-    )
+    (note,) = find_items([tmp_path / "one"], "auto", None).notes
+    assert "1 left out" in note and str(tmp_path / "one" / "anna") in note
+
+
+def test_what_shares_a_name_or_is_a_further_channel_is_told(tmp_path):
+    images = ("a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii", "b_0000.nii.gz")
+    data = make(tmp_path, *(f"imagesTr/{name}" for name in images), "labelsTr/a.nii.gz", "labelsTr/b.nii.gz")
+    found = find_items([data], "auto", None)
+    assert [(item.name, item.path.name) for item in found.items] == [("a", "a_0000.nii.gz"), ("b", "b_0000.nii")]
+    (note,) = found.notes
+    left = [data / "imagesTr" / name for name in ("b_0000.nii.gz", "a_0001.nii.gz")]
+    assert note.startswith("2 left out") and f"{left[0]}, {left[1]}; to segment" in note
 
 
 @pytest.mark.parametrize("out", ["segmented", "seg", ""])

@@ -47,6 +47,7 @@ FOLDERS = {  # by their names in lower case; the first that is there is taken
 TESTED = {IMAGES: "imagests", LABELS: "labelsts"}  # of nnU-Net
 MOSMED_STUDY = "study_[0-9]{4}"
 CHANNELLED = ("imagestr", "imagests")
+SAME_NAME = "{} has the same name; expected one of them"
 
 
 @dataclass
@@ -116,12 +117,16 @@ def layout_of_names(folder: Path) -> Layout | None:
     return layout if any(case.labels for case in layout.cases) else None
 
 
-def scans_below(folder: Path, without: Sequence[Path] = ()) -> list[tuple[Path, tuple[str, ...]]]:
+def scans_below(
+    folder: Path, without: Sequence[Path] = (), dropped: list[Path] | None = None
+) -> list[tuple[Path, tuple[str, ...]]]:
     """The scans of a folder and of the folders in it, without what is labels or lung masks by its place or name.
 
     Arguments:
         folder: in a layout, or any.
         without: resolved paths of folders in it that are passed over, as results of `predict` are.
+        dropped: scans in the folders of a layout that are no cases are added to it: of the same name as another, or
+            further channels.
 
     Returns:
         Of each scan what `read_scan` takes, and the folders between `folder` and the scan, the patient's first;
@@ -134,7 +139,7 @@ def scans_below(folder: Path, without: Sequence[Path] = ()) -> list[tuple[Path, 
         folder = unpacked(folder, without)
         places = [_places(folder, without)[IMAGES]]
         places += [path for path in _entries(folder, without) if path.name.lower() == TESTED[IMAGES] and path.is_dir()]
-        return [(scan, ()) for path in places for scan in _items(path, [], without).values()]
+        return [(scan, ()) for path in places for scan in _items(path, [], without, dropped).values()]
     return [(unit.path, unit.below) for unit in _units(folder, without) if unit.role == IMAGES]
 
 
@@ -211,9 +216,12 @@ def _name(places: dict[str, Path]) -> str:
     return f"{called} ({kinds})"
 
 
-def _items(folder: Path, problems: list[str], without: Sequence[Path] = ()) -> dict[str, Path]:
+def _items(
+    folder: Path, problems: list[str], without: Sequence[Path] = (), dropped: list[Path] | None = None
+) -> dict[str, Path]:
     """Scans by name: files, and folders that hold one scan each, or several (MosMed's CT-1/)."""
     items: dict[str, Path] = {}
+    dropped = [] if dropped is None else dropped
     for path in _entries(folder, without):
         try:
             scans, name = find_scans(path), scan_name(path)
@@ -230,7 +238,8 @@ def _items(folder: Path, problems: list[str], without: Sequence[Path] = ()) -> d
             found = inner if len(inner) > 1 else dict.fromkeys([path.name], *inner.values())
         for name, scan in found.items():
             if name in items:
-                problems.append(f"{scan}: {items[name].name} has the same name; expected one of them")
+                problems.append(f"{scan}: {SAME_NAME.format(items[name].name)}")
+                dropped.append(scan)
             else:
                 items[name] = scan
     if folder.name.lower() not in CHANNELLED or not all(re.search("_[0-9]{4}$", name) for name in items):
@@ -239,6 +248,7 @@ def _items(folder: Path, problems: list[str], without: Sequence[Path] = ()) -> d
         problems.append(
             f"{folder}: has further channels ({others[0]}); expected CT alone, of one channel: move the others away"
         )
+        dropped += (items[name] for name in others)
     return {name.removesuffix(CHANNEL): scan for name, scan in items.items() if name.endswith(CHANNEL)}
 
 
@@ -317,7 +327,12 @@ def _together(folder: Path) -> Layout:
                 "manifest"
             )
             continue
-        found = {role: {scan_name(path): path for path in paths} for role, paths in of_role.items()}
+        found: dict[str, dict[str, Path]] = {role: {} for role in of_role}
+        for role, paths in of_role.items():
+            for path in paths:
+                first = found[role].setdefault(scan_name(path), path)
+                if first != path:
+                    layout.problems.append(f"{path}: {SAME_NAME.format(first.name)}")
         inner = Layout(layout.name, problems=layout.problems, notes=layout.notes)
         _add_cases(inner, found, where)
         layout.cases += [replace(case, name="-".join((*below, case.name)), patient=patient) for case in inner.cases]

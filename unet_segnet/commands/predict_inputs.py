@@ -98,8 +98,8 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None, out: Path | N
         )
     if scans_left := [path for path in beside if path not in items]:
         notes.append(
-            f"{len(scans_left)} left out, beside the folders of a data set's layout: {some(scans_left, 3)}; to segment "
-            "one, give its own path"
+            f"{len(scans_left)} left out, of which a data set's layout makes no cases (beside its folders, with "
+            f"another's name, or a further channel): {some(scans_left, 3)}; to segment one, give its own path"
         )
     return Found(matched, problems, notes, unscored)
 
@@ -117,8 +117,8 @@ def _called(path: Path) -> str:
 
 
 def _in_folder(given: Path, out: Path | None, left_out: list[Path], beside: list[Path]) -> list[Item]:
-    """The scans of a folder and of the folders in it; what is taken for masks is added to `left_out`, and scans that
-    lie beside the folders of a layout to `beside`.
+    """The scans of a folder and of the folders in it; what is taken for masks is added to `left_out`, and scans of
+    which a layout makes no cases to `beside`.
 
     Raises:
         InputError: there is none.
@@ -128,7 +128,7 @@ def _in_folder(given: Path, out: Path | None, left_out: list[Path], beside: list
     without = ()
     if out is not None and out.is_dir() and given.resolve() in out.resolve().parents and not scans_below(out):
         without = (out.resolve(),)
-    found = scans_below(given, without)
+    found = scans_below(given, without, beside)
     if is_result(given) or (not found and any(is_result(file.parent) for file in given.rglob(MARKS[0]))):
         raise InputError(f"{given}: holds results of this command and no scan; expected scans")
     if not found:
