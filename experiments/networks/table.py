@@ -13,18 +13,21 @@ from experiments.networks.runs import HALF, KIND, STUDY, TEST, THRESHOLDS, dice_
 from experiments.networks.sources import UNKNOWN_PATIENTS
 from unet_segnet.errors import InputError
 from unet_segnet.inference.familiarity import familiarity, unfamiliar_notes
-from unet_segnet.measures.calibration import bins_of, calibration_error
+from unet_segnet.measures.calibration import bins_of, calibration_error, scaled
 from unet_segnet.measures.statistics import FEWEST_UNITS, bootstrap_mean
 from unet_segnet.output.tabular import Table
 from unet_segnet.runs.reading import read_run
 
 COLUMNS = (
-    "task", "without", "network", "seed", "tested on", "scans", "slices", "threshold", "Dice: all pixels",
+    "task", "without", "network", "seed", "epochs", "tested on", "scans", "slices", "threshold", "Dice: all pixels",
     "Dice: mean of scans", "Dice: 95 % from", "Dice: to", "Dice: at 0.5", "sensitivity", "precision", "share of lungs",
     "AUC of slices", "calibration error: as it is", "calibration error: scaled", "unlike",
 )  # fmt: skip
 FEWEST_OF_EACH = 10  # slices with and without lesions; with one of a kind an area under a curve says nothing
-BINS = (*COLUMNS[:5], "probability: from", "probability: to", "pixels", "share")
+BINS = (
+    "task", "without", "network", "seed", "epochs", "tested on", "as it is: from", "as it is: to", "scaled: from",
+    "scaled: to", "pixels", "share",
+)  # fmt: skip
 NOTES = (
     "Counted at the scans' own size. The threshold is half of the best Dice of the validation scans' pixels, of "
     "sources that were trained on, as a probability that is right (of lesions: its logit divided by a temperature); "
@@ -58,7 +61,7 @@ def write_score_table(out: Path, results: Path) -> None:
         run = read_run(folder, KIND)
         if run.counts is not None:
             rows += score_rows(run.config, run.result, run.counts)
-            bins += reliability_rows(run.config, run.counts)
+            bins += reliability_rows(run.config, run.result, run.counts)
             records[folder.relative_to(out / STUDY).as_posix()] = {"config": run.config, "result": run.result}
     table = Table(
         "Networks for other people's scans, tested on what they were not trained on.", COLUMNS, tuple(rows), NOTES
@@ -113,16 +116,22 @@ def score_rows(config: dict, result: dict, counts: dict[str, np.ndarray]) -> lis
     return rows
 
 
-def reliability_rows(config: dict, counts: dict[str, np.ndarray]) -> list[tuple]:
-    """Of each source that a run was tested on, the pixels between neighbouring thresholds, and how many are so."""
-    rows = []
+def reliability_rows(config: dict, result: dict, counts: dict[str, np.ndarray]) -> list[tuple]:
+    """Of each source that a run was tested on, the pixels between neighbouring thresholds, and how many are so.
+
+    Probabilities as the network gives them and, beside these, scaled as `predict --probabilities` writes them.
+    """
+    rows, edges = [], np.array([*THRESHOLDS, 1.0])
+    temperature = facts(config, result, counts).get("temperature", 1.0)
+    both = edges[:-1], edges[1:], *(scaled(part, temperature) for part in (edges[:-1], edges[1:]))
+    limits = np.round(np.transpose(both), 4).tolist()
     for source in dict.fromkeys(counts["sources"][counts["parts"] == TEST].tolist()):
         chosen = (counts["parts"] == TEST) & (counts["sources"] == source)
         _, pixels = bins_of(THRESHOLDS, counts["confusion"][chosen].sum(axis=0))
         if pixels[:, 1].any():  # else nobody marked them
             rows += [
-                (*_which(config), source, low, high, int(number.sum()), float(number[1] / number.sum()))
-                for low, high, number in zip(THRESHOLDS, (*THRESHOLDS[1:], 1.0), pixels, strict=True)
+                (*_which(config), source, *of_bin, int(number.sum()), float(number[1] / number.sum()))
+                for of_bin, number in zip(limits, pixels, strict=True)
                 if number.any()
             ]
     return rows
@@ -130,7 +139,7 @@ def reliability_rows(config: dict, counts: dict[str, np.ndarray]) -> list[tuple]
 
 def _which(config: dict) -> tuple:
     network = f"{config['architecture']} {config['encoder']}"
-    return config["task"], ", ".join(config["without"]) or "-", network, config["seed"]
+    return config["task"], ", ".join(config["without"]) or "-", network, config["seed"], config["recipe"]["epochs"]
 
 
 def _unlike(source: str, cases: np.ndarray, result: dict, told: dict) -> int | None:

@@ -176,9 +176,10 @@ def made_counts():
 
 def test_scores_are_at_the_threshold_of_the_validation_scans():
     config = {"task": "lungs", "without": ["medseg9"], "architecture": "fpn", "encoder": "e", "seed": 0}
+    config["recipe"] = {"epochs": 16}
     (row,) = table.score_rows({**config, "split": {"trained": []}}, {}, made_counts())
     scores = dict(zip(table.COLUMNS, row, strict=True))
-    assert scores["tested on"] == "medseg9" and scores["scans"] == scores["slices"] == 2
+    assert (scores["epochs"], scores["tested on"]) == (16, "medseg9") and scores["scans"] == scores["slices"] == 2
     assert scores["threshold"] == 0.45 == runs.THRESHOLDS[runs.HALF - 1]  # next to 9 / 21
     assert scores["Dice: all pixels"] == pytest.approx(2 * 8 / (2 * 8 + 5 + 7))
     assert scores["Dice: mean of scans"] == pytest.approx((12 / (12 + 9) + 4 / (4 + 3)) / 2)
@@ -188,6 +189,7 @@ def test_scores_are_at_the_threshold_of_the_validation_scans():
 
 def test_lesions_have_a_lower_threshold_where_the_network_is_too_sure_and_scores_by_slice():
     config = {"task": "lesions", "without": ["medseg9"], "architecture": "fpn", "encoder": "e", "seed": 0}
+    config["recipe"] = {"epochs": 16}
     counts = made_counts()
     told = runs.facts({**config, "split": {"trained": []}}, {}, counts)
     half = 9 / 21
@@ -201,6 +203,23 @@ def test_lesions_have_a_lower_threshold_where_the_network_is_too_sure_and_scores
     assert runs.best_threshold(np.zeros_like(counts["confusion"][0])) == runs.HALF  # nothing validates
     counts["confusion"][counts["parts"] == "validation", :, 1] = 0  # there is nothing to find
     assert runs.best_threshold(counts["confusion"][0]) == runs.HALF
+
+
+def test_shares_stand_beside_probabilities_as_they_are_and_as_they_are_written():
+    config = {"task": "lesions", "without": ["medseg9"], "architecture": "fpn", "encoder": "e", "seed": 0}
+    config |= {"recipe": {"epochs": 16}, "split": {"trained": []}}
+    temperature = runs.facts(config, {}, made_counts())["temperature"]
+    rows = [dict(zip(table.BINS, row, strict=True)) for row in table.reliability_rows(config, {}, made_counts())]
+    first = rows[0]
+    assert (first["as it is: from"], first["as it is: to"]) == (
+        runs.THRESHOLDS[runs.HALF - 3],
+        runs.THRESHOLDS[runs.HALF - 2],
+    )
+    assert (first["pixels"], first["share"]) == (23, pytest.approx(3 / 23))  # 36 are above the first, 13 above the next
+    for row in rows:
+        for end in ("from", "to"):
+            odds = (row[f"as it is: {end}"] / (1 - row[f"as it is: {end}"] + 1e-9)) ** (1 / temperature)
+            assert row[f"scaled: {end}"] == pytest.approx(odds / (1 + odds), abs=1e-3)
 
 
 # Together
