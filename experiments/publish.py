@@ -224,10 +224,11 @@ def model_card(facts: dict) -> str:
         *rows,
         "",
         "**Limits.** Trained on few slices of one source, with lungs already cut out, by the lungmask model as the "
-        "article has it. On other data such networks did about as well as a grey threshold "
-        "(`unet_segnet/cohort/README.md`, 'A domain shift, measured'): compare with labels of your own first. Other "
-        "lung diseases and healthy lungs were not tested. The configuration was chosen by its authors on the very "
-        "slices it is scored on.",
+        "article has it. On rescaled scans of other patients such networks did about as well as a grey threshold "
+        "(`unet_segnet/cohort/README.md`, 'A domain shift, measured'). On scans in Hounsfield units the binary one did "
+        "better than that, but it calls 8 % of a healthy patient's lungs infected "
+        "(`experiments/results/networks/whole.md`): compare with labels of your own first. Other lung diseases were "
+        "not tested. The configuration was chosen by its authors on the very slices it is scored on.",
         "",
         f"**Where it comes from.** `{facts['command']}`, commit {facts['commit']}, on {facts['device']}, "
         f"{facts['finished_at']}.",

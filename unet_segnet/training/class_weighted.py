@@ -30,9 +30,7 @@ class Recipe:
     """How a network is trained; the defaults are those of the study.
 
     Sources: article, 'Network training' and Table 2; the authors' training scripts; MATLAB R2020a's
-    `trainingOptions` defaults, confirmed by reproducing the released losses. One run takes about 25 minutes on
-    the authors' GTX 1050 Ti. `python -m experiments.grid --net segnet --variant released --only 4` reproduces global
-    accuracy 0.954 and Dice 0.750 of Tables 3 and 4; see experiments/results for what came out.
+    `trainingOptions` defaults, confirmed by reproducing the released losses.
 
     Arguments:
         learning_rate: of Adam in the first epochs (Table 2: 1e-4 to 3e-3).

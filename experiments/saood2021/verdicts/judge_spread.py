@@ -11,7 +11,7 @@ from experiments.reporting.rules import LEVEL
 from experiments.saood2021 import published
 from experiments.saood2021.counts import CLASS_NAMES
 from experiments.saood2021.evidence import Evidence, FinishedRun
-from experiments.saood2021.protocol import NETS, PROBLEMS, VARIANTS, configurations
+from experiments.saood2021.protocol import EXPERIMENTS, NETS, PROBLEMS, VARIANTS, configurations
 from experiments.saood2021.published import stated
 from experiments.saood2021.tables.selection import released_accuracies
 from experiments.saood2021.tables.trainings import class_scores, grid_runs, notes_on_kinds
@@ -74,11 +74,12 @@ def sigma_consistent(evidence: Evidence) -> Judgement:
         net: _variances(released_accuracies(net, published.BEST_EXPERIMENT[net, "binary"]), healthy) for net in NETS
     }
     p_values = ", ".join(f"{NETWORKS[net].title} p = {p:.2g}" for net, (_, p) in compared.items())
-    below = sum(sigma < trivial for sigma in every)
+    sigmas = [released_accuracies(net, experiment).std(ddof=1) for net in NETS for experiment in EXPERIMENTS]
+    below = sum(sigma < trivial for sigma in sigmas)
     text += (
         f" Calling every pixel healthy has {trivial:.3f} on the same slices: so much do their lesions differ in size, "
-        f"and {below} of the {len(every)} networks are below it; the best ones by the test of Pitman and Morgan over "
-        f"the slices: {p_values}."
+        f"and {below} of the {len(sigmas)} released networks are below it; the best ones by the test of Pitman and "
+        f"Morgan over the slices: {p_values}."
     )
     if not all(p < LEVEL for _, p in compared.values()):
         return undecided(text, "More slices with masks.")

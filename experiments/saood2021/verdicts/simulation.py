@@ -18,7 +18,7 @@ from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Cell, Table
 
 STUDY_SLICES = 18
-SPREADS = (0.0025, 0.005, 0.01, 0.02)  # our repeated trainings lie within
+SPREADS = (0.0025, 0.005, 0.01, 0.02)  # our repeated binary trainings lie within
 
 
 def coverage_table(draws: int, seed: int = 0) -> Table:
