@@ -9,7 +9,7 @@ imported when they are used (`from unet_segnet.models import build_model`). For 
     print(result.severity.involvement().share)
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"
 __all__ = ["load_model", "segment"]
 _LATE = {"load_model": "unet_segnet.networks.load", "segment": "unet_segnet.inference.segmentation"}
 

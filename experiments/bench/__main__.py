@@ -56,7 +56,8 @@ def bench(options) -> None:
     _write(options.out, tables, session, {"load_before": load, "seconds": round(time.monotonic() - started, 1)})
     if options.readme:
         shown = [tables[name].to_markdown() for name in IN_README if name in tables and tables[name].rows]
-        replace_between(options.readme, options.section, "\n".join([f"Measured on {device}.\n", *shown]))
+        busy = f" The load was {load:.1f} when it began." if load > BUSY else ""
+        replace_between(options.readme, options.section, "\n".join([f"Measured on {device}.{busy}\n", *shown]))
     print(f"\nwritten to {options.out}: {', '.join(f'{name}.csv' for name in tables)}, bench.json")
 
 
