@@ -20,5 +20,5 @@ def gradients_by_sums(x, kernel, upstream):
     for row, column in np.ndindex(3, 3):
         place = np.s_[:, row : row + height, column : column + width]
         of_x[place] += upstream @ kernel[row, column].T.astype(float)
-        of_kernel[row, column] = np.einsum("bijc,bijf->cf", padded[place], upstream)
+        of_kernel[row, column] = np.einsum("bijc,bijf->cf", padded[place], upstream, optimize=True)
     return of_x[:, 1:-1, 1:-1], of_kernel
