@@ -189,6 +189,7 @@ def test_one_name_for_several_values_is_one_class(tmp_path):
         ("value,name\n0,healthy\n0,lesion\n", "value 0 a second time"),
         ("number,name\n0,healthy\n", "unknown column 'number'"),
         ("value,name\n0,healthy\n1\n", "line 3: 1 cells; expected 2"),
+        ('value,name\n0,healthy\n1,"lesion\n2,scar\n', "each quotation mark closed"),
         ("", "no column 'value'"),
     ],
 )
@@ -233,6 +234,8 @@ def test_pictures_in_place_of_labels_are_refused():
         ("image,slices\np1.nii.gz,\np1.nii.gz,2", "line 3: the same image and slices as in line 2"),
         ("image,labels\np1.nii.gz,p1.nii.gz\np2.nii.gz,p1.nii.gz", "line 3: the same labels as in line 2"),
         ("image,slices\n\n,\np1.nii.gz,0-3", "line 4: slices '0-3'"),
+        ('image,patient\np1.nii.gz,"anna\np2.nii.gz,ben', "unexpected end of data.* each quotation mark closed"),
+        ('image,patient\np1.nii.gz,"anna\np2.nii.gz,ben"', "line 3: 2 cells; expected 2, .* on one line"),
         ("image", "names no scan"),
     ],
 )

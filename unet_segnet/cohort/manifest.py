@@ -154,12 +154,14 @@ def read_rows(path: Path, required: tuple[str, ...], allowed: tuple[str, ...]) -
     """
     path = Path(path)
     try:
-        reader = csv.reader(read_small(path, MAX_MANIFEST_BYTES).decode("utf-8-sig").splitlines())
+        text = read_small(path, MAX_MANIFEST_BYTES).decode("utf-8-sig")
+        # Strict and with the lines' ends: else a quotation mark that is never closed swallows the rows after it.
+        reader = csv.reader(text.splitlines(keepends=True), strict=True)
         cells = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(
-            f"{path}: cannot be read ({error}); expected a CSV file (UTF-8, commas between the cells) with the columns "
-            f"{', '.join(allowed)}"
+            f"{path}: cannot be read ({error}); expected a CSV file (UTF-8, commas between the cells, each quotation "
+            f"mark closed) with the columns {', '.join(allowed)}"
         ) from error
     lines = {number: line for number, line in cells if any(line)}
     columns = lines.pop(min(lines)) if lines else []
@@ -172,7 +174,9 @@ def read_rows(path: Path, required: tuple[str, ...], allowed: tuple[str, ...]) -
         )
     for number, line in lines.items():
         if len(line) != len(columns) or not all(cell.isprintable() for cell in line):
-            raise InputError(f"{path}, line {number}: {len(line)} cells; expected {len(columns)}, of printable text")
+            raise InputError(
+                f"{path}, line {number}: {len(line)} cells; expected {len(columns)}, of printable text on one line"
+            )
     return {number: dict(zip(columns, line, strict=True)) for number, line in lines.items()}
 
 
