@@ -283,6 +283,17 @@ def test_what_another_process_finished_meanwhile_is_kept(network, own, tmp_path,
     assert (tmp_path / "out" / "evaluation.json").read_text() == "{}"
 
 
+def test_a_scan_under_two_names_is_told(network, own, tmp_path):
+    data = tmp_path / "own"
+    shutil.copytree(own, data)
+    for kind in ("images", "labels", "lungs"):
+        shutil.copy(data / kind / "p1.nii.gz", data / kind / "p9.nii.gz")
+    printed = " ".join(evaluate(network, data, tmp_path / "out").split())
+    told = "slice p1/001 of patient p1 and slice p9/001 of patient p9 are the same picture (2 more such pairs, "
+    assert f"WARNING: {told}" in printed and told in (tmp_path / "out" / "scores.md").read_text()
+    assert "same picture" not in evaluate(network, data / "list.csv", tmp_path / "listed")
+
+
 def test_a_network_that_tells_nothing_apart_is_told(own, tmp_path):
     import keras
 

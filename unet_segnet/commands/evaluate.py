@@ -64,6 +64,7 @@ def evaluate(options) -> None:
     import numpy as np
 
     from unet_segnet.cohort.conventions import pair_classes
+    from unet_segnet.cohort.copies import copies_text, find_copies
     from unet_segnet.cohort.domain import describe, differences, released_domain, released_thresholds
     from unet_segnet.cohort.seen import seen_slices
     from unet_segnet.data.catalogue import RELEASED
@@ -115,6 +116,10 @@ def evaluate(options) -> None:
             if members:
                 notes.append(f"Each fold's network on patients that it had not seen: {model.tables / 'scores.csv'}.")
                 say(f"note: {notes[-1]}")
+        if copies := find_copies(cohort.slices.images, cohort.groups):
+            told = copies_text(copies, cohort.slices.names, cohort.patients)
+            notes.append(f"{told}: what is shown twice counts twice; expected each once.")
+            say(f"WARNING: {notes[-1]}")
         if len(only := np.unique(predictions)) == 1:
             notes.append(f"The network calls every pixel {slices.class_names[only[0]]}: it tells nothing apart.")
         tested = ScoredSlices(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, cohort.name)
