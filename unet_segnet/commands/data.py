@@ -104,13 +104,15 @@ def manifest(options) -> int:
     """Write a manifest of a data set, with what a folder alone does not say.
 
     Raises:
-        InputError: there is no such data, or the file exists or cannot be written.
+        InputError: there is no such data, an option applies to nothing in it or is no orientation, or the file exists
+            or cannot be written.
     """
     from dataclasses import replace
 
     from unet_segnet.cohort.cases import cases_for_manifest, class_file
     from unet_segnet.cohort.manifest import write_manifest
     from unet_segnet.data.catalogue import find_data
+    from unet_segnet.scans.orientation import parse_orientation
 
     to = options.to
     if to.suffix != ".csv":
@@ -118,7 +120,14 @@ def manifest(options) -> int:
     if to.exists() and not options.force:
         raise InputError(f"{to} exists: give another name, or --force to replace it")
     folder = find_data(options.path)
-    slices, volumes, left_out = cases_for_manifest(folder, options.slices_per_patient)
+    for orientation in filter(None, (options.orientation, options.volume_orientation)):
+        parse_orientation(orientation)
+    slices, volumes, left_out, notes = cases_for_manifest(folder, options.slices_per_patient)
+    if not volumes and (options.volume_orientation or options.test == "volumes"):
+        option = "--volume-orientation" if options.volume_orientation else "--test volumes"
+        raise InputError(f"{folder}: {option} is for the volumes in rp_im/, and there are none; leave it out")
+    if not slices and options.test == "slices":
+        raise InputError(f"{folder}: --test slices leaves out the volumes in rp_im/, and there is nothing else")
     of_volumes = options.volume_orientation or options.orientation
     cases = [
         replace(case, orientation=orientation, part="test" if options.test == kind else "")
@@ -130,8 +139,8 @@ def manifest(options) -> int:
     except OSError as error:
         raise InputError(f"cannot write {to} ({error.strerror}): choose another place") from error
     check_it = f"unet-segnet data check {shlex.quote(str(to))}"
-    for line in summed_up(left_out):
-        print(f"note: not listed: {line}")
+    for line in (*(f"not listed: {line}" for line in summed_up(left_out)), *notes):
+        print(f"note: {line}")
     if unlabelled := sum(case.labels is None for case in cases):
         print(f"note: {unlabelled} of {len(cases)} scans have no labels; name them in the column labels")
     classes = class_file(folder)
