@@ -122,6 +122,10 @@ def test_nothing_is_replaced_without_force(evaluated, network, own):
     assert (out / "scores.csv").stat().st_mtime_ns == before
     evaluate(network, own, out, "--force")
     assert (out / "scores.csv").stat().st_mtime_ns > before
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds 'notes\.txt', which this command did not write and never removes"):
+        evaluate(network, own, out, "--force")
+    (out / "notes.txt").unlink()
 
 
 def test_marked_test_data_alone_is_scored(network, own, tmp_path):

@@ -296,12 +296,15 @@ def test_the_command_exports_an_own_network_and_replaces_only_exports(tmp_path, 
     with pytest.raises(InputError, match="is there already; give another place with `out`, or `force` to replace it"):
         command.export(options("binary", None))
     (out / "old").touch()
+    with pytest.raises(InputError, match="holds 'old', which this command did not write and never removes"):
+        command.export(options("binary", None, check="none", force=True))
+    (out / "old").rename(out / "assets" / "old")
     command.export(options("binary", None, check="none", force=True))
     assert "not checked" in capsys.readouterr().out
-    assert not (out / "old").exists()
+    assert not (out / "assets" / "old").exists()
     assert facts_in(out, "saved_model")["checked"] == "no"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["binary_saved_model", "weights"]
-    with pytest.raises(InputError, match="holds no SavedModel and is not replaced"):
+    with pytest.raises(InputError, match=r"no saved_model\.pb\) and is never replaced"):
         command.export(options("binary", weights, force=True))
 
 

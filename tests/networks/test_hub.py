@@ -235,7 +235,7 @@ def test_only_an_earlier_export_is_replaced_and_only_by_the_whole_new_one(files,
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith((".", "folder"))) == ["folder"]
 
     (folder / ".git").mkdir()
-    with pytest.raises(InputError, match=r"holds '\.git' beside an earlier export, which would be lost"):
+    with pytest.raises(InputError, match=r"holds '\.git', which this command did not write and never removes"):
         export(files / "lungs.keras", force=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").touch()

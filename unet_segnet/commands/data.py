@@ -81,12 +81,13 @@ def look(options) -> int:
         InputError: there is no data set, none of its scans can be read, or the folder exists or cannot be written.
     """
     from unet_segnet.cohort.examine import examine_data
-    from unet_segnet.commands.data_look import MARKS, Kept, write_look
+    from unet_segnet.commands.data_look import MARKS, Kept, names_in, write_look
 
-    check_own(options.out, MARKS)
+    names = names_in(options.out)
+    check_own(options.out, MARKS, names)
     if options.out.exists() and not options.force:
         raise InputError(f"{options.out}: is there already; give another folder with --out, or --force")
-    with whole_folder(options.out, MARKS) as new:
+    with whole_folder(options.out, MARKS, names) as new:
         kept = Kept(new)
         scans = (options.path, options.classes, options.lungs, options.orientation)
         place, found = examine_data(*scans, reporter("reading scans"), kept.add)

@@ -22,6 +22,9 @@ from unet_segnet.output.records import INTENDED_USE, check_folder
 from unet_segnet.output.whole_folder import check_own, whole_folder
 
 MARKS = ("evaluation.json",)  # of results, which may be replaced
+FILES = ("slices.csv", "counts.npz", *MARKS, "segmentations.png")
+TABLES = ("scores", "patients", "domain")
+NAMES = (*FILES, *(f"{table}.{kind}" for table in TABLES for kind in ("csv", "md")))  # of all that results may hold
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,7 +102,7 @@ def evaluate(options) -> None:
     seen = len(set(seen_slices(facts, cohort)) & set(chosen))
     cohort = cohort.subset(chosen)
     say(f"scored: {len(cohort)} slices")
-    with whole_folder(options.out, MARKS) as new:  # from here on, so that a second process learns who is at it
+    with whole_folder(options.out, MARKS, NAMES) as new:  # from here on, so that a second process learns who is at it
         _check_free(options)
         found = predicted(model, cohort.slices.images, options.batch_size, Path(options.model).name, mirrors)
         slices, (predictions, *of_members), notes = same_classes(cohort.slices, found, pairing)
@@ -151,12 +154,11 @@ def evaluate(options) -> None:
         write_arrays(new / "counts.npz", counts)
         write_json(new / "evaluation.json", about)
         draw_slices(slices, predictions, f"{Path(options.model).name} on {cohort.name}", new / "segmentations.png")
-    files += ["slices.csv", "counts.npz", "evaluation.json", "segmentations.png"]
-    say(f"written to {options.out}: {', '.join(files)}")
+    say(f"written to {options.out}: {', '.join([*files, *FILES])}")
 
 
 def _check_free(options) -> None:
-    check_own(options.out, MARKS)
+    check_own(options.out, MARKS, NAMES)
     if options.out.exists() and not options.force:
         raise InputError(f"{options.out}: is there already; give another folder with --out, or --force")
 
