@@ -281,6 +281,12 @@ def test_commands_leave_with_their_status(tmp_path):
     assert run("check", "--help").returncode == 0
 
 
+def test_phantom_that_is_too_small_is_refused_and_leaves_nothing(tmp_path):
+    with pytest.raises(InputError, match="`size` is at least 32"):
+        status(["phantom", "--to", str(tmp_path / "phantom"), "--slices", "1", "--size", "17"])
+    assert not (tmp_path / "phantom").exists()
+
+
 def test_phantom_is_written_once(tmp_path, capsys):
     to = tmp_path / "phantom"
     options = ["phantom", "--to", str(to), "--slices", "4", "--size", "64", "--seed", "1"]

@@ -156,7 +156,7 @@ def phantom(options) -> int:
     """Write the phantom in the MedSeg NIfTI layout.
 
     Raises:
-        InputError: the folder holds slices already, or cannot be written.
+        InputError: the folder holds slices already, or cannot be written, or the size is too small.
     """
     from unet_segnet.data.nifti import has_slices
     from unet_segnet.data.phantom import write_phantom
@@ -165,7 +165,6 @@ def phantom(options) -> int:
     if has_slices(to) and not options.force:
         raise InputError(f"{to} holds slices already: choose another folder, or --force to replace them")
     try:
-        to.mkdir(parents=True, exist_ok=True)
         write_phantom(to, num_slices=options.slices, seed=options.seed, size=size)
     except OSError as error:
         raise InputError(f"cannot write to {to} ({error.strerror}): choose another folder") from error
@@ -271,7 +270,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write, made if needed")
     verb.add_argument("--slices", type=positive, default=100, metavar="N", help="number of slices")
     verb.add_argument("--seed", type=one_seed, default=0, metavar="N", help="of the phantom")
-    verb.add_argument("--size", type=positive, default=512, metavar="PIXELS", help="height and width")
+    verb.add_argument("--size", type=positive, default=512, metavar="PIXELS", help="height and width, 32 or more")
     verb.add_argument("--force", action="store_true", help="replace slices that are in DIR")
     return parser
 
