@@ -200,6 +200,13 @@ def test_what_the_network_was_trained_on_is_compared_and_known_again(own, tmp_pa
     assert of_network["Dice value"] == of_threshold["Dice value"]  # the same rule
 
 
+def test_the_whole_of_the_released_slices_is_not_said_to_have_trained_a_network(own, tmp_path):
+    path = bright_network(tmp_path / "released.keras")
+    write_facts(path, {"data": "COVID19-DL"})
+    printed = " ".join(evaluate(path, own, tmp_path / "out").split())
+    assert "was trained on (a part of COVID19-DL; described are all its slices), and own." in printed
+
+
 def test_more_classes_than_the_data_has_are_scored_together(own, tmp_path):
     path = bright_network(tmp_path / "four.keras", num_classes=4)
     printed = " ".join(evaluate(path, own, tmp_path / "four").split())

@@ -88,6 +88,9 @@ def evaluate(options) -> None:
         say("note: a network trained in MATLAB is taken for one of the authors', trained on the released slices")
     model = load_found(path, facts)
     check_takes_grey(model, path)
+    origin = facts.get("data") or "unknown data"
+    if facts.get("data") == RELEASED and "trained_on" not in facts:
+        origin = f"a part of {RELEASED}; described are all its slices"
     if facts.get("data") == RELEASED:
         facts = {"thresholds": released_thresholds(model.output_shape[-1]), "trained_on": released_domain(), **facts}
     window = tuple(options.window or facts.get("window") or DEFAULT_WINDOW)
@@ -132,7 +135,7 @@ def evaluate(options) -> None:
             for name, of in zip(members, of_members, strict=True)
         ]
         methods = [network, *alone, *baselines]
-        origin = (facts.get("data") or "unknown data") + (f" ({members[0]})" if members else "")
+        origin += f" ({members[0]})" if members else ""
         tables = {
             **score_tables(tested, methods, notes),
             "domain": domain_table(differences(facts.get("trained_on"), describe(cohort)), origin, cohort.name),
