@@ -243,6 +243,14 @@ def test_only_an_earlier_export_is_replaced_and_only_by_the_whole_new_one(files,
         export(files / "lungs.keras", out=tmp_path / "other", force=True)
 
 
+@pytest.mark.parametrize("part", hub.PARTS)
+def test_a_folder_that_lacks_a_part_is_told_by_its_name(files, export, part):
+    folder = export(files / "grey.keras")
+    (folder / part).unlink()
+    with pytest.raises(InputError, match=rf"folder: is no network of this project, it has no {part}; expected what"):
+        load_model(folder)
+
+
 def parts_of(file, folder):
     """The parts of a folder, but another network's weights."""
     import zipfile
