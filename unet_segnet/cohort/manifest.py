@@ -27,7 +27,7 @@ class Case:
         image: a scan file, or a folder of slices, see `unet_segnet.scans.read_scan`.
         labels, lungs: a mask of the same voxels, or None where there is none.
         patient: whose it is, or None where nobody said: a volume then counts as one patient, a single slice as
-            somebody's.
+            somebody's, and so do slices of a file of which a manifest lists single ones alone.
         slices: (first, last) of the file's slices, one-based; None for all.
         orientation: how the arrays lie, see `unet_segnet.scans.to_network`; None: by the affine, or assumed.
         part: "train", "validation" or "test" where it is fixed, else "".
@@ -119,7 +119,16 @@ def read_manifest(path: Path) -> tuple[list[Case], list[str]]:
         )
     if not cases and not problems:
         raise InputError(f"{path}: names no scan; expected a row for each")
-    return cases, problems
+    return _with_patients_of_parts(cases), problems
+
+
+def _with_patients_of_parts(cases: list[Case]) -> list[Case]:
+    """The cases; parts of one file are one patient's where nobody said whose, as a part of several slices shows."""
+    volumes: dict[Path, str] = {}
+    for case in cases:
+        if case.slices and case.slices[0] < case.slices[1]:
+            volumes.setdefault(case.image.resolve(), case.name.removesuffix("-{}-{}".format(*case.slices)))
+    return [replace(case, patient=case.patient or volumes.get(case.image.resolve())) for case in cases]
 
 
 def _as_range(slices: tuple[int, int] | None) -> range:
