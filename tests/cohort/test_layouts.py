@@ -261,6 +261,13 @@ def test_dicom_trees_with_labels_in_them(tmp_path):
         (["p_a_a", "p_b_a"], ["p_a_b", "p_b_b"], {}),
         (["scan_1_1"], ["mask_1"], {}),
         (["b_0000", "b_ct"], ["b"], {"b_0000": "b"}),
+        # Names of any alphabet, also with accents as macOS stores them.
+        (["Иванов", "Петров"], ["Петров_mask", "иванов_mask"], {"Иванов": "иванов_mask", "Петров": "Петров_mask"}),
+        (["Zo\u00eb_ct"], ["Zoe\u0308_seg"], {"Zo\u00eb_ct": "Zoe\u0308_seg"}),
+        (["Müller"], ["Möller"], {}),
+        (["张三"], ["李四"], {}),
+        (["Müller_1"], ["Möller_1"], {}),
+        (["रीमा_ct"], ["रोमा_seg"], {}),
     ],
 )  # fmt: skip
 def test_names_that_belong_together(images, others, pairs):

@@ -77,10 +77,13 @@ def test_parts_of_one_volume_are_one_patients(tmp_path):
     for folder in ("a", "b"):
         for kind, array in (("im", images), ("seg", labels), ("lung", lungs)):
             write_nifti(tmp_path / folder / f"{kind}.nii.gz", array)
-    rows = [f"{of}/im.nii.gz,{of}/seg.nii.gz,{of}/lung.nii.gz,{part}" for of in "ab" for part in ("1-2", "4-6", "3")]
+    rows = [f"{of}/im.nii.gz,{of}/seg.nii.gz,{of}/lung.nii.gz,{part}" for of in "ab" for part in ("3", "1-2", "4-6")]
     (tmp_path / "list.csv").write_text("\n".join(["image,labels,lungs,slices", *rows]) + "\n")
     cohort = load_cohort(tmp_path / "list.csv", size=32)
-    assert cohort.patients == ("im",) * 5 + (None,) + ("b-im",) * 5 + (None,)
+    assert cohort.patients == ("im",) * 6 + ("b-im",) * 6
+    rows = [row for row in rows if row.endswith(",3")]  # single slices alone may be several patients'
+    (tmp_path / "list.csv").write_text("\n".join(["image,labels,lungs,slices", *rows]) + "\n")
+    assert load_cohort(tmp_path / "list.csv", size=32).patients == (None, None)
 
 
 def test_slices_that_a_series_calls_by_other_numbers_are_told(tmp_path):
@@ -189,6 +192,7 @@ def test_one_name_for_several_values_is_one_class(tmp_path):
         ("value,name\n0,healthy\n0,lesion\n", "value 0 a second time"),
         ("number,name\n0,healthy\n", "unknown column 'number'"),
         ("value,name\n0,healthy\n1\n", "line 3: 1 cells; expected 2"),
+        ('value,name\n0,healthy\n1,"lesion\n2,scar\n', "each quotation mark closed"),
         ("", "no column 'value'"),
     ],
 )
@@ -233,6 +237,8 @@ def test_pictures_in_place_of_labels_are_refused():
         ("image,slices\np1.nii.gz,\np1.nii.gz,2", "line 3: the same image and slices as in line 2"),
         ("image,labels\np1.nii.gz,p1.nii.gz\np2.nii.gz,p1.nii.gz", "line 3: the same labels as in line 2"),
         ("image,slices\n\n,\np1.nii.gz,0-3", "line 4: slices '0-3'"),
+        ('image,patient\np1.nii.gz,"anna\np2.nii.gz,ben', "unexpected end of data.* each quotation mark closed"),
+        ('image,patient\np1.nii.gz,"anna\np2.nii.gz,ben"', "line 3: 2 cells; expected 2, .* on one line"),
         ("image", "names no scan"),
     ],
 )

@@ -223,6 +223,37 @@ def test_manifest_tells_of_class_names_that_do_not_lie_beside_it(tmp_path, capsy
     assert "--classes" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--test", "volumes"], "--test volumes is for the volumes in rp_im/, and there are none"),
+        (["--volume-orientation", "upright"], "--volume-orientation is for the volumes in rp_im/"),
+        (["--slices-per-patient", "2"], "has no tr_im.nii.gz, whose slices alone `slices_per_patient` divides"),
+        (["--orientation", "bogus"], "orientation 'bogus'"),
+        (["--volume-orientation", "bogus"], "orientation 'bogus'"),
+    ],
+)
+def test_manifest_refuses_options_that_apply_to_nothing(tmp_path, options, message):
+    write_cohort(tmp_path / "scans", 2)
+    with pytest.raises(InputError, match=message):
+        status(["manifest", str(tmp_path / "scans"), "--to", str(tmp_path / "list.csv"), *options])
+    assert not (tmp_path / "list.csv").exists()
+
+
+def test_manifest_of_volumes_has_no_slices_to_mark(tmp_path):
+    (tmp_path / "rp_im").mkdir()
+    (tmp_path / "rp_im" / "1.nii.gz").touch()
+    with pytest.raises(InputError, match="--test slices leaves out the volumes in rp_im/, and there is nothing else"):
+        status(["manifest", str(tmp_path), "--to", str(tmp_path / "list.csv"), "--test", "slices"])
+
+
+def test_manifest_tells_which_partners_it_guessed(tmp_path, capsys):
+    write_cohort(tmp_path / "scans", 2)
+    (tmp_path / "scans" / "labels" / "p1.nii.gz").rename(tmp_path / "scans" / "labels" / "p1_mask.nii.gz")
+    assert status(["manifest", str(tmp_path / "scans"), "--to", str(tmp_path / "list.csv")]) == 0
+    assert "what the names share: p1_mask belongs to p1\n" in capsys.readouterr().out
+
+
 def test_check_of_the_release_prints_table_1(real_data, capsys):
     assert status(["check", str(real_data)]) == 0
     printed = capsys.readouterr().out
@@ -248,6 +279,12 @@ def test_commands_leave_with_their_status(tmp_path):
     assert offline.returncode == 2
     assert "check the network" in offline.stderr and "Traceback" not in offline.stderr
     assert run("check", "--help").returncode == 0
+
+
+def test_phantom_that_is_too_small_is_refused_and_leaves_nothing(tmp_path):
+    with pytest.raises(InputError, match="`size` is at least 32"):
+        status(["phantom", "--to", str(tmp_path / "phantom"), "--slices", "1", "--size", "17"])
+    assert not (tmp_path / "phantom").exists()
 
 
 def test_phantom_is_written_once(tmp_path, capsys):

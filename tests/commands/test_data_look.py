@@ -116,6 +116,9 @@ def test_a_page_is_replaced_by_force_alone_and_nothing_else_ever(tmp_path):
     (folder / "images" / "p1.nii.gz").unlink()
     assert call(folder, "--out", out, "--force") == 1
     assert (out / "index.html").read_bytes() != before and not (out / "p1.png").exists()
+    (out / "p9.png").write_text("mine")
+    with pytest.raises(InputError, match=r"holds 'p9\.png', which this command did not write and never removes"):
+        call(folder, "--out", out, "--force")
     before = sorted(folder.rglob("*"))
     with pytest.raises(InputError, match="never replaced"):
         call(folder, "--out", folder, "--force")

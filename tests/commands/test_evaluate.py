@@ -122,6 +122,10 @@ def test_nothing_is_replaced_without_force(evaluated, network, own):
     assert (out / "scores.csv").stat().st_mtime_ns == before
     evaluate(network, own, out, "--force")
     assert (out / "scores.csv").stat().st_mtime_ns > before
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds 'notes\.txt', which this command did not write and never removes"):
+        evaluate(network, own, out, "--force")
+    (out / "notes.txt").unlink()
 
 
 def test_marked_test_data_alone_is_scored(network, own, tmp_path):
@@ -194,6 +198,13 @@ def test_what_the_network_was_trained_on_is_compared_and_known_again(own, tmp_pa
     scores = {(row["method"], row["over"]): row for row in rows_of(tmp_path / "out" / "scores.csv")}
     of_network, of_threshold = (scores[name, "all pixels"] for name in ("network", "grey threshold"))
     assert of_network["Dice value"] == of_threshold["Dice value"]  # the same rule
+
+
+def test_the_whole_of_the_released_slices_is_not_said_to_have_trained_a_network(own, tmp_path):
+    path = bright_network(tmp_path / "released.keras")
+    write_facts(path, {"data": "COVID19-DL"})
+    printed = " ".join(evaluate(path, own, tmp_path / "out").split())
+    assert "was trained on (a part of COVID19-DL; described are all its slices), and own." in printed
 
 
 def test_more_classes_than_the_data_has_are_scored_together(own, tmp_path):
@@ -281,6 +292,17 @@ def test_what_another_process_finished_meanwhile_is_kept(network, own, tmp_path,
     with pytest.raises(InputError, match="out: is there already"):
         evaluate(network, own, tmp_path / "out")
     assert (tmp_path / "out" / "evaluation.json").read_text() == "{}"
+
+
+def test_a_scan_under_two_names_is_told(network, own, tmp_path):
+    data = tmp_path / "own"
+    shutil.copytree(own, data)
+    for kind in ("images", "labels", "lungs"):
+        shutil.copy(data / kind / "p1.nii.gz", data / kind / "p9.nii.gz")
+    printed = " ".join(evaluate(network, data, tmp_path / "out").split())
+    told = "slice p1/001 of patient p1 and slice p9/001 of patient p9 are the same picture (2 more such pairs, "
+    assert f"WARNING: {told}" in printed and told in (tmp_path / "out" / "scores.md").read_text()
+    assert "same picture" not in evaluate(network, data / "list.csv", tmp_path / "listed")
 
 
 def test_a_network_that_tells_nothing_apart_is_told(own, tmp_path):

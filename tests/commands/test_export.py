@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from own_data import write_cohort
 
 from unet_segnet import layers
 from unet_segnet.commands import export as command
@@ -296,12 +297,15 @@ def test_the_command_exports_an_own_network_and_replaces_only_exports(tmp_path, 
     with pytest.raises(InputError, match="is there already; give another place with `out`, or `force` to replace it"):
         command.export(options("binary", None))
     (out / "old").touch()
+    with pytest.raises(InputError, match="holds 'old', which this command did not write and never removes"):
+        command.export(options("binary", None, check="none", force=True))
+    (out / "old").rename(out / "assets" / "old")
     command.export(options("binary", None, check="none", force=True))
     assert "not checked" in capsys.readouterr().out
-    assert not (out / "old").exists()
+    assert not (out / "assets" / "old").exists()
     assert facts_in(out, "saved_model")["checked"] == "no"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["binary_saved_model", "weights"]
-    with pytest.raises(InputError, match="holds no SavedModel and is not replaced"):
+    with pytest.raises(InputError, match=r"no saved_model\.pb\) and is never replaced"):
         command.export(options("binary", weights, force=True))
 
 
@@ -357,6 +361,11 @@ def test_slices_to_check_fit_the_network(two_slices):
     assert slices.shape == (2, 40, 48, 3) and slices.dtype == np.uint8
     assert (slices[..., 0] == slices[..., 2]).all()
     assert np.ptp(slices, axis=(1, 2, 3)).min() > 50  # each shows something
+
+
+def test_slices_to_check_may_be_of_ones_own_scans(tmp_path):
+    slices = command.slices_to_check(str(write_cohort(tmp_path / "own", 3)), (None, 32, 32, 1))
+    assert slices.shape == (8, 32, 32, 1) and slices.any(axis=(1, 2, 3)).all()
 
 
 def test_grey_levels_are_those_of_the_networks_window():

@@ -149,3 +149,7 @@ def test_scores_on_what_the_folds_were_trained_on_are_said_to_be_too_high(traine
     assert "Each fold's network on patients that it had not seen:" in text
     assert str(group / "folds-seed0" / "scores.csv") in (out / "scores.md").read_text()
     assert (group / "folds-seed0" / "scores.csv").is_file()
+
+
+def test_what_is_not_fitted_is_not_said_to_be_fitted_on_each_fold(trained):
+    assert "all background: every pixel is not infected." in (trained[1] / "folds-seed0" / "scores.md").read_text()

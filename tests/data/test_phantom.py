@@ -7,6 +7,7 @@ import pytest
 from unet_segnet.data.nifti import read_medseg_slices
 from unet_segnet.data.phantom import phantom_slices, write_phantom
 from unet_segnet.data.preprocess import prepare
+from unet_segnet.errors import InputError
 from unet_segnet.scans import read_scan, to_network
 
 # Pixels of each class in the 100 slices (Table 1, the last one mended) and the slices that contain it.
@@ -109,5 +110,5 @@ def test_the_affine_says_where_the_drawn_patient_lies(tmp_path):
 
 @pytest.mark.parametrize(("num_slices", "size"), [(0, 64), (1, 16)])
 def test_impossible_sizes_are_named(num_slices, size):
-    with pytest.raises(ValueError, match=f"Received: {num_slices} of {size}"):
+    with pytest.raises(InputError, match=f"Received: {num_slices} of {size}"):
         phantom_slices(num_slices, size=size)

@@ -88,9 +88,14 @@ def test_parts_can_be_left_out():
 
 
 def test_one_patient_cannot_be_divided():
-    with pytest.raises(InputError, match="1 patient: cannot be divided into training, validation and test"):
+    said = (
+        "1 patient: cannot be divided into training, validation and test .* set `test_share` and `validation_share` to"
+    )
+    with pytest.raises(InputError, match=said):
         grouped_split(["one"] * 40)
-    with pytest.raises(InputError, match="2 patients: cannot be divided"):
+    with pytest.raises(InputError, match="set `test_share` to 0"):
+        grouped_split(["one"] * 40, validation_share=0)
+    with pytest.raises(InputError, match=r"2 patients: cannot be divided .* `test_share` or `validation_share` to 0"):
         grouped_split(["a", "b"])
     with pytest.raises(InputError, match="below 1"):
         grouped_split(GROUPS, test_share=1.0)

@@ -235,12 +235,20 @@ def test_only_an_earlier_export_is_replaced_and_only_by_the_whole_new_one(files,
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith((".", "folder"))) == ["folder"]
 
     (folder / ".git").mkdir()
-    with pytest.raises(InputError, match=r"holds '\.git' beside an earlier export, which would be lost"):
+    with pytest.raises(InputError, match=r"holds '\.git', which this command did not write and never removes"):
         export(files / "lungs.keras", force=True)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").touch()
     with pytest.raises(InputError, match="is never replaced, not even with `force`"):
         export(files / "lungs.keras", out=tmp_path / "other", force=True)
+
+
+@pytest.mark.parametrize("part", hub.PARTS)
+def test_a_folder_that_lacks_a_part_is_told_by_its_name(files, export, part):
+    folder = export(files / "grey.keras")
+    (folder / part).unlink()
+    with pytest.raises(InputError, match=rf"folder: is no network of this project, it has no {part}; expected what"):
+        load_model(folder)
 
 
 def parts_of(file, folder):

@@ -113,7 +113,9 @@ def class_file(folder: Path) -> Path | None:
     return None
 
 
-def cases_for_manifest(folder: Path, slices_per_patient: int | None = None) -> tuple[list[Case], list[Case], list[str]]:
+def cases_for_manifest(
+    folder: Path, slices_per_patient: int | None = None
+) -> tuple[list[Case], list[Case], list[str], list[str]]:
     """Cases of a folder, to be written into a manifest: of slices or single scans, and of volumes in MedSeg's layout.
 
     Arguments:
@@ -123,19 +125,24 @@ def cases_for_manifest(folder: Path, slices_per_patient: int | None = None) -> t
             each slice becomes a case of its own.
 
     Returns:
-        Those of slices or single scans, those of volumes, and what was not listed, one line each.
+        Those of slices or single scans, those of volumes, what was not listed, and what was assumed, one line each.
 
     Raises:
         InputError: nothing of that kind is there, or the slices cannot be divided so.
     """
-    if is_own(folder):
+    own = is_own(folder)
+    if slices_per_patient and (own or not has_slices(folder)):
+        raise InputError(
+            f"{folder}: has no tr_im.nii.gz, whose slices alone `slices_per_patient` divides; leave it out"
+        )
+    if own:
         layout = layout_of_folders(folder) or layout_of_names(folder) or _only_scans(folder)
-        return layout.cases, [], layout.problems
+        return layout.cases, [], layout.problems, layout.notes
     volumes = [Case(name, *volume_paths(folder, name), f"rp{name}") for name in volume_names(folder)]
     if not has_slices(folder):
         if not volumes:
             raise InputError(f"{folder}: nothing to list: its slices are a data set as they are")
-        return [], volumes, []
+        return [], volumes, [], []
     image, labels, lungs = slice_paths(folder)
     number, step = read_scan(image).array.shape[2], slices_per_patient or 1
     if number % step:
@@ -144,7 +151,7 @@ def cases_for_manifest(folder: Path, slices_per_patient: int | None = None) -> t
     for index, first in enumerate(range(1, number + 1, step), 1):
         patient = f"tr{index:02}" if slices_per_patient else None
         slices.append(Case(f"tr{index:02}", image, labels, lungs, patient, (first, first + step - 1)))
-    return slices, volumes, []
+    return slices, volumes, [], []
 
 
 def _only_scans(folder: Path) -> Layout:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unet_segnet.data.resize import resize_images
+from unet_segnet.errors import some
 
 THUMBNAIL = 32
 # Correlation of thumbnails. Neighbours in a volume of 3 mm spacing reach 0.9989 on ct20, slices of two patients 0.993;
@@ -39,6 +40,20 @@ def find_copies(images: np.ndarray, groups: Sequence[str]) -> list[tuple[int, in
                 if codes[i] != codes[j] and shows[i] and shows[j]:
                     found.add((i, j))
     return sorted(found)
+
+
+def copies_text(pairs: Sequence[tuple[int, int]], names: Sequence[str], patients: Sequence[str | None]) -> str:
+    """The first of the pairs of `find_copies`, and how many more there are, as the beginning of a sentence.
+
+    Arguments:
+        pairs: one at least.
+        names: (num_slices,) of the slices.
+        patients: (num_slices,) whose each is, or None where nobody knows.
+    """
+    who = [f"slice {names[k]} of patient {patients[k] or 'unknown'}" for k in pairs[0]]
+    whose = list(dict.fromkeys(patients[k] or names[k] for pair in pairs for k in pair))
+    more = f" ({len(pairs) - 1} more such pairs, all of {len(whose)} patients: {some(whose, 12)})" if pairs[1:] else ""
+    return f"{who[0]} and {who[1]} are the same picture{more}"
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:

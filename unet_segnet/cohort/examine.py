@@ -9,7 +9,7 @@ import numpy as np
 from unet_segnet.cohort.cases import CaseList, find_cases, is_own
 from unet_segnet.cohort.classes import Classes, read_classes
 from unet_segnet.cohort.conventions import LabelFacts, recognise_classes
-from unet_segnet.cohort.copies import find_copies, thumbnails
+from unet_segnet.cohort.copies import copies_text, find_copies, thumbnails
 from unet_segnet.cohort.load import WITH_THE_SCANS, CaseFacts, LoadedCase, Reader
 from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
@@ -270,15 +270,10 @@ def _add_copies(loaded: list[CaseCounts], found: Examination) -> None:
     pairs = find_copies(np.concatenate([one.thumbnails for one in loaded]), groups)
     if not pairs:
         return
-    who = [f"slice {names[k]} of patient {patients[k] or 'unknown'}" for k in pairs[0]]
-    whose = list(dict.fromkeys(groups[k] for pair in pairs for k in pair))
-    more = (
-        f" ({len(pairs) - 1} more such pairs, all of {len(whose)} patients: {some(whose, MANY)})" if pairs[1:] else ""
-    )
     found.add(
         "problems",
-        f"{who[0]} and {who[1]} are the same picture{more}: a leak if one trains and one tests; expected each "
-        "once, or one name for the patient",
+        f"{copies_text(pairs, names, patients)}: a leak if one trains and one tests; expected each once, or one name "
+        "for the patient",
         *dict.fromkeys(cases[k] for pair in pairs for k in pair),
     )
 

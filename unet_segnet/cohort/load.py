@@ -268,7 +268,6 @@ class Reader:
         self.lungs, self.orientation, self.window, self.size, self.whole = lungs, orientation, window, size, whole
         self.background, self.colours = (classes.background, classes.colours) if classes else (0, {})
         self._kept: dict[str, tuple[Path, Scan]] = {}
-        self._volumes: dict[Path, str] = {}
 
     def __call__(self, case: Case) -> LoadedCase:
         """Read one case.
@@ -285,7 +284,7 @@ class Reader:
         scan, labels, lungs = (
             None if one is None else _part(one, case) for one in (whole, masks.get("labels"), masks.get("lungs"))
         )
-        patient = case.patient or (None if min(scan.array.shape) == 1 else self._volume(case))
+        patient = case.patient or (None if min(scan.array.shape) == 1 else case.name)
         one = self._prepared(case, patient, scan, labels, lungs)
         assumed = [f"{kind}: {note}" for kind, mask in masks.items() for note in mask.mask_notes]
         return replace(one, notes=(*scan.notes, *assumed, *one.notes))
@@ -311,14 +310,6 @@ class Reader:
             except SeveralSeriesError as error:  # of a whole data set nobody chooses a series
                 raise InputError(f"{error.what}; expected one: name a folder that holds it alone") from None
         return self._kept[kind][1]
-
-    def _volume(self, case: Case) -> str:
-        """Whose a volume is, where nobody said: parts of one file are one patient's."""
-        if case.slices is None:
-            return case.name
-        path = case.image.resolve()
-        name = case.name.removesuffix("-{}-{}".format(*case.slices))
-        return self._volumes.setdefault(path, name)
 
     def _prepared(self, case, patient, scan, labels, lungs) -> LoadedCase:
         orientation = case.orientation or self.orientation

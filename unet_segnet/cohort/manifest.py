@@ -27,7 +27,7 @@ class Case:
         image: a scan file, or a folder of slices, see `unet_segnet.scans.read_scan`.
         labels, lungs: a mask of the same voxels, or None where there is none.
         patient: whose it is, or None where nobody said: a volume then counts as one patient, a single slice as
-            somebody's.
+            somebody's, and so do slices of a file of which a manifest lists single ones alone.
         slices: (first, last) of the file's slices, one-based; None for all.
         orientation: how the arrays lie, see `unet_segnet.scans.to_network`; None: by the affine, or assumed.
         part: "train", "validation" or "test" where it is fixed, else "".
@@ -119,7 +119,16 @@ def read_manifest(path: Path) -> tuple[list[Case], list[str]]:
         )
     if not cases and not problems:
         raise InputError(f"{path}: names no scan; expected a row for each")
-    return cases, problems
+    return _with_patients_of_parts(cases), problems
+
+
+def _with_patients_of_parts(cases: list[Case]) -> list[Case]:
+    """The cases; parts of one file are one patient's where nobody said whose, as a part of several slices shows."""
+    volumes: dict[Path, str] = {}
+    for case in cases:
+        if case.slices and case.slices[0] < case.slices[1]:
+            volumes.setdefault(case.image.resolve(), case.name.removesuffix("-{}-{}".format(*case.slices)))
+    return [replace(case, patient=case.patient or volumes.get(case.image.resolve())) for case in cases]
 
 
 def _as_range(slices: tuple[int, int] | None) -> range:
@@ -154,12 +163,14 @@ def read_rows(path: Path, required: tuple[str, ...], allowed: tuple[str, ...]) -
     """
     path = Path(path)
     try:
-        reader = csv.reader(read_small(path, MAX_MANIFEST_BYTES).decode("utf-8-sig").splitlines())
+        text = read_small(path, MAX_MANIFEST_BYTES).decode("utf-8-sig")
+        # Strict and with the lines' ends: else a quotation mark that is never closed swallows the rows after it.
+        reader = csv.reader(text.splitlines(keepends=True), strict=True)
         cells = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(
-            f"{path}: cannot be read ({error}); expected a CSV file (UTF-8, commas between the cells) with the columns "
-            f"{', '.join(allowed)}"
+            f"{path}: cannot be read ({error}); expected a CSV file (UTF-8, commas between the cells, each quotation "
+            f"mark closed) with the columns {', '.join(allowed)}"
         ) from error
     lines = {number: line for number, line in cells if any(line)}
     columns = lines.pop(min(lines)) if lines else []
@@ -172,7 +183,9 @@ def read_rows(path: Path, required: tuple[str, ...], allowed: tuple[str, ...]) -
         )
     for number, line in lines.items():
         if len(line) != len(columns) or not all(cell.isprintable() for cell in line):
-            raise InputError(f"{path}, line {number}: {len(line)} cells; expected {len(columns)}, of printable text")
+            raise InputError(
+                f"{path}, line {number}: {len(line)} cells; expected {len(columns)}, of printable text on one line"
+            )
     return {number: dict(zip(columns, line, strict=True)) for number, line in lines.items()}
 
 

@@ -81,12 +81,13 @@ def look(options) -> int:
         InputError: there is no data set, none of its scans can be read, or the folder exists or cannot be written.
     """
     from unet_segnet.cohort.examine import examine_data
-    from unet_segnet.commands.data_look import MARKS, Kept, write_look
+    from unet_segnet.commands.data_look import MARKS, Kept, names_in, write_look
 
-    check_own(options.out, MARKS)
+    names = names_in(options.out)
+    check_own(options.out, MARKS, names)
     if options.out.exists() and not options.force:
         raise InputError(f"{options.out}: is there already; give another folder with --out, or --force")
-    with whole_folder(options.out, MARKS) as new:
+    with whole_folder(options.out, MARKS, names) as new:
         kept = Kept(new)
         scans = (options.path, options.classes, options.lungs, options.orientation)
         place, found = examine_data(*scans, reporter("reading scans"), kept.add)
@@ -104,13 +105,15 @@ def manifest(options) -> int:
     """Write a manifest of a data set, with what a folder alone does not say.
 
     Raises:
-        InputError: there is no such data, or the file exists or cannot be written.
+        InputError: there is no such data, an option applies to nothing in it or is no orientation, or the file exists
+            or cannot be written.
     """
     from dataclasses import replace
 
     from unet_segnet.cohort.cases import cases_for_manifest, class_file
     from unet_segnet.cohort.manifest import write_manifest
     from unet_segnet.data.catalogue import find_data
+    from unet_segnet.scans.orientation import parse_orientation
 
     to = options.to
     if to.suffix != ".csv":
@@ -118,7 +121,14 @@ def manifest(options) -> int:
     if to.exists() and not options.force:
         raise InputError(f"{to} exists: give another name, or --force to replace it")
     folder = find_data(options.path)
-    slices, volumes, left_out = cases_for_manifest(folder, options.slices_per_patient)
+    for orientation in filter(None, (options.orientation, options.volume_orientation)):
+        parse_orientation(orientation)
+    slices, volumes, left_out, notes = cases_for_manifest(folder, options.slices_per_patient)
+    if not volumes and (options.volume_orientation or options.test == "volumes"):
+        option = "--volume-orientation" if options.volume_orientation else "--test volumes"
+        raise InputError(f"{folder}: {option} is for the volumes in rp_im/, and there are none; leave it out")
+    if not slices and options.test == "slices":
+        raise InputError(f"{folder}: --test slices leaves out the volumes in rp_im/, and there is nothing else")
     of_volumes = options.volume_orientation or options.orientation
     cases = [
         replace(case, orientation=orientation, part="test" if options.test == kind else "")
@@ -130,8 +140,8 @@ def manifest(options) -> int:
     except OSError as error:
         raise InputError(f"cannot write {to} ({error.strerror}): choose another place") from error
     check_it = f"unet-segnet data check {shlex.quote(str(to))}"
-    for line in summed_up(left_out):
-        print(f"note: not listed: {line}")
+    for line in (*(f"not listed: {line}" for line in summed_up(left_out)), *notes):
+        print(f"note: {line}")
     if unlabelled := sum(case.labels is None for case in cases):
         print(f"note: {unlabelled} of {len(cases)} scans have no labels; name them in the column labels")
     classes = class_file(folder)
@@ -146,7 +156,7 @@ def phantom(options) -> int:
     """Write the phantom in the MedSeg NIfTI layout.
 
     Raises:
-        InputError: the folder holds slices already, or cannot be written.
+        InputError: the folder holds slices already, or cannot be written, or the size is too small.
     """
     from unet_segnet.data.nifti import has_slices
     from unet_segnet.data.phantom import write_phantom
@@ -155,7 +165,6 @@ def phantom(options) -> int:
     if has_slices(to) and not options.force:
         raise InputError(f"{to} holds slices already: choose another folder, or --force to replace them")
     try:
-        to.mkdir(parents=True, exist_ok=True)
         write_phantom(to, num_slices=options.slices, seed=options.seed, size=size)
     except OSError as error:
         raise InputError(f"cannot write to {to} ({error.strerror}): choose another folder") from error
@@ -261,7 +270,7 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder to write, made if needed")
     verb.add_argument("--slices", type=positive, default=100, metavar="N", help="number of slices")
     verb.add_argument("--seed", type=one_seed, default=0, metavar="N", help="of the phantom")
-    verb.add_argument("--size", type=positive, default=512, metavar="PIXELS", help="height and width")
+    verb.add_argument("--size", type=positive, default=512, metavar="PIXELS", help="height and width, 32 or more")
     verb.add_argument("--force", action="store_true", help="replace slices that are in DIR")
     return parser
 

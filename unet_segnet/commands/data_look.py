@@ -7,6 +7,7 @@ OUT/look.csv       a row for each case
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ from unet_segnet.web import table
 from unet_segnet.web.page import asset, figure_html, page_parts, render
 
 MARKS = ("look.csv",)  # of results, which may be replaced
+PAGE = "index.html"
 NUM_SLICES = 6  # of a case
 MARGIN = 10  # pixels around lungs and labels
 COLOURS = 128  # of a picture: a page of 100 cases stays below 40 MB
@@ -116,6 +118,17 @@ def _levels(images: np.ndarray, labels: np.ndarray, lungs: np.ndarray, values: S
     return counts.reshape(2, len(values), 256)
 
 
+def names_in(out: Path) -> list[str]:
+    """The names of the files in a folder of such results, as its table tells."""
+    names = [PAGE, *MARKS]
+    with (
+        contextlib.suppress(OSError, ValueError, csv.Error),
+        (out / MARKS[0]).open(newline="", encoding="utf-8") as file,
+    ):
+        names += (row.get("picture", "") for row in csv.DictReader(file))
+    return names
+
+
 def write_look(kept: Kept, place: Path, found: Examination, new: Path, options) -> None:
     """Draw every case and write the page.
 
@@ -142,13 +155,13 @@ def write_look(kept: Kept, place: Path, found: Examination, new: Path, options) 
         writer.writeheader()
         writer.writerows(rows)
     styles = (asset("data_look.css", "unet_segnet.commands"),)
-    with (new / "index.html").open("w", encoding="utf-8") as stream:
+    with (new / PAGE).open("w", encoding="utf-8") as stream:
         parts = _parts(rows, told, place, found, new, options)
         stream.writelines(page_parts(f"A look at {place.name}", parts, (table.SCRIPT,), styles))
 
 
 def _picture_name(name: str, number: int) -> str:
-    is_usual = len(os.fsencode(name)) <= NAME_BYTES and not name.startswith(".")
+    is_usual = name.isprintable() and len(os.fsencode(name)) <= NAME_BYTES and not name.startswith(".")
     return f"{name if is_usual else f'case {number}'}.png"
 
 

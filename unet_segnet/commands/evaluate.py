@@ -22,6 +22,9 @@ from unet_segnet.output.records import INTENDED_USE, check_folder
 from unet_segnet.output.whole_folder import check_own, whole_folder
 
 MARKS = ("evaluation.json",)  # of results, which may be replaced
+FILES = ("slices.csv", "counts.npz", *MARKS, "segmentations.png")
+TABLES = ("scores", "patients", "domain")
+NAMES = (*FILES, *(f"{table}.{kind}" for table in TABLES for kind in ("csv", "md")))  # of all that results may hold
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -64,6 +67,7 @@ def evaluate(options) -> None:
     import numpy as np
 
     from unet_segnet.cohort.conventions import pair_classes
+    from unet_segnet.cohort.copies import copies_text, find_copies
     from unet_segnet.cohort.domain import describe, differences, released_domain, released_thresholds
     from unet_segnet.cohort.seen import seen_slices
     from unet_segnet.data.catalogue import RELEASED
@@ -84,6 +88,9 @@ def evaluate(options) -> None:
         say("note: a network trained in MATLAB is taken for one of the authors', trained on the released slices")
     model = load_found(path, facts)
     check_takes_grey(model, path)
+    origin = facts.get("data") or "unknown data"
+    if facts.get("data") == RELEASED and "trained_on" not in facts:
+        origin = f"a part of {RELEASED}; described are all its slices"
     if facts.get("data") == RELEASED:
         facts = {"thresholds": released_thresholds(model.output_shape[-1]), "trained_on": released_domain(), **facts}
     window = tuple(options.window or facts.get("window") or DEFAULT_WINDOW)
@@ -98,7 +105,7 @@ def evaluate(options) -> None:
     seen = len(set(seen_slices(facts, cohort)) & set(chosen))
     cohort = cohort.subset(chosen)
     say(f"scored: {len(cohort)} slices")
-    with whole_folder(options.out, MARKS) as new:  # from here on, so that a second process learns who is at it
+    with whole_folder(options.out, MARKS, NAMES) as new:  # from here on, so that a second process learns who is at it
         _check_free(options)
         found = predicted(model, cohort.slices.images, options.batch_size, Path(options.model).name, mirrors)
         slices, (predictions, *of_members), notes = same_classes(cohort.slices, found, pairing)
@@ -115,6 +122,10 @@ def evaluate(options) -> None:
             if members:
                 notes.append(f"Each fold's network on patients that it had not seen: {model.tables / 'scores.csv'}.")
                 say(f"note: {notes[-1]}")
+        if copies := find_copies(cohort.slices.images, cohort.groups):
+            told = copies_text(copies, cohort.slices.names, cohort.patients)
+            notes.append(f"{told}: what is shown twice counts twice; expected each once.")
+            say(f"WARNING: {notes[-1]}")
         if len(only := np.unique(predictions)) == 1:
             notes.append(f"The network calls every pixel {slices.class_names[only[0]]}: it tells nothing apart.")
         tested = ScoredSlices(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, cohort.name)
@@ -124,7 +135,7 @@ def evaluate(options) -> None:
             for name, of in zip(members, of_members, strict=True)
         ]
         methods = [network, *alone, *baselines]
-        origin = (facts.get("data") or "unknown data") + (f" ({members[0]})" if members else "")
+        origin += f" ({members[0]})" if members else ""
         tables = {
             **score_tables(tested, methods, notes),
             "domain": domain_table(differences(facts.get("trained_on"), describe(cohort)), origin, cohort.name),
@@ -146,12 +157,11 @@ def evaluate(options) -> None:
         write_arrays(new / "counts.npz", counts)
         write_json(new / "evaluation.json", about)
         draw_slices(slices, predictions, f"{Path(options.model).name} on {cohort.name}", new / "segmentations.png")
-    files += ["slices.csv", "counts.npz", "evaluation.json", "segmentations.png"]
-    say(f"written to {options.out}: {', '.join(files)}")
+    say(f"written to {options.out}: {', '.join([*files, *FILES])}")
 
 
 def _check_free(options) -> None:
-    check_own(options.out, MARKS)
+    check_own(options.out, MARKS, NAMES)
     if options.out.exists() and not options.force:
         raise InputError(f"{options.out}: is there already; give another folder with --out, or --force")
 

@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--check",
         metavar="DATA|none",
         default="phantom",
-        help=f"data set, name or path, of which {CHECKED_SLICES} slices go through both networks; none writes "
-        "without a check",
+        help=f"a data set with labels (its name, a folder, or a manifest), of which {CHECKED_SLICES} slices go through "
+        "both networks; none writes without a check",
     )
     parser.add_argument(
         "--license",
@@ -208,17 +208,19 @@ def slices_to_check(data: str, input_shape: tuple):
     """A few slices, evenly spread over a data set, as a network takes them.
 
     Arguments:
-        data: name or path of a data set, or "phantom".
+        data: name or path of a labelled data set, or "phantom".
         input_shape: (None, height, width, channels); slices are resized to the longer side, then cut.
 
     Returns:
         (num_slices, height, width, channels) uint8.
 
     Raises:
-        InputError: see `unet_segnet.data.load_slices`.
+        InputError: see `unet_segnet.data.load_slices` and, of own scans, `unet_segnet.cohort.load.load_cohort`.
     """
     import numpy as np
 
+    from unet_segnet.cohort.cases import is_own
+    from unet_segnet.cohort.load import load_cohort
     from unet_segnet.data import load_slices
     from unet_segnet.data.phantom import phantom_slices
     from unet_segnet.data.preprocess import prepare
@@ -227,6 +229,8 @@ def slices_to_check(data: str, input_shape: tuple):
     size = max(height, width)
     if data == "phantom":  # all 100 slices would take a minute
         slices = prepare(phantom_slices(CHECKED_SLICES, size=256), size=size)
+    elif is_own(data):
+        slices = load_cohort(data, size=size).slices
     else:
         slices = load_slices(data, None, size=size)
     images = slices.images

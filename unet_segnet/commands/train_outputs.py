@@ -61,7 +61,8 @@ def show(jobs: Sequence, folders: Sequence[Path], cohort, target: Path, notes: S
     about = ScoredSlices(part.slices.names, part.groups, part.num_unknown, part.slices.class_names, jobs[0].spec.data)
     methods = [Method(jobs[0].spec.network, np.concatenate(confusions))]
     for of_folds in zip(*baselines, strict=True):
-        text = of_folds[0].description if len(of_folds) == 1 else "fitted on the training slices of each fold"
+        is_same = len({one.description for one in of_folds}) == 1
+        text = of_folds[0].description if is_same else "fitted on the training slices of each fold"
         methods.append(Method(of_folds[0].name, np.concatenate([one.test_confusion for one in of_folds]), text))
     files = write_tables(score_tables(about, methods, notes), target)
     slice_table(about, methods[0]).to_csv(target / "slices.csv")

@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from unet_segnet.data.nifti import write_volume
 from unet_segnet.data.slices import MULTICLASS_NAMES, Slices
+from unet_segnet.errors import InputError
 
 AIR, FAT, SOFT_TISSUE, BLOOD, BONE = -1000.0, -95.0, 45.0, 40.0, 450.0
 LUNG, GROUND_GLASS, CONSOLIDATION, EFFUSION = -800.0, -360.0, -20.0, 12.0
@@ -38,10 +39,10 @@ def phantom_slices(num_slices: int = 100, seed: int = 0, size: int = DRAWN_SIZE)
         Slices in Hounsfield units, labels C0 to C3, lungs with the lesions in them.
 
     Raises:
-        ValueError: fewer than one slice, or a size below 32.
+        InputError: fewer than one slice, or a size below 32.
     """
     if num_slices < 1 or size < 32:
-        raise ValueError(f"expected at least 1 slice of at least 32 pixels. Received: {num_slices} of {size}")
+        raise InputError(f"a phantom has at least 1 slice, its `size` is at least 32. Received: {num_slices} of {size}")
     drawn = []
     for number in range(num_slices):
         generator = np.random.default_rng([seed, number])

@@ -105,9 +105,11 @@ def grouped_split(
     num_groups = len(set(groups.tolist()))
     sizes = [share and max(round(share * num_groups), 1) for share in (test_share, validation_share)]
     if sum(sizes) >= num_groups:
+        held = [f"`{part}_share`" for part, size in zip(("test", "validation"), sizes, strict=True) if size]
+        shares = (" or " if min(sizes) < num_groups else " and ").join(held)
         raise InputError(
             f"{_patients(num_groups)}: cannot be divided into training, validation and test so that each stays in "
-            "one part; give more, mark test data in a manifest, or set `validation_share` or `test_share` to 0"
+            f"one part; give more, mark test data in a manifest, or set {shares} to 0"
         )
     rest, parts = np.arange(len(groups)), []
     for size in sizes:

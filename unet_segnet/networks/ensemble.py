@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.errors import InputError, some
+from unet_segnet.networks.hub import check_half
 from unet_segnet.output.records import read_json
 
 NETWORK = "model.keras"  # in the folder of a finished run
@@ -68,6 +69,7 @@ def networks_in(folder: str | os.PathLike) -> Path | Folds:
     if len(seeds) == 1 and all(map(fold.fullmatch, runs)):
         return _folds(folder, *seeds)
     if not runs:
+        check_half(folder)
         raise InputError(f"{folder}: no network in this folder ({NETWORK}); expected the folder of a finished run")
     if len(runs) > 1:
         together = sorted(FOLDS.format(seed=seed) for seed in seeds)

@@ -21,7 +21,10 @@ from unet_segnet.layers import MaxPooling2D, MaxUnpooling2D
 from unet_segnet.layers.pooling import pool, unpool
 from unet_segnet.networks.export_check import Check, compare, traced_anew
 from unet_segnet.output.records import INTENDED_USE
+from unet_segnet.output.whole_folder import check_own
 
+SAVED_MODEL = "saved_model.pb"  # by which a SavedModel is known
+SAVED_MODEL_NAMES = ("assets", "assets.extra", "variables", "fingerprint.pb")
 SIDECAR = Path("assets.extra") / "unet_segnet.json"  # where a SavedModel holds files that TensorFlow does not read
 
 
@@ -280,7 +283,7 @@ def check_target(out: Path, file_format: str, force: bool = False) -> None:
 
     Raises:
         InputError: wrong ending, no such folder, or something is there and may not be replaced: without force
-            nothing, with force only a file, or a folder that holds a SavedModel.
+            nothing, with force only a file, or a folder that is empty or holds a SavedModel and nothing else.
     """
     suffix = FORMATS[file_format].suffix
     if suffix and out.suffix != suffix:
@@ -295,8 +298,8 @@ def check_target(out: Path, file_format: str, force: bool = False) -> None:
                 raise InputError(
                     f"{part}: is no earlier export in this format and is not replaced; give another place with `out`"
                 )
-            if not suffix and not (part / "saved_model.pb").is_file():
-                raise InputError(f"{part}: holds no SavedModel and is not replaced; give another place with `out`")
+            if not suffix:
+                check_own(part, (SAVED_MODEL,), SAVED_MODEL_NAMES)
 
 
 def _parts(path):

@@ -61,11 +61,26 @@ def read_parts(folder: Path, source: str) -> dict[str, bytes]:
         except (OSError, ValueError) as error:
             raise InputError(f"{source}: its {part} cannot be read ({one_line(error)})") from error
     if missing:
-        raise InputError(
-            f"{source}: is no network of this project, it has no {', '.join(missing)}; expected what "
-            "`unet-segnet export --format hub` writes"
-        )
+        raise InputError(_lacks(source, missing))
     return parts
+
+
+def check_half(folder: Path) -> None:
+    """Refuse a folder that has some parts of a network, so that it is a damaged one; one alone may be another's.
+
+    Raises:
+        InputError: names those that it lacks.
+    """
+    missing = [part for part in PARTS if not os.path.isfile(folder / part)]
+    if 0 < len(missing) < len(PARTS) - 1:
+        raise InputError(_lacks(folder, missing))
+
+
+def _lacks(source: str | Path, missing: list[str]) -> str:
+    return (
+        f"{source}: is no network of this project, it has no {', '.join(missing)}; expected what "
+        "`unet-segnet export --format hub` writes"
+    )
 
 
 def write_archive(parts: dict[str, bytes], path: Path) -> None:

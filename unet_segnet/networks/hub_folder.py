@@ -53,12 +53,7 @@ def check_hub_target(out: Path, force: bool = False) -> None:
         raise InputError(f"{out}: is there already; give another place with `out`, or `force` to replace it")
     if not out.is_dir():
         raise InputError(f"{out}: is no folder and is not replaced; give another place with `out`")
-    check_own(out, (MEMBER,))
-    if others := {path.name for path in out.iterdir()} - FILES:
-        raise InputError(
-            f"{out}: holds {min(others)!r:.99} beside an earlier export, which would be lost; give another place with "
-            "`out`"
-        )
+    check_own(out, (MEMBER,), FILES)
 
 
 def check_licence(licence: str) -> None:
@@ -93,7 +88,7 @@ def write_hub_folder(network: HubNetwork, out: Path, images: np.ndarray | None =
     with zipfile.ZipFile(network.file) as archive:
         parts = {part: archive.read(part) for part in PARTS if part in archive.namelist()}
     parts.setdefault(MEMBER, (json.dumps(network.facts, indent=1, sort_keys=True) + "\n").encode())
-    with whole_folder(out, (MEMBER,)) as new:
+    with whole_folder(out, (MEMBER,), FILES) as new:
         for part, content in parts.items():
             (new / part).write_bytes(content)
         (new / CARD).write_text(hub_card(network, model, json.loads(parts[MEMBER])), encoding="utf-8")

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from unet_segnet.errors import InputError
@@ -13,14 +13,15 @@ from unet_segnet.output.records import read_json
 SYSTEM_FILES = (".ds_store", "thumbs.db", "desktop.ini")  # of macOS and Windows, in lower case
 
 
-def check_own(out: Path, marks: tuple[str, ...]) -> None:
+def check_own(out: Path, marks: tuple[str, ...], names: Collection[str] | None = None) -> None:
     """Refuse to replace a folder that is not results of the command's own, such as that of the scan itself, or that
-    holds files which were added to them, as far as a list of their own tells.
+    holds files which were added to them.
 
     Arguments:
         out: the folder; it may be empty or missing.
-        marks: names of files, of which a folder of such results holds one at least; a JSON file may list under "files"
-            all others that the command wrote.
+        marks: names of files, of which a folder of such results holds one at least.
+        names: of all that the command writes; None: those that a JSON file of the marks lists under "files", and any
+            where none does.
 
     Raises:
         InputError: it is something else, or cannot be replaced.
@@ -30,6 +31,7 @@ def check_own(out: Path, marks: tuple[str, ...]) -> None:
         if os.path.ismount(out):
             raise InputError(f"{out}: is a mount point, which cannot be replaced; give a folder in it with `out`")
         foreign = out.exists() and not any((out / mark).is_file() for mark in marks) and any(out.iterdir())
+        added = _added(out, marks, names)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error}); give another `out`") from error
     if foreign:
@@ -37,7 +39,7 @@ def check_own(out: Path, marks: tuple[str, ...]) -> None:
             f"{out}: holds something other than results of this command (no {' or '.join(marks)}) and is never "
             "replaced, not even with `force`; give another folder with `out`"
         )
-    if added := _added(out, marks):
+    if added:
         raise InputError(
             f"{out}: holds {added[0]!r:.99}, which this command did not write and never removes, not even with "
             "`force`; move it elsewhere, or give another folder with `out`"
@@ -49,19 +51,21 @@ def is_of_system(name: str) -> bool:
     return name.startswith("._") or name.lower() in SYSTEM_FILES
 
 
-def _added(out: Path, marks: tuple[str, ...]) -> list[str]:
-    """What lies in results and is not in their list; nothing where they have none that can be read."""
-    for mark in marks:
+def _added(out: Path, marks: tuple[str, ...], names: Collection[str] | None) -> list[str]:
+    """What lies in results and is none of their own files; nothing where nobody knows these."""
+    for mark in marks if names is None else ():
         with contextlib.suppress(InputError, OSError):
             listed = read_json(out / mark).get("files") if mark.endswith(".json") else None
-            if isinstance(listed, dict):
-                there = {path.name for path in out.iterdir() if not is_of_system(path.name)}
-                return sorted(there - {*listed, *marks})
-    return []
+            names = listed if names is None and isinstance(listed, dict) else names
+    if names is None or not out.exists():
+        return []
+    return sorted(
+        path.name for path in out.iterdir() if path.name not in {*names, *marks} and not is_of_system(path.name)
+    )
 
 
 @contextlib.contextmanager
-def whole_folder(out: Path, marks: tuple[str, ...]) -> Iterator[Path]:
+def whole_folder(out: Path, marks: tuple[str, ...], names: Collection[str] | None = None) -> Iterator[Path]:
     """Give a temporary folder beside `out` to write into; when all went well it takes the place of `out`.
 
     Whatever happens on the way, `out` is what it was before, or the new folder; after a kill it is so from the next
@@ -69,7 +73,7 @@ def whole_folder(out: Path, marks: tuple[str, ...]) -> Iterator[Path]:
 
     Arguments:
         out: the folder; a link leads to the one that is replaced.
-        marks: see `check_own`.
+        marks, names: see `check_own`.
 
     Raises:
         HeldError: another process does.
@@ -82,7 +86,7 @@ def whole_folder(out: Path, marks: tuple[str, ...]) -> Iterator[Path]:
         with alone(out, lock):
             try:
                 _tidy(out, new, old)
-                check_own(out, marks)
+                check_own(out, marks, names)
                 new.mkdir()
                 yield new
                 if out.exists():

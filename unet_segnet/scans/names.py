@@ -1,6 +1,7 @@
 """What files hold and which belong together, as far as their names tell."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 IMAGES, LABELS, LUNGS = "images", "labels", "lungs"
@@ -30,6 +31,7 @@ IMAGE_WORDS = {
 }
 RESULTS = ("settings.json", "severity.json")  # files in each folder that `predict` makes
 ROLE_WORDS = MASK_WORDS | LUNG_WORDS | IMAGE_WORDS
+WORD = "[a-z\u0080-\U0010ffff]+"  # in lower case: of any alphabet, with its marks, which tell people apart
 CHANNEL = "_0000"  # of nnU-Net: the first, which is the only one of CT
 
 
@@ -56,7 +58,11 @@ def says_mask(name: str) -> bool:
 
 def _words(name: str) -> list[str]:
     """Its words in lower case, without numbers."""
-    return re.findall("[a-z]+", name.lower())
+    return re.findall(WORD, _lower(name))
+
+
+def _lower(name: str) -> str:
+    return unicodedata.normalize("NFC", name).lower()  # macOS stores a letter and its accent apart
 
 
 def pair_names(images: Sequence[str], others: Sequence[str]) -> dict[str, str]:
@@ -96,7 +102,7 @@ def _both(pairs: dict[str, str]) -> set[str]:
 
 def _key(name: str) -> tuple[str, ...]:
     """Words and numbers of a name, without those that say what the file is."""
-    words = re.findall("[a-z]+|[0-9]+", re.sub("covid[-_ ]*19", "covid", name.lower()))
+    words = re.findall(f"{WORD}|[0-9]+", re.sub("covid[-_ ]*19", "covid", _lower(name)))
     return tuple(word for word in words if word not in ROLE_WORDS)
 
 
