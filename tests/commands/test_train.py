@@ -172,7 +172,7 @@ def test_predict_takes_the_network_with_its_classes(trained, own):
     assert result.labels.shape == (3, 32, 32) and result.labels.max() <= 2
     facts = read_facts(model)
     assert load_model(model).label_values == dict(facts["label_values"]) == load_cohort(own, size=32).classes.index_of
-    assert facts["data"] == "own" and facts["window"] == [-1100.0, 400.0]
+    assert facts["data"] == "own" and facts["window"] == [-1100.0, 400.0] and facts["learnt_from"] == "lungs alone"
     assert facts["trained_on"]["slices"] == 6 and facts["trained_on"]["patients"] == 2
 
 
@@ -195,6 +195,17 @@ def test_tables_of_a_run_that_was_thrown_away_go_with_it(own, tmp_path, tiny):
     assert {path.name for path in folder.iterdir()} - {"lock"} == {
         "config.json", "history.npz", "history.csv", "counts.npz", "model.keras", "result.json", "split.json",
     }  # fmt: skip
+
+
+def test_a_network_of_whole_slices_says_so(own, tmp_path, tiny):
+    from unet_segnet.networks.facts import read_facts
+
+    for kind in ("images", "labels"):
+        shutil.copytree(own / kind, tmp_path / "whole" / kind)
+    shutil.copy(own / "classes.csv", tmp_path / "whole")
+    train(tmp_path / "whole", tmp_path, "--epochs", "1", "--lungs", "none", net=tiny)
+    facts = read_facts(tmp_path / "own" / "whole-released-tiny" / "seed0" / "model.keras")
+    assert facts["learnt_from"] == "whole slices"
 
 
 def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(own, tmp_path, tiny, monkeypatch):

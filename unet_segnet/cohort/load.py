@@ -21,7 +21,7 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError, some
-from unet_segnet.inference.find_lungs import cut_off_note, find_lungs
+from unet_segnet.inference.find_lungs import cut_off_note, find_lungs, what_is_shown
 from unet_segnet.inference.lungs import AUTO, check_marked
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
 from unet_segnet.scans.dicom import SeveralSeriesError
@@ -43,6 +43,7 @@ class CaseFacts:
         spacing: (slice, row, column) in mm, or None where unknown.
         low, high: smallest and largest value.
         lungs: where the lungs come from.
+        shown: what the networks see of its slices, `LUNGS_ALONE` or `WHOLE_SLICES` of `unet_segnet.networks.facts`.
         cut_off: in how many slices they are cut off by the picture's edge, and left out there.
     """
 
@@ -53,6 +54,7 @@ class CaseFacts:
     low: float
     high: float
     lungs: str
+    shown: str
     cut_off: int = 0
 
 
@@ -352,6 +354,7 @@ class Reader:
                 low=float(slices.images.min()),
                 high=float(slices.images.max()),
                 lungs=source,
+                shown=what_is_shown(slices.images, inside),
                 cut_off=cut_off,
             ),
             notes=(*slices.notes, *(f"lungs of {case.name}: {doubt}" for doubt in doubts)),
