@@ -217,6 +217,15 @@ def test_one_truth_file_alone():
     pairing = pair_classes(("background", "ground glass", "scar"), meant)
     assert pairing.names == ("background", "ground glass", "scar") and not pairing.notes
     assert list(pairing.of_network[:3]) == [0, 1, 2] and list(pairing.of_labels[:3]) == [0, 2, 1]
+    study = ("C0", "C1", "C2", "C3")
+    meant = Classes(("healthy", "Consolidation", "GGO", "effusion"), {0: 0, 1: 1, 2: 2, 3: 3})
+    pairing = pair_classes(study, meant)
+    assert pairing.names == ("C0", "GGO", "Consolidation", "effusion") and list(pairing.of_labels[:4]) == [0, 2, 1, 3]
+    assert pairing.notes == (
+        "The network's classes are taken by their names: C0 for C0, C1 for GGO, C2 for Consolidation, C3 for effusion.",
+    )
+    with pytest.raises(InputError, match=r"C1, C2, C3, the data's .*: the same name stands at another place"):
+        pair_classes(study, Classes(("healthy", "consolidation", "ground-glass", "fibrosis"), dict(meant.index_of)))
     mixed = labels + (np.roll(labels, 1, 1) > 0)
     pairing = pair_classes(("a", "b", "c"), labels_of(mixed, "t.nii")[1])
     assert pairing.notes and pairing.names == ("background", "value 1", "value 2")

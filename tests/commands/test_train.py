@@ -17,12 +17,13 @@ from own_data import write_cohort, write_slice, write_volume
 from pixel_networks import save_pixel_network
 from tables import read_records
 
-from unet_segnet.cohort.network_plan import NetworkPlan, begin_with, safe_name
+from unet_segnet.cohort.network_plan import NetworkPlan, begin_with, check_classes, safe_name
 from unet_segnet.cohort.recipes import make_recipe
 from unet_segnet.commands import train as command
 from unet_segnet.data.splits import read_splits
 from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS, Network, SizeRule
+from unet_segnet.networks.load import load_model
 from unet_segnet.output.console import Progress, with_flags
 
 NET = ["--net", "segnet", "--variant", "released", "--size", "16", "--batch-size", "2"]
@@ -543,6 +544,10 @@ def test_a_network_of_other_classes_is_refused(trained, tmp_path):
         InputError, match="its classes are healthy, ground glass, scar, the data has healthy, scar, gro"
     ):
         train(folder, tmp_path / "runs", "--init", trained[1] / "model.keras", net=[])
+    names = ("healthy", "consolidation", "ground glass", "effusion")
+    with pytest.raises(InputError, match="expected the same order"):
+        check_classes(NetworkPlan(None, init="multiclass"), load_model("multiclass"), names)
+    check_classes(NetworkPlan("unet"), None, names)
     with pytest.raises(InputError, match="holds segnet_released, --net and --variant ask for unet_paper"):
         train(tmp_path / "nowhere", tmp_path / "runs", "--init", trained[1] / "model.keras", net=["--net", "unet"])
 
