@@ -190,6 +190,9 @@ def test_one_name_for_several_values_is_one_class(tmp_path):
         ("number,name\n0,healthy\n", "unknown column 'number'"),
         ("value,name\n0,healthy\n1\n", "line 3: 1 cells; expected 2"),
         ("", "no column 'value'"),
+        ("value,name\n2,scar\n1,glass\n0,clear\n", "line 4: names the background; put it in the first row"),
+        ("value,name\n2,scar\n5,healthy\n1,glass\n", "line 3: names the background"),
+        ("value,name\n#ff0000,scar\n#000000,clear\n", "line 3: names the background"),
     ],
 )
 def test_bad_class_files(tmp_path, text, message):
