@@ -312,6 +312,18 @@ def test_doubts_about_found_lungs_are_told_of_each_scan(tmp_path, monkeypatch):
     assert [note for note in notes if "no air" in note] == ["lungs of b: a third has no air"]
 
 
+def test_labels_of_another_patient_are_told(tmp_path):
+    for number in (1, 2, 3):
+        write_volume(tmp_path, f"p{number}", seed=number, lesion=1)
+    assert not any("outside the lungs" in note for note in load_cohort(tmp_path, size=32).notes)
+    for number in (2, 3):
+        labels = np.roll(drawn(seed=number, lesion=1)[1], 14, axis=2)
+        write_nifti(tmp_path / "labels" / f"p{number}.nii.gz", labels)
+    (note,) = [note for note in load_cohort(tmp_path, size=32).notes if "outside the lungs" in note]
+    assert note.startswith("WARNING: p2: 100% of its lesion pixels lie outside the lungs; expected labels that belong")
+    assert "1 more such scans" in note
+
+
 def test_no_data_is_one_clear_line(tmp_path):
     refused(
         tmp_path,

@@ -15,6 +15,7 @@ from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_cl
 from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.catalogue import read_slices
+from unet_segnet.data.mask_fit import BAD_FIT
 from unet_segnet.data.nifti_file import MAX_VOXELS
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
@@ -243,6 +244,15 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
     if not found.is_released:
         yield from classes.notes
     yield from (line for line, _ in mixtures(loaded, classes))
+    lesions = [classes.indices(one.labels) > 0 for one in loaded]
+    lines = [
+        line
+        for one, lesion in zip(loaded, lesions, strict=True)
+        if (line := outside_lungs(one, lesion.sum(), (lesion & ~one.lungs).sum()))
+    ]
+    if lines:
+        more = f" ({len(lines) - 1} more such scans; see `unet-segnet data check`)" if lines[1:] else ""
+        yield f"WARNING: {lines[0]}{more}"
     unlabelled = [case.name for case in found.cases if case.labels is None]
     if unlabelled:
         yield f"{len(unlabelled)} of {len(found.cases)} scans have no labels and are left out: {some(unlabelled)}"
@@ -252,6 +262,21 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
         yield f"lungs: {source}" + ("" if len(loaded) == 1 else f" ({count} of {len(loaded)} scans)")
     if cut_off := sum(one.facts.cut_off for one in loaded):
         yield cut_off_note(cut_off, sum(len(one.names) for one in loaded))
+
+
+def outside_lungs(one, lesion: int, outside: int) -> str:
+    """A line about a case whose labels lie outside its lungs, in more than `BAD_FIT` of its lesion pixels; else "".
+
+    Arguments:
+        one: `LoadedCase` or `unet_segnet.cohort.examine.CaseCounts`.
+        lesion, outside: numbers of lesion pixels, and of those of them outside the lungs.
+    """
+    if outside <= BAD_FIT * lesion:
+        return ""
+    line = f"{one.case.name}: {outside / lesion:.0%} of its lesion pixels lie outside the lungs"
+    if one.facts.lungs == WITH_THE_SCANS:
+        return f"{line}; expected labels that belong to this scan, are they another's, or turned?"
+    return f"{line} (lungs: {one.facts.lungs})"
 
 
 class Reader:
