@@ -14,6 +14,7 @@ from unet_segnet.cohort import load
 from unet_segnet.cohort.cases import find_cases
 from unet_segnet.cohort.classes import read_classes
 from unet_segnet.cohort.conventions import LabelFacts, recognise_classes
+from unet_segnet.cohort.examine import examine_cohort
 from unet_segnet.cohort.load import load_cohort
 from unet_segnet.errors import InputError
 from unet_segnet.inference.find_lungs import FoundLungs
@@ -129,6 +130,27 @@ def test_a_manifest_says_whose_slices_these_are(tmp_path):
     assert cohort.parts == ("", "", "test", "", "", "")
     assert cohort.slices.names == ("im-1-2/001", "im-1-2/002", "im-3", "im-4-6/004", "im-4-6/005", "im-4-6/006")
     np.testing.assert_array_equal(cohort.slices.labels, labels > 0)
+
+
+def test_one_patient_in_two_spellings(tmp_path, capsys):
+    patients = ("Zoe\u0308", "Zo\u00eb", "Anna", "anna")
+    rows = ["image,labels,patient"]
+    for number, patient in enumerate(patients):
+        write_volume(tmp_path, f"s{number}", seed=number, lesion=1)
+        rows.append(f"images/s{number}.nii.gz,labels/s{number}.nii.gz,{patient}")
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    cohort = load_cohort(tmp_path / "list.csv", size=32, lungs="none")
+    assert set(cohort.patients) == {"Zo\u00eb", "Anna", "anna"}
+    (note,) = [note for note in cohort.notes if note.startswith("WARNING")]
+    assert "count as several: Anna and anna; " in note
+    assert any("Anna and anna" in line for line in examine_cohort(tmp_path / "list.csv", lungs="none").warnings)
+
+
+def test_folders_of_one_patient_in_two_spellings(tmp_path):
+    for number, patient in enumerate(("Zoe\u0308", "Zo\u00eb")):
+        for name, array in zip(("ct", "seg"), drawn(seed=number, lesion=1), strict=False):
+            write_nifti(tmp_path / patient / f"{name}{number}.nii.gz", array)
+    assert set(load_cohort(tmp_path, size=32, lungs="none").patients) == {"Zo\u00eb"}
 
 
 def test_scans_without_labels_are_left_out_and_named(tmp_path):

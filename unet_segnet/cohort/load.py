@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
@@ -313,6 +314,7 @@ class Reader:
             None if one is None else _part(one, case) for one in (whole, masks.get("labels"), masks.get("lungs"))
         )
         patient = case.patient or (None if min(scan.array.shape) == 1 else self._volume(case))
+        patient = patient and normalize("NFC", patient)  # macOS writes letters and accents of folders' names apart
         one = self._prepared(case, patient, scan, labels, lungs)
         assumed = [f"{kind}: {note}" for kind, mask in masks.items() for note in mask.mask_notes]
         return replace(one, notes=(*scan.notes, *assumed, *one.notes))
