@@ -224,7 +224,10 @@ def test_one_truth_file_alone():
     assert pairing.notes == (
         "The network's classes are taken by their names: C0 for C0, C1 for GGO, C2 for Consolidation, C3 for effusion.",
     )
-    with pytest.raises(InputError, match=r"C1, C2, C3, the data's .*: the same name stands at another place"):
+    with pytest.raises(
+        InputError,
+        match=r"pleural effusion, the data's .*: the same name stands at another place",
+    ):
         pair_classes(study, Classes(("healthy", "consolidation", "ground-glass", "fibrosis"), dict(meant.index_of)))
     mixed = labels + (np.roll(labels, 1, 1) > 0)
     pairing = pair_classes(("a", "b", "c"), labels_of(mixed, "t.nii")[1])

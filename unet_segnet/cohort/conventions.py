@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.cohort.classes import Classes, ask
-from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_FINDINGS, MULTICLASS_NAMES
+from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_FINDINGS, MULTICLASS_NAMES, findings
 from unet_segnet.errors import InputError, some
 
 FOUND = "found in the label files"
@@ -291,8 +291,8 @@ def pair_classes(network: Sequence[str], labels: Classes) -> Pairing:
     if len(names) == len(labels.names):
         if is_swapped(names, labels.names):
             raise InputError(
-                f"the network's classes are {', '.join(names)}, the data's {', '.join(labels.names)}: the same name "
-                "stands at another place; expected the same names (in classes.csv), or others for all lesions"
+                f"the network's classes are {', '.join(findings(names))}, the data's {', '.join(labels.names)}: the "
+                "same name stands at another place; expected the same names (in classes.csv), or others for all lesions"
             )
         return Pairing(labels.names, as_they_are, as_they_are, (_taken("order", names, labels.names),))
     if 2 not in (len(names), len(labels.names)):

@@ -163,13 +163,13 @@ def check_classes(plan: NetworkPlan, model, class_names: tuple[str, ...]) -> Non
             f"({', '.join(class_names)}); expected equally many, `problem` binary makes two"
         )
     from unet_segnet.cohort.conventions import is_swapped
-    from unet_segnet.data.slices import MULTICLASS_NAMES
+    from unet_segnet.data.slices import MULTICLASS_NAMES, findings
 
     known = getattr(model, "class_names", MULTICLASS_NAMES if len(class_names) == 4 else class_names)
     if is_swapped(known, class_names):
         raise InputError(
-            f"{plan.init}: its classes are {', '.join(known)}, the data has {', '.join(class_names)}; expected the "
-            "same order, that of the rows of classes.csv"
+            f"{plan.init}: its classes are {', '.join(findings(known))}, the data has {', '.join(class_names)}; "
+            "expected the same order, that of the rows of classes.csv"
         )
 
 
