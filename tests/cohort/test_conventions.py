@@ -217,6 +217,18 @@ def test_one_truth_file_alone():
     pairing = pair_classes(("background", "ground glass", "scar"), meant)
     assert pairing.names == ("background", "ground glass", "scar") and not pairing.notes
     assert list(pairing.of_network[:3]) == [0, 1, 2] and list(pairing.of_labels[:3]) == [0, 2, 1]
+    study = ("C0", "C1", "C2", "C3")
+    meant = Classes(("healthy", "Consolidation", "GGO", "effusion"), {0: 0, 1: 1, 2: 2, 3: 3})
+    pairing = pair_classes(study, meant)
+    assert pairing.names == ("C0", "GGO", "Consolidation", "effusion") and list(pairing.of_labels[:4]) == [0, 2, 1, 3]
+    assert pairing.notes == (
+        "The network's classes are taken by their names: C0 for C0, C1 for GGO, C2 for Consolidation, C3 for effusion.",
+    )
+    with pytest.raises(
+        InputError,
+        match=r"pleural effusion, the data's .*: the same name stands at another place",
+    ):
+        pair_classes(study, Classes(("healthy", "consolidation", "ground-glass", "fibrosis"), dict(meant.index_of)))
     mixed = labels + (np.roll(labels, 1, 1) > 0)
     pairing = pair_classes(("a", "b", "c"), labels_of(mixed, "t.nii")[1])
     assert pairing.notes and pairing.names == ("background", "value 1", "value 2")
@@ -257,6 +269,19 @@ def test_names_of_healthy_lung_are_background(tmp_path, name):
     assert read_classes(tmp_path / "classes.csv").index_of == {0: 0, 1: 0, 2: 1}
 
 
+@pytest.mark.parametrize(
+    ("rows", "index_of"),
+    [
+        ("255,not infected\n0,infected", {255: 0, 0: 1}),  # masks of all but the lesions
+        ("255,No lesion\n0,infected", {255: 0, 0: 1}),
+        ("0,outside\n1,left lung\n3,infected", {0: 0, 1: 0, 3: 1}),
+    ],
+)
+def test_a_background_has_any_value_or_name_in_the_first_row(tmp_path, rows, index_of):
+    (tmp_path / "classes.csv").write_text(f"value,name\n{rows}\n")
+    assert read_classes(tmp_path / "classes.csv").index_of == index_of
+
+
 @pytest.mark.parametrize("name", ["lung lesion", "covid lung", "pneumonia", "left", "GGO"])
 def test_names_of_lesions_are_not(tmp_path, name):
     (tmp_path / "classes.csv").write_text(f"value,name\n0,background\n1,{name}\n2,infected\n")
@@ -272,7 +297,7 @@ def test_a_mask_of_all_but_the_lesions_is_asked_about(tmp_path):
     with pytest.raises(InputError, match=r"255 seems to be lungs, or all but the lesions, not lesions; say it in"):
         load_cohort(tmp_path, size=32, lungs="none")
     (tmp_path / "classes.csv").write_text("value,name\n2,scar\n1,ground glass\n0,background\n")
-    with pytest.raises(InputError, match=r"classes\.csv, line 4: names the background; expected it in the first row"):
+    with pytest.raises(InputError, match=r"classes\.csv, line 4: names the background; put it in the first row"):
         read_classes(tmp_path / "classes.csv")
     (tmp_path / "classes.csv").write_text("value,name\n255,healthy\n0,infected\n")
     assert 0 < load_cohort(tmp_path, size=32, lungs="none").slices.labels.mean() < 0.2

@@ -14,6 +14,7 @@ from unet_segnet.cohort import load
 from unet_segnet.cohort.cases import find_cases
 from unet_segnet.cohort.classes import read_classes
 from unet_segnet.cohort.conventions import LabelFacts, recognise_classes
+from unet_segnet.cohort.examine import examine_cohort
 from unet_segnet.cohort.load import load_cohort
 from unet_segnet.errors import InputError
 from unet_segnet.inference.find_lungs import FoundLungs
@@ -134,6 +135,27 @@ def test_a_manifest_says_whose_slices_these_are(tmp_path):
     np.testing.assert_array_equal(cohort.slices.labels, labels > 0)
 
 
+def test_one_patient_in_two_spellings(tmp_path, capsys):
+    patients = ("Zoe\u0308", "Zo\u00eb", "Anna", "anna")
+    rows = ["image,labels,patient"]
+    for number, patient in enumerate(patients):
+        write_volume(tmp_path, f"s{number}", seed=number, lesion=1)
+        rows.append(f"images/s{number}.nii.gz,labels/s{number}.nii.gz,{patient}")
+    (tmp_path / "list.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    cohort = load_cohort(tmp_path / "list.csv", size=32, lungs="none")
+    assert set(cohort.patients) == {"Zo\u00eb", "Anna", "anna"}
+    (note,) = [note for note in cohort.notes if note.startswith("WARNING")]
+    assert "count as several: Anna and anna; " in note
+    assert any("Anna and anna" in line for line in examine_cohort(tmp_path / "list.csv", lungs="none").warnings)
+
+
+def test_folders_of_one_patient_in_two_spellings(tmp_path):
+    for number, patient in enumerate(("Zoe\u0308", "Zo\u00eb")):
+        for name, array in zip(("ct", "seg"), drawn(seed=number, lesion=1), strict=False):
+            write_nifti(tmp_path / patient / f"{name}{number}.nii.gz", array)
+    assert set(load_cohort(tmp_path, size=32, lungs="none").patients) == {"Zo\u00eb"}
+
+
 def test_scans_without_labels_are_left_out_and_named(tmp_path):
     write_volume(tmp_path, "p1")
     write_volume(tmp_path, "p2", seed=2)
@@ -194,6 +216,9 @@ def test_one_name_for_several_values_is_one_class(tmp_path):
         ("value,name\n0,healthy\n1\n", "line 3: 1 cells; expected 2"),
         ('value,name\n0,healthy\n1,"lesion\n2,scar\n', "each quotation mark closed"),
         ("", "no column 'value'"),
+        ("value,name\n2,scar\n1,glass\n0,clear\n", "line 4: names the background; put it in the first row"),
+        ("value,name\n2,scar\n5,healthy\n1,glass\n", "line 3: names the background"),
+        ("value,name\n#ff0000,scar\n#000000,clear\n", "line 3: names the background"),
     ],
 )
 def test_bad_class_files(tmp_path, text, message):
@@ -313,6 +338,18 @@ def test_doubts_about_found_lungs_are_told_of_each_scan(tmp_path, monkeypatch):
     )
     notes = load_cohort(tmp_path, size=32).notes
     assert [note for note in notes if "no air" in note] == ["lungs of b: a third has no air"]
+
+
+def test_labels_of_another_patient_are_told(tmp_path):
+    for number in (1, 2, 3):
+        write_volume(tmp_path, f"p{number}", seed=number, lesion=1)
+    assert not any("outside the lungs" in note for note in load_cohort(tmp_path, size=32).notes)
+    for number in (2, 3):
+        labels = np.roll(drawn(seed=number, lesion=1)[1], 14, axis=2)
+        write_nifti(tmp_path / "labels" / f"p{number}.nii.gz", labels)
+    (note,) = [note for note in load_cohort(tmp_path, size=32).notes if "outside the lungs" in note]
+    assert note.startswith("WARNING: p2: 100% of its lesion pixels lie outside the lungs; expected labels that belong")
+    assert "1 more such scans" in note
 
 
 def test_no_data_is_one_clear_line(tmp_path):

@@ -207,6 +207,22 @@ def test_the_whole_of_the_released_slices_is_not_said_to_have_trained_a_network(
     assert "was trained on (a part of COVID19-DL; described are all its slices), and own." in printed
 
 
+def test_another_part_of_the_slices_than_the_network_learnt_from_is_told(network, own, tmp_path):
+    without = tmp_path / "without"
+    for kind in ("images", "labels"):
+        shutil.copytree(own / kind, without / kind)
+    for name, other, same, advice in (
+        ("whole slices", own, without, "--lungs none"),
+        ("lungs alone", without, own, "--lungs auto"),
+    ):
+        path = shutil.copy(network, tmp_path / f"{name}.keras")
+        write_facts(path, {"learnt_from": name})
+        printed = " ".join(evaluate(path, other, tmp_path / f"{name} other", "--lungs", "none").split())
+        assert f"WARNING: the network learnt from {name}, 12 of these 12 slices show" in printed and advice in printed
+        assert f"learnt from {name}" in (tmp_path / f"{name} other" / "scores.md").read_text()
+        assert "learnt from" not in evaluate(path, same, tmp_path / f"{name} same", "--lungs", "none")
+
+
 def test_more_classes_than_the_data_has_are_scored_together(own, tmp_path):
     path = bright_network(tmp_path / "four.keras", num_classes=4)
     printed = " ".join(evaluate(path, own, tmp_path / "four").split())

@@ -13,6 +13,8 @@ from forked import run_command
 from pixel_networks import save_pixel_network
 from scan_files import save_dicom
 
+from unet_segnet.networks.facts import write_facts
+
 predict = functools.partial(run_command, "predict")
 
 
@@ -30,6 +32,15 @@ def test_what_was_assumed_is_said_everywhere(scan, network, tmp_path):
     page = (tmp_path / "chest" / "index.html").read_text()
     for note in ("values: Hounsfield units", "orientation: LPS by the affine", "lungs: from lungs.nii.gz"):
         assert note in said and note in notes and note in page
+
+
+def test_what_a_network_did_not_learn_from_is_a_warning_of_its_own(scan, network, tmp_path):
+    path = shutil.copy(network, tmp_path / "whole.keras")
+    write_facts(path, {"learnt_from": "whole slices"})
+    result = predict(scan / "chest.nii.gz", "--model", path, "--lungs", scan / "lungs.nii.gz", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("  WARNING: ")]
+    assert "learnt from whole slices" in line and "--lungs none leaves them out" in " ".join(result.stdout.split())
 
 
 def test_the_millilitres_are_those_of_the_label_file(scan, dark, tmp_path):

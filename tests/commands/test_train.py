@@ -17,12 +17,13 @@ from own_data import write_cohort, write_slice, write_volume
 from pixel_networks import save_pixel_network
 from tables import read_records
 
-from unet_segnet.cohort.network_plan import NetworkPlan, begin_with, safe_name
+from unet_segnet.cohort.network_plan import NetworkPlan, begin_with, check_classes, safe_name
 from unet_segnet.cohort.recipes import make_recipe
 from unet_segnet.commands import train as command
 from unet_segnet.data.splits import read_splits
 from unet_segnet.errors import InputError
 from unet_segnet.models.registry import NETWORKS, Network, SizeRule
+from unet_segnet.networks.load import load_model
 from unet_segnet.output.console import Progress, with_flags
 
 NET = ["--net", "segnet", "--variant", "released", "--size", "16", "--batch-size", "2"]
@@ -172,7 +173,7 @@ def test_predict_takes_the_network_with_its_classes(trained, own):
     assert result.labels.shape == (3, 32, 32) and result.labels.max() <= 2
     facts = read_facts(model)
     assert load_model(model).label_values == dict(facts["label_values"]) == load_cohort(own, size=32).classes.index_of
-    assert facts["data"] == "own" and facts["window"] == [-1100.0, 400.0]
+    assert facts["data"] == "own" and facts["window"] == [-1100.0, 400.0] and facts["learnt_from"] == "lungs alone"
     assert facts["trained_on"]["slices"] == 6 and facts["trained_on"]["patients"] == 2
 
 
@@ -195,6 +196,17 @@ def test_tables_of_a_run_that_was_thrown_away_go_with_it(own, tmp_path, tiny):
     assert {path.name for path in folder.iterdir()} - {"lock"} == {
         "config.json", "history.npz", "history.csv", "counts.npz", "model.keras", "result.json", "split.json",
     }  # fmt: skip
+
+
+def test_a_network_of_whole_slices_says_so(own, tmp_path, tiny):
+    from unet_segnet.networks.facts import read_facts
+
+    for kind in ("images", "labels"):
+        shutil.copytree(own / kind, tmp_path / "whole" / kind)
+    shutil.copy(own / "classes.csv", tmp_path / "whole")
+    train(tmp_path / "whole", tmp_path, "--epochs", "1", "--lungs", "none", net=tiny)
+    facts = read_facts(tmp_path / "own" / "whole-released-tiny" / "seed0" / "model.keras")
+    assert facts["learnt_from"] == "whole slices"
 
 
 def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(own, tmp_path, tiny, monkeypatch):
@@ -532,6 +544,10 @@ def test_a_network_of_other_classes_is_refused(trained, tmp_path):
         InputError, match="its classes are healthy, ground glass, scar, the data has healthy, scar, gro"
     ):
         train(folder, tmp_path / "runs", "--init", trained[1] / "model.keras", net=[])
+    names = ("healthy", "consolidation", "ground glass", "effusion")
+    with pytest.raises(InputError, match="expected the same order"):
+        check_classes(NetworkPlan(None, init="multiclass"), load_model("multiclass"), names)
+    check_classes(NetworkPlan("unet"), None, names)
     with pytest.raises(InputError, match="holds segnet_released, --net and --variant ask for unet_paper"):
         train(tmp_path / "nowhere", tmp_path / "runs", "--init", trained[1] / "model.keras", net=["--net", "unet"])
 

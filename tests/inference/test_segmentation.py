@@ -108,6 +108,21 @@ def test_lungs_are_found_named_or_left_out(files, tmp_path):
     assert whole.lungs is None and whole.labels.sum() > 2 * given.labels.sum()  # the chest wall is bright too
 
 
+def test_a_network_sees_the_part_of_slices_that_it_learnt_from(files):
+    network = Bright()
+    network.learnt_from = "whole slices"
+    whole, given = (segment(files / "case.nii.gz", network, lungs) for lungs in ("none", files / "case_lungs.nii.gz"))
+    np.testing.assert_array_equal(given.labels, whole.labels)
+    (warning,) = [note for note in given.notes if note.startswith("WARNING")]
+    assert "the lungs count in the figures alone" in warning and given.lungs.any()
+    assert not any(note.startswith("WARNING") for note in whole.notes)
+    network.learnt_from = "lungs alone"
+    warning = "the network learnt from lungs alone, this scan shows whole slices"
+    assert any(warning in note for note in segment(files / "case.nii.gz", network, "none").notes)
+    given = segment(files / "case.nii.gz", network, files / "case_lungs.nii.gz")
+    assert not any(note.startswith("WARNING") for note in given.notes)
+
+
 def test_lungs_of_8_bit_slices_are_found_by_the_network(files):
     found, given = (
         segment(files / "pictures", Bright(), lungs, orientation="upright") for lungs in ("auto", files / "masks")

@@ -111,6 +111,21 @@ def test_few_patients_have_no_interval_and_unknown_ones_a_warning(drawn):
     assert any("24 of 24 slices are of unknown patients" in note for note in tables["scores"].notes)
 
 
+def test_patients_without_a_score_are_no_reason_for_an_interval(drawn):
+    """Of eight patients two show the lesion: six give its Dice no spread."""
+    labels, predictions, groups = drawn
+    rare = [np.where(np.arange(24)[:, None, None] < 6, of, 0) for of in (labels, predictions)]
+    tables = score_tables(about(groups), [Method("net", confusion_matrices(*rare, 3))])
+    for row in records(tables["scores"]):
+        assert np.isnan([row["Dice: low"], row["sensitivity: high"]]).all() and row["specificity: low"] <= 1
+    assert any("Fewer than 6 patients have a score without interval" in note for note in tables["scores"].notes)
+    one = score_tables(about(["p"] * 24), [Method("net", confusion_matrices(*rare, 3))])["patients"]
+    assert records(one)[0]["Dice: low"] < 1  # six slices have one
+    rare[0][5], rare[1][5] = 0, 0
+    one = score_tables(about(["p"] * 24), [Method("net", confusion_matrices(*rare, 3))])["patients"]
+    assert np.isnan(records(one)[0]["Dice: low"]) and records(one)[0]["specificity: low"] <= 1
+
+
 def test_slices_have_rows_of_their_own(drawn):
     labels, predictions, groups = drawn
     rows = records(slice_table(about(groups), Method("net", confusion_matrices(labels, predictions, 3))))

@@ -121,6 +121,7 @@ def test_folds_of_another_training_are_refused(group):
         (32, {"class_names": ["healthy", "scar"]}, "other classes"),
         (32, {"window": [-1000.0, 200.0]}, r"other window \(\(-1000.0, 200.0\), not \(-1100.0, 400.0\)\)"),
         (32, {"takes": "lung levels"}, "other kind of input"),
+        (32, {"learnt_from": "whole slices"}, "other part of the slices"),
         (32, {"threshold": 0.3}, "other threshold"),
     ],
 )

@@ -29,10 +29,12 @@ def test_facts_come_back_with_the_network(saved):
         names_of_classes(load_model(path))
     assert read_facts(path) == {}
     facts = {"class_names": ["healthy", "ground glass", "scar"], "window": [-1000, 200.0], "trained_on": {"slices": 9}}
+    facts["learnt_from"] = "whole slices"
     write_facts(path, facts)
     assert read_facts(path) == facts
     loaded = load_model(path)
     assert names_of_classes(loaded) == ("healthy", "ground glass", "scar") and loaded.window == (-1000.0, 200.0)
+    assert loaded.learnt_from == "whole slices" and load_model("binary").learnt_from == "lungs alone"
     for one, other in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -47,6 +49,7 @@ def test_facts_come_back_with_the_network(saved):
         json.dumps({"class_names": ["a", "b\x1b[2J", "c"]}), json.dumps({"data": "a\nb"}),
         json.dumps({"trained_on": {"slices": "nine"}}), json.dumps({"trained_on": {"units": 5}}),
         json.dumps({"trained_on": {"values": [1]}}), json.dumps({"trained_on": {"lung_levels": [1, 2, 3, 4, None]}}),
+        json.dumps({"learnt_from": "lungs"}),
         json.dumps({"mirror_axes": [0]}), json.dumps({"mirror_axes": []}), json.dumps({"mirror_axes": 1}),
     ],
 )  # fmt: skip

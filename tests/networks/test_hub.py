@@ -37,6 +37,7 @@ GREY = {
     "class_names": ["healthy", "ground glass", "consolidation"],
     "window": [-1000.0, 200.0],
     "label_values": [[0, 0], [3, 1], [5, 2]],
+    "learnt_from": "whole slices",
     "thresholds": [80, 160],
     "data": "ward 7",
     "trained_on": {"slices": 120, "patients": 4},
@@ -51,7 +52,7 @@ LUNGS = {
     "seen": {"grain": [0.0, 0.001]},
     "data": "made up",
 }
-TOLD = ("class_names", "window", "label_values", "takes", "threshold", "scaling", "seen")
+TOLD = ("class_names", "window", "label_values", "takes", "learnt_from", "threshold", "scaling", "seen")
 
 
 def small_network(num_classes, size=32):
@@ -192,7 +193,7 @@ def test_the_card_of_an_own_training(files, export, capsys):
     for text in (
         "# released-segnet",
         "ground glass, consolidation",
-        "-1000 HU black",
+        "grey levels of whole slices, -1000 HU black",
         "ward 7: 120 slices, 4 patients",
     ):
         assert text in card.text

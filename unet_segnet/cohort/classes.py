@@ -15,6 +15,7 @@ GIVEN = "as given"
 # Words of names of what is no lesion, such as "left lung", "Lung_R (healthy)" or "normal"; "lung lesion" is one.
 HEALTHY_WORDS = {"lung", "lungs", "lobe", "healthy", "normal"}
 OTHER_WORDS = {"left", "right", "both", "l", "r", "upper", "middle", "lower", "parenchyma", "field", "fields", "tissue"}
+BLACK = ("0", "#000000")  # the background, unless the first row says otherwise
 COLOUR = re.compile("#[0-9a-f]{6}", re.IGNORECASE)
 
 
@@ -128,8 +129,10 @@ def read_classes(path: str | Path) -> Classes:
             raise InputError(f"{where}: expected a whole number 0 to 255 and a name")
         if number in index_of:
             raise InputError(f"{where}: value {value} a second time; expected each once")
-        if names and name != names[0] and "background" in name.lower():
-            raise InputError(f"{where}: names the background; expected it in the first row, whatever its value is")
+        if names and name != names[0]:
+            is_free = rows[0][1] not in BLACK and not _is_background(names[0])  # the background's place
+            if "background" in name.lower() or (is_free and (value in BLACK or _is_healthy(name))):
+                raise InputError(f"{where}: names the background; put it in the first row, whatever its value is")
         if names and _is_healthy(name):
             lungs.append(name)
             index_of[number] = 0
@@ -145,6 +148,12 @@ def read_classes(path: str | Path) -> Classes:
         (f"classes: {' and '.join(lungs)} is taken for {names[0]}, which it is for these networks",) if lungs else ()
     )
     return Classes(tuple(names), index_of, colours=colours, notes=notes)
+
+
+def _is_background(name: str) -> bool:
+    """Whether a class is no lesion by its name, such as "not infected", "No lesion" or "healthy"."""
+    words = r"(.*background|no|non|not|none|nothing|other|rest|c0)\b"
+    return bool(_is_healthy(name) or re.match(words, name.lower()))
 
 
 def _is_healthy(name: str) -> bool:

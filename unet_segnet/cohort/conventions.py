@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from unet_segnet.cohort.classes import Classes, ask
-from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_NAMES
+from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_FINDINGS, MULTICLASS_NAMES, findings
 from unet_segnet.errors import InputError, some
 
 FOUND = "found in the label files"
@@ -26,6 +26,11 @@ MUCH = 0.4  # of the lungs: too much for two kinds of lesion that keep to a side
 # Where nobody knows the lungs, of a slice: what each lung takes, and both; lesions take 0.07 of the study's slices.
 ONE_LUNG, BOTH_LUNGS = 0.03, 0.15
 NO_LESION = 0.6  # of the slices, marked by one value: what is not lung or not lesion
+SAME_FINDING = {  # other names of what the study tells apart, in lower case
+    **dict(zip(map(str.casefold, MULTICLASS_NAMES), MULTICLASS_FINDINGS, strict=True)),
+    **dict.fromkeys(("ggo", "ground glass opacity", "ground glass opacities"), MULTICLASS_FINDINGS[1]),
+    "effusion": MULTICLASS_FINDINGS[3],
+}
 MOST_VALUE = 15  # of classes that are counted; higher values are grey levels, whose meaning is to be asked for
 
 
@@ -247,6 +252,24 @@ class Pairing:
     notes: tuple[str, ...] = ()
 
 
+def findings_of(names: Sequence[str]) -> list[str]:
+    """What classes but the background mark, to compare: without case and hyphens, C1 to C3 as what these are."""
+    plain = [" ".join(name.casefold().replace("-", " ").replace("_", " ").split()) for name in names[1:]]
+    found = [SAME_FINDING.get(name, name) for name in plain]
+    return found if len(set(found)) == len(found) else list(names[1:])
+
+
+def is_swapped(network: Sequence[str], data: Sequence[str]) -> bool:
+    """Whether a lesion class of both has another place in the one than in the other; background first."""
+    one, other = findings_of(network), findings_of(data)
+    return any(finding in other and other.index(finding) != place for place, finding in enumerate(one))
+
+
+def _taken(by: str, network: Sequence[str], data: Sequence[str]) -> str:
+    pairs = ", ".join(f"{of} for {here}" for of, here in zip(network, data, strict=True))
+    return f"The network's classes are taken by their {by}: {pairs}."
+
+
 def pair_classes(network: Sequence[str], labels: Classes) -> Pairing:
     """Bring a network's classes and those of labels together: by name, else by order, else infected or not.
 
@@ -255,19 +278,23 @@ def pair_classes(network: Sequence[str], labels: Classes) -> Pairing:
         labels: what the label values mean.
 
     Raises:
-        InputError: they tell different numbers of classes apart, and neither is the binary problem; or it is not known
-            whether all values of the labels are lesions.
+        InputError: they tell different numbers of classes apart, and neither is the binary problem; or some of their
+            names alone are the same, in another order; or it is not known whether all values of the labels are lesions.
     """
     names, as_they_are = tuple(network), np.arange(256, dtype=np.uint8)
-    if sorted(names[1:]) == sorted(labels.names[1:]):  # whatever the background is called
+    of_network, of_labels = findings_of(names), findings_of(labels.names)
+    if sorted(of_network) == sorted(of_labels):  # whatever the background is called
         table = np.zeros(256, np.uint8)
-        table[1 : len(names)] = [names.index(name) for name in labels.names[1:]]
-        return Pairing(names, as_they_are, table)
+        table[1 : len(names)] = [1 + of_network.index(finding) for finding in of_labels]
+        same = (names[0], *(labels.names[1 + of_labels.index(finding)] for finding in of_network))
+        return Pairing(same, as_they_are, table, () if same == names else (_taken("names", names, same),))
     if len(names) == len(labels.names):
-        pairs = ", ".join(f"{of} for {here}" for of, here in zip(names, labels.names, strict=True))
-        return Pairing(
-            labels.names, as_they_are, as_they_are, (f"The network's classes are taken by their order: {pairs}.",)
-        )
+        if is_swapped(names, labels.names):
+            raise InputError(
+                f"the network's classes are {', '.join(findings(names))}, the data's {', '.join(labels.names)}: the "
+                "same name stands at another place; expected the same names (in classes.csv), or others for all lesions"
+            )
+        return Pairing(labels.names, as_they_are, as_they_are, (_taken("order", names, labels.names),))
     if 2 not in (len(names), len(labels.names)):
         raise InputError(
             f"the network tells {', '.join(names)} apart, the data {', '.join(labels.names)}; expected the same: "

@@ -10,13 +10,12 @@ from unet_segnet.cohort.cases import CaseList, find_cases, is_own
 from unet_segnet.cohort.classes import Classes, read_classes
 from unet_segnet.cohort.conventions import LabelFacts, recognise_classes
 from unet_segnet.cohort.copies import copies_text, find_copies, thumbnails
-from unet_segnet.cohort.load import WITH_THE_SCANS, CaseFacts, LoadedCase, Reader
+from unet_segnet.cohort.load import WITH_THE_SCANS, CaseFacts, LoadedCase, Reader, outside_lungs
 from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.balance import sizes_of_counts
 from unet_segnet.data.catalogue import find_data
 from unet_segnet.data.examine import Examination, examine
-from unet_segnet.data.mask_fit import BAD_FIT
 from unet_segnet.data.nifti import volume_names, volume_paths
 from unet_segnet.errors import InputError, some
 from unet_segnet.inference.lungs import AUTO
@@ -248,14 +247,8 @@ def _add_labels(labelled: list[CaseCounts], classes: Classes, found: Examination
         counts, beyond = (one.of_classes(of, classes) for of in (one.pixels, one.outside))
         every.append(counts)
         found.rows += _rows(one, counts, beyond, classes.names)
-        outside = beyond[:, 1:].sum() / max(counts[:, 1:].sum(), 1)
-        if outside > BAD_FIT:
-            line = f"{name}: {outside:.0%} of its lesion pixels lie outside the lungs"
-            if one.facts.lungs == WITH_THE_SCANS:
-                more = "; expected labels that belong to this scan, are they another's, or turned?"
-                found.add("problems", line + more, name)
-            else:
-                found.add("facts", f"{line} (lungs: {one.facts.lungs})", name)
+        if line := outside_lungs(one, counts[:, 1:].sum(), beyond[:, 1:].sum()):
+            found.add("problems" if one.facts.lungs == WITH_THE_SCANS else "facts", line, name)
     sizes = sizes_of_counts(np.concatenate(every))
     found.sizes.append((f"{sum(len(one.names) for one in labelled)} slices, at 256x256", classes.names, *sizes))
     if not sizes[0][1:].any():

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 
@@ -15,13 +16,14 @@ from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_cl
 from unet_segnet.cohort.manifest import Case
 from unet_segnet.cohort.mixtures import mixtures
 from unet_segnet.data.catalogue import read_slices
+from unet_segnet.data.mask_fit import BAD_FIT
 from unet_segnet.data.nifti_file import MAX_VOXELS
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError, some
-from unet_segnet.inference.find_lungs import cut_off_note, find_lungs
+from unet_segnet.inference.find_lungs import cut_off_note, find_lungs, what_is_shown
 from unet_segnet.inference.lungs import AUTO, check_marked
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
 from unet_segnet.scans.dicom import SeveralSeriesError
@@ -43,6 +45,7 @@ class CaseFacts:
         spacing: (slice, row, column) in mm, or None where unknown.
         low, high: smallest and largest value.
         lungs: where the lungs come from.
+        shown: what the networks see of its slices, `LUNGS_ALONE` or `WHOLE_SLICES` of `unet_segnet.networks.facts`.
         cut_off: in how many slices they are cut off by the picture's edge, and left out there.
     """
 
@@ -53,6 +56,7 @@ class CaseFacts:
     low: float
     high: float
     lungs: str
+    shown: str
     cut_off: int = 0
 
 
@@ -241,6 +245,15 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
     if not found.is_released:
         yield from classes.notes
     yield from (line for line, _ in mixtures(loaded, classes))
+    lesions = [classes.indices(one.labels) > 0 for one in loaded]
+    lines = [
+        line
+        for one, lesion in zip(loaded, lesions, strict=True)
+        if (line := outside_lungs(one, lesion.sum(), (lesion & ~one.lungs).sum()))
+    ]
+    if lines:
+        more = f" ({len(lines) - 1} more such scans; see `unet-segnet data check`)" if lines[1:] else ""
+        yield f"WARNING: {lines[0]}{more}"
     unlabelled = [case.name for case in found.cases if case.labels is None]
     if unlabelled:
         yield f"{len(unlabelled)} of {len(found.cases)} scans have no labels and are left out: {some(unlabelled)}"
@@ -250,6 +263,21 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
         yield f"lungs: {source}" + ("" if len(loaded) == 1 else f" ({count} of {len(loaded)} scans)")
     if cut_off := sum(one.facts.cut_off for one in loaded):
         yield cut_off_note(cut_off, sum(len(one.names) for one in loaded))
+
+
+def outside_lungs(one, lesion: int, outside: int) -> str:
+    """A line about a case whose labels lie outside its lungs, in more than `BAD_FIT` of its lesion pixels; else "".
+
+    Arguments:
+        one: `LoadedCase` or `unet_segnet.cohort.examine.CaseCounts`.
+        lesion, outside: numbers of lesion pixels, and of those of them outside the lungs.
+    """
+    if outside <= BAD_FIT * lesion:
+        return ""
+    line = f"{one.case.name}: {outside / lesion:.0%} of its lesion pixels lie outside the lungs"
+    if one.facts.lungs == WITH_THE_SCANS:
+        return f"{line}; expected labels that belong to this scan, are they another's, or turned?"
+    return f"{line} (lungs: {one.facts.lungs})"
 
 
 class Reader:
@@ -285,6 +313,7 @@ class Reader:
             None if one is None else _part(one, case) for one in (whole, masks.get("labels"), masks.get("lungs"))
         )
         patient = case.patient or (None if min(scan.array.shape) == 1 else case.name)
+        patient = patient and normalize("NFC", patient)  # macOS writes letters and accents of folders' names apart
         one = self._prepared(case, patient, scan, labels, lungs)
         assumed = [f"{kind}: {note}" for kind, mask in masks.items() for note in mask.mask_notes]
         return replace(one, notes=(*scan.notes, *assumed, *one.notes))
@@ -343,6 +372,7 @@ class Reader:
                 low=float(slices.images.min()),
                 high=float(slices.images.max()),
                 lungs=source,
+                shown=what_is_shown(slices.images, inside),
                 cut_off=cut_off,
             ),
             notes=(*slices.notes, *(f"lungs of {case.name}: {doubt}" for doubt in doubts)),

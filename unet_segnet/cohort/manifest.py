@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
+from unicodedata import normalize
 
 from unet_segnet.data.splits import PARTS
 from unet_segnet.errors import InputError
@@ -91,7 +92,7 @@ def read_manifest(path: Path) -> tuple[list[Case], list[str]]:
             )
             continue
         taken[image].append((_as_range(slices), number))
-        patient = row.get("patient") or None
+        patient = normalize("NFC", row.get("patient", "")) or None
         if files["labels"] is not None:  # two pictures of one scan may share them
             first = labelled.setdefault(files["labels"].resolve(), (image, patient, number))
             if first[0] != image and (patient is None or patient != first[1]):

@@ -1,4 +1,4 @@
-"""What differs within a data set and should be alike: units, label values, lungs in place of lesions."""
+"""What differs within a data set and should be alike: units, label values, lungs in place of lesions, names."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -29,6 +29,19 @@ def mixtures(loaded: Sequence, classes: Classes) -> Iterator[tuple[str, list[str
                 "level may mean two tissues; expected scans of one kind: take the originals of the 8-bit ones"
             ),
             min(by_units.values(), key=len),
+        )
+    spellings: dict[str, dict[str, list[str]]] = {}
+    for one in loaded:
+        if one.patient:
+            spellings.setdefault(one.patient.casefold(), {}).setdefault(one.patient, []).append(one.case.name)
+    if alike := [of for of in spellings.values() if len(of) > 1]:
+        listed = some([" and ".join(of) for of in alike])
+        yield (
+            (
+                f"WARNING: patients whose names differ in case alone count as several: {listed}; if one is meant, a "
+                "split may put it on both sides: give it one name"
+            ),
+            [name for of in alike for names in of.values() for name in names],
         )
     marked = {one.case.name: frozenset(one.found.values) - {0} for one in loaded if one.found}
     if not classes.are_lesions:

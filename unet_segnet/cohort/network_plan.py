@@ -149,21 +149,27 @@ def begin_with(plan: NetworkPlan):
 
 
 def check_classes(plan: NetworkPlan, model, class_names: tuple[str, ...]) -> None:
-    """Refuse a trained network, as `begin_with` gave it, that tells other classes apart than the data has.
+    """Refuse a trained network, as `begin_with` gave it, that tells other classes apart than the data has, or the same
+    in another order.
 
     Raises:
         InputError: it does.
     """
-    if model is not None and model.output_shape[-1] != len(class_names):
+    if model is None:
+        return
+    if model.output_shape[-1] != len(class_names):
         raise InputError(
             f"{plan.init}: tells {model.output_shape[-1]} classes apart, the data has {len(class_names)} "
             f"({', '.join(class_names)}); expected equally many, `problem` binary makes two"
         )
-    known = getattr(model, "class_names", class_names)
-    if known != class_names and sorted(known) == sorted(class_names):
+    from unet_segnet.cohort.conventions import is_swapped
+    from unet_segnet.data.slices import MULTICLASS_NAMES, findings
+
+    known = getattr(model, "class_names", MULTICLASS_NAMES if len(class_names) == 4 else class_names)
+    if is_swapped(known, class_names):
         raise InputError(
-            f"{plan.init}: its classes are {', '.join(known)}, the data has {', '.join(class_names)}; expected the "
-            "same order, that of the rows of classes.csv"
+            f"{plan.init}: its classes are {', '.join(findings(known))}, the data has {', '.join(class_names)}; "
+            "expected the same order, that of the rows of classes.csv"
         )
 
 

@@ -152,6 +152,7 @@ class OwnJob:
             counts[f"{part}_confusion"] = _confusion(model, slices[part])
         facts["thresholds"] = list(fit_thresholds(class_histograms(train.images, train.labels, train.num_classes)))
         learnt = [*slice_marks(train.images), *(training_marks(find_model(plan.init)[1]) if init else ())]
+        shown = {of.shown for of in cohort.facts.values()}  # of all data, alike in all folds
         about = {
             "class_names": list(train.class_names),
             "label_values": sorted(cohort.classes.index_of.items()),
@@ -161,6 +162,7 @@ class OwnJob:
             "trained_on": describe(parts["train"]),
             "slices": list(dict.fromkeys(learnt)),
             "mirror_axes": facts.pop("mirror_axes"),
+            "learnt_from": shown.pop() if len(shown) == 1 else None,
             "network": plan.label,
             "for": INTENDED_USE,
         }

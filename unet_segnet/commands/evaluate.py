@@ -17,7 +17,7 @@ from unet_segnet.commands.cohort_options import check_own_options, load_own, own
 from unet_segnet.data.splits import PARTS, read_splits
 from unet_segnet.errors import InputError
 from unet_segnet.networks.find import find_model, load_found
-from unet_segnet.output.console import Progress, import_keras, run_command, say
+from unet_segnet.output.console import Progress, import_keras, run_command, say, with_flags
 from unet_segnet.output.records import INTENDED_USE, check_folder
 from unet_segnet.output.whole_folder import check_own, whole_folder
 
@@ -72,6 +72,7 @@ def evaluate(options) -> None:
     from unet_segnet.cohort.seen import seen_slices
     from unet_segnet.data.catalogue import RELEASED
     from unet_segnet.data.preprocess import DEFAULT_WINDOW
+    from unet_segnet.inference.find_lungs import unlike_learnt
     from unet_segnet.inference.prediction import mirrors_of
     from unet_segnet.inference.segmentation import names_of_classes
     from unet_segnet.measures.metrics import confusion_matrices
@@ -126,6 +127,13 @@ def evaluate(options) -> None:
             told = copies_text(copies, cohort.slices.names, cohort.patients)
             notes.append(f"{told}: what is shown twice counts twice; expected each once.")
             say(f"WARNING: {notes[-1]}")
+        learnt = facts.get("learnt_from")
+        shown = [cohort.facts[case].shown for case in cohort.cases]
+        if learnt and (others := [of for of in shown if of != learnt]):
+            line = unlike_learnt(learnt, others[0], f"{len(others)} of these {len(shown)} slices show")
+            line = with_flags(line, options)
+            say(f"WARNING: {line}")
+            notes.append(f"{line[0].upper()}{line[1:]}.")
         if len(only := np.unique(predictions)) == 1:
             notes.append(f"The network calls every pixel {slices.class_names[only[0]]}: it tells nothing apart.")
         tested = ScoredSlices(slices.names, cohort.groups, cohort.num_unknown, slices.class_names, cohort.name)

@@ -4,8 +4,8 @@
     unet-segnet export runs/.../model.keras --format openvino --out segnet.xml --check COVID19-DL
     unet-segnet export runs/.../model.keras --format hub --out mine --license CC-BY-4.0
 
-The file says in its metadata what goes in and what comes out: lung-masked slices, their grey levels, orientation and
-size, the classes. onnx and openvino need packages of their own, see requirements-export.txt. The folder of hub holds
+The file says in its metadata what goes in and what comes out: slices, their grey levels, orientation and size, the
+classes. onnx and openvino need packages of their own, see requirements-export.txt. The folder of hub holds
 the network, a card and the licence; look through it, then push it with `hf upload USER/NAME FOLDER`.
 """
 

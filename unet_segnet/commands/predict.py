@@ -215,7 +215,7 @@ def _load(options, facts: dict):
 
     model = load_found(options.model, facts)
     options.network_sha256 = model.sha256
-    model.mirror_axes = tuple(facts.get("mirror_axes") or ())
+    model.mirror_axes, model.learnt_from = tuple(facts.get("mirror_axes") or ()), facts.get("learnt_from")
     try:
         slice_size(model)
         names = facts.get("class_names") or names_of_classes(model)
@@ -283,7 +283,7 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
         )
         compared = None if truth is None else (compare_with(truth, result), truth)
         problems = (f"truth: not compared: {with_flags(problem, options)}",) if problem else ()
-        notes = (*result.notes, *(truth.notes if truth else ()), *problems)
+        notes = (*(with_flags(note, options) for note in result.notes), *(truth.notes if truth else ()), *problems)
         notes = write_case(result, notes, compared, target.name, new, options)
         write_settings(new, made_with, problem)
     print(summary(target.name, result, compared and compared[0]), flush=True)
@@ -296,5 +296,7 @@ def _say_notes(notes: list[str], options) -> None:
     if notes == getattr(options, "said", None):
         print("  notes: as above", flush=True)
     else:
-        say(f"  notes: {'; '.join(notes)}")
+        for warning in (note for note in notes if note.startswith("WARNING")):
+            say(f"  {warning}")
+        say(f"  notes: {'; '.join(note for note in notes if not note.startswith('WARNING'))}")
     options.said = notes

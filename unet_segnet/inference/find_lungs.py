@@ -32,7 +32,7 @@ from unet_segnet.inference.lungs import (
     slices_cut_off,
     split_left_right,
 )
-from unet_segnet.networks.facts import BODIES
+from unet_segnet.networks.facts import BODIES, LUNGS_ALONE, WHOLE_SLICES
 from unet_segnet.networks.hub import hub_file, is_hub
 from unet_segnet.networks.load import load_model, slice_size
 from unet_segnet.output.console import import_keras
@@ -44,6 +44,10 @@ BESIDE_MM = 1.0
 DOUBTFUL = 0.1  # of the volume
 ONE_SIDED = 0.2  # of the other lung's size, below which a lung is taken for missing, and of the picture's edge
 SEEN_SLICES = 32  # of a scan
+ADVICE = {  # of what a network learnt from
+    WHOLE_SLICES: "give slices that show all, `lungs` none and no lung masks",
+    LUNGS_ALONE: "give `lungs` auto, or lung masks",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +113,22 @@ def find_lungs(
         )
     low, high = _lung_network(network).window
     return FoundLungs(sides, f"found by a network, grey levels taken for those of a window of {low:g} to {high:g} HU")
+
+
+def what_is_shown(images: np.ndarray, lungs: np.ndarray | None) -> str:
+    """What a network sees: `LUNGS_ALONE` or `WHOLE_SLICES`.
+
+    Arguments:
+        images: (num_slices, height, width) of a scan.
+        lungs: likewise, all else becomes black; None: nothing does.
+    """
+    alone = lungs is not None or not images.any() or shows_lungs_alone(images)
+    return LUNGS_ALONE if alone else WHOLE_SLICES
+
+
+def unlike_learnt(learnt: str, shown: str, who: str) -> str:
+    """A line where a network sees another part of slices than it learnt from; `who` shows it."""
+    return f"the network learnt from {learnt}, {who} {shown}: lesions are missed or made up; {ADVICE[learnt]}"
 
 
 def both_lung_masks(classical: np.ndarray, network: np.ndarray, spacing=None) -> np.ndarray:

@@ -13,11 +13,11 @@ from unet_segnet.data.preprocess import DEFAULT_WINDOW
 from unet_segnet.data.slices import BINARY_NAMES, MAX_CLASSES, MULTICLASS_FINDINGS, MULTICLASS_NAMES
 from unet_segnet.errors import InputError
 from unet_segnet.inference.familiarity import familiarity, grey_figures, unfamiliar_notes
-from unet_segnet.inference.find_lungs import FoundLungs, find_lungs, with_side_doubts
+from unet_segnet.inference.find_lungs import FoundLungs, find_lungs, unlike_learnt, what_is_shown, with_side_doubts
 from unet_segnet.inference.lungs import AUTO
 from unet_segnet.measures.calibration import scaled
 from unet_segnet.measures.severity import Severity, severity
-from unet_segnet.networks.facts import BODIES, LUNG_LEVELS
+from unet_segnet.networks.facts import BODIES, LUNG_LEVELS, WHOLE_SLICES
 from unet_segnet.networks.load import load_model, slice_size
 from unet_segnet.processor import return_freed_memory
 from unet_segnet.scans import (
@@ -141,7 +141,8 @@ def segment(
         source: a scan's path (see `unet_segnet.scans.read_scan`), a `Scan`, or what `prepare` made of one, of which
             lungs and orientation are settled.
         model: a `keras.Model`, or what `unet_segnet.networks.load.load_model` takes; its `class_names` are those of the
-            labels, where it has any.
+            labels, where it has any. One whose `learnt_from` says whole slices is shown such: the lungs then count in
+            the figures alone.
         lungs: "auto" (found, see `unet_segnet.inference.find_lungs`), "none" (the slices go in as they are),
             "lungmask" (by that package), the path of a network that finds lungs (.keras), or of a mask
             of the same voxels.
@@ -177,6 +178,9 @@ def segment(
     scan, slices = prepared.scan, prepared.slices
     sides, images = prepared.lungs.sides, slices.images
     levels, compared = _levels(model, scan, images, sides, size)
+    learnt = getattr(model, "learnt_from", None)
+    shown_lungs = None if learnt == WHOLE_SLICES else sides
+    shown = learnt and what_is_shown(images, shown_lungs)
     return_freed_memory()
     labels = np.empty(images.shape, np.uint8)
     kept = np.empty((*images.shape, num_classes), np.float16) if probabilities else None
@@ -190,7 +194,7 @@ def segment(
 
     for start in range(0, len(images), batch_size):
         part = slice(start, min(start + batch_size, len(images)))
-        inside = None if sides is None else sides[part] > 0
+        inside = None if shown_lungs is None else shown_lungs[part] > 0
         grey = fit(images[part], inside, window, size) if levels is None else levels[part]
         if len(images) > batch_size:
             grey = filled_up(grey, batch_size)
@@ -234,6 +238,14 @@ def segment(
     )
     return_freed_memory()
     notes = (*scan.notes, *slices.notes, *prepared.lungs.notes(len(images)))
+    if shown != learnt:
+        notes = (*notes, f"WARNING: {unlike_learnt(learnt, shown, 'this scan shows')}")
+    elif learnt == WHOLE_SLICES and sides is not None:
+        notes = (
+            *notes,
+            "WARNING: the network learnt from whole slices and is shown such: the lungs count in the figures alone, "
+            "and lesions are marked outside them too; `lungs` none leaves them out",
+        )
     if has_levels:
         whose = "the scan's own lungs" if scan.is_volume else "each slice's own lungs"
         notes = (*notes, f"grey levels: referred to {whose}, so that no window counts", *unfamiliar_notes(compared))

@@ -98,6 +98,8 @@ def _summary_rows(method: Method, tested: ScoredSlices, patients):
     of_patients = _per_patient(counts, tested, patients)
     of_slices = _scores(counts)
     defined = ~np.isnan(of_slices)
+    of_each = _scores(of_patients)
+    num_defined = (~np.isnan(of_each)).sum(axis=0)  # of the units that are drawn: the others do not vary a score
     sums = _per_patient(np.stack([np.where(defined, of_slices, 0.0), defined], axis=-1), tested, patients)
 
     def mean(total):
@@ -105,7 +107,7 @@ def _summary_rows(method: Method, tested: ScoredSlices, patients):
 
     intervals = {
         "all pixels": bootstrap_interval(of_patients, _scores),
-        "mean of patients": bootstrap_mean(_scores(of_patients)),
+        "mean of patients": bootstrap_mean(of_each),
         "mean of slices": bootstrap_interval(sums, mean),
     }
     if tested.num_unknown == len(tested.names):
@@ -114,12 +116,12 @@ def _summary_rows(method: Method, tested: ScoredSlices, patients):
         for over, interval in intervals.items():
             row = [method.name, lesion, over]
             for score in range(len(SCORES)):
-                row += _cells(interval, (number, score), len(patients))
+                row += _cells(interval, (number, score), num_defined[number, score])
             yield tuple(row)
 
 
 def _cells(interval, at, count):
-    """Estimate and limits; no limits from few units."""
+    """Estimate and limits; no limits from few units that have a score."""
     estimate, low, high = (float(np.asarray(values)[at]) for values in (interval.estimate, interval.low, interval.high))
     return (estimate, low, high) if count >= FEWEST_UNITS else (estimate, math.nan, math.nan)
 
@@ -141,9 +143,10 @@ def _summary(tested, methods, patients, rows, notes) -> Table:
             f"{tested.num_unknown} of {len(tested.names)} slices are of unknown patients and count as one each: if "
             "several are of one patient, the intervals are too narrow."
         )
-    if len(patients) < FEWEST_UNITS:
+    pairs = [pair for row in rows for pair in zip(row[3::3], row[4::3], strict=True)]
+    if any(math.isnan(low) > math.isnan(value) for value, low in pairs):
         what = "patients" if known else "slices"
-        own_notes.append(f"Fewer than {FEWEST_UNITS} {what}: too few to know their spread, so there are no intervals.")
+        own_notes.append(f"Fewer than {FEWEST_UNITS} {what} have a score without interval: too few to know its spread.")
     own_notes += [f"{method.name}: {method.description}." for method in methods if method.description]
     of = f"{len(patients)} patient{'s' if len(patients) > 1 else ''}, " if known else ""
     title = f"Scores on {tested.data}, {of}{len(tested.names)} slices, counted at the network's size."
@@ -158,7 +161,8 @@ def _patients(tested: ScoredSlices, methods, patients) -> Table:
     for patient in patients:
         own = groups == patient
         interval = bootstrap_interval(counts[0][own], _scores)
-        cells = [cell for score in range(len(SCORES)) for cell in _cells(interval, (score,), int(own.sum()))]
+        defined = (~np.isnan(_scores(counts[0][own]))).sum(axis=0)
+        cells = [cell for score, number in enumerate(defined) for cell in _cells(interval, (score,), number)]
         others = [float(_scores(of[own].sum(axis=0))[0]) for of in counts[1:]]
         share = counts[0][own, 1].sum() / counts[0][own].sum()
         rows.append((patient, int(own.sum()), f"{100 * share:.1f} %", *cells, *others))
@@ -167,8 +171,8 @@ def _patients(tested: ScoredSlices, methods, patients) -> Table:
         ("patient", "slices", "lesion", *_columns(), *(f"Dice: {method.name}" for method in methods[1:])),
         tuple(rows),
         (
-            f"low, high: 95 % interval over the patient's own slices, from {FEWEST_UNITS} on; neighbours are alike, so "
-            "it is rather too narrow. lesion: share of all pixels.",
+            f"low, high: 95 % interval over the patient's own slices, where {FEWEST_UNITS} or more have the score; "
+            "neighbours are alike, so it is rather too narrow. lesion: share of all pixels.",
         ),
     )
 

@@ -26,6 +26,7 @@ EQUAL = {  # what networks must have in common, and how messages call it
     "window": "window",
     "label_values": "label values",
     "takes": "kind of input",
+    "learnt_from": "part of the slices learnt from",
     "threshold": "threshold",
     "temperature": "temperature",
     "mirror_axes": "mirror images learnt from",

@@ -20,6 +20,7 @@ from unet_segnet.errors import InputError, one_line
 from unet_segnet.layers import MaxPooling2D, MaxUnpooling2D
 from unet_segnet.layers.pooling import pool, unpool
 from unet_segnet.networks.export_check import Check, compare, traced_anew
+from unet_segnet.networks.facts import WHOLE_SLICES
 from unet_segnet.output.records import INTENDED_USE
 from unet_segnet.output.whole_folder import check_own
 
@@ -96,15 +97,17 @@ def describe_network(model: keras.Model, source: str, class_names: tuple[str, ..
     """
     _, height, width, channels = model.input_shape
     low, high = getattr(model, "window", DEFAULT_WINDOW)
+    is_whole = getattr(model, "learnt_from", None) == WHOLE_SLICES
+    outside, masked = ("", "") if is_whole else ("; pixels outside the lungs are 0", ", after lung masking")
     return {
         "network": f"{model.name}, {model.count_params()} parameters, from {source}",
         "intended_use": f"for {INTENDED_USE}",
         "input": f"slices: (batch, {height}, {width}, {channels}) float32, axial CT slices of the lungs as grey levels "
-        "0..255, not divided by 255, the mean not subtracted (the network does that); pixels outside the lungs are 0",
+        f"0..255, not divided by 255, the mean not subtracted (the network does that){outside}",
         "grey_levels": f"{low:g} HU and less are 0, {high:g} HU and more are 255, linear between, rounded",
         "orientation": "the patient lies sideways in the array: anterior at the left columns, posterior at the right, "
         "one lung above the other",
-        "size": f"resized to {height}x{width}, bicubic with antialiasing, after lung masking",
+        "size": f"resized to {height}x{width}, bicubic with antialiasing{masked}",
         "output": f"probabilities: (batch, {height}, {width}, {len(class_names)}) float32",
         "class_names": list(class_names),
         "precision": "float32; OpenVINO needs INFERENCE_PRECISION_HINT=f32 on processors that know bfloat16",

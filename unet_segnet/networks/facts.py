@@ -15,6 +15,7 @@ from unet_segnet.output.files import open_archive
 MEMBER = "unet_segnet.json"
 LUNG_LEVELS = "lung levels"  # what a network takes instead of grey levels 0..255: `data.normalise.lung_levels`
 BODIES = "slices cropped to the body"  # of networks that find lungs: `inference.network_lungs`
+WHOLE_SLICES, LUNGS_ALONE = "whole slices", "lungs alone"  # what grey levels of 8 bit show
 MAX_BYTES = 2**24  # some hundred thousand slices
 KINDS = {  # of the facts that are used, not only shown; each may be missing
     "class_names": lambda value: _is_list_of(value, str) and len(set(value)) == len(value) > 1,
@@ -25,6 +26,7 @@ KINDS = {  # of the facts that are used, not only shown; each may be missing
     "trained_on": lambda value: _is_description(value),
     "data": lambda value: _is_list_of([value], str),
     "takes": lambda value: value in (LUNG_LEVELS, BODIES),
+    "learnt_from": lambda value: value in (WHOLE_SLICES, LUNGS_ALONE),
     "threshold": lambda value: _is_list_of([value], float) and 0 < value < 1,
     "temperature": lambda value: _is_list_of([value], float) and value > 0,
     "seen": lambda value: isinstance(value, dict) and all(map(_is_range, value.values())),
@@ -48,10 +50,11 @@ def write_facts(path: str | Path, facts: dict) -> None:
             "thresholds", grey levels from which on each lesion class was told best on it; "slices", the
             `unet_segnet.cohort.seen.slice_marks` of all that it learnt from; "label_values", the pairs of a value in
             the label files and its class index; "takes", `LUNG_LEVELS` or `BODIES`, where it takes no grey levels
-            of 8 bit; "threshold", of two classes, the probability of the second above which a pixel is of it;
-            "temperature" of the probabilities (`measures.calibration`); "seen", lowest and highest
-            figures of the scans that it learnt from (`inference.familiarity`); "mirror_axes", of (num_slices, height,
-            width) slices, along which it learnt from mirror images: 1 exchanges the patient's sides, 2 front and back.
+            of 8 bit; "learnt_from", `WHOLE_SLICES` or `LUNGS_ALONE`; "threshold", of two classes, the probability of
+            the second above which a pixel is of it; "temperature" of the probabilities (`measures.calibration`);
+            "seen", lowest and highest figures of the scans that it learnt from (`inference.familiarity`);
+            "mirror_axes", of (num_slices, height, width) slices, along which it learnt from mirror images: 1 exchanges
+            the patient's sides, 2 front and back.
     """
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(MEMBER, json.dumps(facts, indent=1, sort_keys=True, allow_nan=False) + "\n")

@@ -15,10 +15,13 @@ def find_model(source: str) -> tuple[str, dict]:
             cannot be downloaded.
     """
     from unet_segnet.data.catalogue import RELEASED
+    from unet_segnet.networks.facts import LUNGS_ALONE
     from unet_segnet.training.translations import MIRROR_AXES
 
     source, facts = _found(source)
-    return source, {"mirror_axes": list(MIRROR_AXES), **facts} if facts.get("data") == RELEASED else facts
+    if facts.get("data") == RELEASED:
+        facts = {"mirror_axes": list(MIRROR_AXES), "learnt_from": LUNGS_ALONE, **facts}
+    return source, facts
 
 
 def _found(source: str) -> tuple[str, dict]:

@@ -157,10 +157,10 @@ def _card_of_facts(name: str, model, facts: dict) -> str:
         taken = "grey levels that refer to the scan's own lungs"
     elif facts.get("takes"):
         taken = facts["takes"]
-    elif window := facts.get("window"):
-        taken = f"grey levels of lung-masked slices, {window[0]:g} HU black and {window[1]:g} HU white"
     else:
-        taken = "grey levels of lung-masked slices"
+        taken = f"grey levels of {facts['learnt_from']}" if facts.get("learnt_from") else "grey levels"
+        if window := facts.get("window"):
+            taken += f", {window[0]:g} HU black and {window[1]:g} HU white"
     threshold = f", {names[1]} where its own is above {facts['threshold']:g}" if facts.get("threshold") else ""
     about = facts.get("trained_on") or {}
     counted = [f"{about[key]} {key}" for key in ("slices", "patients") if about.get(key)]

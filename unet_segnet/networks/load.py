@@ -10,7 +10,7 @@ from pathlib import Path
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS
 from unet_segnet.errors import InputError, missing_weights_are_errors, one_line
 from unet_segnet.networks.ensemble import Ensemble, Folds, networks_in
-from unet_segnet.networks.facts import read_facts
+from unet_segnet.networks.facts import LUNGS_ALONE, read_facts
 from unet_segnet.networks.hub import MAX_BYTES, PARTS, hub_file, is_hub
 from unet_segnet.output.files import open_archive
 
@@ -84,11 +84,11 @@ def load_model(source: str | Path = "lesions", folded: bool = False):
 
     Returns:
         Of all folds, an `Ensemble`, which is applied as one network; else:
-        `keras.Model`: (batch, height, width, 1) grey levels 0..255 of lung-masked slices to (batch, height, width,
-        num_classes) probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels
-        0 and 255), `label_values` (dict: value in the label files that it learnt from -> class index), `takes`
-        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels), `threshold`, `temperature`, `seen` and
-        `mirror_axes`, see `facts.write_facts`, are attributes of it; and always `sha256`, that of its file.
+        `keras.Model`: (batch, height, width, 1) grey levels 0..255 to (batch, height, width, num_classes)
+        probabilities. Where its file says so, `class_names` (tuple), `window` (HU of the grey levels 0 and 255),
+        `label_values` (dict: value in the label files that it learnt from -> class index), `takes`
+        (`facts.LUNG_LEVELS` or `BODIES`: it takes no 8-bit grey levels), `learnt_from`, `threshold`, `temperature`,
+        `seen` and `mirror_axes`, see `facts.write_facts`, are attributes of it; and always `sha256`, that of its file.
 
     Raises:
         InputError: no such own network; a file that is missing, damaged, or holds none, or cannot be downloaded, or is
@@ -152,13 +152,15 @@ def _tell(model, path: Path) -> None:
         model.label_values = dict(values)
     if takes := facts.get("takes"):
         model.takes = takes
-    axes = facts.get("mirror_axes")
+    axes, learnt = facts.get("mirror_axes"), facts.get("learnt_from")
     if path.parent == WEIGHTS and not takes:  # the studies' own, which were saved before files told it
         from unet_segnet.training.translations import MIRROR_AXES
 
-        axes = MIRROR_AXES
+        axes, learnt = MIRROR_AXES, LUNGS_ALONE
     if axes:
         model.mirror_axes = tuple(axes)
+    if learnt:
+        model.learnt_from = learnt
     if threshold := facts.get("threshold"):
         if model.output_shape[-1] != 2:
             raise InputError(f"{path}: has a threshold, which is for two classes; it tells {model.output_shape[-1]}")
