@@ -51,8 +51,8 @@ def segnet_wins_binary(evidence: Evidence) -> Judgement:
         f"their SegNet has {by_validation[0]:.3f}, their U-Net {by_validation[1]:.3f}."
     )
     decides = (
-        "Four trainings of each network, for five folds tell large differences alone: python -m experiments.study --plan "
-        "experiments/saood2021/plan.csv."
+        "Four trainings of each network, for five folds tell large differences alone: python -m experiments.study "
+        "--plan experiments/saood2021/plan.csv."
     )
     return _ahead(evidence, "binary", ("segnet", "unet"), decides, beside, by_folds=True)
 
