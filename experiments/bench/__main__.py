@@ -39,7 +39,7 @@ def bench(options) -> None:
         InputError: something cannot be measured, or the folder holds an earlier call's tables.
     """
     _check(options)
-    from experiments.bench.speed import Session
+    from experiments.bench.session import Session
     from experiments.bench.workers import once
 
     started, load = time.monotonic(), os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
@@ -74,8 +74,9 @@ def _check(options):
 def _parts(chosen):
     """The functions that measure the chosen parts, those whose results others use first."""
     from experiments.bench.encoders import encoders
+    from experiments.bench.session import TASKS
     from experiments.bench.small import augmentation, metrics, startup
-    from experiments.bench.speed import TASKS, layers, peak, processor, speed
+    from experiments.bench.speed import layers, peak, processor, speed
     from experiments.bench.tool import tool
     from experiments.bench.whole import epoch, memory, project
 

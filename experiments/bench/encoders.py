@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from experiments.bench.speed import (
+from experiments.bench.session import (
     NAMES,
     OURS,
     SMP,
@@ -11,10 +11,9 @@ from experiments.bench.speed import (
     Session,
     measure,
     memory_ratio,
-    percent,
-    short,
     speed_ratio,
 )
+from experiments.bench.speed import percent, short
 from unet_segnet.output.tabular import Table
 
 

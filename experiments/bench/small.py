@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from experiments.bench.speed import Session
+from experiments.bench.session import Session
 from experiments.bench.workers import Worker, alternate, once
 from unet_segnet.commands import VERBS
 from unet_segnet.output.console import Progress, progress

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.bench.session import SMP, WAY_NOTES, Session, why_no_rival
 from experiments.bench.slices import peak_memory
-from experiments.bench.speed import SMP, WAY_NOTES, Session, percent, why_no_rival
+from experiments.bench.speed import percent
 from experiments.bench.workers import Channel, once
 from unet_segnet.errors import InputError
 from unet_segnet.output.console import Progress, import_keras

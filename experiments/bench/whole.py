@@ -4,7 +4,7 @@ import statistics
 from collections import Counter
 from contextlib import ExitStack
 
-from experiments.bench.speed import Session, Setting
+from experiments.bench.session import Session, Setting
 from experiments.bench.workers import Worker, alternate, once
 from experiments.saood2021.protocol import EPOCHS, PROBLEMS
 from unet_segnet.output.tabular import Table

@@ -10,9 +10,9 @@ from unet_segnet.cohort.cases import CaseList, find_cases, is_own
 from unet_segnet.cohort.classes import Classes, read_classes
 from unet_segnet.cohort.conventions import LabelFacts, recognise_classes
 from unet_segnet.cohort.copies import copies_text, find_copies, thumbnails
-from unet_segnet.cohort.load import WITH_THE_SCANS, CaseFacts, LoadedCase, Reader, outside_lungs
+from unet_segnet.cohort.load import CaseFacts, LoadedCase, Reader
 from unet_segnet.cohort.manifest import Case
-from unet_segnet.cohort.mixtures import mixtures
+from unet_segnet.cohort.mixtures import WITH_THE_SCANS, mixtures, outside_lungs
 from unet_segnet.data.balance import sizes_of_counts
 from unet_segnet.data.catalogue import find_data
 from unet_segnet.data.examine import Examination, examine

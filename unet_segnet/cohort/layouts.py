@@ -7,19 +7,17 @@ studies/, masks/NAME_mask                 MosMed
 PATIENT/ct.nii.gz, PATIENT/seg.nii.gz     a folder for each patient; or all files in one folder, labels by name
 """
 
-import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unet_segnet.cohort.manifest import Case, listed_cases, with_own_names
-from unet_segnet.data.nifti_file import SUFFIXES
 from unet_segnet.errors import InputError, some
 from unet_segnet.output.whole_folder import is_of_system
 from unet_segnet.scans import find_scans, scan_name
-from unet_segnet.scans.dicom_file import is_dicom, read_file
-from unet_segnet.scans.itk import ITK_SUFFIXES, values_beside
+from unet_segnet.scans.dicom_file import is_ct, is_dicom
+from unet_segnet.scans.itk import values_beside
 from unet_segnet.scans.names import (
     CHANNEL,
     IMAGES,
@@ -31,7 +29,7 @@ from unet_segnet.scans.names import (
     says_mask,
     says_only_what,
 )
-from unet_segnet.scans.read import PICTURE_SUFFIXES
+from unet_segnet.scans.read import PICTURE_SUFFIXES, is_volume
 
 FOLDERS = {  # by their names in lower case; the first that is there is taken
     IMAGES: (
@@ -363,8 +361,8 @@ def _walk(
         try:
             loose += find_scans(path)
         except InputError:  # a note, a table; but a link to a scan that is not there is told when it is read
-            loose += [path] if _is_volume(path) else []
-    slices = [path for path in loose if not _is_volume(path)]
+            loose += [path] if is_volume(path) else []
+    slices = [path for path in loose if not is_volume(path)]
     roles = {path: role_of(scan_name(path)) or role or IMAGES for path in loose}
     is_series = any(not path.name.lower().endswith(PICTURE_SUFFIXES) for path in slices)
     inner = [
@@ -377,11 +375,11 @@ def _walk(
         inner = [unit for unit in inner if not unit.is_series]
         is_series = True
     if is_series or (slices and len({roles[path] for path in slices}) == 1):  # pictures of one kind: a scan's slices
-        loose = [path for path in loose if _is_volume(path)]
+        loose = [path for path in loose if is_volume(path)]
         # A folder of slices alone is like a file of its name; with masks beside them it is the patient's.
         whose = below if loose or inner or outer is None else outer
         of_slices = (None if outer is None else role_of(folder.name)) or role or IMAGES
-        if is_series and of_slices == LUNGS and not any(map(says_mask, folder.parts[-2:])) and _is_ct(folder):
+        if is_series and of_slices == LUNGS and not any(map(says_mask, folder.parts[-2:])) and is_ct(folder):
             of_slices = IMAGES
         yield _Unit(folder, whose, of_slices, is_series)
     yield from (_Unit(path, below, roles[path]) for path in loose)
@@ -394,15 +392,3 @@ def _is_one_study(folder: Path) -> bool:
         return find_scans(folder) == [folder]
     except InputError:
         return False
-
-
-def _is_ct(folder: Path) -> bool:
-    """Whether the first DICOM file in it says that it is CT."""
-    first = next((path for path in sorted(folder.rglob("*")) if path.is_file() and is_dicom(path)), None)
-    with contextlib.suppress(InputError):
-        return first is not None and read_file(first).modality == "CT"
-    return False
-
-
-def _is_volume(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES + ITK_SUFFIXES)

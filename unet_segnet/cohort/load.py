@@ -14,9 +14,8 @@ from unet_segnet.cohort.cases import CaseList, find_cases
 from unet_segnet.cohort.classes import Classes, read_classes
 from unet_segnet.cohort.conventions import LabelFacts, label_facts, recognise_classes
 from unet_segnet.cohort.manifest import Case
-from unet_segnet.cohort.mixtures import mixtures
+from unet_segnet.cohort.mixtures import WITH_THE_SCANS, mixtures, outside_lungs
 from unet_segnet.data.catalogue import read_slices
-from unet_segnet.data.mask_fit import BAD_FIT
 from unet_segnet.data.nifti_file import MAX_VOXELS
 from unet_segnet.data.png_tree import tree_root
 from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
@@ -30,7 +29,6 @@ from unet_segnet.scans.dicom import SeveralSeriesError
 from unet_segnet.scans.matching import MASK_VALUES, check_headers
 from unet_segnet.scans.released import released_scans
 
-WITH_THE_SCANS = "given with the scans"
 NUM_SLICES = 100  # of the article
 
 
@@ -263,21 +261,6 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
         yield f"lungs: {source}" + ("" if len(loaded) == 1 else f" ({count} of {len(loaded)} scans)")
     if cut_off := sum(one.facts.cut_off for one in loaded):
         yield cut_off_note(cut_off, sum(len(one.names) for one in loaded))
-
-
-def outside_lungs(one, lesion: int, outside: int) -> str:
-    """A line about a case whose labels lie outside its lungs, in more than `BAD_FIT` of its lesion pixels; else "".
-
-    Arguments:
-        one: `LoadedCase` or `unet_segnet.cohort.examine.CaseCounts`.
-        lesion, outside: numbers of lesion pixels, and of those of them outside the lungs.
-    """
-    if outside <= BAD_FIT * lesion:
-        return ""
-    line = f"{one.case.name}: {outside / lesion:.0%} of its lesion pixels lie outside the lungs"
-    if one.facts.lungs == WITH_THE_SCANS:
-        return f"{line}; expected labels that belong to this scan, are they another's, or turned?"
-    return f"{line} (lungs: {one.facts.lungs})"
 
 
 class Reader:

@@ -1,11 +1,14 @@
-"""What differs within a data set and should be alike: units, label values, lungs in place of lesions, names."""
+"""What does not belong together in a data set: units, label values, lungs marked as lesions, names, others' labels."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from unet_segnet.cohort.classes import GIVEN, Classes
 from unet_segnet.cohort.conventions import ALL_LUNG
+from unet_segnet.data.mask_fit import BAD_FIT
 from unet_segnet.errors import some
+
+WITH_THE_SCANS = "given with the scans"  # of lungs
 
 
 def mixtures(loaded: Sequence, classes: Classes) -> Iterator[tuple[str, list[str]]]:
@@ -60,6 +63,21 @@ def mixtures(loaded: Sequence, classes: Classes) -> Iterator[tuple[str, list[str
             ),
             full,
         )
+
+
+def outside_lungs(one, lesion: int, outside: int) -> str:
+    """A line about a case whose labels lie outside its lungs, in more than `BAD_FIT` of its lesion pixels; else "".
+
+    Arguments:
+        one: `LoadedCase` or `unet_segnet.cohort.examine.CaseCounts`.
+        lesion, outside: numbers of lesion pixels, and of those of them outside the lungs.
+    """
+    if outside <= BAD_FIT * lesion:
+        return ""
+    line = f"{one.case.name}: {outside / lesion:.0%} of its lesion pixels lie outside the lungs"
+    if one.facts.lungs == WITH_THE_SCANS:
+        return f"{line}; expected labels that belong to this scan, are they another's, or turned?"
+    return f"{line} (lungs: {one.facts.lungs})"
 
 
 def _other_values(marked: dict[str, frozenset[int]]) -> Iterator[tuple[str, list[str]]]:

@@ -6,6 +6,7 @@ where the file is needed: beside the scan on a disc lie files of many kinds.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from dataclasses import dataclass
@@ -115,6 +116,14 @@ def is_dicom(file: Path) -> bool:
             return _begins_as_dicom(stream.read(HEAD_BYTES))
     except OSError:
         return False
+
+
+def is_ct(folder: Path) -> bool:
+    """Whether the first DICOM file in a folder, at any depth, says that it is CT."""
+    first = next((path for path in sorted(folder.rglob("*")) if path.is_file() and is_dicom(path)), None)
+    with contextlib.suppress(InputError):
+        return first is not None and read_file(first).modality == "CT"
+    return False
 
 
 def _begins_as_dicom(head: bytes) -> bool:

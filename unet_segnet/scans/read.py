@@ -165,9 +165,14 @@ def _nothing_behind(path: Path) -> str:
     return f"{path} is a link to nothing: get the file that it stands for (datalad get, git annex get), or remove it"
 
 
+def is_volume(file: Path) -> bool:
+    """Whether a file holds a volume, by its name."""
+    return file.name.lower().endswith(SUFFIXES + ITK_SUFFIXES)
+
+
 def _kind(file: Path) -> str | None:
     name = file.name.lower()
-    if name.endswith(SUFFIXES + ITK_SUFFIXES):
+    if is_volume(file):
         return VOLUMES
     if name.endswith(PICTURE_SUFFIXES):
         return PICTURES

@@ -16,8 +16,9 @@ from tables import read_records, records
 from experiments.bench import slices as bench_slices
 from experiments.bench.__main__ import IN_README
 from experiments.bench.options import BENCH_PARTS, bench_parser
+from experiments.bench.session import NO_ACCELERATOR, OURS, PROCESSOR, Session
 from experiments.bench.small import command_names
-from experiments.bench.speed import NO_ACCELERATOR, OURS, PROCESSOR, Session, processor, speed
+from experiments.bench.speed import processor, speed
 from experiments.bench.whole import project, study_trainings
 from experiments.bench.workers import Timing, Worker, _serve, alternate, once
 from unet_segnet.errors import InputError
@@ -249,7 +250,7 @@ def test_ratios_are_to_the_fastest_of_pytorch(session, monkeypatch, fails_at):
     session.options.against, session.options.nets = ("eager", "compile"), ("segnet",)
     session.options.variants, session.options.dtypes = ("released",), ("float32", "mixed_bfloat16")
     session.peaks = {"float32": 8e9}
-    monkeypatch.setattr("experiments.bench.speed.has_torch", lambda: True)
+    monkeypatch.setattr("experiments.bench.session.has_torch", lambda: True)
 
     class Worker(Held):
         def run(self, task, count=1):
@@ -276,7 +277,7 @@ def test_ratios_are_to_the_fastest_of_pytorch(session, monkeypatch, fails_at):
 
 
 def test_without_pytorch_its_rows_say_so(session, monkeypatch):
-    monkeypatch.setattr("experiments.bench.speed.has_torch", lambda: False)
+    monkeypatch.setattr("experiments.bench.session.has_torch", lambda: False)
     session.options.nets, session.options.variants = ("unet",), ("released",)
 
     class Worker(Held):
@@ -324,7 +325,7 @@ def test_without_an_accelerator_the_processor_is_not_measured(session, monkeypat
 def test_the_processor_is_measured_where_every_accelerator_is_hidden(session, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     made = []
-    monkeypatch.setattr("experiments.bench.speed.Worker", lambda *arguments, **_: made.append(arguments))
+    monkeypatch.setattr("experiments.bench.session.Worker", lambda *arguments, **_: made.append(arguments))
     session.worker(session.setting("unet", "released", "float32", PROCESSOR))
     session.worker(session.setting("unet", "released", "float32"))
     assert [arguments[3] for arguments in made] == [NO_ACCELERATOR, None]

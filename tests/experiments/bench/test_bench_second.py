@@ -18,8 +18,9 @@ from experiments.bench import tool as bench_tool
 from experiments.bench import workers
 from experiments.bench.encoders import encoders
 from experiments.bench.options import BENCH_NETWORKS, bench_parser
+from experiments.bench.session import OURS, SMP, Session
 from experiments.bench.slices import made_up_slices
-from experiments.bench.speed import OURS, SMP, Session, speed
+from experiments.bench.speed import speed
 from unet_segnet.data.normalise import normalise
 
 
@@ -56,7 +57,7 @@ def held(session, monkeypatch):
 
 
 def test_networks_of_the_second_study_stand_beside_those_of_pytorch(session, held, monkeypatch):
-    monkeypatch.setattr("experiments.bench.speed.why_no_rival", lambda variant: None)
+    monkeypatch.setattr("experiments.bench.session.why_no_rival", lambda variant: None)
     monkeypatch.setattr("experiments.bench.encoders.version", lambda package: "0.6.0")
     table = encoders(session)["encoders"]
     rows = records(table)
@@ -73,7 +74,7 @@ def test_networks_of_the_second_study_stand_beside_those_of_pytorch(session, hel
 
 
 def test_the_tables_of_one_study_hold_none_of_the_other(session, held, monkeypatch):
-    monkeypatch.setattr("experiments.bench.speed.why_no_rival", lambda variant: "PyTorch is not installed")
+    monkeypatch.setattr("experiments.bench.session.why_no_rival", lambda variant: "PyTorch is not installed")
     session.options.nets, session.options.variants = ("unet",), ("released",)
     first, second = speed(session), encoders(session)["encoders"]
     assert [row["network"] for row in records(first["bench"])] == ["unet"]
@@ -83,7 +84,7 @@ def test_the_tables_of_one_study_hold_none_of_the_other(session, held, monkeypat
 
 
 def test_each_network_is_measured_in_several_processes(session, monkeypatch):
-    monkeypatch.setattr("experiments.bench.speed.why_no_rival", lambda variant: "PyTorch is not installed")
+    monkeypatch.setattr("experiments.bench.session.why_no_rival", lambda variant: "PyTorch is not installed")
     seconds = {"step": iter([2.0, 9.0, 4.0]), "inference": iter([0.3, 0.2, 0.1])}  # of the processes
     memory = iter([500.0, 700.0, 600.0])
 
@@ -104,7 +105,7 @@ def test_each_network_is_measured_in_several_processes(session, monkeypatch):
 
 
 def test_without_the_other_package_ours_are_measured_alone(session, held, monkeypatch):
-    monkeypatch.setattr("experiments.bench.speed.has_torch", lambda: True)
+    monkeypatch.setattr("experiments.bench.session.has_torch", lambda: True)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     table = encoders(session)["encoders"]
     rows = records(table)
