@@ -24,10 +24,7 @@ COLUMNS = (
     "AUC of slices", "calibration error: as it is", "calibration error: scaled", "unlike",
 )  # fmt: skip
 FEWEST_OF_EACH = 10  # slices with and without lesions; with one of a kind an area under a curve says nothing
-BINS = (
-    "task", "without", "network", "seed", "epochs", "tested on", "as it is: from", "as it is: to", "scaled: from",
-    "scaled: to", "pixels", "share",
-)  # fmt: skip
+BINS = (*COLUMNS[:6], "as it is: from", "as it is: to", "scaled: from", "scaled: to", "pixels", "share")
 NOTES = (
     "Counted at the scans' own size. The threshold is half of the best Dice of the validation scans' pixels, of "
     "sources that were trained on, as a probability that is right (of lesions: its logit divided by a temperature); "

@@ -243,10 +243,10 @@ def _notes(found: CaseList, loaded: list[LoadedCase], classes: Classes):
     if not found.is_released:
         yield from classes.notes
     yield from (line for line, _ in mixtures(loaded, classes))
-    lesions = [classes.indices(one.labels) > 0 for one in loaded]
     lines = [
         line
-        for one, lesion in zip(loaded, lesions, strict=True)
+        for one in loaded
+        for lesion in [classes.indices(one.labels) > 0]  # of one scan at a time
         if (line := outside_lungs(one, lesion.sum(), (lesion & ~one.lungs).sum()))
     ]
     if lines:

@@ -40,6 +40,13 @@ TEXTS = ("units", "slice_sizes", "orientations")
 LENGTHS = {"values": 2, "lung_levels": 5}
 
 
+def facts_of_studies() -> dict:
+    """What the studies' own networks and the authors' learnt from, whose files do not tell it."""
+    from unet_segnet.training.translations import MIRROR_AXES
+
+    return {"mirror_axes": list(MIRROR_AXES), "learnt_from": LUNGS_ALONE}
+
+
 def write_facts(path: str | Path, facts: dict) -> None:
     """Add facts to a `.keras` file that has none yet.
 

@@ -15,13 +15,10 @@ def find_model(source: str) -> tuple[str, dict]:
             cannot be downloaded.
     """
     from unet_segnet.data.catalogue import RELEASED
-    from unet_segnet.networks.facts import LUNGS_ALONE
-    from unet_segnet.training.translations import MIRROR_AXES
+    from unet_segnet.networks.facts import facts_of_studies
 
     source, facts = _found(source)
-    if facts.get("data") == RELEASED:
-        facts = {"mirror_axes": list(MIRROR_AXES), "learnt_from": LUNGS_ALONE, **facts}
-    return source, facts
+    return source, {**facts_of_studies(), **facts} if facts.get("data") == RELEASED else facts
 
 
 def _found(source: str) -> tuple[str, dict]:

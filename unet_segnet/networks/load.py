@@ -10,7 +10,7 @@ from pathlib import Path
 from unet_segnet.data.nifti_file import MAX_SLICE_PIXELS
 from unet_segnet.errors import InputError, missing_weights_are_errors, one_line
 from unet_segnet.networks.ensemble import Ensemble, Folds, networks_in
-from unet_segnet.networks.facts import LUNGS_ALONE, read_facts
+from unet_segnet.networks.facts import facts_of_studies, read_facts
 from unet_segnet.networks.hub import MAX_BYTES, PARTS, hub_file, is_hub
 from unet_segnet.output.files import open_archive
 
@@ -140,6 +140,8 @@ def _loaded(path: Path, folded: bool):
 def _tell(model, path: Path) -> None:
     """Give a network what its file says about its classes and window."""
     facts = read_facts(path)
+    if path.parent == WEIGHTS and not facts.get("takes"):
+        facts = {**facts_of_studies(), **facts}
     if names := facts.get("class_names"):
         if len(names) != model.output_shape[-1]:
             raise InputError(f"{path}: names {len(names)} classes, the network tells {model.output_shape[-1]} apart")
@@ -152,14 +154,9 @@ def _tell(model, path: Path) -> None:
         model.label_values = dict(values)
     if takes := facts.get("takes"):
         model.takes = takes
-    axes, learnt = facts.get("mirror_axes"), facts.get("learnt_from")
-    if path.parent == WEIGHTS and not takes:  # the studies' own, which were saved before files told it
-        from unet_segnet.training.translations import MIRROR_AXES
-
-        axes, learnt = MIRROR_AXES, LUNGS_ALONE
-    if axes:
+    if axes := facts.get("mirror_axes"):
         model.mirror_axes = tuple(axes)
-    if learnt:
+    if learnt := facts.get("learnt_from"):
         model.learnt_from = learnt
     if threshold := facts.get("threshold"):
         if model.output_shape[-1] != 2:
