@@ -57,6 +57,17 @@ def test_pooling_takes_the_first_maximum_of_each_window(shape, window):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(indices), expected_indices)
 
 
+def test_bfloat16_is_pooled_as_float32_is():
+    """Numbers of both signs, whose order as bits is another one, and both zeros, which are equal."""
+    x = np.random.default_rng(8).integers(-3, 2, (2, 8, 6, 5)).astype("float32")
+    x[0] = np.where(x[0] > 0, -0.0, x[0])
+    assert (np.signbit(x) & (x == 0)).any() and (~np.signbit(x) & (x == 0)).any()
+    values, indices = MaxPooling2D(dtype="mixed_bfloat16")(x)
+    expected_values, expected_indices = pool_by_hand(x)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(keras.ops.cast(values, "float32")), expected_values)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(indices), expected_indices)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_unpooling_puts_each_maximum_back_where_it_stood(shape):
     x = random_input(shape, seed=1)
@@ -96,16 +107,17 @@ def input_gradient(x, weights, network):
     return -keras.ops.convert_to_numpy(shift.shift)[None]
 
 
-def down_and_up(x):
+def down_and_up(x, dtype="float32"):
     pad = (x.shape[1] % 2, x.shape[2] % 2)
-    values, indices = MaxPooling2D()(x)
-    return MaxUnpooling2D(pad=pad)([values * values, indices])
+    values, indices = MaxPooling2D(dtype=dtype)(x)
+    return MaxUnpooling2D(pad=pad, dtype=dtype)([values * values, indices])
 
 
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 0), ("mixed_bfloat16", 0.03)])
 @pytest.mark.parametrize("size", [(4, 6), (5, 7)])
-def test_gradients_agree_with_finite_differences(size):
+def test_gradients_agree_with_finite_differences(size, dtype, rtol):
     generator = np.random.default_rng(3)
-    x = generator.permutation(np.prod(size) * 2).reshape(1, *size, 2).astype("float32") / 10  # no ties
+    x = generator.permutation(np.prod(size) * 2).reshape(1, *size, 2).astype("float32") / 10 - 2  # no ties
     weights = generator.normal(size=x.shape).astype("float32")
 
     def value(x):
@@ -117,7 +129,8 @@ def test_gradients_agree_with_finite_differences(size):
         step = np.zeros(x.shape)
         step[place] = 1e-3
         expected[place] = (value(x + step) - value(x - step)) / 2e-3
-    np.testing.assert_allclose(input_gradient(x, weights, down_and_up), expected, atol=1e-3)
+    found = input_gradient(x, weights, lambda x: down_and_up(x, dtype))
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=1e-3)
 
 
 def test_the_gradient_of_a_tie_goes_to_the_first_maximum():
@@ -169,24 +182,25 @@ def test_unpooling_refuses_indices_of_another_shape():
         MaxUnpooling2D()([np.zeros((1, 2, 2, 1), "float32"), np.zeros((1, 2, 3, 1), "uint8")])
 
 
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-5), ("mixed_bfloat16", 0.01)])
 @pytest.mark.parametrize("num_slices", [1, 4])
 @pytest.mark.parametrize("training", [True, False])
-def test_fused_normalisation_equals_keras_own(training, num_slices):
+def test_fused_normalisation_equals_keras_own(training, num_slices, dtype, rtol):
     x = np.random.default_rng(6).normal(3.0, 2.0, (num_slices, 6, 5, 3)).astype("float32")
-    ours, theirs = (
-        BatchNormalization(epsilon=1e-5, momentum=0.9),
-        keras.layers.BatchNormalization(epsilon=1e-5, momentum=0.9),
-    )
+    settings = {"epsilon": 1e-5, "momentum": 0.9, "dtype": dtype}
+    ours, theirs = BatchNormalization(**settings), keras.layers.BatchNormalization(**settings)
     for layer in (ours, theirs):
         layer.build(x.shape)
         layer.gamma.assign([0.5, 1.0, 2.0])
         layer.beta.assign([-1.0, 0.0, 1.0])
         layer.moving_mean.assign([1.0, 2.0, 3.0])
         layer.moving_variance.assign([4.0, 5.0, 6.0])
-    outputs = [keras.ops.convert_to_numpy(layer(x, training=training)) for layer in (ours, theirs)]
-    np.testing.assert_allclose(*outputs, atol=2e-5)
+    outputs = [layer(x, training=training) for layer in (ours, theirs)]
+    assert {keras.backend.standardize_dtype(y.dtype) for y in outputs} == {ours.compute_dtype}
+    ours_out, theirs_out = (keras.ops.convert_to_numpy(keras.ops.cast(y, "float32")) for y in outputs)
+    np.testing.assert_allclose(ours_out, theirs_out, rtol=rtol, atol=2 * rtol)
     for one, other in zip(ours.non_trainable_weights, theirs.non_trainable_weights, strict=True):
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other), rtol=1e-5)
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other), rtol=rtol)
 
 
 @pytest.mark.parametrize("settings", [{"scale": False}, {"center": False}])

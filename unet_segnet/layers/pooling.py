@@ -64,10 +64,38 @@ def _tensorflow_pool(x, pool_size):
 
     @tf.custom_gradient
     def pool_with_gradient(x):
-        values, indices = compiled(pool)(x, pool_size)
-        return (values, indices), lambda upstream, _: compiled(unpool)(upstream, indices, pool_size, pad)
+        values, indices = compiled(_pool_moved)(_as_moved(x), pool_size)
+        values = tf.bitcast(values, x.dtype)
+        return (values, indices), lambda upstream, _: _moved(unpool, upstream, indices, pool_size, pad)
 
     return pool_with_gradient(x)
+
+
+def _as_moved(x):
+    """x as what is cheapest to move about: compiled code rounds each bfloat16 anew, whole numbers it does not."""
+    import tensorflow as tf
+
+    return tf.bitcast(x, tf.int16) if x.dtype == tf.bfloat16 else x
+
+
+def _moved(function, x, *arguments):
+    """The compiled function of x, of which it only moves the elements."""
+    import tensorflow as tf
+
+    return tf.bitcast(compiled(function)(_as_moved(x), *arguments), x.dtype)
+
+
+def _pool_moved(x, pool_size):
+    """`pool`, also of bfloat16 as `_as_moved` gives them."""
+    if x.dtype != "int16":
+        return pool(x, pool_size)
+    values, indices = pool(_in_order(x), pool_size)
+    return _in_order(values), indices
+
+
+def _in_order(x):
+    """The bits of floating-point numbers to whole numbers in their order, both zeros to 0; and back."""
+    return ops.where(x < 0, -32768 - x, x)
 
 
 def _tensorflow_unpool(values, indices, pool_size, pad):
@@ -76,8 +104,8 @@ def _tensorflow_unpool(values, indices, pool_size, pad):
 
     @tf.custom_gradient
     def unpool_with_gradient(values):
-        y = compiled(unpool)(values, indices, pool_size, pad)
-        return y, lambda upstream: compiled(take)(upstream, indices, pool_size)
+        y = _moved(unpool, values, indices, pool_size, pad)
+        return y, lambda upstream: _moved(take, upstream, indices, pool_size)
 
     return unpool_with_gradient(values)
 
