@@ -178,11 +178,11 @@ def trainings_table(evidence: Evidence) -> Table | None:
         off = Signed(accuracy - printed.mean) if printed and fold is None else None
         overlap = float(lesion_dice(counts.test_confusion.sum(axis=0)))
         about += (counts.encoder_weights or "random",) if evidence.pretrained else ()
-        about += (STREAMS[counts.stream], run.dtype)
+        about += (STREAMS[counts.stream], run.dtype, run.result.get("parameters"))
         rows.append((*about, accuracy, off, overlap, *(late_scores if counted else ()), *times, *origin))
-    about = ("network", "variant", "problem", "exp.", "fold", "seed", "random numbers", "data type")
-    if evidence.pretrained:
-        about = (*about[:6], "encoder from", *about[6:])
+    about = ("network", "variant", "problem", "exp.", "fold", "seed")
+    about += ("encoder from",) if evidence.pretrained else ()
+    about += ("random numbers", "data type", "parameters")
     return Table(
         "The finished trainings.",
         (
@@ -192,6 +192,7 @@ def trainings_table(evidence: Evidence) -> Table | None:
         ),
         tuple(rows),
         (
+            "parameters: all numbers of the network, the means and variances of its normalisation among them.",
             "accuracy: mean global accuracy over the test slices; diff.: less the published mean (Tables 3 and 5).",
             "Dice: of the lesion classes, their mean, from the pixels of all test slices together.",
             *((LAST_EPOCHS_NOTE,) if counted else ()),

@@ -26,7 +26,8 @@ def made_report(tables=None, verdicts=()):
 
 
 def test_finished_trainings_by_hand():
-    grid = made_run(training_seconds=3600.0, device="a processor", commit="abc", finished_at="2021-02-09T00:00:00Z")
+    origin = {"device": "a processor", "commit": "abc", "finished_at": "2021-02-09T00:00:00Z"}
+    grid = made_run(training_seconds=3600.0, parameters=373192, **origin)
     fold = made_run("unet", "multiclass", "paper", fold=2, dtype="mixed_bfloat16")
     table = trainings_table(evidence(grid, fold))
     first, second = records(table)
@@ -39,9 +40,10 @@ def test_finished_trainings_by_hand():
     dice = [metrics.dice(run.counts.test_confusion.sum(axis=0))[1:].mean() for run in (grid, fold)]
     assert [first["Dice"], second["Dice"]] == pytest.approx(dice)
     assert second["diff."] is None  # of no fold an accuracy is printed
+    assert (first["parameters"], second["parameters"]) == (373192, None)
     assert first["minutes"] == 60
     assert first["slices/s"] == pytest.approx(72 * 160 / 3600)
-    assert [first[key] for key in ("device", "commit", "finished")] == ["a processor", "abc", "2021-02-09T00:00:00Z"]
+    assert [first[key] for key in ("device", "commit", "finished")] == list(origin.values())
     assert second["fold"] == 3  # of 1 to 5, as its folder is called
     assert second["minutes"] is second["slices/s"] is second["device"] is None
     assert trainings_table(evidence()) is None
