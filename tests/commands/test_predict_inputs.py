@@ -1,5 +1,6 @@
 """Which scans are found, what they are called, and which masks and labels belong to them."""
 
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,7 +125,7 @@ def test_masks_and_labels_are_found_by_the_scans_or_the_patients_name(tmp_path):
     truth = make(tmp_path / "truth", "anna/lesions.nii.gz", "carl.nii")
     found = find_items([scans], str(lungs), truth)
     assert [(item.name, item.lungs, item.truth) for item in found.items] == [
-        ("anna", lungs / "anna.nii.gz", truth / "anna"),
+        ("anna", lungs / "anna.nii.gz", truth / "anna" / "lesions.nii.gz"),
         ("ben", lungs / "ben.nii.gz", None),
     ]
     assert len(found.problems) == 1 and "there is no carl in" in found.problems[0]
@@ -161,7 +162,8 @@ def test_a_folder_of_several_scans_labels_is_looked_into(tmp_path):
     scans = make(tmp_path / "scans", *(f"{name}/ct.nii.gz" for name in ("siteA/p1", "siteA/p2", "siteB/p1")))
     truth = make(tmp_path / "truth", "siteA/p1.nii.gz", "siteB/p1.nii.gz")
     found = partners(truth, find_items([scans], "auto", None).items, "labels")
-    assert found["siteA-p1-ct"] == truth / "siteA" / "p1.nii.gz" and found["siteB"] == truth / "siteB"
+    for name, path in (("siteA-p1-ct", "siteA/p1.nii.gz"), ("siteB", "siteB/p1.nii.gz")):
+        assert found[name] == truth / path
     assert "siteA: could belong to 2 scans; expected one for each, such as siteA-p2-ct" in str(found["siteA-p2-ct"])
     for folder, name in (("one", "ct.nii.gz"), ("two", "ct/siteB.nii.gz")):  # the latter holds scans
         truth = make(tmp_path / folder, name)
@@ -191,6 +193,46 @@ def test_labels_of_the_layouts_of_others(tmp_path, scans, truth, pairs):
     assert {item.path: item.truth for item in found.items} == {
         tmp_path / scans / f"{name}.nii.gz": tmp_path / truth / f"{other}.nii.gz" for name, other in pairs.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("masks", "expected"),
+    [
+        (("anna/labels", "anna/lungs"), ("anna/labels.nii.gz", "anna/lungs.nii.gz")),
+        (("anna/lesions", "anna/lung_mask"), ("anna/lesions.nii.gz", "anna/lung_mask.nii.gz")),
+        (("anna_infection", "anna_lung"), (None, "anna_lung.nii.gz")),  # the other may be a CT's kernel
+        (("anna/lung_mask",), ("a lung mask by its name", "anna/lung_mask.nii.gz")),
+        (("anna/lesions",), ("anna/lesions.nii.gz", "labels of lesions by its name")),
+        (("anna/mask",), ("anna/mask.nii.gz", "anna/mask.nii.gz")),
+    ],
+)
+def test_labels_are_no_lungs_and_lungs_no_labels(tmp_path, masks, expected):
+    make(tmp_path, "scans/anna.nii.gz", *(f"masks/{name}.nii.gz" for name in masks))
+    items = find_items([tmp_path / "scans"], "auto", None).items
+    for kind, meant in zip(("labels", "lungs"), expected, strict=True):
+        found = partners(tmp_path / "masks", items, kind).get("anna")
+        if isinstance(found, InputError):
+            assert meant in str(found)
+        else:
+            assert found == (meant and tmp_path / "masks" / meant)
+
+
+def test_lungs_are_taken_from_results_of_this_command_and_its_labels_never(tmp_path):
+    make(tmp_path, *(f"{folder}.nii.gz" for folder in ("scans/a", "scans/b", "seg/a/labels", "seg/b/labels")))
+    results = make(tmp_path, "seg/a/lungs.nii.gz") / "seg"
+    for who, mark in itertools.product("ab", MARKS):
+        (results / who / mark).write_text("{}")
+    found = find_items([tmp_path / "scans"], str(results), None)
+    assert [(item.name, item.lungs) for item in found.items] == [("a", results / "a" / "lungs.nii.gz")]
+    (problem,) = found.problems
+    assert "results of this command without lungs.nii.gz" in problem
+
+
+def test_a_scan_without_a_lung_mask_in_a_folder_of_patients_gets_nothing_else(tmp_path):
+    make(tmp_path, "p1/ct.nii.gz", "p1/labels.nii.gz", "p1/lungs.nii.gz", "p2/ct.nii.gz", "p2/labels.nii.gz")
+    found = find_items([tmp_path], str(tmp_path), None)
+    assert [(item.name, item.lungs) for item in found.items] == [("p1", tmp_path / "p1" / "lungs.nii.gz")]
+    assert len(found.problems) == 1 and "there is no p2 in" in found.problems[0]
 
 
 def test_masks_beside_scans_are_left_out_and_told(tmp_path):

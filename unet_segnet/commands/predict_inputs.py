@@ -10,9 +10,10 @@ from pathlib import Path
 from unet_segnet.errors import InputError, some
 from unet_segnet.inference.lungs import is_way
 from unet_segnet.scans import find_scans, scan_name
-from unet_segnet.scans.names import CHANNEL, RESULTS, pair_names
+from unet_segnet.scans.names import CHANNEL, LABELS, LUNGS, RESULTS, pair_names, role_of, says_lesion
 
 LABEL_FILE, LUNG_FILE = "labels.nii.gz", "lungs.nii.gz"
+RESULT_FILE = {LABELS: LABEL_FILE, LUNGS: LUNG_FILE}
 MARKS = RESULTS
 
 
@@ -73,8 +74,8 @@ def find_items(inputs: list[Path], lungs: str, truth: Path | None, out: Path | N
         except InputError as error:
             problems.append(str(error))
     named = _named(list(items.values()))
-    masks = None if is_way(lungs) else partners(Path(lungs), named, "lungs")
-    labels = {} if truth is None else partners(truth, named, "labels")
+    masks = None if is_way(lungs) else partners(Path(lungs), named, LUNGS)
+    labels = {} if truth is None else partners(truth, named, LABELS)
     matched, unscored = [], {}
     for item in named:
         its_lungs, its_truth = lungs if masks is None else masks.get(item.name), labels.get(item.name)
@@ -158,11 +159,14 @@ def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | Inpu
     cases = _cases(given)
     of_image = {case.image.resolve(): getattr(case, kind) for case in cases if getattr(case, kind) is not None}
     of_name = {case.name: getattr(case, kind) for case in cases if getattr(case, kind) is not None}
+    without = {case.image.resolve() for case in cases if getattr(case, kind) is None}
     entries = _by_name(given)
     names = {item.name: dict.fromkeys((scan_name(item.path), item.name, *item.below)) for item in items}
     number = Counter(name for of_item in names.values() for name in of_item)
     found: dict[str, Path | InputError] = {}
     for item in items:
+        if item.path.resolve() in without:  # what lies beside it is something else
+            continue
         own, shared = (
             [name for name in names[item.name] if (number[name] > 1) == several] for several in (False, True)
         )
@@ -173,8 +177,7 @@ def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | Inpu
         elif name is not None and len(entries[name]) > 1:
             found[item.name] = InputError(f"{given}: several files are called {name}; expected one per scan")
         elif name in own:
-            results = entries[name][0] / LABEL_FILE
-            found[item.name] = results if results.is_file() else _only_one_in(entries[name][0])
+            found[item.name] = _only_one_in(entries[name][0], kind)
         elif name is not None:  # of a group of scans: theirs are in it, or nobody knows whose it is
             entry = entries[name][0]
             group = [of for of in items if name in names[of.name]] if entry.is_dir() and name in item.below else []
@@ -182,9 +185,13 @@ def partners(given: Path, items: list[Item], kind: str) -> dict[str, Path | Inpu
             found[item.name] = inner.get(item.name) or InputError(
                 f"{entry}: could belong to {number[name]} scans; expected one for each, such as {item.name}"
             )
-    left = [item.name for item in items if item.name not in found]
+    left = [item.name for item in items if item.name not in found and item.path.resolve() not in without]
     taken = {path for partner in found.values() if isinstance(partner, Path) for path in (partner, *partner.parents)}
-    free = {name: paths[0] for name, paths in entries.items() if len(paths) == 1 and paths[0] not in taken}
+    free = {
+        name: paths[0]
+        for name, paths in entries.items()
+        if len(paths) == 1 and paths[0] not in taken and not _is_other(paths[0], kind)
+    }
     alike = pair_names(left, [name for name in free if name not in number])
     found |= {name: free[other] for name, other in alike.items()}
     if len(items) == 1 and not found:
@@ -212,15 +219,35 @@ def _is_image(path: Path) -> bool:
     return False
 
 
-def _only_one_in(path: Path) -> Path:
-    """The one mask in the folders below a patient's, as BIDS keeps them; else the path itself."""
-    from unet_segnet.cohort.layouts import masks_below, scans_below
+def _only_one_in(path: Path, kind: str) -> Path | InputError:
+    """Of a file itself; of a folder this command's result of that kind, or the one mask in it and below it, as BIDS
+    keeps them; else the folder."""
+    from unet_segnet.cohort.layouts import is_result, masks_below, scans_below
 
+    if path.is_dir():
+        if (path / RESULT_FILE[kind]).is_file():
+            return path / RESULT_FILE[kind]
+        if is_result(path):
+            return InputError(f"{path}: results of this command without {RESULT_FILE[kind]}; expected it there")
+    files = []
     with contextlib.suppress(InputError):
-        if find_scans(path):
-            return path
-    below = [*masks_below(path), *(scan for scan, _ in scans_below(path))] if path.is_dir() else []
-    return below[0] if len(below) == 1 else path
+        files = find_scans(path)
+    if not files and path.is_dir():
+        files = [*masks_below(path), *(scan for scan, _ in scans_below(path))]
+    fitting = [file for file in files if not _is_other(file, kind)]
+    mine = [file for file in fitting if role_of(scan_name(file)) == kind]
+    chosen = next((some[0] for some in (files, fitting, mine) if len(some) == 1), path)
+    if chosen.is_file() and _is_other(chosen, kind):
+        meant = "labels of lesions" if kind == LUNGS else "a lung mask"
+        wanted = "a lung mask" if kind == LUNGS else "labels of lesions"
+        return InputError(f"{chosen}: {meant} by its name; expected {wanted}")
+    return chosen
+
+
+def _is_other(path: Path, kind: str) -> bool:
+    """Whether a file is a lung mask by its name where labels are looked for, or labels of lesions where lungs are."""
+    name = scan_name(path)
+    return says_lesion(name) if kind == LUNGS else role_of(name) == LUNGS
 
 
 def _cases(folder: Path) -> list:

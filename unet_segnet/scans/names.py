@@ -56,6 +56,11 @@ def says_mask(name: str) -> bool:
     return bool({"lungmask", *MASK_WORDS} & set(_words(name)))
 
 
+def says_lesion(name: str) -> bool:
+    """Whether a word of a name says that lesions are marked in it; mask and label may be of anything."""
+    return bool(LESION_WORDS & set(_words(name)))
+
+
 def _words(name: str) -> list[str]:
     """Its words in lower case, without numbers."""
     return re.findall(WORD, _lower(name))
