@@ -156,6 +156,20 @@ def test_viewer_tells_the_dice_of_each_slice_and_stays_small():
         slice_viewer("v", slices.images, slices.names, {"x": layers["truth"][:2]}, ("a", "b"), (None, "#000000"))
 
 
+def test_a_slice_drawn_smaller_keeps_its_dice_and_its_small_lesions():
+    truth, labels = np.zeros((2, 1, 5, 7), np.uint8)
+    truth[0, 1, 1:4] = labels[0, 1, 1] = labels[0, 4, 6] = 1
+    images = np.zeros((1, 3, 4), np.uint8)
+    layers = {"truth": truth, "network": labels}
+    html = slice_viewer("v", images, ("a",), layers, ("not infected", "infected"), (None, "#E69F00"), step=2)
+    data = json.loads(html.split('<script type="application/json">')[1].split("</script>")[0])
+    assert data["layers"][1]["dice"] == ["Dice 0.400"]  # 2 * 1 / (3 + 2)
+    fill = np.array(Image.open(io.BytesIO(base64.b64decode(data["layers"][1]["fill"][0]))).convert("RGBA"))[..., 3] > 0
+    np.testing.assert_array_equal(fill, [[1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]])
+    with pytest.raises(ValueError, match="layer 'truth'"):
+        slice_viewer("v", images, ("a",), layers, ("not infected", "infected"), (None, "#E69F00"))
+
+
 def test_a_scan_of_ninety_slices_fits_in_fifteen_megabytes():
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:512, :512] / 512 - 0.5

@@ -17,7 +17,7 @@ from unet_segnet.plots import CLASS_COLOURS
 from unet_segnet.web import table, viewer
 from unet_segnet.web.page import render, render_page
 
-LARGEST = 384  # height or width of a slice on the page, pixels; larger ones are thinned out
+LARGEST = 384  # height or width of a slice on the page, pixels; larger ones are drawn smaller
 
 
 def display(result: Segmentation, window: tuple[float, float], index: int, step: int = 1) -> np.ndarray:
@@ -58,14 +58,14 @@ def case_page(
         # Where the truth tells less apart, what the network tells is no error.
         has_same = len(truth.pairing.names) == len(result.class_names)
         layers = {viewer.TRUTH if has_same else "true infection": labels, **layers}
-    thinned = {name: labels.transpose(0, 2, 1)[:, ::step, ::step] for name, labels in layers.items()}
     slices = viewer.slice_viewer(
         "slices",
         np.stack([display(result, window, index, step) for index in range(len(result.labels))]),
         result.slices.names,
-        thinned,
+        {name: labels.transpose(0, 2, 1) for name, labels in layers.items()},
         class_names,
         CLASS_COLOURS[: len(class_names)],
+        step,
     )
     tables = [table.table_html(severity_table(result), "severity")]
     if comparison is not None:
@@ -74,6 +74,7 @@ def case_page(
         "predict_page.html",
         "unet_segnet.commands",
         num_slices=len(result.labels),
+        step=step,
         slices=slices,
         tables=tables,
         notes=(*notes, *result.severity.notes),

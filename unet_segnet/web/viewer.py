@@ -34,6 +34,7 @@ def slice_viewer(
     layers: Mapping[str, np.ndarray],
     class_names: Sequence[str],
     class_colours: Sequence[str | None],
+    step: int = 1,
 ) -> Markup:
     """HTML of a slice viewer, for a page with `SCRIPT` and `STYLE`.
 
@@ -44,9 +45,12 @@ def slice_viewer(
         identifier: of the element; one per viewer.
         images: (num_slices, H, W) uint8 grey levels.
         names: of the slices.
-        layers: name -> (num_slices, H, W) uint8 class index, in the order of the menu; may be empty.
+        layers: name -> (num_slices, H, W) uint8 class index, in the order of the menu; may be empty. With a step they
+            are larger: ceil(height / step) is H.
         class_names: of the classes, background first.
         class_colours: "#rrggbb" of each class, None for one that is not drawn, as the background is not.
+        step: so many pixels of the layers, each way, are drawn as one, in the highest class among them: no small
+            lesion vanishes. Scores are of all pixels.
 
     Raises:
         ValueError: no slice; arrays, names, class names and colours that do not fit each other; an identifier that
@@ -60,7 +64,7 @@ def slice_viewer(
     if len(class_names) != len(class_colours):
         raise ValueError(f"{len(class_names)} classes need as many colours. Received: {len(class_colours)}")
     for name, layer in layers.items():
-        if layer.shape != images.shape or layer.dtype != np.uint8 or layer.max() >= len(class_names):
+        if layer[:, ::step, ::step].shape != images.shape or layer.dtype != np.uint8 or layer.max() >= len(class_names):
             raise ValueError(f"layer {name!r} must be uint8 classes of {len(class_names)}, shape {images.shape}")
     truth = layers.get(TRUTH)
     data = {
@@ -68,7 +72,7 @@ def slice_viewer(
         "height": images.shape[1],
         "names": [str(name) for name in names],
         "slices": [png_base64(image) for image in (images & 0xFE if images.size > LARGE else images)],
-        "layers": [_layer(name, layer, truth, class_names, class_colours) for name, layer in layers.items()],
+        "layers": [_layer(name, layer, truth, class_names, class_colours, step) for name, layer in layers.items()],
     }
     has_errors = TRUTH in layers and len(layers) > 1
     error_names = ERROR_NAMES if len(class_names) > 2 else ERROR_NAMES[:3]
@@ -107,15 +111,24 @@ def errors(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return kinds.astype(np.uint8)
 
 
-def _layer(name, layer, truth, class_names, class_colours) -> dict:
+def _layer(name, layer, truth, class_names, class_colours, step) -> dict:
+    drawn = _drawn(layer, step)
     data = {
-        "fill": [png_base64(classes, class_colours) for classes in layer],
-        "outline": [png_base64(outlines(classes), class_colours) for classes in layer],
+        "fill": [png_base64(classes, class_colours) for classes in drawn],
+        "outline": [png_base64(outlines(classes), class_colours) for classes in drawn],
     }
     if truth is not None and name != TRUTH:
-        data["errors"] = [png_base64(kinds, ERRORS) for kinds in errors(truth, layer)]
+        data["errors"] = [png_base64(kinds, ERRORS) for kinds in errors(_drawn(truth, step), drawn)]
         data["dice"] = _dice_texts(truth, layer, class_names)
     return data
+
+
+def _drawn(layer: np.ndarray, step: int) -> np.ndarray:
+    """(num_slices, H, W): the highest class of each block of pixels; those at the edges may be smaller."""
+    starts = (np.arange(0, length, step) for length in layer.shape[1:])
+    for axis, at in enumerate(starts, 1):
+        layer = np.maximum.reduceat(layer, at, axis=axis)
+    return layer
 
 
 def _dice_texts(truth: np.ndarray, layer: np.ndarray, class_names: Sequence[str]) -> list[str]:
