@@ -101,6 +101,17 @@ def test_values_mean_what_the_user_or_the_network_says(phantom, prepared, tmp_pa
         read_truth(save(tmp_path / "t.nii.gz", labels), prepared, MULTICLASS_NAMES, order)
 
 
+def test_a_single_value_that_was_no_lesion_to_the_network_is_asked_about(phantom, prepared, tmp_path):
+    """It learnt from labels with lungs (1, 2) and infection (3); these mark lesions alone, as 1."""
+    learnt = Classes(BINARY_NAMES, {0: 0, 1: 0, 2: 0, 3: 1})
+    lesions = save(tmp_path / "t.nii.gz", marked(phantom, lesion=1))
+    with pytest.raises(InputError, match=r"t\.nii\.gz: marks 1 alone, which is no lesion .*--classes"):
+        read_truth(lesions, prepared, BINARY_NAMES, learnt, of_network=True)
+    assert not read_truth(lesions, prepared, BINARY_NAMES, learnt).labels.any()  # the user said so
+    healthy = save(tmp_path / "h.nii.gz", marked(phantom, left=1, right=2, lesion=1))
+    assert not read_truth(healthy, prepared, BINARY_NAMES, learnt, of_network=True).labels.any()
+
+
 def test_values_that_nobody_knows_are_asked_for(phantom, prepared, tmp_path):
     labels = marked(phantom, lesion=5)
     labels[0, 0, 0] = 9

@@ -122,6 +122,14 @@ def test_other_byte_orders_encodings_and_places_of_the_values(tmp_path):
             np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))), VALUES)
 
 
+def test_an_empty_mask_in_bzip2_is_whole(tmp_path):
+    """A thousand times smaller than deflate's smallest."""
+    head = ["NRRD0004", "type: uchar", "dimension: 3", "sizes: 256 256 40", "encoding: bzip2", "", ""]
+    (tmp_path / "a.nrrd").write_bytes("\n".join(head).encode() + bz2.compress(bytes(256 * 256 * 40)))
+    scan = read_scan(tmp_path / "a.nrrd")
+    assert scan.array.shape == (256, 256, 40) and not scan.array.any()
+
+
 def test_values_in_this_folder(tmp_path):
     """As Teem names them."""
     head = ["NRRD0004", "type: short", "dimension: 3", "sizes: 8 10 6", "endian: little", "encoding: raw"]

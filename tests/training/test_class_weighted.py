@@ -13,6 +13,7 @@ from unet_segnet.errors import DivergedError, InputError
 from unet_segnet.inference.prediction import predict
 from unet_segnet.models.initialisation import draw_kernels, he_normal
 from unet_segnet.models.parts import classifier, grey_input
+from unet_segnet.training import class_weighted
 from unet_segnet.training.class_weighted import AugmentedBatches, IterationLog, Recipe, train
 from unet_segnet.training.compilation import seed_dropout
 from unet_segnet.training.losses import WeightedCrossEntropy
@@ -257,6 +258,20 @@ def test_the_best_epoch_is_kept_on_request(tmp_path):
         run(keep="best", checkpoint=tmp_path / "state", report=stop_after_three)
     resumed = run(keep="best", checkpoint=tmp_path / "state")
     for one, other in zip(weights_of(best.model), weights_of(resumed.model), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_validation_that_gave_no_number_is_not_the_best(monkeypatch):
+    images, labels = toy_slices()
+    parts = (images[:8], labels[:8], images[8:], labels[8:], np.ones(2))
+
+    def run(*losses, **options):
+        left = iter(losses)
+        monkeypatch.setattr(class_weighted._Validation, "__call__", lambda _: (next(left), 0.5))
+        return train(build(), *parts, Recipe(batch_size=4, epochs=len(losses)), NumpyStream(0), **options)
+
+    best, third = run(np.nan, 2.0, 1.0, np.nan, keep="best"), run(np.nan, 2.0, 1.0)
+    for one, other in zip(weights_of(best.model), weights_of(third.model), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -102,7 +102,7 @@ def train_grid(plan, init, parts, class_weights, recipe, seed, folder, report):
         keep=plan.keep,
     )
     losses = result.history["validation_loss"]
-    best = int(np.argmin(losses)) + 1 if plan.keep == "best" else None
+    best = int(np.nanargmin(losses)) + 1 if plan.keep == "best" and not np.isnan(losses).all() else None
     seconds = float(result.history["epoch_seconds"].sum())
     facts = {"best_epoch": best, "training_seconds": seconds, "mirror_axes": list(translations.MIRROR_AXES)}
     return result.model, result.history, facts

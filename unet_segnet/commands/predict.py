@@ -260,7 +260,8 @@ def _one(item: Item, target: Path, model, options, label: str) -> str | None:
     truth = problem = None
     if item.truth is not None:
         try:
-            truth = read_truth(item.truth, prepared, model.class_names, options.meaning)
+            of_network = options.classes is None
+            truth = read_truth(item.truth, prepared, model.class_names, options.meaning, of_network)
             if scan_name(item.truth) != item.name:  # matched by what the names share, or by the folder
                 truth = replace(truth, notes=(f"truth: from {item.truth.name}", *truth.notes))
         except InputError as error:

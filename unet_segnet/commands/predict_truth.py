@@ -45,7 +45,13 @@ def class_file_near(truth: Path) -> Path | None:
     return class_file(folder) or class_file(folder.absolute().parent)
 
 
-def read_truth(path: Path, prepared: Prepared, class_names: tuple[str, ...], classes: Classes | None = None) -> Truth:
+def read_truth(
+    path: Path,
+    prepared: Prepared,
+    class_names: tuple[str, ...],
+    classes: Classes | None = None,
+    of_network: bool = False,
+) -> Truth:
     """Read the true labels of a scan, before it is segmented.
 
     Arguments:
@@ -53,6 +59,8 @@ def read_truth(path: Path, prepared: Prepared, class_names: tuple[str, ...], cla
         prepared: the scan that they belong to.
         class_names: of the network, background first.
         classes: what the values mean; None: it is recognised.
+        of_network: whether that is what they meant in the labels that the network learnt from; of these the user said
+            nothing.
 
     Raises:
         InputError: they cannot be read, do not lie on the scan, are no labels of the network's classes, or nobody knows
@@ -62,6 +70,13 @@ def read_truth(path: Path, prepared: Prepared, class_names: tuple[str, ...], cla
     values = to_network(found, like=prepared.slices).images
     sides = prepared.lungs.sides
     labels, meant = labels_of(values, path, classes, None if sides is None else sides > 0)
+    marked = np.unique(values[values > 0])
+    if of_network and len(marked) == 1 and not labels.any():
+        # As likely as a scan with one lung alone and no lesion is one with lesions alone, of which no score would tell.
+        raise InputError(
+            f"{path}: marks {marked[0]} alone, which is no lesion in the labels that the network learnt from; say in "
+            "--classes what its values mean"
+        )
     if not meant.are_lesions and len(class_names) > 2 and int(values.max()) < len(class_names):
         # Of a scan without each of the classes, the values that are there may still be their numbers.
         labels, meant = values, Classes(class_names, {index: index for index in range(len(class_names))})

@@ -164,11 +164,11 @@ def _patients(tested: ScoredSlices, methods, patients) -> Table:
         defined = (~np.isnan(_scores(counts[0][own]))).sum(axis=0)
         cells = [cell for score, number in enumerate(defined) for cell in _cells(interval, (score,), number)]
         others = [float(_scores(of[own].sum(axis=0))[0]) for of in counts[1:]]
-        share = counts[0][own, 1].sum() / counts[0][own].sum()
-        rows.append((patient, int(own.sum()), f"{100 * share:.1f} %", *cells, *others))
+        share = float(100 * counts[0][own, 1].sum() / counts[0][own].sum())
+        rows.append((patient, int(own.sum()), share, *cells, *others))
     return Table(
         f"Scores of each patient, {tested.lesions[-1]}, {methods[0].name} on {tested.data}.",
-        ("patient", "slices", "lesion", *_columns(), *(f"Dice: {method.name}" for method in methods[1:])),
+        ("patient", "slices", "lesion, %", *_columns(), *(f"Dice: {method.name}" for method in methods[1:])),
         tuple(rows),
         (
             f"low, high: 95 % interval over the patient's own slices, where {FEWEST_UNITS} or more have the score; "

@@ -106,7 +106,7 @@ def describe_network(model: keras.Model, source: str, class_names: tuple[str, ..
         f"0..255, not divided by 255, the mean not subtracted (the network does that){outside}",
         "grey_levels": f"{low:g} HU and less are 0, {high:g} HU and more are 255, linear between, rounded",
         "orientation": "the patient lies sideways in the array: anterior at the left columns, posterior at the right, "
-        "one lung above the other",
+        "the right lung in the upper rows, the left one in the lower",
         "size": f"resized to {height}x{width}, bicubic with antialiasing{masked}",
         "output": f"probabilities: (batch, {height}, {width}, {len(class_names)}) float32",
         "class_names": list(class_names),

@@ -35,6 +35,7 @@ META_SUFFIXES, NRRD_SUFFIXES = (".mha", ".mhd"), (".nrrd", ".nhdr")
 ITK_SUFFIXES = META_SUFFIXES + NRRD_SUFFIXES
 HEADER_SUFFIXES = (".mhd", ".nhdr")  # of files that keep their values in another
 MAX_HEADER_BYTES = 2**20
+MAX_RATIO = {"raw": 1, "bzip2": 2**21}  # by which no stream of the encoding grows, where deflate's is not it
 TO_LPS = {
     **dict.fromkeys(("left-posterior-superior", "lps"), (1.0, 1.0, 1.0)),
     **dict.fromkeys(("right-anterior-superior", "ras"), (-1.0, -1.0, 1.0)),
@@ -327,7 +328,7 @@ def _content(path: Path, file: Path, layout: _Layout, start: int, size: int) -> 
         start, before = stored - size, 0
     if min(lines, before, start) < 0 or max(lines, before) > MAX_HEADER_BYTES:
         raise InputError(f"{path} is cut off, or has a damaged header: restore the file")
-    if size > stored * (1 if layout.encoding == "raw" else MAX_DEFLATE_RATIO):
+    if size > stored * MAX_RATIO.get(layout.encoding, MAX_DEFLATE_RATIO):
         raise InputError(f"{path} is cut off: its header claims {size} bytes of values, {stored} are stored")
     openers: dict[str, Callable] = {"raw": lambda raw: raw, "zlib": _Inflated, "gzip": gzip.open, "bzip2": bz2.open}
     try:

@@ -311,7 +311,7 @@ class _Keeper(Keeper):
         if self._counts_after(epoch):
             self.last_epochs.end(self.model, epoch + 1, self.final_pass, self.recipe.batch_size)
         losses_seen = self.history["validation_loss"]
-        if self.keep_which == "best" and losses_seen[-1] < min(losses_seen[:-1], default=np.inf):
+        if self.keep_which == "best" and losses_seen[-1] < np.nanmin([np.inf, *losses_seen[:-1]]):
             self.best = {f"{number:05}": weight for number, weight in enumerate(self.model.get_weights())}
         counted = {LAST + name: of for name, of in self.last_epochs.arrays().items()} if self.last_epochs else {}
         validated = f", validation {losses_seen[-1]:.4f}" if losses_seen else ""
