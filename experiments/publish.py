@@ -227,8 +227,9 @@ def model_card(facts: dict) -> str:
         "article has it. On rescaled scans of other patients such networks did about as well as a grey threshold "
         "(`unet_segnet/cohort/README.md`, 'A domain shift, measured'). On scans in Hounsfield units the binary one did "
         "better than that, but it calls 8 % of a healthy patient's lungs infected "
-        "(`experiments/results/networks/whole.md`): compare with labels of your own first. Other lung diseases were "
-        "not tested. The configuration was chosen by its authors on the very slices it is scored on.",
+        "(`experiments/results/networks/whole.md`): compare with labels of your own first. With other lung diseases "
+        "no accuracy was measured; of three cancer patients (lctsc3 there) the binary one calls a third of the lungs "
+        "infected. The configuration was chosen by its authors on the very slices it is scored on.",
         "",
         f"**Where it comes from.** `{facts['command']}`, commit {facts['commit']}, on {facts['device']}, "
         f"{facts['finished_at']}.",

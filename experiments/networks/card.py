@@ -68,6 +68,15 @@ def trained_on(config: dict) -> list[str]:
     return list(dict.fromkeys(name.partition("/")[0] for name in config["split"]["trained"]))
 
 
+LIMITS = {
+    "lesions": "With other lung diseases no accuracy was measured; how much it calls infected of three cancer patients "
+    "stands in `experiments/results/networks/whole.md` (lctsc3). Whoever marked the lesions elsewhere may mean "
+    "something else by them",
+    "lungs": "Other lung diseases were not tested but for three cancer patients (lctsc3), and whoever marked lungs "
+    "elsewhere may leave out or count in what is dense in them",
+}
+
+
 def network_card(about: dict) -> str:
     """The facts as a model card in Markdown."""
     from unet_segnet.output.records import INTENDED_USE
@@ -106,9 +115,8 @@ def network_card(about: dict) -> str:
             f"on {about['device']}, {about['finished_at']}.",
             "",
             table.to_markdown(),
-            "**Limits.** Few patients of few hospitals, most of them with COVID-19. Other lung diseases were not "
-            "tested, and whoever marked the lesions elsewhere may mean something else by them: compare with labels "
-            "of your own first.",
+            f"**Limits.** Few patients of few hospitals, most of them with COVID-19. {LIMITS[about['problem']]}: "
+            "compare with labels of your own first.",
             "",
             "**Licence.** CC BY-NC-SA 4.0 for the weights, as the strictest of their sources asks; MIT for the code. "
             f"All sources that such networks learn from: {SOURCES_AND_LICENCES}.",

@@ -8,7 +8,7 @@ from experiments.saood2021 import published
 from experiments.saood2021.evidence import Evidence
 from experiments.saood2021.protocol import NETS, PROBLEMS, VARIANTS
 from experiments.saood2021.tables.data import grid_baselines
-from experiments.saood2021.tables.trainings import grid_runs, lesion_dice
+from experiments.saood2021.tables.trainings import grid_runs, lesion_dice, notes_on_encoder
 from unet_segnet.measures.metrics import global_accuracy
 from unet_segnet.models.registry import NETWORKS
 from unet_segnet.output.tabular import Cell, Table
@@ -22,6 +22,7 @@ def summary_table(evidence: Evidence) -> Table:
     The variant "released", which is what the authors trained, is there even where none of our runs is.
     """
     rows: list[tuple[Cell, ...]] = []
+    shown = []
     for problem in PROBLEMS:
         for variant in VARIANTS:
             runs = {
@@ -30,6 +31,7 @@ def summary_table(evidence: Evidence) -> Table:
             if not any(runs.values()) and variant != "released":
                 continue
             for net, trainings in runs.items():
+                shown += trainings
                 experiment = published.BEST_EXPERIMENT[net, problem]
                 scores = published.class_scores(net, problem).values()
                 printed = sum(score["dice"] for score in scores) / len(scores)
@@ -54,6 +56,7 @@ def summary_table(evidence: Evidence) -> Table:
             "network: the number is that of the configuration in Table 2; released: as the authors trained it; paper: "
             "as the article describes it. all background: no pixel is marked. grey threshold: fitted on the training "
             "slices.",
+            *notes_on_encoder(shown),
         ),
     )
 

@@ -16,6 +16,10 @@ from unet_segnet.models.registry import NETWORKS
 
 NUM_CONFIGURATIONS = len(EXPERIMENTS)
 STREAMS = {"numpy": "NumPy's", "matlab": "MATLAB's"}
+RANDOM_ENCODER = (
+    "SegNet, variant paper: its encoder began with random numbers, that of MATLAB's segnetLayers with VGG16's weights "
+    "from ImageNet (--encoder-weights)."
+)
 
 
 def grid_runs(
@@ -26,8 +30,16 @@ def grid_runs(
     return [run for run in runs if experiment in (None, run.experiment)]
 
 
+def notes_on_encoder(runs: Sequence[RunCounts]) -> tuple[str, ...]:
+    """A table's note where an encoder that is pretrained in MATLAB began with random numbers; else none."""
+    random = any((run.net, run.variant, run.encoder_weights) == ("segnet", "paper", None) for run in runs)
+    return (RANDOM_ENCODER,) if random else ()
+
+
 def notes_on_kinds(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
-    """A table's note on whose random numbers, data type and backend its trainings had; none where all had the same."""
+    """A table's notes on what its trainings began with, and on whose random numbers, data type and backend they had;
+    of the latter none where all had the same."""
+    encoder = notes_on_encoder([run.counts for run in runs])
     kinds: dict[str, dict[str, list[int]]] = {}
     several = len({run.config.get("backend") for run in runs}) > 1
     for run in runs:
@@ -37,12 +49,12 @@ def notes_on_kinds(runs: Sequence[FinishedRun]) -> tuple[str, ...]:
         folds = kinds.setdefault(kind, {}).setdefault(f"{NETWORKS[counts.net].title} {counts.experiment}", [])
         folds += [] if counts.fold is None else [counts.fold + 1]
     if len(kinds) < 2:
-        return ()
+        return encoder
     told = []
     for kind, of_kind in kinds.items():
         names = [name + (f" (fold {', '.join(map(str, folds))})" if folds else "") for name, folds in of_kind.items()]
         told.append(f"{', '.join(names)} with {kind}")
-    return (f"Not all trained alike: {'; '.join(told)}.",)
+    return (*encoder, f"Not all trained alike: {'; '.join(told)}.")
 
 
 def stacked(runs: Sequence[RunCounts], names: Sequence[str] | None = None) -> np.ndarray:

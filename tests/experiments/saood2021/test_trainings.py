@@ -49,6 +49,15 @@ def test_finished_trainings_by_hand():
     assert trainings_table(evidence()) is None
 
 
+def test_a_random_encoder_is_told_where_matlabs_is_pretrained():
+    runs = [made_run(variant=variant, net=net) for variant in ("paper", "released") for net in ("segnet", "unet")]
+    for of, is_told in ((runs, True), (runs[1:], False)):
+        tables = paper_tables(evidence(*of))
+        found = [summary_table(evidence(*of)), *(tables[f"table{n}_binary_paper"] for n in (3, 4))]
+        assert [any("segnetLayers" in note for note in table.notes) for table in found] == [is_told] * 3
+        assert not any("segnetLayers" in note for note in tables["table3_binary_released"].notes)
+
+
 def test_slices_that_fill_no_batch_are_not_counted():
     """A fold has 70 training slices, of which mini-batches of 4 take 68 in an epoch."""
     table = trainings_table(evidence(made_run(fold=0, training_seconds=1000.0)))
