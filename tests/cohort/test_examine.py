@@ -61,6 +61,18 @@ def test_copies_within_a_patient_are_no_leak():
     assert find_copies(np.zeros((2, 32, 32), np.uint8), ["a", "b"]) == []
 
 
+def test_tips_of_lungs_are_no_copies_of_each_other():
+    """Ellipses of a few pixels in noise, one a patient: among 400 some are alike by chance."""
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[:256, :256]
+    images = np.zeros((400, 256, 256), np.uint8)
+    for image in images:
+        (row, column), (height, width) = generator.uniform(90, 130, 2), generator.uniform(1, 5, 2)
+        inside = ((y - row) / height) ** 2 + ((x - column) / width) ** 2 < 1
+        image[inside] = generator.integers(60, 120, inside.sum())
+    assert find_copies(images, [str(index) for index in range(len(images))]) == []
+
+
 def test_neighbours_and_other_patients_are_no_copies(ct20_data, tmp_path):
     orientations = ("--orientation", "upright", "--volume-orientation", "upside-down")
     assert call("manifest", ct20_data, "--to", tmp_path / "all.csv", "--slices-per-patient", "10", *orientations) == 0

@@ -11,6 +11,9 @@ THUMBNAIL = 32
 # Correlation of thumbnails. Neighbours in a volume of 3 mm spacing reach 0.9989 on ct20, slices of two patients 0.993;
 # a slice that was resized, or written as 8 bit, stays above 0.9999.
 SAME = 0.9995
+# So many pixels of a thumbnail must not be black: of the few that the tip of a lung fills, those of two patients are
+# alike by chance. Copies of a patient share larger slices too.
+FEWEST_PIXELS = 30
 ROWS = 512  # compared at a time
 
 
@@ -22,7 +25,7 @@ def find_copies(images: np.ndarray, groups: Sequence[str]) -> list[tuple[int, in
         groups: (num_slices,) the patient of each, or its own name where that is unknown.
 
     Returns:
-        Pairs (i, j), i < j, in rising order. Slices that show nothing are left out.
+        Pairs (i, j), i < j, in rising order. Slices that show little (see `FEWEST_PIXELS`) are left out.
     """
     if len(images) < 2:
         return []
@@ -62,8 +65,10 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
 
 
 def _standardised(thumbnails):
-    """Vectors whose products are correlations, and which of them show anything."""
+    """Vectors whose products are correlations, and which of them show enough."""
     vectors = thumbnails.reshape(len(thumbnails), -1)
+    low, high = (of(vectors, axis=1, keepdims=True) for of in (np.min, np.max))
+    filled = (vectors > low + 0.1 * (high - low)).sum(axis=1)
     vectors = vectors - vectors.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, 1e-6), lengths[:, 0] > 1.0
+    return vectors / np.maximum(lengths, 1e-6), (lengths[:, 0] > 1.0) & (filled >= FEWEST_PIXELS)
