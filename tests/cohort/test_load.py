@@ -7,7 +7,7 @@ from shutil import rmtree
 import nibabel
 import numpy as np
 import pytest
-from own_data import AFFINE, drawn, write_cohort, write_nifti, write_slice, write_volume
+from own_data import AFFINE, drawn, save_picture, write_cohort, write_nifti, write_slice, write_volume
 from scan_files import dicom_slice
 
 from unet_segnet.cohort import load
@@ -71,6 +71,20 @@ def test_single_slices_are_of_unknown_patients(tmp_path):
     cohort = load_cohort(tmp_path, size=32)
     assert cohort.patients == (None,) * 3 and cohort.num_unknown == 3
     assert cohort.slices.names == cohort.groups == ("s0", "s1", "s2")
+
+
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_a_slice_beside_the_lungs_stops_no_data_set_of_single_slices(tmp_path, with_masks):
+    for number in range(3):
+        image, _ = write_slice(tmp_path, f"s{number}", seed=number)
+        if with_masks:
+            save_picture(tmp_path / "lungs" / f"s{number}.png", np.uint8(255) * (image > 0))
+    for kind in ("images", "labels", *(("lungs",) if with_masks else ())):
+        save_picture(tmp_path / kind / "s3.png", np.zeros((32, 32), np.uint8))
+    cohort = load_cohort(tmp_path, size=32)
+    assert cohort.slices.images.any(axis=(1, 2)).tolist() == [True, True, True, False]
+    assert not cohort.slices.lungs[3].any()
+    assert "lungs: none in a slice, of which nothing is shown (1 of 4 scans)" in cohort.notes
 
 
 def test_parts_of_one_volume_are_one_patients(tmp_path):

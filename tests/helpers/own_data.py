@@ -46,9 +46,14 @@ def write_slice(folder, name, seed=0, size=32, value=255):
     images, labels, lungs = drawn(2, size, seed, lesion=1)
     image = (np.clip((images[0] + 1100) / 6, 1, 255) * lungs[0]).astype(np.uint8)
     for kind, array in (("images", image), ("labels", labels[0] * np.uint8(value))):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(folder / kind / f"{name}.png")
+        save_picture(folder / kind / f"{name}.png", array)
     return image, labels[0]
+
+
+def save_picture(path, array):
+    """(height, width) uint8 as PNG; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
 
 
 def write_cohort(folder, num_patients=5, **drawing):

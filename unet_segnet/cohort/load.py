@@ -22,7 +22,7 @@ from unet_segnet.data.preprocess import DEFAULT_SIZE, DEFAULT_WINDOW
 from unet_segnet.data.slices import Slices
 from unet_segnet.data.splits import PARTS, paper_split
 from unet_segnet.errors import InputError, some
-from unet_segnet.inference.find_lungs import cut_off_note, find_lungs, what_is_shown
+from unet_segnet.inference.find_lungs import LUNGS_ALONE_SHOWN, cut_off_note, find_lungs, what_is_shown
 from unet_segnet.inference.lungs import AUTO, check_marked
 from unet_segnet.scans import NetworkSlices, Scan, fit, fit_labels, lay_on, read_scan, to_network
 from unet_segnet.scans.dicom import SeveralSeriesError
@@ -358,7 +358,12 @@ class Reader:
                 shown=what_is_shown(slices.images, inside),
                 cut_off=cut_off,
             ),
-            notes=(*slices.notes, *(f"lungs of {case.name}: {doubt}" for doubt in doubts)),
+            notes=(
+                *slices.notes,
+                *(f"lungs of {case.name}: {doubt}" for doubt in doubts),
+                # As sets of single slices have them, from above and below the lungs.
+                *(() if inside is None or inside.any() else ("lungs: none in a slice, of which nothing is shown",)),
+            ),
             whole=fit(slices.images, None, self.window, self.size) if self.whole else None,
         )
 
@@ -366,8 +371,12 @@ class Reader:
         """Where the lungs are (None: everywhere), how that is known, in how many slices they are cut off, doubts."""
         if lungs is not None:
             inside = to_network(lungs, orientation, like=slices).images > 0
-            check_marked(inside, case.lungs or case.image)
+            if len(inside) > 1 or inside.any():
+                check_marked(inside, case.lungs or case.image)
             return inside, WITH_THE_SCANS, 0, ()
+        is_black = len(slices.images) == 1 and not slices.images.any()
+        if self.lungs == AUTO and scan.units == "8-bit" and is_black:
+            return np.zeros(slices.images.shape, bool), LUNGS_ALONE_SHOWN, 0, ()
         try:
             found = find_lungs(scan, slices, self.lungs, orientation)
         except InputError as error:

@@ -253,7 +253,7 @@ def _row(case: KeptCase, classes: Classes, picture: str, shown: str, lines: dict
     counts, levels = case.counts, _of_classes(case, classes)
     lesion = counts.of_classes(counts.pixels, classes)[:, 1:]
     in_lungs = lesion.sum() - counts.of_classes(counts.outside, classes)[:, 1:].sum()
-    knows_share = counts.found is not None and case.knows_lungs
+    knows_share = counts.found is not None and case.knows_lungs and counts.lung_pixels.any()
     return {
         "case": case.name,
         "patient": counts.patient or "",

@@ -44,6 +44,7 @@ BESIDE_MM = 1.0
 DOUBTFUL = 0.1  # of the volume
 ONE_SIDED = 0.2  # of the other lung's size, below which a lung is taken for missing, and of the picture's edge
 SEEN_SLICES = 32  # of a scan
+LUNGS_ALONE_SHOWN = "the slices show lungs alone"
 ADVICE = {  # of what a network learnt from
     WHOLE_SLICES: "give slices that show all, `lungs` none and no lung masks",
     LUNGS_ALONE: "give `lungs` auto, or lung masks",
@@ -104,7 +105,7 @@ def find_lungs(
         from scipy import ndimage
 
         shown = np.stack([ndimage.binary_fill_holes(image > 0) for image in images])
-        return FoundLungs(split_left_right(shown), "the slices show lungs alone")
+        return FoundLungs(split_left_right(shown), LUNGS_ALONE_SHOWN)
     sides = _by_network(scan, images, network)
     if np.median(images[sides > 0]) == 0:
         raise InputError(
