@@ -118,6 +118,7 @@ def test_parts_without_networks(tmp_path):
     [
         ("bench", "speed", {"bench", "layers", "epoch", "metrics"}),
         ("bench-bfloat16", "speed-bfloat16", {"bench", "layers"}),
+        ("bench-amx", "speed-amx", {"bench", "layers"}),
         ("bench-second", "speed-second", {"encoders", "tool"}),
     ],
 )
