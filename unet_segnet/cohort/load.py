@@ -324,8 +324,7 @@ class Reader:
         return self._kept[kind][1]
 
     def _prepared(self, case, patient, scan, labels, lungs) -> LoadedCase:
-        orientation = case.orientation or self.orientation
-        slices = to_network(scan, orientation)
+        slices = to_network(scan, orientation := case.orientation or self.orientation)
         if case.slices is not None and slices.axes[2] not in "SI":
             raise InputError(
                 f"{scan.source}: its last axis, by which the manifest counts slices, runs across them ({slices.axes}); "
@@ -337,6 +336,7 @@ class Reader:
                 f"network; expected at most {MAX_VOXELS // self.size**2}"
             )
         inside, source, cut_off, doubts = self._lungs(case, scan, slices, lungs, orientation)
+        none_shown = () if inside is None or inside.any() else ("lungs: none in a slice, of which nothing is shown",)
         values = None if labels is None else to_network(labels, orientation, like=slices).images
         how, _, _ = (slices.notes[0] if slices.notes else "").removeprefix("orientation: ").partition(" (")
         return LoadedCase(
@@ -358,12 +358,7 @@ class Reader:
                 shown=what_is_shown(slices.images, inside),
                 cut_off=cut_off,
             ),
-            notes=(
-                *slices.notes,
-                *(f"lungs of {case.name}: {doubt}" for doubt in doubts),
-                # As sets of single slices have them, from above and below the lungs.
-                *(() if inside is None or inside.any() else ("lungs: none in a slice, of which nothing is shown",)),
-            ),
+            notes=(*slices.notes, *(f"lungs of {case.name}: {doubt}" for doubt in doubts), *none_shown),
             whole=fit(slices.images, None, self.window, self.size) if self.whole else None,
         )
 
@@ -374,8 +369,7 @@ class Reader:
             if len(inside) > 1 or inside.any():
                 check_marked(inside, case.lungs or case.image)
             return inside, WITH_THE_SCANS, 0, ()
-        is_black = len(slices.images) == 1 and not slices.images.any()
-        if self.lungs == AUTO and scan.units == "8-bit" and is_black:
+        if self.lungs == AUTO and scan.units == "8-bit" and slices.images.shape[0] == 1 and not slices.images.any():
             return np.zeros(slices.images.shape, bool), LUNGS_ALONE_SHOWN, 0, ()
         try:
             found = find_lungs(scan, slices, self.lungs, orientation)
@@ -395,8 +389,7 @@ def _part(scan: Scan, case: Case) -> Scan:
     """The slices of a scan that the case is about."""
     if case.slices is None:
         return scan
-    first, last = case.slices
-    number = scan.array.shape[2]
+    (first, last), number = case.slices, scan.array.shape[2]
     if last > number:
         raise InputError(f"{scan.source}: has {number} slices; the manifest asks for {first} to {last}")
     names = scan.slice_names or tuple(f"{index:03}" for index in range(1, number + 1))
