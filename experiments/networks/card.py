@@ -10,6 +10,13 @@ from experiments.networks.table import COLUMNS, NOTES, score_rows
 from unet_segnet.runs.reading import read_run
 
 ORIGIN = ("parameters", "command", "commit", "device", "versions", "finished_at")
+LIMITS = {
+    "lesions": "With other lung diseases no accuracy was measured; how much it calls infected of three cancer patients "
+    "stands in `experiments/results/networks/whole.md` (lctsc3). Whoever marked the lesions elsewhere may mean "
+    "something else by them",
+    "lungs": "Other lung diseases were not tested but for three cancer patients (lctsc3), and whoever marked lungs "
+    "elsewhere may leave out or count in what is dense in them",
+}
 SOURCES_AND_LICENCES = (
     "COVID19-DL (CC0) and ct20, the COVID-19 CT Lung and Infection Segmentation Dataset of Zenodo 3757476 (called "
     "CC BY 4.0 in one place, CC BY-NC-SA 4.0 in another), MedSeg's nine volumes of Radiopaedia's (CC BY-NC-SA 3.0), "
@@ -66,15 +73,6 @@ def _is_twin(other: dict, config: dict) -> bool:
 def trained_on(config: dict) -> list[str]:
     """The sources that a run learnt from."""
     return list(dict.fromkeys(name.partition("/")[0] for name in config["split"]["trained"]))
-
-
-LIMITS = {
-    "lesions": "With other lung diseases no accuracy was measured; how much it calls infected of three cancer patients "
-    "stands in `experiments/results/networks/whole.md` (lctsc3). Whoever marked the lesions elsewhere may mean "
-    "something else by them",
-    "lungs": "Other lung diseases were not tested but for three cancer patients (lctsc3), and whoever marked lungs "
-    "elsewhere may leave out or count in what is dense in them",
-}
 
 
 def network_card(about: dict) -> str:

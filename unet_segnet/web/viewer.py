@@ -66,13 +66,13 @@ def slice_viewer(
     for name, layer in layers.items():
         if layer[:, ::step, ::step].shape != images.shape or layer.dtype != np.uint8 or layer.max() >= len(class_names):
             raise ValueError(f"layer {name!r} must be uint8 classes of {len(class_names)}, shape {images.shape}")
-    truth = layers.get(TRUTH)
+    drawn = {name: _drawn(layer, step) for name, layer in layers.items()}
     data = {
         "width": images.shape[2],
         "height": images.shape[1],
         "names": [str(name) for name in names],
         "slices": [png_base64(image) for image in (images & 0xFE if images.size > LARGE else images)],
-        "layers": [_layer(name, layer, truth, class_names, class_colours, step) for name, layer in layers.items()],
+        "layers": [_layer(name, layers, drawn, class_names, class_colours) for name in layers],
     }
     has_errors = TRUTH in layers and len(layers) > 1
     error_names = ERROR_NAMES if len(class_names) > 2 else ERROR_NAMES[:3]
@@ -111,15 +111,14 @@ def errors(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return kinds.astype(np.uint8)
 
 
-def _layer(name, layer, truth, class_names, class_colours, step) -> dict:
-    drawn = _drawn(layer, step)
+def _layer(name, layers, drawn, class_names, class_colours) -> dict:
     data = {
-        "fill": [png_base64(classes, class_colours) for classes in drawn],
-        "outline": [png_base64(outlines(classes), class_colours) for classes in drawn],
+        "fill": [png_base64(classes, class_colours) for classes in drawn[name]],
+        "outline": [png_base64(outlines(classes), class_colours) for classes in drawn[name]],
     }
-    if truth is not None and name != TRUTH:
-        data["errors"] = [png_base64(kinds, ERRORS) for kinds in errors(_drawn(truth, step), drawn)]
-        data["dice"] = _dice_texts(truth, layer, class_names)
+    if TRUTH in layers and name != TRUTH:
+        data["errors"] = [png_base64(kinds, ERRORS) for kinds in errors(drawn[TRUTH], drawn[name])]
+        data["dice"] = _dice_texts(layers[TRUTH], layers[name], class_names)
     return data
 
 
